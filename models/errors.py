@@ -1,0 +1,42 @@
+"""The one root exception of Layerlift and the few kinds that a caller may want to tell apart."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LayerliftError(Exception):
+    """Something the user can mend.
+
+    The message says what was given, what was expected and what to try; the command line prints it
+    as one sentence and exits with code 2.
+    """
+
+
+class ModelError(LayerliftError):
+    """A network that is missing, corrupt, hostile or of a kind that cannot be cut."""
+
+
+class PlanError(LayerliftError):
+    """A plan that is not legal for its problem, or a planner that cannot be had."""
+
+
+class ScenarioError(LayerliftError):
+    """A scenario field that is unknown, ill-typed or impossible; the message holds its path."""
+
+
+class RunError(LayerliftError):
+    """A run that cannot start or go on, or a run directory that cannot be read."""
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """Return a hint that ends an error message: the near names, or all of them when none is near.
+
+    `near("alexnt", ["alexnet", "vgg19"])` is `"; did you mean alexnet?"`.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
+    if close:
+        return f"; did you mean {' or '.join(close)}?"
+    return f"; known: {', '.join(names)}" if names else ""

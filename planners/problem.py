@@ -1,0 +1,191 @@
+"""What a planner is given: one user's network, the machines within reach, and what is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import PlanError
+from models.graph import LayerGraph
+from models.route import QueryMode
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a plan is judged by. Weights are relative; a deadline and a budget are constraints, not costs.
+
+    Each weighted term is divided by the larger of its all-local and best-single-cut values (semantics: "Planning").
+    """
+
+    latency: float = 1.0
+    energy: float = 0.0
+    money: float = 0.0
+    balance: float = 0.0
+    deadline_s: float | None = None
+    budget: float | None = None
+    """Money per query (USD)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPower:
+    """Watts of a client: idle all the time, plus an increment while it computes and while its radio works."""
+
+    idle_w: float
+    compute_w: float
+    radio_w: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One user's question. Node 0 is the client who asks; the others are servers. Nothing in it may be written to.
+
+    With L layers and N nodes:
+    """
+
+    graph: LayerGraph
+    nodes: tuple[str, ...]
+    """Names, shape (N,)."""
+    tiers: tuple[str, ...]
+    """`client`, `edge` or `cloud`, shape (N,)."""
+    seconds: Floats
+    """Seconds that a layer takes alone on a node, shape (L, N): measured for the client, predicted for servers."""
+    latency_s: Floats
+    """Propagation delay from node to node, shape (N, N), zero on the diagonal."""
+    bandwidth_bytes_s: Floats
+    """From node to node, shape (N, N), infinite on the diagonal."""
+    memory_bytes: Floats
+    """What each node offers this user to hold parameters in, shape (N,); may be infinite."""
+    load: Floats
+    """Pieces of work running on each node when last heard of, shape (N,); zero when idle or unknown."""
+    share: Floats
+    """Share of each node's CPU that is offered to this user, shape (N,), in (0, 1]."""
+    price_per_s: Floats
+    """Money (USD) per second of busy time, shape (N,)."""
+    price_per_byte: Floats
+    """Money per byte carried from node to node, shape (N, N)."""
+    price_per_byte_s: Floats
+    """Money per byte held for one second, shape (N,)."""
+    power: ClientPower
+    busy_w: Floats
+    """Watts that a busy node draws, shape (N,); the client's entry is idle + compute."""
+    load_s_per_byte: Floats
+    """Seconds to build an uploaded part, per byte, shape (N,)."""
+    cores: NDArray[np.int64]
+    """Pieces that a node runs at full speed at once, shape (N,)."""
+    allowed: Bools
+    """Whether a layer may be on a node (pins, privacy, memory), shape (L, N); column 0 is always True."""
+    objective: Objective = field(default_factory=Objective)
+    query: QueryMode = "dataflow"
+    uploads_at_once: Literal["one", "per_server"] = "one"
+    header_bytes: int = 0
+    battery_j: float | None = None
+
+    def __post_init__(self) -> None:
+        layers, nodes = len(self.graph), len(self.nodes)
+        shapes: dict[str, tuple[int, ...]] = {
+            "seconds": (layers, nodes),
+            "latency_s": (nodes, nodes),
+            "bandwidth_bytes_s": (nodes, nodes),
+            "memory_bytes": (nodes,),
+            "load": (nodes,),
+            "share": (nodes,),
+            "price_per_s": (nodes,),
+            "price_per_byte": (nodes, nodes),
+            "price_per_byte_s": (nodes,),
+            "busy_w": (nodes,),
+            "load_s_per_byte": (nodes,),
+            "cores": (nodes,),
+            "allowed": (layers, nodes),
+        }
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape:
+                raise PlanError(f"problem.{name} has shape {array.shape}, expected {shape} (layers, nodes)")
+            array.setflags(write=False)
+        if not bool(self.allowed[:, 0].all()):
+            raise PlanError("problem.allowed forbids the client a layer: the client must be able to run everything")
+
+    @property
+    def servers(self) -> range:
+        """Indices of the nodes other than the client."""
+        return range(1, len(self.nodes))
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the problem: equal problems, whoever asks, have equal digests and are planned once."""
+        hasher = hashlib.sha256(self.graph.digest.encode())
+        hasher.update(repr((self.nodes[1:], self.tiers, self.objective, self.power, self.query)).encode())
+        hasher.update(repr((self.uploads_at_once, self.header_bytes, self.battery_j)).encode())
+        for name in [
+            "seconds",
+            "latency_s",
+            "bandwidth_bytes_s",
+            "memory_bytes",
+            "load",
+            "share",
+            "price_per_s",
+            "price_per_byte",
+            "price_per_byte_s",
+            "busy_w",
+            "load_s_per_byte",
+            "cores",
+            "allowed",
+        ]:
+            hasher.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return hasher.hexdigest()
+
+
+def simple_problem(
+    graph: LayerGraph,
+    seconds: Sequence[Sequence[float]] | Floats,
+    *,
+    bandwidth_bytes_s: float | Floats,
+    latency_s: float | Floats = 0.001,
+    objective: Objective | None = None,
+    query: QueryMode = "dataflow",
+    header_bytes: int = 0,
+) -> Problem:
+    """A problem with free, unlimited servers: what a test or a first experiment needs.
+
+    `seconds` has shape (L, N); a scalar bandwidth or latency holds between all pairs of distinct nodes.
+    Raises `PlanError` when shapes do not fit.
+    """
+    table = np.array(seconds, dtype=np.float64)
+    if table.ndim != 2:
+        raise PlanError(f"seconds has {table.ndim} dimensions, expected 2: (layers, nodes)")
+    count = table.shape[1]
+    bandwidth = np.array(np.broadcast_to(bandwidth_bytes_s, (count, count)), dtype=np.float64)
+    latency = np.array(np.broadcast_to(latency_s, (count, count)), dtype=np.float64)
+    np.fill_diagonal(bandwidth, np.inf)
+    np.fill_diagonal(latency, 0.0)
+    return Problem(
+        graph=graph,
+        nodes=("client", *(f"s{i}" for i in range(1, count))),
+        tiers=("client", *("edge" for _ in range(1, count))),
+        seconds=table,
+        latency_s=latency,
+        bandwidth_bytes_s=bandwidth,
+        memory_bytes=np.full(count, np.inf),
+        load=np.zeros(count),
+        share=np.ones(count),
+        price_per_s=np.zeros(count),
+        price_per_byte=np.zeros((count, count)),
+        price_per_byte_s=np.zeros(count),
+        power=ClientPower(idle_w=3.977, compute_w=3.262, radio_w=2.634),
+        busy_w=np.zeros(count),
+        load_s_per_byte=np.zeros(count),
+        cores=np.ones(count, dtype=np.int64),
+        allowed=np.ones((len(graph), count), dtype=np.bool_),
+        objective=objective or Objective(),
+        query=query,
+        header_bytes=header_bytes,
+    )
