@@ -1,0 +1,96 @@
+"""A world in JSON's terms: what a reader of run.json needs in order to understand the tables without the scenario."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from emulator.world import LinkSpec, World
+
+Prices = Callable[[str, str], float]
+
+
+def describe_world(world: World) -> dict[str, Any]:
+    """The `world` part of run.json: nodes with powers and prices, links, users, and the layer names of each model.
+
+    Numbers are those of `World`, in SI units and USD; infinities stay floats (`emulator.results.jsonable`
+    writes them as `"inf"`).
+    """
+    names = [node.name for node in world.nodes]
+    return {
+        "name": world.name,
+        "seed": world.seed,
+        "sample_s": world.sample_s,
+        "until_s": world.until_s,
+        "lookahead_s": world.lookahead_s,
+        "share_links": world.share_links,
+        "header_bytes": world.header_bytes,
+        "compute": world.compute,
+        "nodes": [_plain(node, "index") for node in world.nodes],
+        "links": {f"{source}>{to}": _plain(link) for (source, to), link in world.links.items()},
+        "pairs": {f"{names[source]}>{names[to]}": _plain(link) for (source, to), link in world.pairs.items()},
+        "models": [
+            {
+                "name": model.name,
+                "source": model.source,
+                "digest": model.digest,
+                "reference_ghz": dict(model.reference_ghz),
+                "layers": [layer.name for layer in model.graph.layers],
+            }
+            for model in world.models
+        ],
+        "users": [
+            {
+                "name": user.name,
+                "client": names[user.client],
+                "kind": user.kind,
+                "model": world.models[user.model].name,
+                "planner": user.planner,
+                "queries": user.queries,
+                "arrival_s": user.arrival_s,
+            }
+            for user in world.users
+        ],
+        "planning": _plain(world.planning, "at")
+        | {"at": names[world.planning.at] if world.planning.at >= 0 else "client"},
+    }
+
+
+def prices_per_byte(world: Mapping[str, Any]) -> Prices:
+    """The prices of a described world: USD per byte carried from one named node to another, 0 without a link."""
+    tiers = {node["name"]: node["tier"] for node in world["nodes"]}
+
+    def price(source: str, to: str) -> float:
+        link = world["pairs"].get(f"{source}>{to}") or world["links"].get(f"{tiers.get(source)}>{tiers.get(to)}", {})
+        return float(link.get("price_per_byte", 0.0))
+
+    return price
+
+
+def layer_runs(placement: str, layers: Sequence[str]) -> list[dict[str, Any]]:
+    """A placement's text (`"r1:0-3 r4:4-20"`) as runs: node, first and last layer, and their names.
+
+    Text of another form gives no runs.
+    """
+    runs: list[dict[str, Any]] = []
+    for word in placement.split():
+        node, _, span = word.rpartition(":")
+        first, _, last = span.partition("-")
+        if not (node and first.isdecimal() and (last or first).isdecimal()):
+            return []
+        low, high = int(first), int(last or first)
+        runs.append(
+            {
+                "node": node,
+                "first_layer": low,
+                "last_layer": high,
+                "first": layers[low] if low < len(layers) else str(low),
+                "last": layers[high] if high < len(layers) else str(high),
+            }
+        )
+    return runs
+
+
+def _plain(value: LinkSpec | Any, *without: str) -> dict[str, Any]:
+    return {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value) if entry.name not in without}

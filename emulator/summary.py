@@ -1,0 +1,315 @@
+"""The numbers that a person asks for after a run, from its tables and the `world` part of its run.json.
+
+What each number means (also in docs/results.md):
+
+* A query counts in a *phase* by when it began: `before` the first part of the user's first plan was sent; `during`
+  the upload; `after` the last confirm result. While a part of the last plan has had no answer the upload is `open`
+  and nothing is `after` yet. Latencies (seconds, question to answer) are those of answered queries.
+* `energy_j` is what the user's client drew over the whole run.
+* `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts
+  + holding its parameters on servers from admission to release or the end of the run.
+* `busy_share` of servers is core-seconds of work over cores x seconds of the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from emulator.describe import Prices, layer_runs, prices_per_byte
+
+Tables = Callable[[str], Any]
+"""Gives a result table, a `pyarrow.Table`, by its name."""
+
+PHASES: Final = ("before", "during", "after")
+
+
+def spread(values: Iterable[float]) -> dict[str, float] | None:
+    """Count, mean, median and 95th percentile (linear between ranks) of some values; None when there are none."""
+    ranked = sorted(values)
+    if not ranked:
+        return None
+    return {
+        "count": len(ranked),
+        "mean": math.fsum(ranked) / len(ranked),
+        "median": quantile(ranked, 0.5),
+        "p95": quantile(ranked, 0.95),
+    }
+
+
+def quantile(ranked: Sequence[float], share: float) -> float:
+    """The value below which `share` of the ascending, non-empty `ranked` lies, linear between neighbours."""
+    place = share * (len(ranked) - 1)
+    low = int(place)
+    high = min(low + 1, len(ranked) - 1)
+    return ranked[low] + (ranked[high] - ranked[low]) * (place - low)
+
+
+class Upload(NamedTuple):
+    """How a user's upload went. Times are virtual seconds; None where it has not come to that."""
+
+    state: str
+    """none (nothing to upload) | open | partial (some parts refused or lost for good) | complete."""
+    parts: int
+    confirmed_parts: int
+    bytes: int
+    """Of confirmed parts, over all plans."""
+    attempts: int
+    began_s: float | None
+    ended_s: float | None
+    """The last confirm result."""
+
+    def phase(self, begun_s: float) -> str:
+        """The phase of a query that began at `begun_s`."""
+        if self.began_s is None or begun_s < self.began_s:
+            return "before"
+        ended = self.state != "open" and self.ended_s is not None and begun_s > self.ended_s
+        return "after" if ended else "during"
+
+
+def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Summarise a run: `users`, `kinds`, `servers` and `totals`, all JSON.
+
+    `run` is the content of run.json; its `world` is `emulator.describe.describe_world(world)`. Pure.
+    """
+    world = run.get("world") or {"users": [], "nodes": [], "models": []}
+    end_s = _end_s(tables, run)
+    queries = _by(tables("queries"), "user")
+    uploads = _by(tables("uploads"), "user")
+    plans = _by(tables("plans"), "user")
+    nodes = _usage(tables("usage"))
+    held = _held(tables("allocations"), world, end_s)
+    prices = prices_per_byte(world)
+    errors = _errors(tables("measured"))
+    users: list[dict[str, Any]] = []
+    pooled: dict[str, dict[str, list[float]]] = defaultdict(lambda: {phase: [] for phase in PHASES})
+    for user in world["users"]:
+        name = user["name"]
+        latencies: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        sent = uploads.get(name, [])
+        entry = _user(user, world, queries.get(name, []), sent, plans.get(name, []), latencies)
+        entry["money"] = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
+        entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes", "energy_j")})
+        entry["output_error"] = errors.get(name)
+        users.append(entry)
+        for phase in PHASES:
+            pooled[user["kind"]][phase].extend(latencies[phase])
+    kinds = [_kind(kind, [u for u in users if u["kind"] == kind], pooled[kind]) for kind in pooled]
+    return {
+        "users": users,
+        "kinds": kinds,
+        "servers": [_server(node, nodes[node["name"]], end_s) for node in world["nodes"] if _serves(node)],
+        "totals": _totals(tables, run, world, users, nodes, end_s),
+    }
+
+
+def _user(
+    user: Mapping[str, Any],
+    world: Mapping[str, Any],
+    queries: Sequence[Mapping[str, Any]],
+    uploads: Sequence[Mapping[str, Any]],
+    plans: Sequence[Mapping[str, Any]],
+    latencies: dict[str, list[float]],
+) -> dict[str, Any]:
+    """One user's entry but for what nodes and servers know; fills `latencies` by phase."""
+    accepted = [plan for plan in plans if plan["status"] == "accepted"]
+    last = accepted[-1] if accepted else None
+    upload = _upload(uploads, last)
+    for query in queries:
+        if query["status"] == "answered":
+            latencies[upload.phase(query["begun_s"])].append(query["latency_s"])
+    spreads = {phase: spread(latencies[phase]) for phase in PHASES}
+    after = spreads["after"]
+    return {
+        "user": user["name"],
+        "client": user["client"],
+        "kind": user["kind"],
+        "model": user["model"],
+        "planner": user["planner"],
+        "answered": sum(map(len, latencies.values())),
+        "failed": dict(Counter(query["reason"] for query in queries if query["status"] != "answered")),
+        "latency_s": {**spreads, "all": spread(value for phase in PHASES for value in latencies[phase])},
+        "upload": upload._asdict(),
+        "plan": _plan(user, world, last, after) if last else None,
+        "plans_failed": dict(Counter(plan["reason"] for plan in plans if plan["status"] != "accepted")),
+    }
+
+
+def _plan(
+    user: Mapping[str, Any], world: Mapping[str, Any], plan: Mapping[str, Any], after: Mapping[str, float] | None
+) -> dict[str, Any]:
+    layers: list[str] = next((model["layers"] for model in world["models"] if model["name"] == user["model"]), [])
+    return {
+        "version": plan["plan_version"],
+        "planner": plan["planner"],
+        "placement": layer_runs(plan["placement"], layers),
+        "local_s": plan["local_s"],
+        "predicted_s": plan["predicted_s"],
+        "seen_s": after["median"] if after else None,
+        "note": plan["note"],
+    }
+
+
+def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -> Upload:
+    confirmed = [row for row in rows if row["status"] == "confirmed"]
+    version, parts = (plan["plan_version"], plan["parts"]) if plan else (0, 0)
+    answered = {row["part"] for row in rows if row["plan_version"] == version}
+    held = {row["part"] for row in confirmed if row["plan_version"] == version}
+    if parts == 0:
+        state = "none"
+    elif len(answered) < parts:
+        state = "open"
+    else:
+        state = "complete" if len(held) == parts else "partial"
+    once = {(row["plan_version"], row["part"]): row["bytes"] for row in confirmed}
+    return Upload(
+        state=state,
+        parts=parts,
+        confirmed_parts=len(held),
+        bytes=sum(once.values()),
+        attempts=len(rows),
+        began_s=min((row["sent_s"] for row in rows), default=None),
+        ended_s=max((row["ended_s"] for row in confirmed), default=None),
+    )
+
+
+def _money(
+    user: Mapping[str, Any],
+    prices: Prices,
+    queries: Sequence[Mapping[str, Any]],
+    uploads: Sequence[Mapping[str, Any]],
+    held: float,
+) -> dict[str, float]:
+    asked = math.fsum(query["money"] for query in queries)
+    carried = math.fsum(
+        row["bytes"] * prices(user["client"], row["server"])
+        for row in uploads
+        if row["status"] in ("confirmed", "refused")
+    )
+    return {"queries": asked, "uploads": carried, "memory": held, "total": math.fsum((asked, carried, held))}
+
+
+def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str, list[float]]) -> dict[str, Any]:
+    failed: Counter[str] = Counter()
+    for user in users:
+        failed.update(user["failed"])
+    ended = sorted(user["upload"]["ended_s"] for user in users if user["upload"]["state"] == "complete")
+    return {
+        "kind": kind,
+        "users": len(users),
+        "answered": sum(user["answered"] for user in users),
+        "failed": dict(failed),
+        "latency_s": {phase: spread(latencies[phase]) for phase in PHASES},
+        "uploads": dict(Counter(user["upload"]["state"] for user in users)),
+        "upload_bytes": sum(user["upload"]["bytes"] for user in users),
+        "upload_ended_s": spread(ended),
+        "energy_j": math.fsum(user["energy_j"] for user in users),
+        "money": math.fsum(user["money"]["total"] for user in users),
+        "output_error": max((user["output_error"] for user in users if user["output_error"] is not None), default=None),
+    }
+
+
+def _server(node: Mapping[str, Any], used: Mapping[str, float], end_s: float) -> dict[str, Any]:
+    return {
+        "name": node["name"],
+        "tier": node["tier"],
+        "busy_share": used["busy_s"] / (node["cores"] * end_s) if end_s else 0.0,
+        **{key: used[key] for key in ("held_bytes", "sent_bytes", "received_bytes", "energy_j", "money")},
+    }
+
+
+def _totals(
+    tables: Tables,
+    run: Mapping[str, Any],
+    world: Mapping[str, Any],
+    users: Sequence[Mapping[str, Any]],
+    nodes: Mapping[str, Mapping[str, float]],
+    end_s: float,
+) -> dict[str, Any]:
+    measured = tables("measured").select(["kind", "value"]).to_pylist()
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in measured:
+        values[row["kind"]].append(row["value"])
+    answered = sum(user["answered"] for user in users)
+    wall_s = run.get("wall_s")
+    servers = [node for node in world["nodes"] if _serves(node)]
+    cores = sum(node["cores"] for node in servers)
+    busy_s = math.fsum(nodes[node["name"]]["busy_s"] for node in servers)
+    return {
+        "virtual_s": end_s,
+        "queries": tables("queries").num_rows,
+        "answered": answered,
+        "failed": tables("queries").num_rows - answered,
+        "queries_per_virtual_s": answered / end_s if end_s else 0.0,
+        "bytes": sum(int(used["sent_bytes"]) for used in nodes.values()),
+        "energy_j": math.fsum(used["energy_j"] for used in nodes.values()),
+        "money": math.fsum(used["money"] for used in nodes.values()),
+        "busy_share": busy_s / (cores * end_s) if cores and end_s else 0.0,
+        "output_error": max(values["output_error"], default=None),
+        "planning_s": math.fsum(values["planning_s"]),
+        "plans": tables("plans").num_rows,
+        "execution_s": math.fsum(values["execution_s"]),
+        "executed_pieces": run.get("executed_pieces", len(values["execution_s"])),
+        "wall_s": wall_s,
+        "queries_per_wall_s": answered / wall_s if wall_s else None,
+    }
+
+
+def _end_s(tables: Tables, run: Mapping[str, Any]) -> float:
+    """When the run ended, in virtual seconds: `virtual_s` of run.json, else the last row."""
+    if isinstance(run.get("virtual_s"), (int, float)):
+        return float(run["virtual_s"])
+    return max(
+        (value for name in ("queries", "usage", "uploads") for value in tables(name)["at_s"].to_pylist()), default=0.0
+    )
+
+
+def _rows(table: Any) -> Iterator[dict[str, Any]]:
+    names = table.column_names
+    for values in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _by(table: Any, column: str) -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows(table):
+        groups[row[column]].append(row)
+    return groups
+
+
+def _usage(table: Any) -> Mapping[str, dict[str, float]]:
+    """Sums over the run per node; `held_bytes` is the most that a sample saw."""
+    summed = ("busy_s", "sent_bytes", "received_bytes", "energy_j", "money")
+    nodes: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys((*summed, "held_bytes"), 0))
+    for row in _rows(table.select(["node", "held_bytes", *summed])):
+        node = nodes[row["node"]]
+        for key in summed:
+            node[key] += row[key]
+        node["held_bytes"] = max(node["held_bytes"], row["held_bytes"])
+    return nodes
+
+
+def _held(table: Any, world: Mapping[str, Any], end_s: float) -> dict[str, float]:
+    """Money per user for parameters held: price x bytes x seconds from admission to release or the run's end."""
+    prices = {node["name"]: node["price_per_byte_s"] for node in world["nodes"]}
+    sign = {"admitted": 1, "released": -1}
+    owed: dict[str, list[float]] = defaultdict(list)
+    for row in _rows(table.select(["at_s", "server", "user", "event", "bytes"])):
+        price = prices.get(row["server"], 0.0) * sign.get(row["event"], 0)
+        owed[row["user"]].append(price * row["bytes"] * (end_s - row["at_s"]))
+    return {user: math.fsum(parts) for user, parts in owed.items()}
+
+
+def _errors(table: Any) -> dict[str, float]:
+    """The largest output error per user."""
+    worst: dict[str, float] = {}
+    for row in _rows(table.select(["user", "kind", "value"])):
+        if row["kind"] == "output_error":
+            worst[row["user"]] = max(row["value"], worst.get(row["user"], 0.0))
+    return worst
+
+
+def _serves(node: Mapping[str, Any]) -> bool:
+    return node["tier"] in ("edge", "cloud")
