@@ -1,0 +1,89 @@
+"""Cutting: any run of consecutive layers as an ONNX model of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from models.errors import ModelError
+from models.network import Network
+
+BIG_BYTES = 65536
+"""Parameters of at least this size become inputs of a piece, so that sessions can share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subgraph:
+    """Layers `first` to `last` of a network, ready to run. `(digest, first, last)` is its identity."""
+
+    digest: str
+    first: int
+    last: int
+    model: bytes
+    """A serialised ONNX model; parameters below the size limit are inside."""
+    inputs: tuple[str, ...]
+    """Tensors to feed, in the order of `LayerGraph.boundary`."""
+    outputs: tuple[str, ...]
+    """Tensors that it hands on, in the order of `LayerGraph.boundary`."""
+    big: tuple[str, ...]
+    """Parameters to feed as well: keys of `Network.weights()`."""
+    watched: tuple[str, ...]
+    """Logits (`Network.logits`) made inside that are not handed on: extra outputs, for comparing answers."""
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What identifies the piece."""
+        return self.digest, self.first, self.last
+
+
+def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES) -> Subgraph:
+    """The piece of `network` with layers `first..last`, both inclusive.
+
+    Fetches the network's weights. Raises `ModelError` when the layers are not a run of the network.
+    """
+    graph = network.graph
+    if not 0 <= first <= last < len(graph):
+        raise ModelError(f"layers {first}..{last} were asked of {network.name}, which has layers 0..{len(graph) - 1}")
+    entering, leaving = graph.boundary(first, last)
+    inputs = tuple(graph.tensors[t].name for t in entering)
+    outputs = tuple(graph.tensors[t].name for t in leaving)
+    made = {graph.tensors[t].name for layer in graph.layers[first : last + 1] for t in layer.outputs}
+    watched = tuple(dict.fromkeys(name for name in network.logits if name in made and name not in outputs))
+    kept = {tensor.name for tensor in network.light.graph.initializer}
+    parameters = [graph.parameters[p] for p in sorted(graph.parameters_of(range(first, last + 1)))]
+    big = tuple(p.name for p in parameters if p.held_bytes >= big_bytes and p.name not in kept and _aliasable(p.dtype))
+    weights = network.weights()
+    piece = helper.make_graph(
+        network.light.graph.node[first : last + 1],
+        f"{network.light.graph.name}.{first}.{last}",
+        [_info(network, name) for name in (*inputs, *big)],
+        [_info(network, name) for name in (*outputs, *watched)],
+        [numpy_helper.from_array(np.asarray(weights[p.name]), p.name) for p in parameters if p.name not in big],
+    )
+    model = helper.make_model(piece, opset_imports=network.light.opset_import, ir_version=network.light.ir_version)
+    _check(model, network, first, last)
+    return Subgraph(network.digest, first, last, model.SerializeToString(), inputs, outputs, big, watched)
+
+
+def _info(network: Network, name: str) -> onnx.ValueInfoProto:
+    dtype, shape = network.types[name]
+    return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def _aliasable(dtype: str) -> bool:
+    """Whether onnxruntime takes such an array without a conversion: the types that numpy itself knows."""
+    try:
+        return np.dtype(dtype).isbuiltin == 1
+    except TypeError:
+        return False
+
+
+def _check(model: onnx.ModelProto, network: Network, first: int, last: int) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(f"layers {first}..{last} of {network.name} are not a valid model: {reason}") from None

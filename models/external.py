@@ -1,0 +1,64 @@
+"""Weights that live in files beside the model: opened only inside the model's own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import onnx
+
+from models.errors import ModelError
+from models.untrusted import bits_of, check_size
+
+
+def locate(tensor: onnx.TensorProto, folder: Path, origin: str) -> tuple[Path, int, int]:
+    """Where the payload of an external tensor lies: (file, offset, bytes).
+
+    Raises `ModelError` when the location is absolute, climbs out of `folder`, passes through a symlink, is not a
+    regular file, or is too short. The check is on resolved paths, whatever the working directory is.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    given = entries.get("location", "")
+    parts = PurePosixPath(given.replace("\\", "/")).parts
+    if not parts or given.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+        raise ModelError(f"{origin}: external data of {tensor.name!r} at {given!r} is outside the model's folder")
+    root = folder.resolve()
+    path = root.joinpath(*parts)
+    if path.resolve() != path:
+        raise ModelError(f"{origin}: external data of {tensor.name!r} at {given!r} is a link; copy the file instead")
+    if not path.is_file():
+        raise ModelError(f"{origin}: external data file {given!r} of {tensor.name!r} is missing")
+    expected = check_size(tensor.name, tuple(tensor.dims), bits_of(tensor.data_type, tensor.name, origin), origin)
+    try:
+        offset, length = int(entries.get("offset", "0")), int(entries.get("length", str(expected)))
+    except ValueError:
+        raise ModelError(f"{origin}: external data of {tensor.name!r} has an offset that is not a number") from None
+    size = path.stat().st_size
+    if offset < 0 or length != expected or offset + length > size:
+        raise ModelError(
+            f"{origin}: external data of {tensor.name!r} asks for {length} bytes at {offset} of {given!r} "
+            f"({size} bytes); its shape needs {expected}"
+        )
+    return path, offset, length
+
+
+def array_of(tensor: onnx.TensorProto, folder: Path, origin: str) -> np.ndarray:
+    """The values of `tensor`, from the model or from its external file (see `locate` for what is refused)."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return onnx.numpy_helper.to_array(tensor)
+    path, offset, length = locate(tensor, folder, origin)
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        payload = stream.read(length)
+    held = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=payload)
+    return onnx.numpy_helper.to_array(held)
+
+
+def files_of(model: onnx.ModelProto, folder: Path, origin: str) -> tuple[Path, ...]:
+    """The external files that `model` reads, each checked, sorted."""
+    found = {
+        locate(tensor, folder, origin)[0]
+        for tensor in model.graph.initializer
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    }
+    return tuple(sorted(found))

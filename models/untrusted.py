@@ -1,0 +1,166 @@
+"""Reading a model from a stranger: everything that could reach outside the file or never end is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from models.errors import ModelError
+
+MAX_TENSOR_BYTES = 4 * 2**30
+"""No single tensor may be larger: checked from its shape, before anything is allocated."""
+MAX_PARAMETER_BYTES = 16 * 2**30
+"""All parameters of one network together."""
+OLDEST_OPSET = 7
+
+STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+RANDOM_OPERATORS = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+_TYPED_FIELDS = {
+    onnx.TensorProto.FLOAT: ("float_data", 1),
+    onnx.TensorProto.DOUBLE: ("double_data", 1),
+    onnx.TensorProto.INT64: ("int64_data", 1),
+    onnx.TensorProto.UINT64: ("uint64_data", 1),
+    onnx.TensorProto.UINT32: ("uint64_data", 1),
+    onnx.TensorProto.COMPLEX64: ("float_data", 2),
+    onnx.TensorProto.COMPLEX128: ("double_data", 2),
+}
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Parse the ONNX file at `path`, leaving external data where it is.
+
+    Raises `ModelError` when the file is missing, not an ONNX model, or holds what this project refuses to run:
+    control flow, operators outside the ONNX standard, model-local functions, random operators, sequences,
+    sparse or string tensors, or payloads that do not fit their shapes.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path} is not a file; give the path of an .onnx file or the name of a zoo network")
+    if path.stat().st_size > onnx.checker.MAXIMUM_PROTOBUF:
+        raise ModelError(f"{path} is larger than 2 GiB, which protobuf cannot hold; save it with external data")
+    try:
+        model = onnx.load_model(str(path), load_external_data=False)
+    except (DecodeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path} is not a readable ONNX model ({_first_line(error)}); export it again") from None
+    if not model.graph.node:
+        raise ModelError(f"{path} holds no operators; expected an ONNX model")
+    refuse(model, str(path))
+    return model
+
+
+def refuse(model: onnx.ModelProto, origin: str) -> None:
+    """Raise `ModelError`, naming the first thing in `model` that cannot be cut or trusted. `origin` names the file."""
+    if model.functions:
+        raise ModelError(
+            f"{origin} has the model-local function {model.functions[0].name!r}; "
+            "inline it first with onnx.inliner.inline_local_functions"
+        )
+    version = opset_of(model)
+    newest = onnx.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= version <= newest:
+        raise ModelError(
+            f"{origin} uses opset {version}; expected {OLDEST_OPSET} to {newest}; "
+            "try onnx.version_converter.convert_version"
+        )
+    for node in model.graph.node:
+        _refuse_node(node, version, origin)
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise ModelError(f"{origin} has the sparse initializer {name!r}; store it dense")
+    for tensor in payloads(model):
+        check_payload(tensor, origin)
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard operator set that `model` declares; 0 when it declares none."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
+
+def payloads(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor stored in `model`: initializers, then tensor attributes of nodes."""
+    yield from model.graph.initializer
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def check_size(name: str, shape: tuple[int, ...], bits: int, origin: str) -> int:
+    """Bytes of a tensor of `shape` with `bits` per element; `ModelError` when negative or too large to be honest."""
+    total = bits
+    for extent in shape:
+        if extent < 0:
+            raise ModelError(f"{origin}: tensor {name!r} has the impossible shape {list(shape)}")
+        total *= extent
+    size = (total + 7) // 8
+    if size > MAX_TENSOR_BYTES:
+        raise ModelError(
+            f"{origin}: tensor {name!r} of shape {list(shape)} needs {size} bytes, more than the limit of "
+            f"{MAX_TENSOR_BYTES}"
+        )
+    return size
+
+
+def bits_of(dtype: int, name: str, origin: str) -> int:
+    """Bits per element of an ONNX element type; `ModelError` for strings and for types unknown to this onnx."""
+    if dtype == onnx.TensorProto.STRING:
+        raise ModelError(f"{origin}: tensor {name!r} holds strings; only tensors of numbers can be cut")
+    try:
+        kind = onnx.helper.tensor_dtype_to_np_dtype(dtype)
+    except (KeyError, TypeError, ValueError):
+        raise ModelError(f"{origin}: tensor {name!r} has the unknown element type {dtype}") from None
+    if kind.name in ("int4", "uint4", "float4_e2m1fn"):
+        return 4
+    if kind.name in ("int2", "uint2"):
+        return 2
+    return int(kind.itemsize) * 8
+
+
+def check_payload(tensor: onnx.TensorProto, origin: str) -> None:
+    """Raise `ModelError` unless the payload of `tensor` has exactly the bytes that its shape and type call for."""
+    bits = bits_of(tensor.data_type, tensor.name, origin)
+    expected = check_size(tensor.name, tuple(tensor.dims), bits, origin)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return
+    if tensor.HasField("raw_data"):
+        if len(tensor.raw_data) != expected:
+            raise ModelError(
+                f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {len(tensor.raw_data)} bytes, "
+                f"expected {expected}"
+            )
+        return
+    field, per_element = _TYPED_FIELDS.get(tensor.data_type, ("int32_data", 1))
+    elements = expected * 8 // bits
+    stored = len(getattr(tensor, field))
+    packed = bits < 8 and stored * 8 in range(expected * 8, expected * 8 + 8)
+    if stored != elements * per_element and not packed:
+        raise ModelError(f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {stored} elements")
+
+
+def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
+    where = f"{node.op_type} ({node.name or (node.output[0] if node.output else 'unnamed')!r})"
+    if node.domain not in STANDARD_DOMAINS:
+        raise ModelError(f"{origin} uses the custom operator {node.domain}.{where}; only standard ONNX operators run")
+    for attribute in node.attribute:
+        if attribute.HasField("g") or attribute.graphs:
+            raise ModelError(f"{origin} has the control-flow operator {where}; only feed-forward networks can be cut")
+        if any(t.data_location == onnx.TensorProto.EXTERNAL for t in (attribute.t, *attribute.tensors)):
+            raise ModelError(f"{origin}: {where} keeps a constant in an external file; store it in the model")
+        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
+            raise ModelError(f"{origin}: {where} holds a sparse tensor; store it dense")
+    if node.op_type in RANDOM_OPERATORS:
+        raise ModelError(f"{origin} has the random operator {where}; a network must answer the same every time")
+    if node.op_type.startswith(("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")):
+        raise ModelError(f"{origin} has the sequence operator {where}; only plain tensors can be moved")
+    if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type, version, ""):
+        raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:160] if text else type(error).__name__

@@ -1,0 +1,113 @@
+"""The zoo: nine classic networks, full size, whose topologies ship inside the onnx wheel, with seeded weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from models import preparing, seeding, store, untrusted
+from models.errors import ModelError, near
+from models.network import Network, assemble
+
+FILES = {
+    "alexnet": "light_bvlc_alexnet.onnx",
+    "densenet121": "light_densenet121.onnx",
+    "googlenet": "light_inception_v1.onnx",
+    "inception_v2": "light_inception_v2.onnx",
+    "resnet50": "light_resnet50.onnx",
+    "shufflenet": "light_shufflenet.onnx",
+    "squeezenet": "light_squeezenet.onnx",
+    "vgg19": "light_vgg19.onnx",
+    "zfnet512": "light_zfnet512.onnx",
+}
+ALIASES = {
+    "bvlc_alexnet": "alexnet",
+    "densenet": "densenet121",
+    "densenet-121": "densenet121",
+    "inception_v1": "googlenet",
+    "inception-v1": "googlenet",
+    "inception-v2": "inception_v2",
+    "inceptionbn": "inception_v2",
+    "resnet": "resnet50",
+    "resnet-50": "resnet50",
+    "vgg": "vgg19",
+    "vgg-19": "vgg19",
+    "zfnet": "zfnet512",
+    "zfnet-512": "zfnet512",
+}
+
+
+def names() -> tuple[str, ...]:
+    """The networks of the zoo, sorted."""
+    return tuple(sorted(FILES))
+
+
+def known() -> tuple[str, ...]:
+    """Names and aliases."""
+    return (*names(), *sorted(ALIASES))
+
+
+def is_known(name: str) -> bool:
+    """Whether `name` (any case) is a network of the zoo or an alias of one."""
+    return name.lower() in FILES or name.lower() in ALIASES
+
+
+def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_bytes: int | None = None) -> Network:
+    """The zoo network `name`, its weights made when first asked for (see `models.seeding`) and cached on disk.
+
+    `spectrum` makes the singular values of convolution and fully connected weights fall as rank^-spectrum (0.8 resembles
+    trained networks); None leaves them full-rank. Raises `ModelError` for an unknown name or a spectrum outside 0..4.
+    """
+    if not is_known(name):
+        raise ModelError(f"there is no network {name!r} in the zoo{near(name, known())}")
+    if spectrum is not None and not 0 < spectrum <= 4:
+        raise ModelError(f"spectrum is {spectrum}; expected a decay exponent above 0 and at most 4, such as 0.8")
+    if seed < 0:
+        raise ModelError(f"seed is {seed}; expected 0 or more")
+    short = ALIASES.get(name.lower(), name.lower())
+    prepared = _prepared(short)
+    source = SeededSource(short, seed, spectrum)
+    light = onnx.ModelProto()
+    light.CopyFrom(prepared.light)
+    return assemble(
+        short, light, prepared.parameters, source, source.identity(), input_bytes=input_bytes, synthetic=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SeededSource:
+    """Weights made from a seed, or read back from the cache."""
+
+    name: str
+    seed: int
+    spectrum: float | None
+
+    def identity(self) -> str:
+        """What the weights depend on."""
+        return f"seeded {seeding.VERSION} {self.seed} {self.spectrum}"
+
+    def fetch(self, light: onnx.ModelProto) -> Mapping[str, np.ndarray]:
+        """Every parameter; made in a second or so and cached when the cache lacks them or is damaged."""
+        tail = f"s{self.seed}" if self.spectrum is None else f"s{self.seed}-p{self.spectrum}"
+        path = store.cache_dir() / "weights" / f"{self.name}-v{seeding.VERSION}-{tail}.bin"
+        held = store.read_arrays(path)
+        expected = set(_prepared(self.name).parameters)
+        if held is None or set(held) != expected:
+            store.write_arrays(path, seeding.weights(light, sorted(expected), self.seed, self.spectrum))
+            held = store.read_arrays(path)
+        if held is None:
+            raise ModelError(f"the weights of {self.name} cannot be kept in {path.parent}; set LAYERLIFT_CACHE")
+        return held
+
+
+@lru_cache(maxsize=None)
+def _prepared(name: str) -> preparing.Prepared:
+    path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / FILES[name]
+    if not path.is_file():
+        raise ModelError(f"the installed onnx lacks {FILES[name]}; install onnx 1.23 or later from its wheel")
+    return preparing.prepare(untrusted.read(path), None, onnx.numpy_helper.to_array, name)
