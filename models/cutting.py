@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from models.errors import ModelError
 from models.network import Network
+from models.protos import one_line
 
 BIG_BYTES = 65536
 """Parameters of at least this size become inputs of a piece, so that sessions can share them."""
@@ -85,5 +86,4 @@ def _check(model: onnx.ModelProto, network: Network, first: int, last: int) -> N
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ModelError(f"layers {first}..{last} of {network.name} are not a valid model: {reason}") from None
+        raise ModelError(f"layers {first}..{last} of {network.name} are not a valid model: {one_line(error)}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from models import external, preparing, untrusted, zoo
+from models import external, preparing, protos, untrusted, zoo
 from models.errors import ModelError, near
 from models.network import MemorySource, Network, assemble
 
@@ -109,7 +109,7 @@ def _computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, or
     if prepared.folding is not None:
         graph = prepared.folding.graph
         feeds = {value.name: arrays[value.name] for value in graph.input}
-        arrays.update(preparing.run_once(prepared.folding, feeds, [value.name for value in graph.output], origin))
+        arrays.update(protos.run_once(prepared.folding, feeds, [value.name for value in graph.output], origin))
     return {name: arrays[name] for name in prepared.parameters}
 
 

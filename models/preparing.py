@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from models import untrusted
+from models import protos, untrusted
 from models.errors import ModelError, near
 
 Payload = Callable[[TensorProto], np.ndarray]
@@ -65,7 +64,7 @@ class _Work:
         self.literals: dict[str, np.ndarray] = {}
         for node in model.graph.node:
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-                self.stored[node.output[0]] = held = _constant(node, origin)
+                self.stored[node.output[0]] = held = protos.constant(node, origin)
                 self.literals[node.output[0]] = numpy_helper.to_array(held)
             else:
                 self.nodes.append(node)
@@ -106,7 +105,8 @@ class _Work:
         if missing:
             example = ", ".join(f"'{key}': 1" for key in missing)
             raise ModelError(
-                f"{self.origin} has dynamic dimensions: {', '.join(missing.values())}; fix them, e.g. dims={{{example}}}"
+                f"{self.origin} has dynamic dimensions: {', '.join(missing.values())}; "
+                f"fix them, e.g. dims={{{example}}}"
             )
         for key in dims:
             if key not in known:
@@ -132,10 +132,10 @@ class _Work:
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         except Exception as error:
-            raise ModelError(f"{self.origin} is corrupt: {_one_line(error)}") from None
+            raise ModelError(f"{self.origin} is corrupt: {protos.one_line(error)}") from None
         self.types = {}
         for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-            self.types[value.name] = _type_of(value)
+            self.types[value.name] = protos.type_of(value)
         for name, array in self.values.items():
             self.types[name] = (helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
@@ -185,9 +185,9 @@ class _Work:
             if all(name in self.values for name in node.output if name):
                 continue
             if node.op_type in ("Shape", "Size") and node.input[0] not in feeds:
-                dtype, shape = self.types[node.input[0]]
+                shape = self.types[node.input[0]][1]
                 assert shape is not None
-                feeds.update(_shape_value(node, shape))
+                feeds.update(protos.shape_value(node, shape))
                 wanted.extend(node.output)
                 continue
             if all(name in feeds or name in wanted for name in node.input if name):
@@ -199,10 +199,10 @@ class _Work:
         fresh = {name: feeds[name] for name in wanted if name in feeds}
         if nodes:
             read = {name for node in nodes for name in node.input if name in feeds}
-            inputs = {name: _value_info(name, feeds[name]) for name in read}
+            inputs = {name: protos.value_info(name, feeds[name]) for name in read}
             outputs = [onnx.ValueInfoProto(name=name) for name in computed]
             model = self._model(helper.make_graph(nodes, "shapes", list(inputs.values()), outputs))
-            fresh.update(run_once(model, {name: feeds[name] for name in read}, computed, self.origin))
+            fresh.update(protos.run_once(model, {name: feeds[name] for name in read}, computed, self.origin))
         return fresh
 
     def _is_small(self, name: str) -> bool:
@@ -238,7 +238,7 @@ class _Work:
         read = {name for node in self.nodes for name in node.input} | set(self.outputs)
         version = untrusted.opset_of(self.model)
         for position, node in enumerate(self.nodes):
-            optional = _optional_outputs(node, version)
+            optional = protos.optional_outputs(node, version)
             kept = [name if name in read or at not in optional else "" for at, name in enumerate(node.output)]
             while kept and not kept[-1]:
                 kept.pop()
@@ -289,7 +289,7 @@ class _Work:
                 self._assemble([*self.folded, *self.nodes], [], self.stored), strict_mode=True, data_prop=True
             )
         except Exception as error:
-            return f" ({_one_line(error)})"
+            return f" ({protos.one_line(error)})"
         return ""
 
     def _info(self, name: str) -> onnx.ValueInfoProto:
@@ -310,7 +310,7 @@ class _Work:
         try:
             onnx.checker.check_model(model)
         except onnx.checker.ValidationError as error:
-            raise ModelError(f"{self.origin} is not a valid ONNX model: {_one_line(error)}") from None
+            raise ModelError(f"{self.origin} is not a valid ONNX model: {protos.one_line(error)}") from None
         return model
 
     def _folding(self, parameters: Sequence[str]) -> onnx.ModelProto | None:
@@ -336,71 +336,6 @@ class _Work:
         return self._model(graph)
 
 
-def run_once(
-    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], origin: str
-) -> dict[str, np.ndarray]:
-    """Run a small constant computation; `ModelError` when onnxruntime will not."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        found = session.run(list(outputs), dict(feeds))
-    except Exception as error:
-        raise ModelError(f"{origin}: its constants cannot be computed: {_one_line(error)}") from None
-    return dict(zip(outputs, found, strict=True))
-
-
-def _constant(node: onnx.NodeProto, origin: str) -> TensorProto:
-    """The tensor that a Constant node holds."""
-    name = node.output[0]
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            tensor = TensorProto()
-            tensor.CopyFrom(attribute.t)
-            tensor.name = name
-            return tensor
-        if attribute.name in ("value_float", "value_int"):
-            scalar = helper.get_attribute_value(attribute)
-            kind = np.float32 if attribute.name == "value_float" else np.int64
-            return numpy_helper.from_array(np.asarray(scalar, kind), name)
-        if attribute.name in ("value_floats", "value_ints"):
-            kind = np.float32 if attribute.name == "value_floats" else np.int64
-            return numpy_helper.from_array(np.asarray(helper.get_attribute_value(attribute), kind), name)
-    raise ModelError(f"{origin}: the constant {name!r} holds no tensor of numbers")
-
-
 def _is_shape_like(tensor: TensorProto, as_float: bool) -> bool:
     size = int(np.prod(tuple(tensor.dims), dtype=object)) * 8
     return size <= SHAPE_BYTES and (tensor.data_type in _INTEGERS or as_float)
-
-
-def _type_of(value: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...] | None]:
-    kind = value.type.tensor_type
-    if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
-        return kind.elem_type, None
-    return kind.elem_type, tuple(dim.dim_value for dim in kind.shape.dim)
-
-
-def _value_info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), list(array.shape))
-
-
-def _shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    if node.op_type == "Size":
-        return {node.output[0]: np.asarray(int(np.prod(shape, dtype=object)), np.int64)}
-    bounds = {attribute.name: attribute.i for attribute in node.attribute}
-    return {node.output[0]: np.asarray(shape[bounds.get("start", 0) : bounds.get("end", len(shape))], np.int64)}
-
-
-def _optional_outputs(node: onnx.NodeProto, version: int) -> frozenset[int]:
-    if node.domain == "ai.onnx.ml":
-        return frozenset()
-    outputs = onnx.defs.get_schema(node.op_type, version, "").outputs
-    return frozenset(
-        at for at, output in enumerate(outputs) if output.option == onnx.defs.OpSchema.FormalParameterOption.Optional
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from models import features, graphing
-from models.preparing import run_once
+from models.protos import run_once
 
 VERSION = 1
 """Part of every seeded network's identity; raise it when the numbers made here change."""
@@ -34,7 +34,7 @@ def weights(
 ) -> dict[str, np.ndarray]:
     """Every parameter of `light` by name, from `seed` alone (each has its own stream, so order never matters).
 
-    Convolution and fully connected weights are normal with variance 2 / fan-in (He); their biases, and scales and shifts
+    Convolution and fully connected weights are normal with variance 2 / fan-in (He); biases, and scales and shifts
     after a normalisation, vary around 0 and 1; batch-normalisation means and variances come from one pass over a seeded
     input, so that every layer's output keeps the scale of its input.
     """
@@ -69,7 +69,7 @@ def _draw(rng: np.random.Generator, role: _Role, shape: tuple[int, ...], spectru
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    drawn = rng.standard_normal(shape, np.float32)
+    drawn: np.ndarray = rng.standard_normal(shape, np.float32)
     drawn *= np.float32(scale)
     return drawn
 
@@ -85,8 +85,8 @@ def _decaying(rng: np.random.Generator, shape: tuple[int, ...], scale: float, sp
     tail = float(np.sum(values[rank:] ** 2))
     if tail > 0:
         matrix += _normal(rng, (rows, columns), math.sqrt(tail / (rows * columns)))
-    matrix *= np.float32(scale * math.sqrt(rows * columns / float(np.sum(values**2))))
-    return matrix.reshape(shape)
+    matrix = matrix * np.float32(scale * math.sqrt(rows * columns / float(np.sum(values**2))))
+    return np.asarray(matrix.reshape(shape), np.float32)
 
 
 def _statistics(light: onnx.ModelProto, made: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from models.errors import ModelError
 from models.network import Network
+from models.protos import one_line
 
 Optimization = Literal["off", "all"]
 _LEVELS = {
@@ -52,7 +53,7 @@ class Session:
         try:
             self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ModelError(f"onnxruntime refuses the model: {_one_line(error)}") from None
+            raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from None
         self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(value.name for value in self._session.get_outputs())
 
@@ -71,7 +72,7 @@ class Session:
             found = self._session.run_with_ort_values(list(self.outputs), values)
             spent = time.thread_time() - start
         except Exception as error:
-            raise ModelError(f"onnxruntime cannot run the model: {_one_line(error)}") from None
+            raise ModelError(f"onnxruntime cannot run the model: {one_line(error)}") from None
         return {name: value.numpy() for name, value in zip(self.outputs, found, strict=True)}, spent
 
     def end_profiling(self) -> Path:
@@ -133,7 +134,3 @@ def watched_model(model: onnx.ModelProto, names: Sequence[str], network: Network
         dtype, shape = network.types[name]
         watched.graph.output.append(onnx.helper.make_tensor_value_info(name, dtype, list(shape)))
     return watched
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

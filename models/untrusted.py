@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from models.errors import ModelError
+from models.protos import one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """No single tensor may be larger: checked from its shape, before anything is allocated."""
@@ -20,7 +21,7 @@ STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 RANDOM_OPERATORS = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
-_TYPED_FIELDS = {
+_TYPED_FIELDS: dict[int, tuple[str, int]] = {
     onnx.TensorProto.FLOAT: ("float_data", 1),
     onnx.TensorProto.DOUBLE: ("double_data", 1),
     onnx.TensorProto.INT64: ("int64_data", 1),
@@ -45,7 +46,7 @@ def read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load_model(str(path), load_external_data=False)
     except (DecodeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} is not a readable ONNX model ({_first_line(error)}); export it again") from None
+        raise ModelError(f"{path} is not a readable ONNX model ({one_line(error)}); export it again") from None
     if not model.graph.node:
         raise ModelError(f"{path} holds no operators; expected an ONNX model")
     refuse(model, str(path))
@@ -159,8 +160,3 @@ def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
         raise ModelError(f"{origin} has the sequence operator {where}; only plain tensors can be moved")
     if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type, version, ""):
         raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:160] if text else type(error).__name__

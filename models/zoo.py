@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +60,9 @@ def is_known(name: str) -> bool:
 def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_bytes: int | None = None) -> Network:
     """The zoo network `name`, its weights made when first asked for (see `models.seeding`) and cached on disk.
 
-    `spectrum` makes the singular values of convolution and fully connected weights fall as rank^-spectrum (0.8 resembles
-    trained networks); None leaves them full-rank. Raises `ModelError` for an unknown name or a spectrum outside 0..4.
+    `spectrum` makes the singular values of convolution and fully connected weights fall as rank^-spectrum (0.8
+    resembles trained networks); None leaves them full-rank. Raises `ModelError` for an unknown name or a spectrum
+    outside 0..4.
     """
     if not is_known(name):
         raise ModelError(f"there is no network {name!r} in the zoo{near(name, known())}")
@@ -105,7 +106,7 @@ class SeededSource:
         return held
 
 
-@lru_cache(maxsize=None)
+@cache
 def _prepared(name: str) -> preparing.Prepared:
     path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / FILES[name]
     if not path.is_file():

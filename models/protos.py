@@ -1,0 +1,82 @@
+"""Small questions put to ONNX messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from models.errors import ModelError
+
+
+def run_once(
+    model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], origin: str
+) -> dict[str, np.ndarray]:
+    """Run a small constant computation; `ModelError` when onnxruntime will not."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found = session.run(list(outputs), dict(feeds))
+    except Exception as error:
+        raise ModelError(f"{origin}: its constants cannot be computed: {one_line(error)}") from None
+    return dict(zip(outputs, found, strict=True))
+
+
+def constant(node: onnx.NodeProto, origin: str) -> TensorProto:
+    """The tensor that a Constant node holds; `ModelError` when it holds text or nothing."""
+    name = node.output[0]
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            tensor = TensorProto()
+            tensor.CopyFrom(attribute.t)
+            tensor.name = name
+            return tensor
+        if attribute.name in ("value_float", "value_int"):
+            scalar = helper.get_attribute_value(attribute)
+            kind = np.float32 if attribute.name == "value_float" else np.int64
+            return numpy_helper.from_array(np.asarray(scalar, kind), name)
+        if attribute.name in ("value_floats", "value_ints"):
+            kind = np.float32 if attribute.name == "value_floats" else np.int64
+            return numpy_helper.from_array(np.asarray(helper.get_attribute_value(attribute), kind), name)
+    raise ModelError(f"{origin}: the constant {name!r} holds no tensor of numbers")
+
+
+def type_of(value: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...] | None]:
+    """Element type and shape; the shape is None where a dimension is unknown."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape") or not all(dim.HasField("dim_value") for dim in kind.shape.dim):
+        return kind.elem_type, None
+    return kind.elem_type, tuple(dim.dim_value for dim in kind.shape.dim)
+
+
+def value_info(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
+    """The declaration that fits `array`."""
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), list(array.shape))
+
+
+def shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """What a Shape or Size node answers for a tensor of `shape`."""
+    if node.op_type == "Size":
+        return {node.output[0]: np.asarray(int(np.prod(shape, dtype=object)), np.int64)}
+    bounds = {attribute.name: attribute.i for attribute in node.attribute}
+    return {node.output[0]: np.asarray(shape[bounds.get("start", 0) : bounds.get("end", len(shape))], np.int64)}
+
+
+def optional_outputs(node: onnx.NodeProto, version: int) -> frozenset[int]:
+    """Positions of the outputs that `node` may leave out."""
+    if node.domain == "ai.onnx.ml":
+        return frozenset()
+    outputs = onnx.defs.get_schema(node.op_type, version, "").outputs
+    return frozenset(
+        at for at, output in enumerate(outputs) if output.option == onnx.defs.OpSchema.FormalParameterOption.Optional
+    )
+
+
+def one_line(error: Exception) -> str:
+    """The message of `error` without line breaks, cut to a sentence's length."""
+    return " ".join(str(error).split())[:200]
