@@ -15,36 +15,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from emulator.describe import Prices, layer_runs, prices_per_byte
+from emulator.tally import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""
 
 PHASES: Final = ("before", "during", "after")
-
-
-def spread(values: Iterable[float]) -> dict[str, float] | None:
-    """Count, mean, median and 95th percentile (linear between ranks) of some values; None when there are none."""
-    ranked = sorted(values)
-    if not ranked:
-        return None
-    return {
-        "count": len(ranked),
-        "mean": math.fsum(ranked) / len(ranked),
-        "median": quantile(ranked, 0.5),
-        "p95": quantile(ranked, 0.95),
-    }
-
-
-def quantile(ranked: Sequence[float], share: float) -> float:
-    """The value below which `share` of the ascending, non-empty `ranked` lies, linear between neighbours."""
-    place = share * (len(ranked) - 1)
-    low = int(place)
-    high = min(low + 1, len(ranked) - 1)
-    return ranked[low] + (ranked[high] - ranked[low]) * (place - low)
 
 
 class Upload(NamedTuple):
@@ -76,14 +56,15 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     """
     world = run.get("world") or {"users": [], "nodes": [], "models": []}
     end_s = _end_s(tables, run)
-    queries = _by(tables("queries"), "user")
-    uploads = _by(tables("uploads"), "user")
-    plans = _by(tables("plans"), "user")
-    nodes = _usage(tables("usage"))
-    held = _held(tables("allocations"), world, end_s)
+    queries = asked_by_user(tables("queries"))
+    uploads = grouped(tables("uploads"), "user")
+    plans = grouped(tables("plans"), "user")
+    nodes = usage_sums(tables("usage"))
+    held = held_money(tables("allocations"), world, end_s)
     prices = prices_per_byte(world)
-    errors = _errors(tables("measured"))
+    errors = worst_errors(tables("measured"))
     users: list[dict[str, Any]] = []
+    members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     pooled: dict[str, dict[str, list[float]]] = defaultdict(lambda: {phase: [] for phase in PHASES})
     for user in world["users"]:
         name = user["name"]
@@ -94,12 +75,12 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes", "energy_j")})
         entry["output_error"] = errors.get(name)
         users.append(entry)
+        members[user["kind"]].append(entry)
         for phase in PHASES:
             pooled[user["kind"]][phase].extend(latencies[phase])
-    kinds = [_kind(kind, [u for u in users if u["kind"] == kind], pooled[kind]) for kind in pooled]
     return {
         "users": users,
-        "kinds": kinds,
+        "kinds": [_kind(kind, members[kind], pooled[kind]) for kind in pooled],
         "servers": [_server(node, nodes[node["name"]], end_s) for node in world["nodes"] if _serves(node)],
         "totals": _totals(tables, run, world, users, nodes, end_s),
     }
@@ -108,7 +89,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
 def _user(
     user: Mapping[str, Any],
     world: Mapping[str, Any],
-    queries: Sequence[Mapping[str, Any]],
+    queries: Sequence[Asked],
     uploads: Sequence[Mapping[str, Any]],
     plans: Sequence[Mapping[str, Any]],
     latencies: dict[str, list[float]],
@@ -118,8 +99,8 @@ def _user(
     last = accepted[-1] if accepted else None
     upload = _upload(uploads, last)
     for query in queries:
-        if query["status"] == "answered":
-            latencies[upload.phase(query["begun_s"])].append(query["latency_s"])
+        if query.answered:
+            latencies[upload.phase(query.begun_s)].append(query.latency_s)
     spreads = {phase: spread(latencies[phase]) for phase in PHASES}
     after = spreads["after"]
     return {
@@ -129,7 +110,7 @@ def _user(
         "model": user["model"],
         "planner": user["planner"],
         "answered": sum(map(len, latencies.values())),
-        "failed": dict(Counter(query["reason"] for query in queries if query["status"] != "answered")),
+        "failed": dict(Counter(query.reason for query in queries if not query.answered)),
         "latency_s": {**spreads, "all": spread(value for phase in PHASES for value in latencies[phase])},
         "upload": upload._asdict(),
         "plan": _plan(user, world, last, after) if last else None,
@@ -178,11 +159,11 @@ def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -
 def _money(
     user: Mapping[str, Any],
     prices: Prices,
-    queries: Sequence[Mapping[str, Any]],
+    queries: Sequence[Asked],
     uploads: Sequence[Mapping[str, Any]],
     held: float,
 ) -> dict[str, float]:
-    asked = math.fsum(query["money"] for query in queries)
+    asked = math.fsum(query.money for query in queries)
     carried = math.fsum(
         row["bytes"] * prices(user["client"], row["server"])
         for row in uploads
@@ -264,51 +245,6 @@ def _end_s(tables: Tables, run: Mapping[str, Any]) -> float:
     return max(
         (value for name in ("queries", "usage", "uploads") for value in tables(name)["at_s"].to_pylist()), default=0.0
     )
-
-
-def _rows(table: Any) -> Iterator[dict[str, Any]]:
-    names = table.column_names
-    for values in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        yield dict(zip(names, values, strict=True))
-
-
-def _by(table: Any, column: str) -> dict[str, list[dict[str, Any]]]:
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(table):
-        groups[row[column]].append(row)
-    return groups
-
-
-def _usage(table: Any) -> Mapping[str, dict[str, float]]:
-    """Sums over the run per node; `held_bytes` is the most that a sample saw."""
-    summed = ("busy_s", "sent_bytes", "received_bytes", "energy_j", "money")
-    nodes: dict[str, dict[str, float]] = defaultdict(lambda: dict.fromkeys((*summed, "held_bytes"), 0))
-    for row in _rows(table.select(["node", "held_bytes", *summed])):
-        node = nodes[row["node"]]
-        for key in summed:
-            node[key] += row[key]
-        node["held_bytes"] = max(node["held_bytes"], row["held_bytes"])
-    return nodes
-
-
-def _held(table: Any, world: Mapping[str, Any], end_s: float) -> dict[str, float]:
-    """Money per user for parameters held: price x bytes x seconds from admission to release or the run's end."""
-    prices = {node["name"]: node["price_per_byte_s"] for node in world["nodes"]}
-    sign = {"admitted": 1, "released": -1}
-    owed: dict[str, list[float]] = defaultdict(list)
-    for row in _rows(table.select(["at_s", "server", "user", "event", "bytes"])):
-        price = prices.get(row["server"], 0.0) * sign.get(row["event"], 0)
-        owed[row["user"]].append(price * row["bytes"] * (end_s - row["at_s"]))
-    return {user: math.fsum(parts) for user, parts in owed.items()}
-
-
-def _errors(table: Any) -> dict[str, float]:
-    """The largest output error per user."""
-    worst: dict[str, float] = {}
-    for row in _rows(table.select(["user", "kind", "value"])):
-        if row["kind"] == "output_error":
-            worst[row["user"]] = max(row["value"], worst.get(row["user"], 0.0))
-    return worst
 
 
 def _serves(node: Mapping[str, Any]) -> bool:
