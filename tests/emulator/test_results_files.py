@@ -22,7 +22,7 @@ def many(count):
 
 def written(directory, rows=None, **options):
     writer = ResultWriter(directory, **options)
-    for table, entries in (rows or made_rows()).items():
+    for table, entries in (made_rows() if rows is None else rows).items():
         writer.add(table, entries)
     writer.close(made_run())
     return writer.result()
@@ -94,9 +94,14 @@ def test_empty_tables_have_one_part_with_the_schema(tmp_path):
 
 
 def test_an_interrupted_run_keeps_what_it_has(tmp_path):
-    with pytest.raises(KeyboardInterrupt), ResultWriter(tmp_path, run={"seed": 7}) as writer:
-        writer.add("queries", many(12))
-        raise KeyboardInterrupt
+    writer = ResultWriter(tmp_path, run={"seed": 7})
+
+    def job():
+        with writer:
+            writer.add("queries", many(12))
+            raise KeyboardInterrupt
+
+    pytest.raises(KeyboardInterrupt, job)
     result = RunResult.load(tmp_path)
     assert (result.complete, result.run["status"], result.run["seed"]) == (False, "interrupted", 7)
     assert "KeyboardInterrupt" in result.run["reason"]
@@ -109,9 +114,14 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path):
 def test_a_bad_row_ends_the_run_without_harm_to_the_good_ones(tmp_path):
     good = many(3)
     bad = (*good[0][:-1], math.nan)
-    with pytest.raises(RunError, match=r"queries\.money holds NaN"), ResultWriter(tmp_path, part_rows=3) as writer:
-        writer.add("queries", good)
-        writer.add("queries", [good[0], bad, good[1]])
+
+    def job():
+        with ResultWriter(tmp_path, part_rows=3) as writer:
+            writer.add("queries", good)
+            writer.add("queries", [good[0], bad, good[1]])
+
+    with pytest.raises(RunError, match=r"queries\.money holds NaN"):
+        job()
     result = RunResult.load(tmp_path)
     assert result.queries.num_rows == 3
     assert result.run["status"] == "interrupted"
