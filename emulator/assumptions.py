@@ -1,0 +1,114 @@
+"""Every number of a scenario that nobody gave, or whose source the file states: what run.json lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from pydantic import BaseModel
+
+from emulator.fields import Span, fault
+from emulator.machines import IONN_W
+from emulator.sections import ASSUMED, Device, Machine, Nodes
+from emulator.yaml_lines import Path, dotted
+from models.errors import near
+
+if TYPE_CHECKING:
+    from emulator.scenario import Scenario
+    from emulator.world import World
+
+IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
+
+
+class Assumption(TypedDict):
+    """A number that somebody might dispute."""
+
+    path: str
+    value: object
+    """As a scenario writes it; null where the thing is unlimited or left to the profile."""
+    source: str
+
+
+def assumptions(scenario: Scenario, world: World | None = None) -> list[Assumption]:
+    """List what the file annotates in `sources`, and all defaults in use that carry a physical number.
+
+    A pattern of `sources` speaks of what the file gives, or of defaults when it matches nothing given.
+    `world` adds what only the resolved models know: the speed that their reference profile stands for.
+    """
+    found: dict[str, Assumption] = {}
+    for path, value, source in _defaults(scenario, ()):
+        found[dotted(path)] = Assumption(path=dotted(path), value=value, source=source)
+    for model in world.models if world and scenario.reference_ghz is None else ():
+        for profile, ghz in model.reference_ghz.items():
+            field = f"reference_ghz ({model.name} on {profile})"
+            found[field] = Assumption(path=field, value=ghz, source="the speed at which the profile was measured")
+    given, unsaid = dict(_leaves(scenario, ())), {name: entry["value"] for name, entry in found.items()}
+    for pattern, source in scenario.sources.items():
+        matched = _matching(pattern, given) or _matching(pattern, unsaid)
+        found |= {path: Assumption(path=path, value=value, source=source) for path, value in matched.items()}
+    return list(found.values())
+
+
+def _matching(pattern: str, values: dict[str, object]) -> dict[str, object]:
+    return {path: value for path, value in values.items() if _covers(pattern, path)}
+
+
+def sources_fit(scenario: Scenario) -> None:
+    """Raise a pydantic error for a pattern under `sources` that matches no field: a misspelt path would go unseen."""
+    paths = [path for path, _ in _leaves(scenario, ())] + [dotted(path) for path, _, _ in _defaults(scenario, ())]
+    for pattern in scenario.sources:
+        if not any(_covers(pattern, path) for path in paths):
+            raise fault(("sources", pattern), f"matches no field of this scenario{near(pattern, paths[:200])}")
+
+
+def _covers(pattern: str, path: str) -> bool:
+    """Whether a dotted pattern is the path or a parent of it; each part may hold `*`."""
+    wanted, parts = pattern.split("."), path.split(".")
+    return len(wanted) <= len(parts) and all(fnmatchcase(p, w) for p, w in zip(parts, wanted, strict=False))
+
+
+def _leaves(value: object, path: Path) -> Iterator[tuple[str, object]]:
+    """Yield every value that was given, by dotted path."""
+    if isinstance(value, BaseModel):
+        for name in sorted(value.model_fields_set - {"sources", "about", "folder"}):
+            yield from _leaves(getattr(value, name), (*path, name))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    else:
+        yield dotted(path), _written(value)
+
+
+def _written(value: object) -> object:
+    if isinstance(value, Span):
+        return value.low if value.low == value.high else [value.low, value.high]
+    return value
+
+
+def _defaults(value: object, path: Path) -> Iterator[tuple[Path, object, str]]:
+    """Yield every default in use that was marked as an assumption."""
+    if isinstance(value, tuple | dict):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _defaults(item, (*path, key))
+    if not isinstance(value, BaseModel):
+        return
+    if isinstance(value, Machine):
+        yield from _power(value, path)
+    for name, info in type(value).model_fields.items():
+        given: Any = getattr(value, name)
+        extra = info.json_schema_extra
+        if isinstance(extra, dict) and "assumed" in extra and name not in value.model_fields_set:
+            yield (*path, name), _written(given), str(extra["assumed"])
+        else:
+            yield from _defaults(given, (*path, name))
+
+
+def _power(machine: Machine, path: Path) -> Iterator[tuple[Path, object, str]]:
+    client = isinstance(machine, Device) or (isinstance(machine, Nodes) and machine.tier == "client")
+    for name, watts in IONN_W.items():
+        if getattr(machine, name) is None and (client or name != "radio_w"):
+            yield (*path, name), watts if client else 0.0, IONN if client else f"{ASSUMED}: not counted"

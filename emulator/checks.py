@@ -1,0 +1,104 @@
+"""What must hold between the fields of a scenario before it can become a world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING
+
+from emulator.fields import fault, shown
+from emulator.naming import kind_name, node_names
+from emulator.sections import TIERS
+from models.errors import near
+
+if TYPE_CHECKING:
+    from emulator.scenario import Scenario
+
+MOST_NODES = 100_000
+
+
+def check(scenario: Scenario) -> None:
+    """Raise the first thing that makes the scenario impossible, as a pydantic error with its path."""
+    _servers(scenario)
+    _users(scenario)
+    _links(scenario)
+    _names(scenario)
+
+
+def _servers(scenario: Scenario) -> None:
+    if not any(group.tier != "client" for group in scenario.nodes):
+        raise fault(("nodes",), "has no servers: expected at least one group of tier edge or cloud")
+    if sum(group.count or 1 for group in scenario.nodes) + scenario.user_count > MOST_NODES:
+        raise fault(("nodes",), f"and users make more than {MOST_NODES} machines: expected fewer")
+
+
+def _users(scenario: Scenario) -> None:
+    if not scenario.users:
+        raise fault(("users",), "is empty: expected at least one kind of users")
+    kinds: dict[str, int] = {}
+    listed = sum(group.count or 1 for group in scenario.nodes if group.tier == "client")
+    takers = [index for index, kind in enumerate(scenario.users) if kind.device is None]
+    left = listed
+    for index, kind in enumerate(scenario.users):
+        path = ("users", index)
+        if kind.queries is None and scenario.until_s is None:
+            raise fault((*path, "queries"), "is missing, and so is until_s: the run would never end; give one of them")
+        name = kind_name(scenario, index)
+        if name in kinds:
+            raise fault((*path, "kind"), f"is {name!r}, as that of users.{kinds[name]} is: expected distinct kinds")
+        kinds[name] = index
+        if kind.device is not None:
+            continue
+        if kind.count is None and index != takers[-1]:
+            raise fault((*path, "count"), "is missing: only the last kind without `device` may take the clients left")
+        left -= kind.count or 0
+        if left < 0 or (kind.count is None and left == 0):
+            raise fault(
+                (*path, "count"),
+                f"asks for more clients than nodes lists ({listed}): list more nodes of tier client, "
+                "or give this kind a `device` and it brings its own",
+            )
+
+
+def _links(scenario: Scenario) -> None:
+    known = [f"{a}-{b}" for a, b in product(TIERS, TIERS)]
+    for key in scenario.links:
+        if key not in known:
+            raise fault(("links", key), f"is not a pair of tiers, expected one such as client-edge{near(key, known)}")
+    for a, b in needed(scenario):
+        if f"{a}-{b}" not in scenario.links and f"{b}-{a}" not in scenario.links:
+            raise fault(("links",), f"has no {a}-{b}: expected its bandwidth_mb_s and latency_ms")
+    for index, kind in enumerate(scenario.pairs):
+        if kind.between[0] == kind.between[1]:
+            raise fault(("pairs", index, "between"), f"names {kind.between[0]!r} twice: expected two nodes")
+
+
+def needed(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of tiers that may talk: all that exist, a tier with itself only when it has two servers."""
+    size = {tier: sum(g.count or 1 for g in scenario.nodes if g.tier == tier) for tier in ("edge", "cloud")}
+    for tier in ("edge", "cloud"):
+        if size[tier]:
+            yield "client", tier
+        if size[tier] > 1:
+            yield tier, tier
+    if size["edge"] and size["cloud"]:
+        yield "edge", "cloud"
+
+
+def _names(scenario: Scenario) -> None:
+    taken: dict[str, tuple[str | int, ...]] = {"planner": ("planner",), "client": ("planner", "at")}
+    for path, name in node_names(scenario):
+        if name in taken:
+            raise fault(path, f"makes a node named {name!r}, which is taken: expected distinct names")
+        taken[name] = path
+    known = [name for name in taken if name != "planner"]
+    if scenario.planner.at not in known:
+        raise fault(
+            ("planner", "at"),
+            f"is {shown(scenario.planner.at)}, expected client or a node{near(scenario.planner.at, known)}",
+        )
+    nodes = [name for name in known if name != "client"]
+    for index, pair in enumerate(scenario.pairs):
+        for end, name in enumerate(pair.between):
+            if name not in nodes:
+                raise fault(("pairs", index, "between", end), f"is {name!r}, which is no node{near(name, nodes)}")

@@ -1,0 +1,217 @@
+"""The small types that scenario fields are made of, and how a wrong value is told in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from emulator.yaml_lines import Path, dotted
+from models.errors import near
+
+MB: Final = 1 << 20
+GB: Final = 1 << 30
+LARGEST: Final = 1e15
+"""No number of a scenario is larger, so that no product of two overflows."""
+
+Text = Annotated[str, Field(strict=True, min_length=1, max_length=500)]
+Flag = Annotated[bool, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Field(strict=True, ge=1e-9, le=LARGEST)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST)]
+Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Whole = Annotated[int, Field(strict=True, ge=0, le=10**12)]
+
+
+class Fault(Exception):
+    """A wrong value and where it is; `Scenario` turns it into a `ScenarioError` that also says the line."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(text)
+        self.path = path
+        self.text = text
+
+
+class Part(BaseModel):
+    """A section of a scenario: frozen, and an unknown field is answered with the near names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names(cls, data: Any) -> Any:
+        for key in data if isinstance(data, dict) else ():
+            if key not in cls.model_fields:
+                known = tuple(cls.model_fields)
+                raise PydanticCustomError("unknown_field", "unknown field", {"field": str(key), "known": known})
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One number, or a range that the members of a group are spread over."""
+
+    low: float
+    high: float
+
+    def even(self, count: int) -> list[float]:
+        """Return `count` values evenly spaced over the range, both ends included; of one, the middle."""
+        if self.low == self.high:
+            return [self.low] * count
+        if count == 1:
+            return [tidy((self.low + self.high) / 2)]
+        inner = (tidy(self.low + (self.high - self.low) * k / (count - 1)) for k in range(1, count - 1))
+        return [self.low, *inner, self.high]
+
+
+def tidy(value: float) -> float:
+    """Round to nine decimals: 7.725, not 7.7250000000000005."""
+    return round(value, 9)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError
+    return float(value)
+
+
+def _spans(least: float, wording: str) -> Callable[[object], Span]:
+    def parse(value: object) -> Span:
+        if isinstance(value, Span):
+            return value
+        try:
+            low, high = (_number(v) for v in (value if isinstance(value, list | tuple) else (value, value)))
+        except (ValueError, OverflowError):
+            low, high = 1.0, 0.0
+        if not least <= low <= high <= LARGEST:
+            raise PydanticCustomError("span", "{wanted}", {"wanted": f"{wording}, or a range [low, high] of them"})
+        return Span(low, high)
+
+    return parse
+
+
+def _plain(span: Span) -> float | list[float]:
+    return span.low if span.low == span.high else [span.low, span.high]
+
+
+PositiveSpan = Annotated[Span, PlainValidator(_spans(1e-9, "a number above 0")), PlainSerializer(_plain)]
+NonNegativeSpan = Annotated[Span, PlainValidator(_spans(0, "a number of at least 0")), PlainSerializer(_plain)]
+NOTHING: Final = Span(0.0, 0.0)
+
+
+def first_fault(error: ValidationError, data: object) -> Fault:
+    """Return the first thing that pydantic found wrong with `data`, in our words."""
+    found = error.errors(include_url=False)
+    fault = _fault(found[0], data)
+    if len(found) > 1:
+        fault.text += f" (and {len(found) - 1} more to mend)"
+    return fault
+
+
+def _fault(detail: ErrorDetails, data: object) -> Fault:
+    path = _real(detail["loc"], data)
+    context = detail.get("ctx", {})
+    kind = detail["type"]
+    if kind == "unknown_field":
+        path = (*path, context["field"])
+        return Fault(path, f"is not a known field{near(context['field'], context['known'])}")
+    if kind == "fault":
+        return Fault((*path, *context["path"]), context["text"])
+    if kind == "missing":
+        return Fault(path, "is missing")
+    given = detail["input"]
+    hint = ""
+    if kind == "literal_error":
+        words = [word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")]
+        hint = near(given, words) if isinstance(given, str) else ""
+        hint = hint if "did you mean" in hint else ""
+    return Fault(path, f"is {shown(given)}, expected {_expected(detail)}{hint}")
+
+
+def _real(loc: tuple[int | str, ...], data: object) -> Path:
+    """Drop from pydantic's location what is not in the document: names of union members, `[key]`."""
+    path: Path = ()
+    for position, part in enumerate(loc):
+        inside = (isinstance(data, dict) and part in data) or (
+            isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        )
+        if inside:
+            data = data[part]  # type: ignore[index]
+            path = (*path, part)
+        elif position == len(loc) - 1 and isinstance(data, dict) and not str(part).startswith(("<", "[")):
+            path = (*path, part)
+    return path
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: short, null for None."""
+    text = (
+        "null" if value is None else {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    )
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _expected(detail: ErrorDetails) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "greater_than_equal" if context["ge"] == 1e-9:
+            return "a number above 0"
+        case "greater_than_equal":
+            return f"a number of at least {context['ge']:g}"
+        case "less_than_equal":
+            return f"a number of at most {context['le']:g}"
+        case "float_type" | "finite_number":
+            return "a number"
+        case "int_type" | "int_from_float":
+            return "a whole number"
+        case "string_type" | "string_too_short" | "string_too_long":
+            return "a text of 1 to 500 characters"
+        case "bool_type":
+            return "true or false"
+        case "tuple_type" | "list_type":
+            return "a list"
+        case "too_short":
+            return f"a list of at least {context['min_length']}"
+        case "too_long":
+            return f"a list of at most {context['max_length']}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "fields (a mapping)"
+        case "literal_error":
+            return str(context["expected"]).replace("'", "")
+        case "span":
+            return str(context["wanted"])
+        case _:
+            return detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def fault(path: Path, text: str) -> PydanticCustomError:
+    """Return what a validator of a section raises about one of its fields: `path` is relative to the section."""
+    return PydanticCustomError("fault", "{text}", {"path": path, "text": text})
+
+
+__all__ = [
+    "GB",
+    "MB",
+    "NOTHING",
+    "Count",
+    "Fault",
+    "Flag",
+    "NonNegative",
+    "NonNegativeSpan",
+    "Number",
+    "Part",
+    "Positive",
+    "PositiveSpan",
+    "Span",
+    "Text",
+    "Whole",
+    "dotted",
+    "fault",
+    "first_fault",
+    "shown",
+    "tidy",
+]

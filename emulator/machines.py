@@ -1,0 +1,109 @@
+"""The machines of a scenario: groups with counts and ranges become nodes with numbers."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Final
+
+from emulator import sections
+from emulator.fields import GB, MB, Span
+from emulator.naming import kind_name, node_names
+from emulator.world import INF, NodeSpec, Tier
+from emulator.yaml_lines import Path
+
+if TYPE_CHECKING:
+    from emulator.scenario import Scenario
+
+IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
+"""IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
+
+
+def stream(seed: int, *purpose: str) -> random.Random:
+    """Return the seed's substream for one purpose, such as `arrival`, `phones`."""
+    return random.Random("/".join((str(seed), *purpose)))
+
+
+class _Spread:
+    """The members of one group: each ranged field becomes a value per member."""
+
+    def __init__(self, machine: sections.Machine, count: int, seed: int, *purpose: str) -> None:
+        self.machine = machine
+        self.count = count
+        self.seed = seed
+        self.purpose = purpose
+
+    def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
+        span: Span | None = getattr(self.machine, name)
+        if span is None:
+            return [missing] * self.count
+        if self.machine.spread == "even" or span.low == span.high:
+            return [value * scale for value in span.even(self.count)]
+        rng = stream(self.seed, "machine", *self.purpose, name)
+        return [round(rng.uniform(span.low, span.high), 9) * scale for _ in range(self.count)]
+
+
+def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -> Iterator[NodeSpec]:
+    """Yield a group's nodes, their indices still to be given (0)."""
+    machine = spread.machine
+    watts = IONN_W if tier == "client" else dict.fromkeys(IONN_W, 0.0)
+    ghz = spread.values("ghz", 1.0)
+    memory = spread.values("memory_mb", INF, MB)
+    power = {name: spread.values(name, default) for name, default in watts.items()}
+    price = spread.values("price_per_core_hour", 0.0, 1 / 3600)
+    price_held = spread.values("price_per_gb_hour", 0.0, 1 / 3600 / GB)
+    uplink = spread.values("uplink_mb_s", INF, MB)
+    downlink = spread.values("downlink_mb_s", INF, MB)
+    battery = spread.values("battery_j", INF)
+    for k, name in enumerate(names):
+        yield NodeSpec(
+            index=0,
+            name=name,
+            tier=tier,
+            ghz=ghz[k],
+            cores=machine.cores,
+            profile=profile,
+            discipline=machine.discipline,
+            memory_bytes=memory[k],
+            load_s_per_byte=machine.load_s_per_mb / MB,
+            max_batch=machine.max_batch,
+            policy=machine.policy,
+            idle_w=power["idle_w"][k],
+            compute_w=power["compute_w"][k],
+            radio_w=power["radio_w"][k],
+            price_per_s=price[k],
+            price_per_byte_s=price_held[k],
+            uplink_bytes_s=uplink[k],
+            downlink_bytes_s=downlink[k],
+            battery_j=None if math.isinf(battery[k]) else battery[k],
+        )
+
+
+def nodes(scenario: Scenario) -> list[NodeSpec]:
+    """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner."""
+    names: dict[Path, list[str]] = {}
+    for path, name in node_names(scenario):
+        names.setdefault(path, []).append(name)
+    made: list[NodeSpec] = []
+    for path, group in names.items():
+        section: sections.Machine | None
+        if path[0] == "nodes":
+            section = scenario.nodes[int(path[1])]
+            tier: Tier = section.tier
+            purpose = ("nodes", str(path[1]))
+        else:
+            section = scenario.users[int(path[1])].device
+            tier, purpose = "client", ("users", kind_name(scenario, int(path[1])))
+        if section is not None:
+            profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
+            made.extend(_machines(_Spread(section, len(group), scenario.seed, *purpose), tier, group, profile))
+    made.append(NodeSpec(0, "planner", "planner"))
+    return [replace(node, index=index) for index, node in enumerate(made)]
+
+
+def in_folder(scenario: Scenario, file: str) -> str:
+    """Return a file name of the scenario; relative ones begin at its folder."""
+    return str(FilePath(scenario.folder) / file)

@@ -1,0 +1,223 @@
+"""From a scenario to the world that runs: counts and ranges become machines, names become indices, units become SI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from emulator import sections
+from emulator.catalog import Catalog, Shelf
+from emulator.fields import GB, MB, Fault
+from emulator.machines import in_folder, stream
+from emulator.machines import nodes as machines
+from emulator.naming import kind_name
+from emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from emulator.yaml_lines import Path
+from models.errors import LayerliftError
+from models.graph import LayerGraph, Parameter
+from planners.problem import Objective
+
+if TYPE_CHECKING:
+    from emulator.scenario import Scenario
+
+
+def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
+    """Build the world. Raises `Fault` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
+    shelf = catalog or Shelf()
+    nodes = machines(scenario)
+    users = _users(scenario, nodes, shelf)
+    index = {node.name: node.index for node in nodes}
+    links = _links(scenario)
+    place = scenario.planner
+    wrong = place.predictions if isinstance(place.predictions, sections.Wrong) else sections.Wrong()
+    return World(
+        name=scenario.name,
+        seed=scenario.seed,
+        nodes=tuple(nodes),
+        links=links,
+        models=_models(scenario, users.models, nodes, shelf),
+        users=users.made,
+        planning=PlanningSpec(
+            at=-1 if place.at == "client" else index[place.at],
+            plan_s=place.plan_s,
+            loopback_s=place.loopback_ms / 1000,
+            bias=wrong.bias,
+            sigma=wrong.sigma,
+            predictions="error" if isinstance(place.predictions, sections.Wrong) else place.predictions,
+            plan_timeout_s=_or_inf(place.plan_timeout_s),
+        ),
+        pairs=_pairs(scenario, nodes, index, links),
+        share_links=scenario.share_links,
+        until_s=_or_inf(scenario.until_s),
+        sample_s=_or_inf(scenario.sample_s),
+        header_bytes=scenario.header_bytes,
+        compute=scenario.compute,
+    )
+
+
+def _or_inf(value: float | None) -> float:
+    return INF if value is None else value
+
+
+def _links(scenario: Scenario) -> dict[tuple[str, str], LinkSpec]:
+    made: dict[tuple[str, str], LinkSpec] = {}
+    for key, link in scenario.links.items():
+        a, _, b = key.partition("-")
+        made[a, b] = _link(link)
+        if f"{b}-{a}" not in scenario.links:
+            made[b, a] = made[a, b]
+    return made
+
+
+def _link(link: sections.Link) -> LinkSpec:
+    return LinkSpec(link.latency_ms / 1000, link.bandwidth_mb_s * MB, link.price_per_gb / GB)
+
+
+def _pairs(
+    scenario: Scenario, nodes: list[NodeSpec], index: dict[str, int], links: dict[tuple[str, str], LinkSpec]
+) -> dict[tuple[int, int], LinkSpec]:
+    made: dict[tuple[int, int], LinkSpec] = {}
+    for number, pair in enumerate(scenario.pairs):
+        a, b = (index[name] for name in pair.between)
+        for ends in ((a, b),) if pair.one_way else ((a, b), (b, a)):
+            usual = made.get(ends) or links.get((nodes[ends[0]].tier, nodes[ends[1]].tier))
+            made[ends] = _changed(usual, pair, ("pairs", number))
+    return made
+
+
+def _changed(usual: LinkSpec | None, pair: sections.Pair, path: Path) -> LinkSpec:
+    for name in ("bandwidth_mb_s", "latency_ms"):
+        if usual is None and getattr(pair, name) is None:
+            raise Fault((*path, name), "is missing, and `links` says nothing of these tiers either")
+    base = usual or LinkSpec(0.0, 0.0)
+    return LinkSpec(
+        base.latency_s if pair.latency_ms is None else pair.latency_ms / 1000,
+        base.bandwidth_bytes_s if pair.bandwidth_mb_s is None else pair.bandwidth_mb_s * MB,
+        base.price_per_byte if pair.price_per_gb is None else pair.price_per_gb / GB,
+    )
+
+
+@dataclass
+class _Population:
+    """The users, and the models that they ask for, in the order of first mention."""
+
+    made: tuple[UserSpec, ...]
+    models: list[tuple[str, Path]]
+
+
+def _users(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) -> _Population:
+    """Give each user a client: those a kind brings, or the next listed ones."""
+    brought = {index: _brought(scenario, index, clients) for index in range(len(scenario.users))}
+    listed = iter(_listed(scenario, clients))
+    models: dict[str, Path] = {}
+    made: list[UserSpec] = []
+    for index, kind in enumerate(scenario.users):
+        _known_planner(kind.planner, ("users", index, "planner"), shelf)
+        for name in kind.model:
+            models.setdefault(name, ("users", index, "model"))
+        own = brought[index] if kind.device else list(islice(listed, kind.count))
+        made.extend(_kind(scenario, index, own, list(models), len(made)))
+    return _Population(tuple(made), list(models.items()))
+
+
+def _listed(scenario: Scenario, nodes: Sequence[NodeSpec]) -> list[int]:
+    count = sum(group.count or 1 for group in scenario.nodes if group.tier == "client")
+    return [node.index for node in nodes[:count]]
+
+
+def _brought(scenario: Scenario, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
+    before = len(_listed(scenario, nodes))
+    before += sum(kind.count or 1 for kind in scenario.users[:index] if kind.device)
+    return list(range(before, before + (scenario.users[index].count or 1)))
+
+
+def _known_planner(text: str, path: Path, shelf: Catalog) -> None:
+    try:
+        shelf.planner(text)
+    except LayerliftError as error:
+        raise Fault(path, f"is {text!r}: {error}") from None
+
+
+def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
+    kind, name = scenario.users[index], kind_name(scenario, index)
+    arrivals = kind.arrival.times(len(clients), stream(scenario.seed, "arrival", name))
+    mix = stream(scenario.seed, "model", name)
+    asked = mix.choices([models.index(m) for m in kind.model], list(kind.model.values()), k=len(clients))
+    return [
+        UserSpec(
+            index=first + number,
+            name=f"{name}-{number + 1}",
+            client=client,
+            model=asked[number],
+            planner=kind.planner,
+            objective=Objective(**kind.objective.model_dump()),
+            arrival_s=arrivals[number],
+            queries=kind.queries,
+            think_s=kind.think_s,
+            kind=name,
+            profile_runs=kind.profile_runs,
+            query=kind.query,
+            uploads_at_once=kind.uploads_at_once,
+            cr_timeout_s=_or_inf(kind.cr_timeout_s),
+            retries=kind.retries,
+            on_refusal=kind.on_refusal,
+            retry_wait_s=kind.retry_wait_s,
+        )
+        for number, client in enumerate(clients)
+    ]
+
+
+def _models(
+    scenario: Scenario, asked: list[tuple[str, Path]], nodes: Sequence[NodeSpec], shelf: Catalog
+) -> tuple[ModelSpec, ...]:
+    classes = {node.profile: None for node in nodes if node.tier != "planner"}
+    made = []
+    for name, path in asked:
+        source, options = model_source(scenario, name), model_options(scenario, name)
+        try:
+            priced = shelf.price(source, options, tuple(classes))
+        except LayerliftError as error:
+            raise Fault(("models", name) if name in scenario.models else path, f"{error}") from None
+        ghz = dict(priced.ghz)
+        if scenario.reference_ghz is not None and "reference" in ghz:
+            ghz["reference"] = scenario.reference_ghz
+        graph = charged(priced.graph, options)
+        made.append(ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest))
+    return tuple(made)
+
+
+def model_options(scenario: Scenario, name: str) -> sections.Model:
+    """Return the options of a model, `alexnet_mb` included."""
+    options = scenario.models.get(name, sections.Model())
+    if scenario.alexnet_mb is not None and options.parameters_mb is None and "alexnet" in (name, options.source):
+        return options.model_copy(update={"parameters_mb": scenario.alexnet_mb})
+    return options
+
+
+def model_source(scenario: Scenario, name: str) -> str:
+    """Return what `models.load` takes: a zoo name as it is, a file from the scenario's folder."""
+    given = scenario.models.get(name, sections.Model()).source or name
+    return in_folder(scenario, given) if given.endswith(".onnx") or "/" in given else given
+
+
+def charged(graph: LayerGraph, options: sections.Model) -> LayerGraph:
+    """Return the graph whose bytes are charged: parameters scaled to `parameters_mb` exactly, the input overridden."""
+    if options.parameters_mb is not None:
+        graph = replace(graph, parameters=tuple(_scaled(graph.parameters, round(options.parameters_mb * MB))))
+    return graph if options.input_bytes is None else graph.with_input_bytes(options.input_bytes)
+
+
+def _scaled(parameters: Sequence[Parameter], total: int) -> Iterator[Parameter]:
+    """Scale so that the uploads sum up to `total`: each takes its share of the running sum, rounded down."""
+    whole = sum(p.upload_bytes for p in parameters)
+    before = held_before = 0
+    for p in parameters:
+        after, held_after = before + p.upload_bytes, held_before + p.held_bytes
+        yield replace(
+            p,
+            upload_bytes=after * total // whole - before * total // whole,
+            held_bytes=held_after * total // whole - held_before * total // whole,
+        )
+        before, held_before = after, held_after

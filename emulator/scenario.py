@@ -1,0 +1,181 @@
+"""What a user writes: a few lines of YAML that describe a world. Units are in the names; MB = 2**20 bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from emulator.assumptions import Assumption, assumptions, sources_fit
+from emulator.catalog import Catalog, network
+from emulator.checks import check
+from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, first_fault
+from emulator.overrides import override
+from emulator.sections import Link, Model, Nodes, Pair, Planning, Users, assume
+from emulator.world import World
+from emulator.yaml_lines import MAX_BYTES, Places, dotted, read
+from models.errors import ScenarioError, near
+from models.network import Network
+
+__all__ = ["Scenario", "bundled"]
+
+
+class Scenario(Part):
+    """A world as a user describes it. `resolve` makes the `World` of plain numbers that runs."""
+
+    name: Text = "scenario"
+    about: str = Field("", max_length=4000)
+    seed: Whole = 1
+    nodes: tuple[Nodes, ...] = ()
+    links: dict[Text, Link] = Field(default_factory=dict)
+    """By pair of tiers, `client-edge`; both ways unless `edge-client` is given too."""
+    pairs: tuple[Pair, ...] = ()
+    share_links: Flag = assume(True)
+    users: tuple[Users, ...] = ()
+    models: dict[Text, Model] = Field(default_factory=dict)
+    alexnet_mb: Positive | None = None
+    """Short for `models: {alexnet: {parameters_mb: ...}}` (the paper prints 223)."""
+    planner: Planning = Planning()
+    reference_ghz: Positive | None = None
+    """The speed that the reference seconds stand for; the profile's own when left out."""
+    header_bytes: Whole = assume(0)
+    until_s: Positive | None = None
+    sample_s: Positive | None = 1.0
+    """Sampling period of the usage table; null: one row a node at the end."""
+    execution: Literal["every", "once", "none"] = "every"
+    compute: Literal["profiled", "measured"] = "profiled"
+    graph_optimization: Literal["off", "all"] = "off"
+    inputs: int = Field(4, strict=True, ge=1, le=1000)
+    """How many distinct seeded inputs a model is asked with."""
+    sources: dict[Text, str] = Field(default_factory=dict)
+    """Where numbers come from: a path (`*` is any one part) to its source, or the word `assumed`."""
+    folder: str = ""
+    """Where relative file names begin; the scenario file's own folder when it was loaded from one."""
+
+    _places: Places = PrivateAttr(default_factory=Places)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Scenario:
+        check(self)
+        sources_fit(self)
+        return self
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenario:
+        """Load a bundled scenario by name, or a YAML file, with `path=value` overrides.
+
+        Raises `ScenarioError`: no such scenario, not YAML, or a field that is unknown, ill-typed or impossible.
+        """
+        path = _find(os.fspath(name_or_path))
+        data, places = read(_text(path), path.name)
+        if not isinstance(data, dict):
+            raise ScenarioError(f"{path.name} holds no scenario: expected fields such as nodes, links and users")
+        for setting in overrides:
+            override(data, setting, places)
+        data.setdefault("name", path.stem)
+        if path.parent != _folder():
+            data.setdefault("folder", str(path.parent.resolve()))
+        return cls._made(data, places)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], overrides: Sequence[str] = ()) -> Scenario:
+        """Make a scenario from plain values, such as `model_dump(mode="json")` gives. Raises `ScenarioError`."""
+        places = Places()
+        copy = _plain(data)
+        for setting in overrides:
+            override(copy, setting, places)
+        return cls._made(copy, places)
+
+    @classmethod
+    def _made(cls, data: object, places: Places) -> Scenario:
+        try:
+            made = cls.model_validate(data)
+        except ValidationError as error:
+            raise located(first_fault(error, data), places) from None
+        made._places = places
+        return made
+
+    def resolve(self, catalog: Catalog | None = None) -> World:
+        """Return the world of plain numbers: machines, links, users and priced models.
+
+        `catalog` stands in for the zoo and the planners (see `emulator.catalog.Catalog`).
+        Raises `ScenarioError` for what only the world can tell: an unknown model or planner, a missing file.
+        """
+        from emulator.resolve import resolve
+
+        try:
+            return resolve(self, catalog)
+        except Fault as fault:
+            raise located(fault, self._places) from None
+
+    def network(self, model: str) -> Network:
+        """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
+        from emulator.resolve import model_options, model_source
+
+        return network(model_source(self, model), model_options(self, model))
+
+    def assumptions(self, world: World | None = None) -> list[Assumption]:
+        """Return every number that nobody gave, and every one whose source the file states; run.json holds the list."""
+        return assumptions(self, world)
+
+    @cached_property
+    def user_count(self) -> int:
+        """How many users there will be."""
+        listed = sum(group.count or 1 for group in self.nodes if group.tier == "client")
+        given = sum(kind.count or (1 if kind.device else 0) for kind in self.users)
+        taken = sum(kind.count or 0 for kind in self.users if not kind.device)
+        open_ended = any(kind.count is None and not kind.device for kind in self.users)
+        return given + (listed - taken if open_ended else 0)
+
+
+def located(fault: Fault, places: Places) -> ScenarioError:
+    """Return the error that says where the fault is, in the file or on the command line, and under which path."""
+    return ScenarioError(f"{places.where(fault.path)}{dotted(fault.path) or 'the scenario'} {fault.text}")
+
+
+def bundled() -> dict[str, FilePath]:
+    """Return the scenarios that ship with Layerlift, by name."""
+    return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
+
+
+def _folder() -> FilePath:
+    return FilePath(str(resources.files("emulator") / "scenarios"))
+
+
+def _find(given: str) -> FilePath:
+    known = bundled()
+    if given in known:
+        return known[given]
+    path = FilePath(given)
+    try:
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise ScenarioError(f"{given} is a folder: expected a scenario file or the name of a bundled scenario")
+    except (OSError, ValueError):
+        pass
+    raise ScenarioError(f"no scenario {given!r}: expected a file or the name of a bundled scenario{near(given, known)}")
+
+
+def _text(path: FilePath) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path.name} is not text in UTF-8: expected a YAML file") from None
+    except OSError as error:
+        raise ScenarioError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _plain(value: object) -> Any:
+    """Copy containers, so that overrides never reach what the caller holds."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,255 @@
+"""The sections of a scenario file: machines, links, users, the planner's place, models. Only shapes and units."""
+
+from __future__ import annotations
+
+import random
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from emulator.fields import (
+    NOTHING,
+    Count,
+    Flag,
+    NonNegative,
+    NonNegativeSpan,
+    Number,
+    Part,
+    Positive,
+    PositiveSpan,
+    Text,
+    Whole,
+    fault,
+)
+from models.route import QueryMode
+
+ASSUMED: Final = "default of Layerlift (assumed)"
+TIERS: Final = ("client", "edge", "cloud")
+M = TypeVar("M", "Nodes", "Device")
+
+
+def assume(default: Any, source: str = ASSUMED) -> Any:
+    """A field that run.json lists as an assumption, with its source, where the file does not give it."""
+    return Field(default, json_schema_extra={"assumed": source})
+
+
+class Machine(Part):
+    """What a node is made of. A range `[low, high]` is spread over the members of the group."""
+
+    ghz: PositiveSpan
+    """Over all cores."""
+    cores: Count = assume(1)
+    profile: Text = "reference"
+    """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
+    discipline: Literal["sharing", "fifo"] = "sharing"
+    policy: Text = "greedy"
+    max_batch: Count = 1
+    memory_mb: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
+    load_s_per_mb: NonNegative = assume(0.0)
+    idle_w: NonNegativeSpan | None = None
+    compute_w: NonNegativeSpan | None = None
+    """More than idle while computing (client); drawn by a busy core (server)."""
+    radio_w: NonNegativeSpan | None = None
+    price_per_core_hour: NonNegativeSpan = assume(NOTHING, f"{ASSUMED}: not charged")
+    price_per_gb_hour: NonNegativeSpan = assume(NOTHING, f"{ASSUMED}: not charged")
+    """Of memory that holds parameters."""
+    uplink_mb_s: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
+    downlink_mb_s: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
+    battery_j: PositiveSpan | None = None
+    spread: Literal["even", "random"] = "even"
+    """How a range is spread: evenly, both ends included, or drawn from the seed."""
+
+
+class Nodes(Machine):
+    """One node by `name`, or `count` alike (numbered through `names`, a pattern such as `r{}`)."""
+
+    tier: Literal["client", "edge", "cloud"]
+    name: Text | None = None
+    count: Count | None = None
+    names: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Nodes:
+        if self.name is not None and (self.count is not None or self.names is not None):
+            raise fault(("name",), "is given beside `count` or `names`: expected one node by name or many by count")
+        return _numbered(self)
+
+
+class Device(Machine):
+    """The client machines that a kind of users brings along, one per user."""
+
+    names: Text | None = None
+
+    @model_validator(mode="after")
+    def _pattern(self) -> Device:
+        return _numbered(self)
+
+
+def _numbered(section: M) -> M:
+    if section.names is not None and section.names.count("{}") != 1:
+        raise fault(("names",), f"is {section.names!r}, expected a pattern with one {{}} for the number, such as r{{}}")
+    return section
+
+
+class Link(Part):
+    """Between any two nodes of two tiers: each pair has it for itself."""
+
+    bandwidth_mb_s: Positive
+    latency_ms: Positive
+    price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
+
+
+class Pair(Part):
+    """Two nodes whose link differs from that of their tiers; what is left out stays."""
+
+    between: tuple[Text, Text]
+    one_way: Flag = False
+    """Only from the first to the second."""
+    bandwidth_mb_s: Positive | None = None
+    latency_ms: Positive | None = None
+    price_per_gb: NonNegative | None = None
+
+
+class AtOnce(Part):
+    """Everybody at one instant."""
+
+    at_s: NonNegative = assume(0.0)
+
+    def times(self, count: int, rng: random.Random) -> list[float]:
+        """Return arrival times in seconds, ascending, shape (count,)."""
+        return [self.at_s] * count
+
+
+class Every(Part):
+    """One after the other, at a fixed distance."""
+
+    every_ms: Positive
+    start_s: NonNegative = 0.0
+
+    def times(self, count: int, rng: random.Random) -> list[float]:
+        """Return arrival times in seconds, ascending, shape (count,)."""
+        return [self.start_s + number * self.every_ms / 1000.0 for number in range(count)]
+
+
+class Poisson(Part):
+    """At random, `per_s` a second on average."""
+
+    per_s: Positive
+    start_s: NonNegative = 0.0
+
+    def times(self, count: int, rng: random.Random) -> list[float]:
+        """Return arrival times in seconds, ascending, shape (count,), rounded to 1 ns."""
+        now, found = self.start_s, []
+        for _ in range(count):
+            now += rng.expovariate(self.per_s)
+            found.append(round(now, 9))
+        return found
+
+
+def _arrival(value: Any) -> str | None:
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Part) else ()
+    return next((f"<{key}>" for key in ("every_ms", "per_s", "at_s") if key in keys), None)
+
+
+Arrival = Annotated[
+    Annotated[AtOnce, Tag("<at_s>")] | Annotated[Every, Tag("<every_ms>")] | Annotated[Poisson, Tag("<per_s>")],
+    Discriminator(
+        _arrival,
+        custom_error_type="arrival",
+        custom_error_message="one of {at_s: seconds}, {every_ms: distance} or {per_s: rate}",
+    ),
+]
+
+
+class Objective(Part):
+    """What plans are judged by: weights, and constraints."""
+
+    latency: NonNegative = 1.0
+    energy: NonNegative = 0.0
+    money: NonNegative = 0.0
+    balance: NonNegative = 0.0
+    deadline_s: Positive | None = None
+    budget: Positive | None = None
+    """Money (USD) per query."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Objective:
+        if self.latency + self.energy + self.money + self.balance <= 0:
+            raise fault(("latency",), "and all other weights are 0: expected at least one above 0")
+        return self
+
+
+def _mix(value: Any) -> Any:
+    return {value: 1.0} if isinstance(value, str) else value
+
+
+def _one(value: Any) -> Any:
+    return "one" if value == 1 and not isinstance(value, bool) else value
+
+
+class Users(Part):
+    """One kind of users: alike but for drawn numbers. Without `device` they take the listed client nodes, in order."""
+
+    kind: Text | None = None
+    count: Count | None = None
+    model: Annotated[dict[Text, Positive], BeforeValidator(_mix), Field(min_length=1)]
+    """A zoo name, a key of `models`, a file, or a mix of them with weights."""
+    planner: Text = "local"
+    objective: Objective = Objective()
+    arrival: Arrival = AtOnce()
+    queries: Count | None = None
+    think_s: NonNegative = assume(0.0)
+    device: Device | None = None
+    profile_runs: Whole = assume(1)
+    query: QueryMode = "dataflow"
+    uploads_at_once: Annotated[Literal["one", "per_server"], BeforeValidator(_one)] = "one"
+    cr_timeout_s: Positive | None = None
+    retries: Whole = assume(5)
+    on_refusal: Literal["wait", "skip", "replan"] = "skip"
+    retry_wait_s: Positive = assume(1.0)
+
+
+class Wrong(Part):
+    """Predictions of server seconds that are off by a relative bias and a relative standard deviation."""
+
+    bias: Annotated[Number, Field(gt=-1)] = 0.0
+    sigma: NonNegative = 0.0
+
+
+def _predictions(value: Any) -> str:
+    return "<word>" if isinstance(value, str) else "<error>"
+
+
+Predictions = Annotated[
+    Annotated[Literal["exact", "regression"], Tag("<word>")] | Annotated[Wrong, Tag("<error>")],
+    Discriminator(_predictions),
+]
+
+
+class Planning(Part):
+    """Where plans are made, what making one costs on the emulated clock, and what the planner is told."""
+
+    at: Text = "client"
+    """`client` (the paper's: with each client) or the name of a node."""
+    plan_s: NonNegative = assume(0.0)
+    loopback_ms: Positive = assume(1.0)
+    """Between a client and the planner that lives with it."""
+    predictions: Predictions = assume("exact")
+    plan_timeout_s: Positive | None = None
+
+
+class Model(Part):
+    """Options of a network: where it is, and what its bytes are charged as."""
+
+    source: Text | None = None
+    """A zoo name or a file; the key under `models` when left out."""
+    parameters_mb: Positive | None = None
+    """Charge the parameters as this many MB in all (the paper prints 223 for AlexNet)."""
+    input_bytes: Annotated[int, Field(strict=True, ge=1, le=10**12)] | None = None
+    """Charge the input as this (a camera sends a JPEG, not floats)."""
+    dims: dict[Text, Count] = Field(default_factory=dict)
+    """Sizes of the dynamic dimensions of the input, by name."""
+    weights_seed: Whole = 0
+    """Of a zoo network's weights."""
+    spectrum: Annotated[float, Field(strict=True, gt=0, le=4)] | None = None
+    """Decay of a zoo network's singular values (0.8 resembles trained ones); full-rank when left out."""

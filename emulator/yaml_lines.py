@@ -1,0 +1,149 @@
+"""YAML as a scenario may use it: plain values only, bounded, no duplicate keys, and every value knows its line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+import yaml
+
+from models.errors import ScenarioError
+
+Path = tuple[str | int, ...]
+"""Where a value is: keys and list indices from the top."""
+
+MAX_BYTES: Final = 1 << 20
+MAX_VALUES: Final = 100_000
+MAX_DEPTH: Final = 20
+_TAG: Final = "tag:yaml.org,2002:"
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows only YAML 1.2's plain words: in 1.1 `off` is a boolean, `1e6` a text and `1:30` the number 90."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way to be told
+
+
+for _name, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?[0-9]+(?:_[0-9]+)*$", list("-+0123456789")),
+    (
+        "float",
+        r"^(?:[-+]?(?:[0-9]+(?:_[0-9]+)*\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.(?:nan|NaN))$",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), _first)
+
+
+@dataclass
+class Places:
+    """Says where each value of a document was written: a line of a file, or a `--set` of the command line."""
+
+    name: str = ""
+    """The file's name; empty for values that were given in Python."""
+    lines: dict[Path, int] = field(default_factory=dict)
+    settings: dict[Path, str] = field(default_factory=dict)
+
+    def where(self, path: Path) -> str:
+        """Return how a message about `path` begins: `paper.yaml, line 12: `; the nearest known parent's place."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.settings:
+                return f"--set {self.settings[path[:length]]}: "
+            if path[:length] in self.lines:
+                return f"{self.name}, line {self.lines[path[:length]]}: "
+        return f"{self.name}: " if self.name else ""
+
+    def set(self, path: Path, setting: str) -> None:
+        """Note that the value at `path`, with all below it, now comes from `--set setting`."""
+        for known in (self.lines, self.settings):
+            for inner in [p for p in known if p[: len(path)] == path]:
+                del known[inner]
+        self.settings[path] = setting
+
+
+def dotted(path: Path) -> str:
+    """Return `path` as it is written on the command line: `users.0.queries`."""
+    return ".".join(str(part) for part in path)
+
+
+def read(text: str, name: str) -> tuple[object, Places]:
+    """Read one YAML document of mappings, lists, texts, numbers, true, false and null.
+
+    Raises `ScenarioError` for anything else: broken syntax, other tags, a key given twice, too large, too deep.
+    """
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise ScenarioError(f"{name} is larger than {MAX_BYTES >> 10} KiB: expected a scenario of a few dozen lines")
+    places = Places(name)
+    try:
+        root = yaml.compose(text, _Loader)
+        return (None if root is None else _Walk(places).value(root, ())), places
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ScenarioError(f"{name}{line}: this is not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise ScenarioError(f"{name}: this is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ScenarioError(f"{name} is nested too deeply: expected at most {MAX_DEPTH} levels") from None
+
+
+def parse(text: str) -> object:
+    """Read the value of a `--set`. Raises `ScenarioError` as `read` does."""
+    return read(text, "the value")[0]
+
+
+class _Walk:
+    """Turns composed nodes into values. Aliases share nodes, so what is visited is counted, not what is written."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.left = MAX_VALUES
+
+    def value(self, node: yaml.Node, path: Path) -> object:
+        self.left -= 1
+        self.places.lines[path] = node.start_mark.line + 1
+        if self.left < 0 or len(path) > MAX_DEPTH:
+            raise self._refusal(node, f"too much: expected at most {MAX_VALUES} values, {MAX_DEPTH} levels deep")
+        if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        raise self._refusal(node, f"the tag {node.tag!r} is not allowed: expected plain mappings, lists and values")
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
+        made: dict[str, object] = {}
+        for key, item in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._refusal(key, "a key is a list or a mapping: expected a word")
+            if key.value in made:
+                raise self._refusal(key, f"{dotted((*path, key.value))} is given twice")
+            made[key.value] = self.value(item, (*path, key.value))
+            self.places.lines[(*path, key.value)] = key.start_mark.line + 1
+        return made
+
+    def _scalar(self, node: yaml.ScalarNode) -> object:
+        text = node.value
+        kind = node.tag.removeprefix(_TAG)
+        try:
+            match kind:
+                case "str":
+                    return str(text)
+                case "null":
+                    return None
+                case "bool":
+                    return {"true": True, "false": False}[text.lower()]
+                case "int":
+                    return int(text)
+                case "float":
+                    return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan"))
+        except (ValueError, KeyError):
+            raise self._refusal(node, f"{text[:40]!r} is not a {kind}") from None
+        raise self._refusal(node, f"the tag {node.tag!r} is not allowed: expected plain text or a number")
+
+    def _refusal(self, node: yaml.Node, text: str) -> ScenarioError:
+        return ScenarioError(f"{self.places.name}, line {node.start_mark.line + 1}: {text}")
