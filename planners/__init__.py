@@ -1,0 +1,41 @@
+"""Who decides: the problem, the plan, the cost model, and the planners by name."""
+
+from planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
+from planners.cost import Cost, balance, energy, evaluate, fits, latency, money
+from planners.judge import Judge
+from planners.plan import Plan, Upload, all_local, in_one_piece, offload, uploads_of, validate
+from planners.problem import ClientPower, Objective, Problem, simple_problem
+from planners.registry import available, make, register, spec
+from planners.timeline import Timeline, timeline
+
+__all__ = [
+    "ClientPower",
+    "Cost",
+    "CrowdPlanner",
+    "Judge",
+    "Objective",
+    "Plan",
+    "Planner",
+    "PlannerBase",
+    "Problem",
+    "Timeline",
+    "Upload",
+    "Uploader",
+    "all_local",
+    "available",
+    "balance",
+    "energy",
+    "evaluate",
+    "fits",
+    "in_one_piece",
+    "latency",
+    "make",
+    "money",
+    "offload",
+    "register",
+    "simple_problem",
+    "spec",
+    "timeline",
+    "uploads_of",
+    "validate",
+]

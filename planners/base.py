@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import ClassVar, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from planners.plan import Plan
+from planners.plan import Plan, Upload
 from planners.problem import Problem
+
+Optimises = Literal["latency", "energy", "money", "objective", "nothing"]
+"""`objective` is the problem's own, with its weights, deadline and budget; `nothing` marks a baseline."""
 
 
 @runtime_checkable
@@ -20,6 +24,22 @@ class Planner(Protocol):
         """Answer `problem` with a legal plan (see `planners.plan.validate`)."""
 
 
+@runtime_checkable
+class Uploader(Protocol):
+    """A planner that can also stand after the `+` in `pso+recursive`: it orders a placement that another chose."""
+
+    def upload(self, problem: Problem, placement: Sequence[int], rng: random.Random) -> tuple[Upload, ...]:
+        """Divide and order P1 of `placement`; the parts make up P1 exactly."""
+
+
+@runtime_checkable
+class CrowdPlanner(Protocol):
+    """A planner with `multi_user = True`: it plans all users together, knowing that they share the servers."""
+
+    def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
+        """Answer each problem with a legal plan, in order. The problems name the same nodes from 1 upwards."""
+
+
 class PlannerBase:
     """Defaults for the capabilities that `layerlift planners` shows. Deriving from it is a courtesy, not a duty."""
 
@@ -29,9 +49,15 @@ class PlannerBase:
     """Whether a plan may use several servers."""
     multi_user: ClassVar[bool] = False
     """Whether it can plan all users together."""
-    optimises: ClassVar[str] = "latency"
+    optimises: Optimises = "objective"
+    """What it claims never to worsen against staying local."""
+    whole: ClassVar[bool] = False
+    """Whether what it uploads is used only when all of it is confirmed (see `Plan.whole`)."""
     REQUIRED_MODULES: ClassVar[tuple[str, ...]] = ()
     """Modules outside the core that it imports when it plans."""
+
+    extra: ClassVar[str] = ""
+    """What to install when one of them is missing, as in `pip install EXTRA`."""
 
     @classmethod
     def cite(cls) -> str:

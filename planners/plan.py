@@ -31,6 +31,9 @@ class Plan:
     """Numbered by the world, not by the planner."""
     note: str = ""
     """What the planner wants to tell a reader (convergence, gap); never read by the emulation."""
+    whole: bool = False
+    """Whether the placement is used only when every part is confirmed (Direct Uploading); queries are local until
+    then. Otherwise each layer moves as soon as its own part is confirmed."""
 
     @property
     def p1(self) -> frozenset[int]:
@@ -59,6 +62,17 @@ def uploads_of(placement: Sequence[int], parts: Iterable[Iterable[int]]) -> tupl
     return tuple(made)
 
 
+def in_one_piece(placement: Sequence[int]) -> tuple[Upload, ...]:
+    """All of P1 as one part per server, servers in the order in which the network first needs them."""
+    return uploads_of(placement, [range(len(placement))])
+
+
+def offload(placement: Sequence[int], note: str = "") -> Plan:
+    """The plan of a planner that only places layers: uploaded in one piece per server, used when all is there."""
+    chosen = tuple(int(node) for node in placement)
+    return Plan(chosen, in_one_piece(chosen), note=note, whole=any(chosen))
+
+
 def validate(plan: Plan, problem: Problem) -> None:
     """Raise `PlanError` unless `plan` is legal for `problem`; the message names the layer, part or node at fault."""
     if not isinstance(plan, Plan):
@@ -71,7 +85,8 @@ def validate(plan: Plan, problem: Problem) -> None:
             raise PlanError(f"layer {layer} is placed on node {node}, expected 0 (the client) to {nodes - 1}")
         if not problem.allowed[layer, node]:
             raise PlanError(
-                f"layer {layer} ({graph.layers[layer].name}) is placed on {problem.nodes[node]}, where it is not allowed"
+                f"layer {layer} ({graph.layers[layer].name}) is placed on {problem.nodes[node]}, "
+                f"where it is not allowed: see problem.allowed"
             )
     seen: set[int] = set()
     for number, upload in enumerate(plan.uploads):
@@ -99,5 +114,6 @@ def validate(plan: Plan, problem: Problem) -> None:
         held = graph.held_bytes(layer for layer, node in enumerate(plan.placement) if node == server)
         if held > problem.memory_bytes[server]:
             raise PlanError(
-                f"{problem.nodes[server]} is given {held} bytes of parameters, it offers {problem.memory_bytes[server]:.0f}"
+                f"{problem.nodes[server]} is given {held} bytes of parameters, "
+                f"it offers {problem.memory_bytes[server]:.0f}: place fewer layers there"
             )

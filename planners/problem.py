@@ -44,6 +44,17 @@ class ClientPower:
     radio_w: float
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The problem's arrays as plain lists of Python floats: what the scalar cost model reads, many times over."""
+
+    seconds: list[list[float]]
+    """By node, then layer: the transpose of `Problem.seconds`, so that a segment is a slice."""
+    latency_s: list[list[float]]
+    bandwidth_bytes_s: list[list[float]]
+    slowdown: list[float]
+
+
 @dataclass(frozen=True)
 class Problem:
     """One user's question. Node 0 is the client who asks; the others are servers. Nothing in it may be written to.
@@ -118,6 +129,28 @@ class Problem:
     def servers(self) -> range:
         """Indices of the nodes other than the client."""
         return range(1, len(self.nodes))
+
+    @cached_property
+    def slowdown(self) -> Floats:
+        """By how much a piece is longer than alone, shape (N,), at least 1.
+
+        The worse of the share that is offered, 1 / share, and of processor sharing with the pieces that were
+        reported running, (load + 1) / cores: a share already accounts for the others, so they do not multiply.
+        """
+        made = np.maximum(np.maximum(1.0 / self.share, (self.load + 1.0) / self.cores), 1.0)
+        made.setflags(write=False)
+        return made
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The arrays that the scalar cost model reads, as lists."""
+        return Tables(
+            self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist()
+        )
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave what is computed on demand out of pickles and copies."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("tables", "slowdown")}
 
     @cached_property
     def digest(self) -> str:

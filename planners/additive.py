@@ -1,0 +1,91 @@
+"""Costs that simply add up: what the graph algorithms (shortest path, minimum cut, IONN) can minimise.
+
+A layer costs something on its node and a tensor something on its way, whatever else happens at the time. For
+chains the sum is the objective itself; where branches overlap it is an upper estimate of the latency.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from models.route import CLIENT
+from planners.judge import Judge
+from planners.problem import Floats, Problem
+
+
+class Additive:
+    """The problem's objective as prices of layers and transfers.
+
+    The weighted terms are latency, energy and money, each over its scale (see `planners.judge.Scales`); when only
+    one of them is wanted its own unit (seconds, joules, money) is kept. Balance, memory held per second and the
+    constraints do not add up and are left out; an objective of balance alone is taken for latency.
+    """
+
+    def __init__(self, problem: Problem, judge: Judge | None = None) -> None:
+        self.problem = problem
+        self.judge = judge or Judge(problem)
+        wanted = problem.objective
+        weights = (wanted.latency, wanted.energy, wanted.money)
+        if sum(weight > 0 for weight in weights) > 1:
+            scales = self.judge.scales
+            weights = (weights[0] / scales.latency, weights[1] / scales.energy, weights[2] / scales.money)
+        elif not any(weights):
+            weights = (1.0, 0.0, 0.0)
+        else:
+            weights = (float(weights[0] > 0), float(weights[1] > 0), float(weights[2] > 0))
+        self.per_second, self.per_joule, self.per_money = weights
+
+    @cached_property
+    def layers(self) -> Floats:
+        """Cost of each layer on each node, shape (L, N)."""
+        problem, power = self.problem, self.problem.power
+        alone = problem.seconds
+        lasting = alone * problem.slowdown
+        draw = np.array([power.compute_w, *problem.busy_w[1:]])
+        joules = power.idle_w * lasting + draw * alone
+        made: Floats = (
+            self.per_second * lasting + self.per_joule * joules + self.per_money * problem.price_per_s * alone
+        )
+        return made
+
+    def transfer(self, size: int, source: int, to: int) -> float:
+        """Cost of one message of `size` bytes and a header from node to node; nothing within a node."""
+        if source == to:
+            return 0.0
+        moved = size + self.problem.header_bytes
+        return self.waiting(self.problem.tables.latency_s[source][to]) + self.carrying(moved, source, to)
+
+    def carrying(self, size: int, source: int, to: int) -> float:
+        """Cost of pushing `size` bytes through a link, without its delay."""
+        seconds = size / self.problem.tables.bandwidth_bytes_s[source][to]
+        radio = self.problem.power.radio_w * seconds if CLIENT in (source, to) else 0.0
+        spent = self.per_money * size * float(self.problem.price_per_byte[source, to])
+        return self.waiting(seconds) + self.per_joule * radio + spent
+
+    def waiting(self, seconds: float) -> float:
+        """Cost of `seconds` in which nothing but time passes."""
+        return (self.per_second + self.per_joule * self.problem.power.idle_w) * seconds
+
+    def uploading(self, size: int, server: int) -> float:
+        """Cost of moving `size` bytes of parameters to `server` and building them there, without the round trip."""
+        built = float(self.problem.load_s_per_byte[server]) * size
+        return self.carrying(size, CLIENT, server) + self.waiting(built)
+
+    def round_trip(self, server: int) -> float:
+        """Cost of the delays of one part: there, and the confirm result back."""
+        there, back = self.problem.tables.latency_s[CLIENT][server], self.problem.tables.latency_s[server][CLIENT]
+        return self.waiting(there + back) + self.carrying(self.problem.header_bytes, server, CLIENT)
+
+    def value(self, placement: tuple[int, ...]) -> float:
+        """Sum of all layers and transfers of a placement: each tensor once per node that reads it, answers home."""
+        graph = self.problem.graph
+        total = sum(float(self.layers[layer, node]) for layer, node in enumerate(placement))
+        for tensor in graph.tensors:
+            home = CLIENT if tensor.producer < 0 else placement[tensor.producer]
+            readers = {placement[reader] for reader in tensor.consumers}
+            if tensor.is_output:
+                readers.add(CLIENT)
+            total += sum(self.transfer(tensor.bytes, home, reader) for reader in sorted(readers - {home}))
+        return total

@@ -1,0 +1,38 @@
+"""Two halves make a planner: one says where the layers go, the other in what parts and order they travel."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from models.errors import PlanError
+from planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
+from planners.plan import Plan
+from planners.problem import Problem
+
+
+class Combined(PlannerBase):
+    """`offloading + uploading`: the placement of the first planner, the uploads of the second."""
+
+    def __init__(self, offloading: Planner, uploading: Uploader) -> None:
+        self.offloading = offloading
+        self.uploading = uploading
+        for name in ("handles_dag", "multi_server", "multi_user", "optimises"):
+            setattr(self, name, getattr(offloading, name, getattr(PlannerBase, name)))
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        """Place, then order; the placement is the offloading planner's, unchanged."""
+        return self._order(problem, self.offloading.plan(problem, rng), rng)
+
+    def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
+        """Place all users together, then order each user's uploads. Raises `PlanError` where the first cannot."""
+        if not isinstance(self.offloading, CrowdPlanner):
+            raise PlanError(f"{type(self.offloading).__name__} plans one user at a time: it has no plan_all")
+        plans = self.offloading.plan_all(problems, rng)
+        return [self._order(problem, plan, rng) for problem, plan in zip(problems, plans, strict=True)]
+
+    def _order(self, problem: Problem, plan: Plan, rng: random.Random) -> Plan:
+        uploads = self.uploading.upload(problem, plan.placement, rng)
+        whole = bool(getattr(self.uploading, "whole", False)) and bool(uploads)
+        return replace(plan, uploads=uploads, whole=whole)

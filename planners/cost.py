@@ -1,0 +1,164 @@
+"""What one query costs under a placement: the same physics as the emulation, for a user who is alone.
+
+Every function takes a problem and a placement of shape (layers,): node indices, 0 = the client. A placement is
+not checked against `allowed` or memory: see `fits`. `planners.population` computes the same for many placements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from models.route import CLIENT, Route, Send, compile_route
+from planners.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One query, alone, from its start to its answer."""
+
+    latency_s: float
+    client_energy_j: float
+    """Idle power over the whole latency, plus the increments for computing and for the radio."""
+    energy_j: float
+    """The client's energy plus what the servers draw while they are busy with this query."""
+    money: float
+    balance: float
+    """Coefficient of variation of the servers' utilisation; 0 is even."""
+    busy_s: tuple[float, ...]
+    """Seconds of each node's processor at its full speed, shape (N,)."""
+    radio_s: float
+    """Seconds of the client's radio: the transmission times to and from it, summed."""
+    link_bytes: int
+    """Bytes that crossed any link, headers included."""
+
+
+class _Walk:
+    """A query on its way through its route."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.ended_s = 0.0
+        self.radio_s = 0.0
+        self.carried_money = 0.0
+        self.link_bytes = 0
+        self.busy_s = [0.0] * len(problem.nodes)
+        self.node_free_s = [0.0] * len(problem.nodes)
+        self.link_free_s: dict[tuple[int, int], float] = {}
+        self.arrived_s: dict[tuple[int, int], float] = {}
+
+    def run(self, route: Route) -> None:
+        """Walk every step; `ended_s` is then the time of the answer, which may come before the last step ends."""
+        problem, tensors = self.problem, self.problem.graph.tensors
+        tables = problem.tables
+        self._send(CLIENT, 0.0, route.opening)
+        for step in route.steps:
+            segment = step.segment
+            node = segment.node
+            begun = self.node_free_s[node]
+            for tensor in step.waits:
+                begun = max(begun, self.arrived_s[tensor, node])
+            work = sum(tables.seconds[node][segment.first : segment.last + 1])
+            end = begun + work * tables.slowdown[node]
+            self.busy_s[node] += work
+            self.node_free_s[node] = end
+            if node == CLIENT:
+                made = (t for layer in problem.graph.layers[segment.first : segment.last + 1] for t in layer.outputs)
+                if any(tensors[tensor].is_output for tensor in made):
+                    self.ended_s = max(self.ended_s, end)
+            self._send(node, end, step.sends)
+        for tensor in route.answers:
+            self.ended_s = max(self.ended_s, self.arrived_s[tensor, CLIENT])
+
+    def _send(self, source: int, emitted_s: float, sends: Iterable[Send]) -> None:
+        problem = self.problem
+        latency, bandwidth = problem.tables.latency_s[source], problem.tables.bandwidth_bytes_s[source]
+        for send in sends:
+            size = send.bytes + problem.header_bytes
+            duration = size / bandwidth[send.to]
+            link = (source, send.to)
+            end = max(emitted_s + latency[send.to], self.link_free_s.get(link, 0.0)) + duration
+            self.link_free_s[link] = end
+            self.arrived_s[send.tensor, send.to] = end
+            self.link_bytes += size
+            self.carried_money += size * float(problem.price_per_byte[link])
+            if CLIENT in link:
+                self.radio_s += duration
+
+
+def _walk(problem: Problem, placement: Sequence[int]) -> _Walk:
+    walked = _Walk(problem)
+    walked.run(compile_route(problem.graph, placement, problem.query))
+    return walked
+
+
+def latency(problem: Problem, placement: Sequence[int]) -> float:
+    """Seconds from a query's start to its answer at the client (semantics: "A query")."""
+    return _walk(problem, placement).ended_s
+
+
+def evaluate(problem: Problem, placement: Sequence[int]) -> Cost:
+    """Every cost of one query at once."""
+    walked = _walk(problem, placement)
+    busy, end, power = walked.busy_s, walked.ended_s, problem.power
+    client = power.idle_w * end + power.compute_w * busy[CLIENT] + power.radio_w * walked.radio_s
+    servers = sum(float(problem.busy_w[node]) * busy[node] for node in problem.servers)
+    spent = walked.carried_money + sum(float(price) * busy[node] for node, price in enumerate(problem.price_per_s))
+    if problem.price_per_byte_s.any():
+        held = held_bytes(problem, placement)
+        spent += sum(float(problem.price_per_byte_s[node]) * held[node] for node in problem.servers) * end
+    return Cost(
+        latency_s=end,
+        client_energy_j=client,
+        energy_j=client + servers,
+        money=spent,
+        balance=_variation(problem, busy, end),
+        busy_s=tuple(busy),
+        radio_s=walked.radio_s,
+        link_bytes=walked.link_bytes,
+    )
+
+
+def energy(problem: Problem, placement: Sequence[int]) -> float:
+    """Joules of one query: the client's, plus the servers' while busy with it."""
+    return evaluate(problem, placement).energy_j
+
+
+def money(problem: Problem, placement: Sequence[int]) -> float:
+    """Money of one query: busy seconds, bytes carried, and memory held while it lasts."""
+    return evaluate(problem, placement).money
+
+
+def balance(problem: Problem, placement: Sequence[int]) -> float:
+    """Coefficient of variation of the servers' utilisation when queries follow each other; 0 without servers."""
+    return evaluate(problem, placement).balance
+
+
+def held_bytes(problem: Problem, placement: Sequence[int]) -> list[int]:
+    """Bytes of parameters that each node holds, shape (N,); what layers of one node share counts once."""
+    layers: list[list[int]] = [[] for _ in problem.nodes]
+    for layer, node in enumerate(placement):
+        layers[node].append(layer)
+    return [problem.graph.held_bytes(own) for own in layers]
+
+
+def fits(problem: Problem, placement: Sequence[int]) -> bool:
+    """Whether `placement` obeys `allowed` and the servers' memory."""
+    if not all(problem.allowed[layer, node] for layer, node in enumerate(placement)):
+        return False
+    held = held_bytes(problem, placement)
+    return all(held[node] <= problem.memory_bytes[node] for node in problem.servers)
+
+
+def _variation(problem: Problem, busy_s: Sequence[float], latency_s: float) -> float:
+    """Standard deviation over mean of the servers' utilisation; the reported load counts as running all the time."""
+    if not len(problem.servers):
+        return 0.0
+    running = [busy_s[node] / latency_s if latency_s > 0 else 0.0 for node in problem.servers]
+    used = [
+        (own + float(problem.load[node])) / float(problem.cores[node])
+        for own, node in zip(running, problem.servers, strict=True)
+    ]
+    mean = sum(used) / len(used)
+    return sqrt(sum((u - mean) ** 2 for u in used) / len(used)) / mean if mean > 0 else 0.0

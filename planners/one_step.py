@@ -1,0 +1,66 @@
+"""One-step segmentation: the best single cut, a prefix on the client and the rest on one server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+from planners import cost, population
+from planners.base import PlannerBase
+from planners.cuts import all_single_cuts
+from planners.judge import Judge
+from planners.plan import Plan, Upload, in_one_piece, offload
+from planners.problem import Problem
+
+
+class OneStep(PlannerBase):
+    """Neurosurgeon's search: every single cut towards every server, and staying local, compared by the cost model.
+
+    `by` is what they are compared by: the problem's objective with its constraints, or one term alone. On a DAG a
+    cut in the topological order carries a set of tensors. Used without an uploading half, P1 goes in one piece.
+    """
+
+    def __init__(self, by: Literal["objective", "latency", "energy", "money"] = "objective") -> None:
+        self.by = by
+        self.optimises = by
+
+    @classmethod
+    def cite(cls) -> str:
+        """The source of the algorithm."""
+        return "Kang et al., Neurosurgeon, ASPLOS 2017, doi:10.1145/3037697.3037698"
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        """The best single cut, or all-local where none is better."""
+        return offload(self.place(problem))
+
+    def place(self, problem: Problem) -> tuple[int, ...]:
+        """The placement of the best single cut."""
+        judge, cuts = Judge(problem), all_single_cuts(problem)
+        local = (0,) * len(problem.graph)
+        if not len(cuts):
+            return local
+        if self.by == "objective":
+            return judge.or_local(judge.best(cuts))
+        table = population.evaluate(problem, cuts)
+        values = {"latency": table.latency_s, "energy": table.energy_j, "money": table.money}[self.by]
+        best = tuple(int(node) for node in cuts[int(values.argmin())])
+        return best if values.min() < _term(problem, local, self.by) else local
+
+
+class Direct(OneStep):
+    """Direct Uploading: the best single cut, uploaded in one piece and used once it is all there.
+
+    As an uploading half it sends P1 in one piece per server.
+    """
+
+    whole = True
+
+    def upload(self, problem: Problem, placement: Sequence[int], rng: random.Random) -> tuple[Upload, ...]:
+        """All of P1, one part per server."""
+        return in_one_piece(placement)
+
+
+def _term(problem: Problem, placement: Sequence[int], name: str) -> float:
+    found = cost.evaluate(problem, placement)
+    return {"latency": found.latency_s, "energy": found.energy_j, "money": found.money}[name]
