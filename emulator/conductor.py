@@ -1,0 +1,265 @@
+"""The lockstep: moves all hosts forward in windows no wider than the smallest latency, and is the only writer of rows.
+
+A message sent at `s` reaches nobody, and competes with nothing, before `s + latency`; so within a window no host can
+be told anything by another that it would have had to know. The scheme is that of conservative parallel simulation
+(Shadow's rounds, ns-3's MPI mode).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Protocol
+
+from emulator.books import Books
+from emulator.fabric import Fabric
+from emulator.host import Answer, Answered, Host, Piece, Row, Stored
+from emulator.messages import Delivery, Departure, PlanOutcome, PlanReady
+from emulator.nodes.planner import PlanJob
+from emulator.world import World
+
+Costs = Sequence[tuple[tuple[int, int, int], float]]
+Call = tuple[int, float, Sequence[Delivery], Costs]
+"""(host, horizon, deliveries, costs): one `Host.advance`."""
+
+
+class Hosts(Protocol):
+    """Where hosts live: in this process, or in Ray actors."""
+
+    home: Sequence[int]
+    """Host number of each node."""
+
+    def __len__(self) -> int: ...
+
+    def advance(self, calls: Sequence[Call]) -> list[Answer]:
+        """Advance several hosts (host, horizon, deliveries, costs) at once; answers in the order of the calls."""
+        ...
+
+    def finish(self, at: float) -> list[Answer]:
+        """End the run at `at` on every host."""
+        ...
+
+
+class Plans(Protocol):
+    """Where planning happens."""
+
+    def submit(self, job: PlanJob) -> None:
+        """Begin a planning; jobs of one window may run side by side."""
+        ...
+
+    def result(self, job: PlanJob) -> PlanOutcome:
+        """Wait for a planning that was submitted."""
+        ...
+
+
+class DataPlane(Protocol):
+    """Who runs the pieces, if anybody."""
+
+    def store(self, stored: Stored) -> None:
+        """A server holds other parameters from now on."""
+        ...
+
+    def execute(self, piece: Piece) -> None:
+        """Run a piece (later, in order)."""
+        ...
+
+    def measure(self, piece: Piece) -> float:
+        """Run a piece now and return what it cost: seconds at the reference speed of its node's profile."""
+        ...
+
+    def answered(self, answered: Answered) -> None:
+        """All outputs of a query exist: check them."""
+        ...
+
+
+class LocalHosts:
+    """Hosts in this process."""
+
+    def __init__(self, world: World, groups: Sequence[Sequence[int]], execution: bool = False) -> None:
+        self._hosts = [Host(world, group, execution) for group in groups]
+        self.home = homes(world, groups)
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def advance(self, calls: Sequence[Call]) -> list[Answer]:
+        """See `Hosts`."""
+        return [self._hosts[host].advance(horizon, deliveries, costs) for host, horizon, deliveries, costs in calls]
+
+    def finish(self, at: float) -> list[Answer]:
+        """See `Hosts`."""
+        return [host.finish(at) for host in self._hosts]
+
+
+def homes(world: World, groups: Sequence[Sequence[int]]) -> list[int]:
+    """Host number of each node, given the members of each host."""
+    home = [0] * len(world.nodes)
+    for number, group in enumerate(groups):
+        for index in group:
+            home[index] = number
+    return home
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is, for whoever shows it."""
+
+    now_s: float = 0.0
+    windows: int = 0
+    calls: int = 0
+    queries: int = 0
+    confirmed: int = 0
+    left: int = 0
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a run ended."""
+
+    at_s: float
+    progress: Progress
+    sent_bytes: int
+    delivered_bytes: int
+    lost_bytes: int
+    cancelled_bytes: int
+    in_flight_bytes: int
+    costs: list[tuple[tuple[int, int, int], float]] = field(default_factory=list)
+    """Measured seconds of every piece, by (user, query, step); only with `compute: measured`."""
+
+
+class Conductor:
+    """Runs a world to its end. Wall-clock concerns (pacing, progress) enter only through `before_window`."""
+
+    def __init__(
+        self,
+        world: World,
+        hosts: Hosts,
+        plans: Plans,
+        write: Callable[[str, list[tuple[object, ...]]], None],
+        data: DataPlane | None = None,
+        before_window: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._world, self._hosts, self._plans, self._data = world, hosts, plans, data
+        self._before_window = before_window
+        self._fabric = Fabric(world)
+        self._books = Books(world, self._fabric.traffic, write)
+        self._next = [0.0] * len(hosts)
+        self._jobs: list[PlanJob] = []
+        self._costs: list[tuple[tuple[int, int, int], float]] = []
+        self._last_left_s = 0.0
+        self._last_rows: list[Row] = []
+        self._sample = 1
+        self.progress = Progress()
+
+    def run(self) -> Ending:
+        """Move the world from its first event to its end, and return how it ended.
+
+        The end is when the last user has left, or `until_s`, or when nothing is left to happen.
+        """
+        world, users, horizon = self._world, len(self._world.users), 0.0
+        while self.progress.left < users:
+            now = min(min(self._next), self._fabric.next_event(), *(job.due_s for job in self._jobs), inf)
+            if now >= world.until_s or now == inf:
+                break
+            self._observe(now)
+            horizon = self._horizon(now)
+            self._window(horizon)
+        if self.progress.left == users:
+            return self._end(self._last_left_s)
+        return self._end(world.until_s if world.until_s < inf else horizon)
+
+    def _observe(self, now: float) -> None:
+        self.progress.now_s = now
+        self.progress.queries, self.progress.confirmed = self._books.queries, self._books.confirmed
+        if self._before_window is not None:
+            self._before_window(self.progress)
+
+    def _horizon(self, now: float) -> float:
+        """The end of the window that starts at `now`: no window crosses a sampling instant or the end of the run."""
+        world = self._world
+        while self._sample * world.sample_s <= now:
+            self._sample += 1
+        return min(now + world.lookahead_s, self._sample * world.sample_s, world.until_s)
+
+    def _window(self, horizon: float) -> None:
+        inbox = self._inbox(horizon)
+        active = [n for n, due in enumerate(self._next) if due < horizon or n in inbox]
+        rows: list[Row] = []
+        departures: list[Departure] = []
+        calls: list[Call] = [(n, horizon, inbox.get(n, ()), ()) for n in active]
+        while calls:
+            answers = self._hosts.advance(calls)
+            self.progress.calls += len(calls)
+            again: list[Call] = []
+            for (number, *_), answer in zip(calls, answers, strict=True):
+                self._next[number] = answer.next_event
+                departures += answer.departures
+                rows += answer.rows
+                self._note(answer)
+                if answer.halted:
+                    again.append((number, horizon, (), self._measured(answer)))
+            calls = again
+        if len(active) > 1:
+            rows.sort(key=_row_order)
+        self.progress.windows += 1
+        if self.progress.left < len(self._world.users):
+            self._fabric.take(departures)
+            self._books.add(rows)
+        else:
+            self._fabric.take(d for d in departures if d.at <= self._last_left_s)
+            self._fabric.rewind(self._last_left_s)
+            self._last_rows = rows
+
+    def _inbox(self, horizon: float) -> dict[int, list[Delivery]]:
+        home = self._hosts.home
+        inbox: dict[int, list[Delivery]] = {}
+        for arrival in self._fabric.arrivals_before(horizon):
+            inbox.setdefault(home[arrival.to], []).append(arrival)
+        if self._jobs:
+            planner = self._world.planner
+            due = [job for job in self._jobs if job.due_s < horizon]
+            self._jobs = [job for job in self._jobs if job.due_s >= horizon]
+            for job in due:
+                ready = PlanReady(job.request, self._plans.result(job))
+                inbox.setdefault(home[planner], []).append(Delivery(job.due_s, planner, job.request, planner, ready))
+        return inbox
+
+    def _note(self, answer: Answer) -> None:
+        progress = self.progress
+        for job in answer.jobs:
+            self._plans.submit(job)
+            self._jobs.append(job)
+        for at, _ in answer.left:
+            progress.left += 1
+            self._last_left_s = max(self._last_left_s, at)
+        if self._data is not None:
+            for stored in answer.stored:
+                self._data.store(stored)
+            if not answer.halted:
+                for piece in answer.pieces:
+                    self._data.execute(piece)
+            for answered in answer.answered:
+                self._data.answered(answered)
+
+    def _measured(self, answer: Answer) -> Costs:
+        assert self._data is not None
+        costs = [((p.user, p.query, p.step), self._data.measure(p)) for p in answer.pieces]
+        self._costs += costs
+        return costs
+
+    def _end(self, end: float) -> Ending:
+        rows = [row for row in self._last_rows if row[0] <= end]
+        rows += [row for answer in self._hosts.finish(end) for row in answer.rows]
+        rows.sort(key=_row_order)
+        self._books.close(rows, end)
+        self.progress.now_s = end
+        traffic = self._fabric.traffic
+        return Ending(
+            end, self.progress, traffic.sent_bytes, traffic.delivered_bytes, traffic.lost_bytes,
+            traffic.cancelled_bytes, traffic.in_flight_bytes, self._costs,
+        )  # fmt: skip
+
+
+def _row_order(row: Row) -> tuple[float, int, int]:
+    return row[:3]

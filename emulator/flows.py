@@ -1,0 +1,158 @@
+"""Concurrent transfers over shared links: weighted max-min fair rates by progressive filling.
+
+A *pair* is a directed pair of nodes with a bandwidth of its own; a *port* is one node's uplink or downlink, shared by
+all pairs that use it. The model is SimGrid's fluid one: the tightest constraint is saturated, its flows are fixed, and
+so on. Only a port whose pairs could ask for more than it has couples them; all others are left out of the solution.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+
+class Port:
+    """One node's uplink or downlink: `capacity` in bytes per second."""
+
+    __slots__ = ("capacity", "demand", "pairs", "tight")
+
+    def __init__(self, capacity: float) -> None:
+        self.capacity = capacity
+        self.demand = 0.0
+        """What its active pairs would carry without it."""
+        self.pairs: dict[Pair, None] = {}
+        """Active pairs, in order of activation: a set would iterate in memory order."""
+        self.tight = False
+        """Whether it could bind when rates were last settled."""
+
+
+class Flow:
+    """One transfer under way. `remaining` bytes are as of `since`; it moves at `rate` bytes per second."""
+
+    __slots__ = ("due", "pair", "rate", "remaining", "since", "tag", "weight")
+
+    def __init__(self, pair: Pair, size: int, weight: float, now: float, tag: object) -> None:
+        self.pair, self.weight, self.tag = pair, weight, tag
+        self.remaining, self.since, self.rate = float(size), now, 0.0
+        self.due = inf
+        """When it ends at this rate."""
+
+
+class Pair:
+    """A directed pair of nodes: its `bandwidth` (bytes per second) is shared by its flows by weight."""
+
+    __slots__ = ("bandwidth", "flows", "ports", "weight")
+
+    def __init__(self, bandwidth: float, ports: tuple[Port, ...]) -> None:
+        self.bandwidth, self.ports = bandwidth, ports
+        self.flows: list[Flow] = []
+        self.weight = 0.0
+
+    def add(self, flow: Flow) -> None:
+        """Let `flow` take part; rates are stale until `settle`."""
+        if not self.flows:
+            for port in self.ports:
+                port.pairs[self] = None
+                port.demand += self.bandwidth
+        self.flows.append(flow)
+        self.weight += flow.weight
+
+    def remove(self, flow: Flow) -> None:
+        """Take `flow` out; rates are stale until `settle`."""
+        self.flows.remove(flow)
+        if self.flows:
+            self.weight -= flow.weight
+            return
+        self.weight = 0.0
+        for port in self.ports:
+            del port.pairs[self]
+            port.demand = port.demand - self.bandwidth if port.pairs else 0.0
+
+
+def settle(changed: Pair, now: float) -> list[Flow]:
+    """Make all rates fair again after a flow joined or left `changed`; return the flows whose rate changed.
+
+    Only pairs that share a tight port with it, directly or through others, are looked at.
+    """
+    for port in changed.ports:
+        if port.tight or port.demand > port.capacity:
+            break
+    else:
+        moved: list[Flow] = []
+        if changed.flows:
+            _set_level(changed, changed.bandwidth / changed.weight, now, moved)
+        return moved
+    return _fill(*_component(changed), now)
+
+
+def _component(changed: Pair) -> tuple[list[Pair], list[Port]]:
+    """Pairs and tight ports whose rates can depend on `changed`."""
+    pairs: dict[Pair, None] = {changed: None} if changed.flows else {}
+    ports: dict[Port, None] = {}
+    reached = [changed]
+    while reached:
+        for port in reached.pop().ports:
+            if port in ports or not (port.tight or port.demand > port.capacity):
+                continue
+            ports[port] = None
+            for pair in port.pairs:
+                if pair not in pairs:
+                    pairs[pair] = None
+                    reached.append(pair)
+    binding = []
+    for port in ports:
+        port.tight = port.demand > port.capacity
+        if port.tight:
+            binding.append(port)
+    return list(pairs), binding
+
+
+def _fill(pairs: list[Pair], ports: list[Port], now: float) -> list[Flow]:
+    """Progressive filling: fix the tightest constraint's pairs at its level, take what they use away, repeat."""
+    moved: list[Flow] = []
+    left = {port: port.capacity for port in ports}
+    weight = {port: sum(pair.weight for pair in port.pairs) for port in ports}
+    waiting = sorted(pairs, key=_own_level, reverse=True)
+    fixed: set[Pair] = set()
+
+    def fix(pair: Pair, level: float) -> None:
+        fixed.add(pair)
+        for port in pair.ports:
+            if port in left:
+                left[port] = max(0.0, left[port] - level * pair.weight)
+                weight[port] -= pair.weight
+        _set_level(pair, level, now, moved)
+
+    while waiting:
+        pair = waiting[-1]
+        if pair in fixed:
+            waiting.pop()
+            continue
+        tightest, level = None, _own_level(pair)
+        for port, spare in left.items():
+            if weight[port] > 0.0 and spare / weight[port] < level:
+                tightest, level = port, spare / weight[port]
+        if tightest is None:
+            waiting.pop()
+            fix(pair, level)
+            continue
+        for other in tightest.pairs:
+            if other not in fixed:
+                fix(other, level)
+        del left[tightest]
+    return moved
+
+
+def _own_level(pair: Pair) -> float:
+    return pair.bandwidth / pair.weight
+
+
+def _set_level(pair: Pair, level: float, now: float, moved: list[Flow]) -> None:
+    for flow in pair.flows:
+        rate = level * flow.weight
+        if rate != flow.rate:
+            flow.remaining -= flow.rate * (now - flow.since)
+            if flow.remaining < 0.0:
+                flow.remaining = 0.0
+            flow.since, flow.rate = now, rate
+            flow.due = now + flow.remaining / rate if rate > 0.0 else inf
+            moved.append(flow)

@@ -1,0 +1,200 @@
+"""One kernel and the nodes that live in it. `advance` is synchronous and pure: same calls, same results.
+
+That is why a host can be tested without Ray, packed with any others, and brought back from the dead by being fed
+the deliveries that it had already had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from emulator.kernel import Kernel
+from emulator.messages import Delivery, Departure
+from emulator.nodes.client import Client
+from emulator.nodes.machine import Machine
+from emulator.nodes.planner import PlanJob, PlannerNode
+from emulator.nodes.server import Server
+from emulator.nodes.visit import Visit
+from emulator.routes import Routes, Stage
+from emulator.world import ModelSpec, World
+
+Row = tuple[float, int, int, str, tuple[Any, ...]]
+"""(emission time, node, row number of the node, table, values)."""
+
+
+class Piece(NamedTuple):
+    """A segment of one query that ran on a node: what the data plane is to execute."""
+
+    at: float
+    node: int
+    user: int
+    query: int
+    route: str
+    step: int
+
+
+class Stored(NamedTuple):
+    """Parameters of a user's model that a server holds from now on; none: it has let all of them go."""
+
+    node: int
+    user: int
+    parameters: tuple[int, ...]
+
+
+class Answered(NamedTuple):
+    """A query whose outputs are all at the client."""
+
+    at: float
+    user: int
+    query: int
+    route: str
+
+
+class Answer(NamedTuple):
+    """What a host has to say after a window."""
+
+    next_event: float
+    departures: list[Departure]
+    rows: list[Row]
+    pieces: list[Piece]
+    """Already run, in order of their ends; in a halted host: to be measured before it can go on."""
+    jobs: list[PlanJob]
+    stored: list[Stored]
+    answered: list[Answered]
+    left: list[tuple[float, int]]
+    halted: bool
+
+
+class Host:
+    """Nodes `members` of `world`. Built alike anywhere: everything it does follows from its arguments."""
+
+    def __init__(self, world: World, members: Sequence[int], execution: bool = False) -> None:
+        self.world = world
+        self.kernel = Kernel()
+        self.routes = Routes([model.graph for model in world.models])
+        self.executes = execution and world.compute == "profiled"
+        self._answers = execution
+        self.user_names = [user.name for user in world.users]
+        self._costs: dict[tuple[int, int, int], float] = {}
+        self._waiting: list[Visit] = []
+        self._user_of = {user.client: user for user in world.users}
+        self._clear()
+        self._nodes: dict[int, Machine] = {index: self._make(index) for index in sorted(members)}
+
+    def _make(self, index: int) -> Machine:
+        spec = self.world.nodes[index]
+        if spec.tier == "client":
+            return Client(self, spec, self._user_of[index]) if index in self._user_of else Machine(self, spec)
+        return PlannerNode(self, spec) if spec.tier == "planner" else Server(self, spec)
+
+    def _clear(self) -> None:
+        self.departures: list[Departure] = []
+        self.rows: list[Row] = []
+        self.pieces: list[Piece] = []
+        self.jobs: list[PlanJob] = []
+        self._stored: list[Stored] = []
+        self._answered: list[Answered] = []
+        self.left: list[tuple[float, int]] = []
+
+    def advance(
+        self,
+        horizon: float,
+        deliveries: Sequence[Delivery] = (),
+        costs: Sequence[tuple[tuple[int, int, int], float]] = (),
+    ) -> Answer:
+        """Run everything before `horizon` (seconds), given what arrives before it.
+
+        `costs` are the measured seconds of pieces, by (user, query, step); a host that halted for them goes on.
+        """
+        kernel, nodes = self.kernel, self._nodes
+        for at, source, sequence, to, message in deliveries:
+            kernel.deliver(at, source, sequence, to, nodes[to].receive, message)
+        self._costs.update(costs)
+        if self._waiting and kernel.halted:
+            self._resume()
+        kernel.run_before(horizon)
+        return self._report()
+
+    def finish(self, at: float) -> Answer:
+        """End the run at `at`: open queries fail, uploads are cancelled, the last samples are taken."""
+        self.kernel.now = at
+        for index in self._nodes:
+            self._nodes[index].finish(at)
+        return self._report()
+
+    def _report(self) -> Answer:
+        pieces = self.pieces
+        if self.kernel.halted:
+            pieces = [*pieces, *(self._piece(visit.node.index, visit, self._stage(visit)) for visit in self._waiting)]
+        next_event = self.kernel.now if self.kernel.halted else self.kernel.peek()
+        answer = Answer(
+            next_event, self.departures, self.rows, pieces, self.jobs, self._stored, self._answered, self.left,
+            self.kernel.halted,
+        )  # fmt: skip
+        self._clear()
+        return answer
+
+    # What nodes ask of their host
+
+    def address(self, user: int, place: int) -> int:
+        """Node index of a place in a route of `user`: 0 is the client, k the k-th server."""
+        return self.world.servers[place - 1] if place else self.world.users[user].client
+
+    def client_of(self, user: int) -> int:
+        """Node index of the user's device."""
+        return self.world.users[user].client
+
+    def model_of(self, user: int) -> ModelSpec:
+        """The user's model."""
+        return self.world.models[self.world.users[user].model]
+
+    def piece(self, node: int, visit: Visit, stage: Stage) -> None:
+        """Note that a stage has run."""
+        self.pieces.append(self._piece(node, visit, stage))
+
+    def measure(self, visit: Visit) -> None:
+        """Start a stage whose cost is measured: from what is known, or after the next `advance` has brought it."""
+        cost = self._costs.pop((visit.user, visit.query, self._stage(visit).step), None)
+        if cost is None:
+            self._waiting.append(visit)
+            self.kernel.halted = True
+        else:
+            visit.start(cost)
+
+    def stored(self, node: int, user: int, parameters: tuple[int, ...]) -> None:
+        """Note what a server holds for a user."""
+        if self._answers:
+            self._stored.append(Stored(node, user, parameters))
+
+    def answered(self, user: int, query: int, route: str) -> None:
+        """Note that a query has all its outputs."""
+        if self._answers:
+            self._answered.append(Answered(self.kernel.now, user, query, route))
+
+    def _resume(self) -> None:
+        waiting, self._waiting, self.kernel.halted = self._waiting, [], False
+        for visit in waiting:
+            self.measure(visit)
+
+    @staticmethod
+    def _stage(visit: Visit) -> Stage:
+        return visit.stages[visit.position]
+
+    def _piece(self, node: int, visit: Visit, stage: Stage) -> Piece:
+        return Piece(self.kernel.now, node, visit.user, visit.query, visit.itinerary.key, stage.step)
+
+
+def pack(world: World, hosts: int) -> list[list[int]]:
+    """Divide the nodes of a world over at most `hosts` hosts; the result never changes what happens.
+
+    Every server and the planner get a host of their own while there are enough, and the clients are dealt over the
+    rest; below that, half the hosts are for servers and half for clients.
+    """
+    clients, others = list(world.clients), [*world.servers, world.planner]
+    if hosts <= 1:
+        return [[node.index for node in world.nodes]]
+    for_others = len(others) if hosts > len(others) else max(1, hosts // 2)
+    for_clients = min(len(clients), hosts - for_others)
+    groups = [others[k::for_others] for k in range(for_others)]
+    return groups + [clients[k::for_clients] for k in range(for_clients)]

@@ -1,0 +1,1 @@
+"""The emulated machines: client, server and planner, each a handful of coroutines and handlers."""

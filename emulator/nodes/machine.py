@@ -1,0 +1,98 @@
+"""What every emulated machine has: a CPU, an outbox, rows to report and samples of its use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from emulator.kernel import Node
+from emulator.messages import Departure, Message
+from emulator.sharing import Cpu, FifoCpu
+from emulator.world import NodeSpec
+
+if TYPE_CHECKING:
+    from emulator.host import Host
+
+
+class Machine(Node):
+    """A node with a CPU. Its messages, rows and timers are numbered by itself, never by its host."""
+
+    __slots__ = (
+        "_held_at",
+        "_held_byte_s",
+        "_rows",
+        "_sampled",
+        "_seconds",
+        "_sent",
+        "cpu",
+        "held_bytes",
+        "host",
+        "spec",
+    )
+
+    def __init__(self, host: Host, spec: NodeSpec) -> None:
+        super().__init__(host.kernel, spec.index)
+        self.host, self.spec = host, spec
+        self.cpu = Cpu(self, spec.cores) if spec.discipline == "sharing" else FifoCpu(self, spec.cores)
+        self.held_bytes = 0
+        self._held_at = self._held_byte_s = 0.0
+        self._sent = self._rows = 0
+        self._sampled = (0, 0.0)
+        self._seconds: dict[int, tuple[float, ...]] = {}
+        if host.world.sample_s < inf:
+            self.call_at(host.world.sample_s, self._sample, 1)
+
+    def receive(self, message: Any) -> None:
+        """Take a message that has arrived."""
+        self.handlers[type(message)](self, message)
+
+    handlers: ClassVar[dict[type, Callable[[Any, Any], None]]] = {}
+    """By type of message; each kind of machine has its own."""
+
+    def send(self, to: int, size: int, message: Message, stream: int = 0) -> int:
+        """Let `message` leave for node `to` now, charged `size` bytes; returns its number, which `Cancel` takes."""
+        self._sent = sequence = self._sent + 1
+        self.host.departures.append(Departure(self.kernel.now, self.index, sequence, to, size, stream, message))
+        return sequence
+
+    def row(self, table: str, *values: Any) -> None:
+        """Report something that happened now; `values` follow the columns after time and node."""
+        self._rows = number = self._rows + 1
+        now = self.kernel.now
+        self.host.rows.append((now, self.index, number, table, (now, self.spec.name, *values)))
+
+    def seconds(self, model: int) -> tuple[float, ...]:
+        """Seconds of each layer of a model, alone on this machine."""
+        found = self._seconds.get(model)
+        if found is None:
+            found = self._seconds[model] = self.host.world.seconds(model, self.index)
+        return found
+
+    def hold(self, more_bytes: int) -> None:
+        """Change the parameter bytes held; the byte-seconds so far are kept."""
+        now = self.kernel.now
+        self._held_byte_s += self.held_bytes * (now - self._held_at)
+        self._held_at = now
+        self.held_bytes += more_bytes
+
+    def usage(self, until: float) -> tuple[float, int, float]:
+        """Busy core-seconds, bytes held and byte-seconds held since the last sample, up to `until`."""
+        busy = self.cpu.busy_s(until)
+        _, before = self._sampled
+        self._held_byte_s += self.held_bytes * max(0.0, until - self._held_at)
+        self._held_at = max(self._held_at, until)
+        held, self._held_byte_s = self._held_byte_s, 0.0
+        self._sampled = (self._sampled[0], busy)
+        return busy - before, self.held_bytes, held
+
+    def _sample(self, number: int) -> None:
+        self.row("usage", self.host.world.sample_s, *self.usage(self.kernel.now), number)
+        self._sampled = (number, self._sampled[1])
+        self.call_at((number + 1) * self.host.world.sample_s, self._sample, number + 1)
+
+    def finish(self, at: float) -> None:
+        """Report what the end of the run at `at` cuts off. Overridden by machines that have more to say."""
+        begun = self._sampled[0] * self.host.world.sample_s if self._sampled[0] else 0.0
+        if at > begun:
+            self.row("usage", at - begun, *self.usage(at), 0)

@@ -1,0 +1,124 @@
+"""The planner's place in the world: turns requests into problems, and outcomes into replies.
+
+The planning itself is real work outside virtual time; a declared number of seconds is what it costs on the clock.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+from emulator.messages import PlanReady, PlanReply, PlanRequest
+from emulator.nodes.machine import Machine
+from emulator.world import NodeSpec
+from models.graph import LayerGraph
+from planners.problem import ClientPower, Problem
+
+if TYPE_CHECKING:
+    from emulator.host import Host
+
+PLAN_ENTRY_BYTES = 8
+"""One layer in a plan message: its node (4 bytes) and its part (4)."""
+
+
+class PlanJob(NamedTuple):
+    """A planning to be done outside virtual time, before `due_s`."""
+
+    due_s: float
+    request: int
+    planner: str
+    problem: Problem
+
+
+class PlannerNode(Machine):
+    """One for all users. Plans of one user are numbered from 1."""
+
+    __slots__ = ("_pending", "_requests", "_versions")
+
+    def __init__(self, host: Host, spec: NodeSpec) -> None:
+        super().__init__(host, spec)
+        self._requests = 0
+        self._pending: dict[int, tuple[PlanRequest, float]] = {}
+        self._versions: dict[int, int] = {}
+
+    def request(self, message: PlanRequest) -> None:
+        """Hand the problem out; the plan is due after the declared seconds, and never within the window."""
+        world, now = self.host.world, self.kernel.now
+        self._requests = number = self._requests + 1
+        self._pending[number] = message, now
+        problem = build_problem(self.host, message)
+        due_s = now + max(world.planning.plan_s, world.lookahead_s)
+        self.host.jobs.append(PlanJob(due_s, number, world.users[message.user].planner, problem))
+
+    def ready(self, message: PlanReady) -> None:
+        """Report the plan and send it to its client; a failed one leaves the user local."""
+        (request, requested_s), outcome = self._pending.pop(message.request), message.outcome
+        world = self.host.world
+        user, graph = world.users[request.user], self.host.model_of(request.user).graph
+        version = self._versions[request.user] = self._versions.get(request.user, 0) + 1
+        remote = [layer for layer, node in enumerate(outcome.placement) if node]
+        self.row(
+            "plans", user.name, version, user.planner, "failed" if outcome.reason else "accepted", outcome.reason,
+            requested_s, len(remote), len(graph) - len(remote), len(outcome.uploads),
+            upload_bytes(graph, outcome.placement), outcome.local_s, outcome.predicted_s,
+            self._describe(request.user, outcome.placement), outcome.note,
+        )  # fmt: skip
+        reply = PlanReply(request.user, version, outcome.placement, outcome.uploads, not outcome.reason)
+        size = 0 if world.planning.at < 0 else world.header_bytes + PLAN_ENTRY_BYTES * len(graph)
+        self.send(user.client, size, reply)
+
+    def _describe(self, user: int, placement: tuple[int, ...]) -> str:
+        graph = self.host.model_of(user).graph
+        names = self.host.world.nodes
+        return " ".join(
+            f"{names[self.host.address(user, segment.node)].name}:{segment.first}-{segment.last}"
+            for segment in graph.segments(placement)
+        )
+
+    handlers: ClassVar = {PlanRequest: request, PlanReady: ready}
+
+
+def upload_bytes(graph: LayerGraph, placement: tuple[int, ...]) -> int:
+    """Bytes that all uploads of a placement move: each server gets each parameter once."""
+    servers = sorted(set(placement) - {0})
+    return sum(graph.upload_bytes(layer for layer, node in enumerate(placement) if node == s) for s in servers)
+
+
+def build_problem(host: Host, request: PlanRequest) -> Problem:
+    """What the planner is told: the client's own profile, the servers' predictions and offers, links and prices."""
+    world = host.world
+    user = world.users[request.user]
+    spec = world.models[user.model]
+    indices = (user.client, *world.servers)
+    nodes = [world.nodes[index] for index in indices]
+    client = nodes[0]
+    links = [[None if a == b else world.link(a, b) for b in indices] for a in indices]
+    offered = {prediction.server: prediction for prediction in request.predictions}
+    columns = [request.seconds, *(offered[index].seconds for index in world.servers)]
+    memory = [client.memory_bytes, *(offered[index].memory_bytes for index in world.servers)]
+    sizes = [spec.graph.held_bytes([layer]) for layer in range(len(spec.graph))]
+    return Problem(
+        graph=spec.graph,
+        nodes=("client", *(node.name for node in nodes[1:])),
+        tiers=tuple(node.tier for node in nodes),
+        seconds=np.array(columns, dtype=np.float64).T.copy(),
+        latency_s=np.array([[link.latency_s if link else 0.0 for link in row] for row in links]),
+        bandwidth_bytes_s=np.array([[link.bandwidth_bytes_s if link else np.inf for link in row] for row in links]),
+        memory_bytes=np.array(memory, dtype=np.float64),
+        load=np.array([0.0, *(offered[index].load for index in world.servers)]),
+        share=np.array([1.0, *(offered[index].share for index in world.servers)]),
+        price_per_s=np.array([node.price_per_s for node in nodes]),
+        price_per_byte=np.array([[link.price_per_byte if link else 0.0 for link in row] for row in links]),
+        price_per_byte_s=np.array([node.price_per_byte_s for node in nodes]),
+        power=ClientPower(client.idle_w, client.compute_w, client.radio_w),
+        busy_w=np.array([client.idle_w + client.compute_w, *(node.compute_w for node in nodes[1:])]),
+        load_s_per_byte=np.array([node.load_s_per_byte for node in nodes]),
+        cores=np.array([node.cores for node in nodes], dtype=np.int64),
+        allowed=np.array([[True, *(size <= room for room in memory[1:])] for size in sizes], dtype=np.bool_),
+        objective=user.objective,
+        query=user.query,
+        uploads_at_once=user.uploads_at_once,
+        header_bytes=world.header_bytes,
+        battery_j=client.battery_j,
+    )

@@ -1,0 +1,123 @@
+"""Routes as nodes use them: compiled once per placement, named by a short text that travels in messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+from models.graph import LayerGraph
+from models.route import CLIENT, QueryMode, Route, Send, compile_route
+
+
+class Parcel(NamedTuple):
+    """One tensor to one node (0 = the client, k = the k-th server). `ordered`: the pair carries others of the query too."""
+
+    to: int
+    tensor: int
+    bytes: int
+    ordered: bool
+
+
+class Stage(NamedTuple):
+    """One segment on its node."""
+
+    step: int
+    first: int
+    last: int
+    missing: int
+    """How many tensors must arrive before it can start."""
+    parcels: tuple[Parcel, ...]
+    finals: int
+    """Outputs of the network that it makes on the client itself."""
+
+
+class Itinerary:
+    """A compiled route: the stages of each node, and which of them each arriving tensor is for."""
+
+    def __init__(self, key: str, model: int, graph: LayerGraph, route: Route) -> None:
+        self.key, self.model, self.route = key, model, route
+        shared = _ordered_pairs(route)
+        self.stages: dict[int, tuple[Stage, ...]] = {}
+        self.wakes: dict[int, dict[int, tuple[int, ...]]] = {}
+        for node in route.nodes:
+            mine = [(n, step) for n, step in enumerate(route.steps) if step.segment.node == node]
+            self.stages[node] = tuple(
+                Stage(
+                    number,
+                    step.segment.first,
+                    step.segment.last,
+                    len(step.waits),
+                    _parcels(node, step.sends, shared),
+                    _finals(graph, step.segment.first, step.segment.last) if node == CLIENT else 0,
+                )
+                for number, step in mine
+            )
+            wakes: dict[int, list[int]] = {}
+            for position, (_, step) in enumerate(mine):
+                for tensor in step.waits:
+                    wakes.setdefault(tensor, []).append(position)
+            self.wakes[node] = {tensor: tuple(positions) for tensor, positions in wakes.items()}
+        self.opening = _parcels(CLIENT, route.opening, shared)
+        self.answers = frozenset(route.answers)
+        self.outputs = len(graph.outputs)
+        """Outputs of the network: the query ends when the client has them all."""
+        self.given = sum(1 for tensor in graph.outputs if graph.tensors[tensor].producer < 0)
+        """Outputs that are inputs as well: the client has them from the start."""
+        self.segments = len(route.steps)
+        self.remote_layers = sum(len(step.segment) for step in route.steps if step.segment.node != CLIENT)
+
+    def local_layers(self) -> list[int]:
+        """Layers that run on the client."""
+        return [layer for stage in self.stages[CLIENT] for layer in range(stage.first, stage.last + 1)]
+
+    def all_parcels(self) -> list[tuple[int, Parcel]]:
+        """Every (sender, parcel) of a query that is answered."""
+        sent = [(CLIENT, parcel) for parcel in self.opening]
+        sent += [(node, parcel) for node, stages in self.stages.items() for stage in stages for parcel in stage.parcels]
+        return sent
+
+
+class Routes:
+    """The itineraries of one host, by name. A name says everything, so any host can compile it for itself."""
+
+    def __init__(self, graphs: Sequence[LayerGraph]) -> None:
+        self._graphs = graphs
+        self._known: dict[str, Itinerary] = {}
+
+    def __getitem__(self, key: str) -> Itinerary:
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._compile(key)
+        return found
+
+    def named(self, model: int, mode: QueryMode, placement: Sequence[int]) -> Itinerary:
+        """The itinerary of a placement (0 = the client, k = the k-th server)."""
+        starts = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(placement)) if a != b)]
+        runs = ",".join(f"{placement[start]}:{start}" for start in starts)
+        return self[f"{model}/{mode}/{runs}"]
+
+    def _compile(self, key: str) -> Itinerary:
+        number, mode, runs = key.split("/")
+        graph = self._graphs[int(number)]
+        starts = [tuple(map(int, run.split(":"))) for run in runs.split(",")]
+        placement: list[int] = []
+        for (node, start), (_, end) in pairwise([*starts, (0, len(graph))]):
+            placement += [node] * (end - start)
+        return Itinerary(key, int(number), graph, compile_route(graph, placement, cast(QueryMode, mode)))
+
+
+def _ordered_pairs(route: Route) -> frozenset[tuple[int, int]]:
+    """Directed pairs that carry more than one tensor: only there can one have to wait for another."""
+    carried = Counter((CLIENT, send.to) for send in route.opening)
+    carried.update((step.segment.node, send.to) for step in route.steps for send in step.sends)
+    return frozenset(pair for pair, count in carried.items() if count > 1)
+
+
+def _parcels(node: int, sends: Sequence[Send], shared: frozenset[tuple[int, int]]) -> tuple[Parcel, ...]:
+    return tuple(Parcel(send.to, send.tensor, send.bytes, (node, send.to) in shared) for send in sends)
+
+
+def _finals(graph: LayerGraph, first: int, last: int) -> int:
+    return sum(graph.tensors[t].is_output for layer in graph.layers[first : last + 1] for t in layer.outputs)

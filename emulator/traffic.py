@@ -1,0 +1,162 @@
+"""The books of the network: bytes that were sent, arrived, were lost or cancelled, and how long radios were on.
+
+Whole bytes only, so that law 5 is an equation: sent = delivered + lost + cancelled + in flight.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+from emulator.world import World
+
+
+class Sample(NamedTuple):
+    """What one node did on the network in one sampling period."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    radio_s: float = 0.0
+    money: float = 0.0
+
+
+_NOTHING = Sample()
+
+
+class Traffic:
+    """Counts for the whole run, and per node and sampling period."""
+
+    def __init__(self, world: World) -> None:
+        self.sent_bytes = self.delivered_bytes = self.lost_bytes = self.cancelled_bytes = 0
+        self._period = world.sample_s
+        self._number = 1
+        self.next_sample = self._period
+        self._samples: dict[int, dict[int, Sample]] = {}
+        self._counts: dict[int, list[float]] = {}
+        self._radios = {index: _Radio() for index in world.clients}
+        self._shared = world.share_links
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes of messages that left and have not ended in any way."""
+        return self.sent_bytes - self.delivered_bytes - self.lost_bytes - self.cancelled_bytes
+
+    def sent(self, source: int, size: int) -> None:
+        """A message of `size` bytes left `source`."""
+        self.sent_bytes += size
+
+    def delivered(self, source: int, to: int, size: int, price_per_byte: float) -> None:
+        """A message of `size` bytes arrived whole."""
+        if not size:
+            return
+        self.delivered_bytes += size
+        counts = self._counts
+        there = counts.get(source) or counts.setdefault(source, [0, 0, 0.0])
+        there[0] += size
+        there[2] += size * price_per_byte
+        here = counts.get(to) or counts.setdefault(to, [0, 0, 0.0])
+        here[1] += size
+
+    def undo(self, source: int, to: int, size: int, price_per_byte: float) -> None:
+        """Count a delivery as in flight again: it fell after the end of the run."""
+        if size:
+            self.delivered(source, to, -size, price_per_byte)
+
+    def carrying(self, source: int, to: int, begin: float, end: float) -> None:
+        """A transfer whose whole span is known from the start (independent links)."""
+        for node in (source, to):
+            radio = self._radios.get(node)
+            if radio is not None:
+                radio.spans.append((begin, end))
+
+    def cut(self, source: int, to: int, end: float, at: float) -> None:
+        """A transfer that `carrying` announced up to `end` was stopped at `at`: the rest is not radio time."""
+        for node in (source, to):
+            radio = self._radios.get(node)
+            if radio is not None:
+                radio.spans = [(begin, min(at, last) if last == end else last) for begin, last in radio.spans]
+
+    def opened(self, source: int, to: int, at: float) -> None:
+        """A transfer of unknown length began (shared links)."""
+        for node in (source, to):
+            radio = self._radios.get(node)
+            if radio is not None:
+                radio.open(at)
+
+    def closed(self, source: int, to: int, at: float) -> None:
+        """A transfer announced by `opened` ended."""
+        for node in (source, to):
+            radio = self._radios.get(node)
+            if radio is not None:
+                radio.close(at)
+
+    def sample_before(self, at: float) -> None:
+        """Close every sampling period that ends before `at`; later deliveries belong to later periods."""
+        while self.next_sample < at:
+            self._close(self._number, self.next_sample)
+            self._number += 1
+            self.next_sample = self._number * self._period
+
+    def at(self, number: int, node: int) -> Sample:
+        """What `node` did in the closed period `number` (1 is the first); taken out of the books."""
+        period = self._samples.get(number)
+        return period.pop(node, _NOTHING) if period else _NOTHING
+
+    def forget(self, number: int) -> None:
+        """Drop what is left of periods up to `number`."""
+        for old in [n for n in self._samples if n <= number]:
+            del self._samples[old]
+
+    def last(self, until: float) -> dict[int, Sample]:
+        """Close the period that the end of the run cut short and return it."""
+        self._close(0, until)
+        return self._samples.pop(0)
+
+    def _close(self, number: int, at: float) -> None:
+        period: dict[int, Sample] = {}
+        for node, (sent, received, money) in self._counts.items():
+            period[node] = Sample(int(sent), int(received), 0.0, money)
+        for node, radio in self._radios.items():
+            on = radio.until(at)
+            if on:
+                period[node] = period.get(node, _NOTHING)._replace(radio_s=on)
+        self._counts.clear()
+        self._samples[number] = period
+
+
+class _Radio:
+    """Seconds with at least one transfer under way: the union of spans, as they become known."""
+
+    __slots__ = ("_since", "_total", "_users", "spans")
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []
+        self._users, self._since, self._total = 0, 0.0, 0.0
+
+    def open(self, at: float) -> None:
+        if not self._users:
+            self._since = at
+        self._users += 1
+
+    def close(self, at: float) -> None:
+        self._users -= 1
+        if not self._users:
+            self._total += at - self._since
+
+    def until(self, at: float) -> float:
+        """Seconds on since the last call, up to `at`; what is under way goes on counting from there."""
+        total, self._total = self._total, 0.0
+        if self._users:
+            total += at - self._since
+            self._since = at
+        if self.spans:
+            later: list[tuple[float, float]] = []
+            reach = -inf
+            for begin, end in sorted(self.spans):
+                if end > at:
+                    later.append((max(begin, at), end))
+                if begin < at and end > reach:
+                    total += min(end, at) - max(begin, reach)
+                    reach = min(end, at)
+            self.spans = later
+        return total
