@@ -101,7 +101,8 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path):
             writer.add("queries", many(12))
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, job)
+    with pytest.raises(KeyboardInterrupt):
+        job()
     result = RunResult.load(tmp_path)
     assert (result.complete, result.run["status"], result.run["seed"]) == (False, "interrupted", 7)
     assert "KeyboardInterrupt" in result.run["reason"]

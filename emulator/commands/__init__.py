@@ -1,0 +1,1 @@
+"""The subcommands of `layerlift`: each module exports its click commands as `COMMANDS`."""

@@ -1,0 +1,46 @@
+"""`layerlift show` and `layerlift verify`: look at a run that has been made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+
+from emulator.report import show as show_report
+from emulator.results import RunResult
+
+_DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
+
+
+@click.command()
+@_DIRECTORY
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead.")
+@click.option("--chart", type=click.Path(path_type=Path), help="Also draw latency against time: .html, .svg or .png.")
+def show(directory: Path, as_json: bool, chart: Path | None) -> None:
+    """Show the report of the run in DIRECTORY."""
+    result = RunResult.load(directory)
+    if as_json:
+        click.echo(json.dumps(result.summary, indent=1))
+    else:
+        show_report(result, Console())
+    if chart is not None:
+        from emulator.chart import chart as draw  # altair takes a second to import
+
+        draw(result, chart)
+        click.echo(f"Chart: {chart}", err=as_json)
+
+
+@click.command()
+@_DIRECTORY
+def verify(directory: Path) -> None:
+    """Check that the tables in DIRECTORY are those that the run wrote."""
+    result = RunResult.load(directory)
+    digest = result.verify()
+    state = "complete" if result.complete else str(result.run["status"])
+    click.echo(f"{directory} holds what the run wrote ({state}): digest {digest}")
+
+
+COMMANDS: Final[list[click.Command]] = [show, verify]

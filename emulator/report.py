@@ -1,0 +1,220 @@
+"""What a person looks at after a run: who waited how long, what it cost, where the layers are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from emulator.run_result import RUN_FILE, RunResult
+from emulator.summary import PHASES
+from emulator.wording import NOTHING, count, dollars, error, joules, placement, reasons, seconds, share, size
+
+EACH_USER: Final = 16
+"""With more users than this the report speaks of kinds of users instead of each."""
+_ROWS: Final = 12
+
+
+def show(result: RunResult, console: Console) -> None:
+    """Print the report of a run, complete or not; it fits 80 columns and reads the same in a pipe.
+
+    Raises `RunError` when the run's files cannot be read.
+    """
+    summary = result.summary
+    _head(result, summary, console)
+    users, kinds = summary["users"], summary["kinds"]
+    if len(users) <= EACH_USER:
+        _each_user(users, console)
+    else:
+        _each_kind(kinds, console)
+    _servers(summary["servers"], console)
+    _tail(result, summary, console)
+
+
+def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> None:
+    world, totals = result.run.get("world", {}), summary["totals"]
+    _say(
+        console,
+        f"{world.get('name', 'run')}: {count(len(summary['users']), 'user')}, "
+        f"{count(len(summary['servers']), 'server')}, seed {world.get('seed', NOTHING)}",
+        "bold",
+    )
+    if not result.complete:
+        reason = f" ({result.run['reason']})" if result.run.get("reason") else ""
+        _say(console, f"This run is {result.run['status']}{reason}: the numbers are those so far.", "yellow")
+    failed: Counter[str] = Counter()
+    for user in summary["users"]:
+        failed.update(user["failed"])
+    _say(
+        console,
+        f"{count(totals['answered'], 'query')} answered, {totals['failed']:,} failed in "
+        f"{seconds(totals['virtual_s'])} of virtual time: {totals['queries_per_virtual_s']:.3g} a second.",
+    )
+    if failed:
+        _say(console, f"Failed: {reasons(failed)}.")
+
+
+def _each_user(users: Sequence[Mapping[str, Any]], console: Console) -> None:
+    _title(console, "Latency of a query (median), by when it began")
+    table = _table("client", "answered", "before", "during", "after upload", "promised", "p95 after")
+    for user in users:
+        spreads, plan = user["latency_s"], user["plan"]
+        medians = [seconds(spreads[phase] and spreads[phase]["median"]) for phase in PHASES]
+        after = spreads["after"]
+        promised = seconds(plan["predicted_s"]) if plan else NOTHING
+        table.add_row(*_cells(_who(user), str(user["answered"]), *medians, promised, seconds(after and after["p95"])))
+    console.print(table)
+
+    _title(console, "Upload and cost")
+    table = _table("client", "uploaded", "parts", "ended at", "energy", "money (USD)", "output error")
+    for user in users:
+        upload = user["upload"]
+        parts = f"{upload['confirmed_parts']} of {upload['parts']}" if upload["parts"] else NOTHING
+        table.add_row(
+            *_cells(
+                _who(user),
+                size(upload["bytes"]),
+                parts,
+                seconds(upload["ended_s"]) if upload["state"] in ("complete", "partial") else NOTHING,
+                joules(user["energy_j"]),
+                dollars(user["money"]["total"]),
+                error(user["output_error"]),
+            )
+        )
+    console.print(table)
+
+    _title(console, "Where the layers ended up")
+    for user in users:
+        _say(console, f"{_who(user)}, {user['model']} by {user['planner']}: {_plan(user)}")
+
+
+def _plan(user: Mapping[str, Any]) -> str:
+    plan = user["plan"]
+    if plan is None:
+        told = f"no plan ({reasons(user['plans_failed'])})" if user["plans_failed"] else "no plan"
+        return f"{told}, all layers here"
+    said = placement(plan["placement"], user["client"]) or "not told"
+    if user["upload"]["state"] in ("open", "partial"):
+        said += f"; planned so, the upload is {user['upload']['state']}"
+    note = f" ({plan['note']})" if plan["note"] else ""
+    return f"{said}; all here would take {seconds(plan['local_s'])}{note}"
+
+
+def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
+    _title(console, "Latency of a query, by kind of user and by when it began")
+    table = _table("kind", "upload", "queries", "mean", "median", "p95")
+    for kind in kinds[:_ROWS]:
+        name = f"{kind['kind']} ({count(kind['users'], 'user')})"
+        for phase in PHASES:
+            spread = kind["latency_s"][phase]
+            if spread:
+                times = (seconds(spread[key]) for key in ("mean", "median", "p95"))
+                table.add_row(*_cells(name, phase, f"{spread['count']:,}", *times))
+                name = ""
+        if name:
+            table.add_row(*_cells(name, NOTHING, "0", NOTHING, NOTHING, NOTHING))
+    console.print(table)
+
+    _title(console, "Upload and cost, by kind of user")
+    table = _table("kind", "done", "uploaded", "ended at", "p95", "J a user", "USD a user", "output error")
+    for kind in kinds[:_ROWS]:
+        ended, states = kind["upload_ended_s"], kind["uploads"]
+        wanted = kind["users"] - states.get("none", 0)
+        table.add_row(
+            *_cells(
+                kind["kind"],
+                f"{states.get('complete', 0)} of {wanted}",
+                size(kind["upload_bytes"]),
+                seconds(ended and ended["median"]),
+                seconds(ended and ended["p95"]),
+                f"{kind['energy_j'] / kind['users']:.3g}",
+                dollars(kind["money"] / kind["users"]),
+                error(kind["output_error"]),
+            )
+        )
+    console.print(table)
+    _more(console, len(kinds), "kind")
+
+
+def _servers(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
+    used = sorted((s for s in servers if s["busy_share"] or s["held_bytes"]), key=lambda s: -s["busy_share"])
+    idle = len(servers) - len(used)
+    _title(console, f"Servers, busiest first ({idle} of {len(servers)} unused)")
+    if not used:
+        return
+    table = _table("server", "tier", "busy", "held at most", "received", "sent", "energy", "money (USD)")
+    for server in used[:_ROWS]:
+        sizes = (size(server[key]) for key in ("held_bytes", "received_bytes", "sent_bytes"))
+        costs = (joules(server["energy_j"]), dollars(server["money"]))
+        table.add_row(*_cells(server["name"], server["tier"], share(server["busy_share"]), *sizes, *costs))
+    console.print(table)
+    _more(console, len(used), "server")
+
+
+def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> None:
+    totals = summary["totals"]
+    console.print()
+    _say(
+        console,
+        f"In all: {size(totals['bytes'])} carried, {joules(totals['energy_j'])}, USD {dollars(totals['money'])}, "
+        f"servers {share(totals['busy_share'])} busy, largest output error {error(totals['output_error'])}.",
+    )
+    rate = totals["queries_per_wall_s"]
+    _say(
+        console,
+        f"Real cost: {seconds(totals['wall_s'])} wall, {count(totals['plans'], 'plan')} made in "
+        f"{seconds(totals['planning_s'])}, {count(totals['executed_pieces'], 'piece')} of models executed in "
+        f"{seconds(totals['execution_s'])}" + (f"; {rate:,.3g} queries per wall second." if rate else "."),
+    )
+    _fidelity(result.run.get("fidelity"), console)
+    file = f"{result.directory / RUN_FILE}" if result.directory is not None else RUN_FILE
+    assumed = result.run.get("assumptions") or []
+    if assumed:
+        _say(console, f"{count(len(assumed), 'assumption')}, each with its source: `assumptions` in {file}")
+    if result.digest:
+        _say(console, f"Digest: {result.digest}")
+    if result.directory is not None:
+        _say(console, f"Files: {result.directory} (run.json and Parquet tables)")
+
+
+def _fidelity(fidelity: Mapping[str, Any] | None, console: Console) -> None:
+    """How well a paced run kept its pace: `median_s`, `p99_s`, `worst_s`, `trusted` and `reason` of run.json."""
+    if not fidelity or "worst_s" not in fidelity:
+        return
+    late = f"median {seconds(fidelity.get('median_s'))}, p99 {seconds(fidelity.get('p99_s'))}"
+    _say(console, f"Late against the clock: {late}, worst {seconds(fidelity['worst_s'])}.")
+    if not fidelity.get("trusted", True):
+        _say(console, f"Not to be trusted: {fidelity.get('reason') or 'it was too late'}.", "red")
+
+
+def _who(user: Mapping[str, Any]) -> str:
+    return str(user["client"]) if user["user"] == user["client"] else f"{user['user']} ({user['client']})"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _cells(*values: str) -> list[Text]:
+    return [Text(value) for value in values]
+
+
+def _title(console: Console, text: str) -> None:
+    console.print()
+    _say(console, text, "bold")
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style))
+
+
+def _more(console: Console, total: int, thing: str) -> None:
+    if total > _ROWS:
+        _say(console, f"... and {count(total - _ROWS, thing)} more: `summary` in {RUN_FILE}")
