@@ -70,6 +70,8 @@ class Chain:
             if index:
                 self.leave[index] = self._step(unit, self._home, lambda layer: CLIENT)
                 self.hand[index] = self._step(unit, self._home, self.target.__getitem__)
+        self._rows = (self.movable.tolist(), self.client.tolist())
+        self._steps = (self.enter.tolist(), self.leave.tolist(), self.hand.tolist())
 
     def __len__(self) -> int:
         return len(self.units)
@@ -97,13 +99,13 @@ class Chain:
         """
         at_client, at_planned = 0.0, float("inf")
         came: list[tuple[bool, bool]] = []
-        for index in range(len(self.units)):
-            weight = self.planned[index] + penalty * self.upload[index]
-            to_client = (at_client, at_planned + self.leave[index])
-            to_planned = (at_client + self.enter[index], at_planned + self.hand[index])
+        planned_costs = (self.planned + penalty * self.upload).tolist()
+        for movable, alone, moved, enter, leave, hand in zip(*self._rows, planned_costs, *self._steps, strict=True):
+            to_client = (at_client, at_planned + leave)
+            to_planned = (at_client + enter, at_planned + hand)
             came.append((to_client[1] < to_client[0], to_planned[1] < to_planned[0]))
-            at_client = min(to_client) + self.client[index]
-            at_planned = min(to_planned) + weight if self.movable[index] else float("inf")
+            at_client = min(to_client) + alone
+            at_planned = min(to_planned) + moved if movable else float("inf")
         planned = at_planned < at_client
         chosen: list[int] = []
         for index in range(len(self.units) - 1, -1, -1):

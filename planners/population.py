@@ -101,9 +101,9 @@ def held_bytes(problem: Problem, placements: Placements) -> Floats:
 def fits(problem: Problem, placements: Placements) -> Bools:
     """Whether each placement obeys `allowed` and the servers' memory; shapes (P, L) -> (P,)."""
     rows = np.asarray(placements, dtype=np.int64)
-    legal: Bools = problem.allowed[np.arange(len(problem.graph)), rows].all(axis=1)
+    legal: Bools = np.logical_and.reduce(problem.allowed[np.arange(len(problem.graph)), rows], axis=1)
     if np.isfinite(problem.memory_bytes[1:]).any():
-        within: Bools = (held_bytes(problem, rows)[:, 1:] <= problem.memory_bytes[1:]).all(axis=1)
+        within: Bools = np.logical_and.reduce(held_bytes(problem, rows)[:, 1:] <= problem.memory_bytes[1:], axis=1)
         legal &= within
     return legal
 
