@@ -1,0 +1,155 @@
+"""Measuring a profile: one thread, its own CPU clock, medians, preempted runs left out."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from models import host
+from models.cutting import subgraph
+from models.errors import ModelError
+from models.network import Network
+from models.profile import Profile
+from models.session import Optimization, Session, Uncut, uncut_session
+
+Progress = Callable[[int, int], None]
+"""Called with (runs done, runs in all)."""
+
+_QUIET = 1.05
+"""A run counts as quiet when its wall time is within this factor of its thread's CPU time."""
+_ATTEMPTS, _TOLERANCE = 3, 0.10
+_SUFFIX = "_kernel_time"
+
+
+def measure(network: Network, runs: int = 30, progress: Progress | None = None, *, ghz: float | None = None) -> Profile:
+    """Measure `network` on this machine, weights inside, `runs` times each without and with per-node events.
+
+    A layer's seconds are the median of its node's event, which is wall time at microsecond resolution, over the runs
+    that were not preempted. When the medians sum to more than 10 % off the uncut network's median thread CPU time, the
+    events are taken again (twice at most); what then differs (dispatch) is spread evenly over the layers, so that the
+    profile sums to that time, and `coverage` keeps the ratio. Raises `ModelError` when onnxruntime refuses the network,
+    `runs` is below 1, or the machine does not tell its clock and `ghz` is not given.
+    """
+    if runs < 1:
+        raise ModelError(f"runs is {runs}; expected 1 or more")
+    clock = host.clock_ghz() if ghz is None else ghz
+    tick = _Ticker(progress, 3 * runs)
+    uncut_s = statistics.median(timed(network, runs, "off", tick))
+    fused_s = statistics.median(timed(network, runs, "all", tick))
+    for _ in range(_ATTEMPTS):
+        durations = _events(network, runs, tick)
+        raw = [statistics.median(durations[layer.name]) for layer in network.graph.layers]
+        if abs(sum(raw) / uncut_s - 1) <= _TOLERANCE:
+            break
+        tick.total += runs
+    seconds = fit_total(raw, uncut_s)
+    return Profile(
+        network=network.name,
+        digest=network.topology,
+        ghz=clock,
+        host=host.description(),
+        layers=tuple(layer.name for layer in network.graph.layers),
+        seconds=tuple(round(s, 9) for s in seconds),
+        spread_s=tuple(round(_iqr(durations[layer.name]), 9) for layer in network.graph.layers),
+        uncut_s=round(uncut_s, 9),
+        fused_s=round(fused_s, 9),
+        coverage=round(sum(raw) / uncut_s, 3),
+        runs=runs,
+        date=datetime.date.today().isoformat(),
+        method=f"onnxruntime {ort.__version__}, 1 thread, optimisation off, node events scaled to thread CPU time",
+    )
+
+
+def timed(network: Network, runs: int, optimization: Optimization, tick: Callable[[], None]) -> list[float]:
+    """Thread CPU seconds of `runs` runs of the uncut network, after one to warm up."""
+    uncut = uncut_session(network, optimization=optimization)
+    inputs = network.sample_inputs(0)
+    uncut.run(inputs)
+    spent: list[float] = []
+    for _ in range(runs):
+        spent.append(uncut.timed_run(inputs)[1])
+        tick()
+    return spent
+
+
+def fit_total(raw: Sequence[float], total_s: float) -> list[float]:
+    """Per-layer seconds that sum to `total_s`: what is missing is shared evenly, what is too much proportionally."""
+    held = sum(raw)
+    if held <= 0:
+        return [total_s / len(raw)] * len(raw)
+    if held > total_s:
+        return [value * total_s / held for value in raw]
+    return [value + (total_s - held) / len(raw) for value in raw]
+
+
+class _Ticker:
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+def _events(network: Network, runs: int, tick: Callable[[], None]) -> dict[str, list[float]]:
+    """Per layer, its seconds in every quiet run (all runs when fewer than a third are quiet)."""
+    with tempfile.TemporaryDirectory() as folder:
+        uncut = uncut_session(network, profile_prefix=str(Path(folder) / "events"))
+        quiet = _profiled_runs(uncut, network, runs, tick)
+        events = json.loads(uncut.session.end_profiling().read_text())
+    known = {layer.name for layer in network.graph.layers}
+    found: dict[str, list[float]] = {name: [] for name in known}
+    for event in events:
+        name = str(event.get("name", ""))
+        if event.get("cat") == "Node" and name.endswith(_SUFFIX) and name[: -len(_SUFFIX)] in known:
+            found[name[: -len(_SUFFIX)]].append(event["dur"] / 1e6)
+    chosen = quiet if len(quiet) * 3 >= runs else list(range(1, runs + 1))
+    inputs = network.sample_inputs(0)
+    for layer in network.graph.layers:
+        seen = found[layer.name]
+        if len(seen) == runs + 1:
+            found[layer.name] = [seen[run] for run in chosen]
+        else:
+            found[layer.name] = _alone(network, layer.index, inputs, min(runs, 10))
+    return found
+
+
+def _profiled_runs(uncut: Uncut, network: Network, runs: int, tick: Callable[[], None]) -> list[int]:
+    inputs = network.sample_inputs(0)
+    uncut.run(inputs)
+    quiet: list[int] = []
+    for run in range(1, runs + 1):
+        start = time.perf_counter()
+        spent = uncut.timed_run(inputs)[1]
+        if time.perf_counter() - start < _QUIET * spent + 5e-4:
+            quiet.append(run)
+        tick()
+    return quiet
+
+
+def _alone(network: Network, layer: int, inputs: dict[str, np.ndarray], runs: int) -> list[float]:
+    """Thread CPU seconds of one layer in a session of its own: for operators that onnxruntime expands into others."""
+    feeds = dict(inputs)
+    if layer:
+        before = subgraph(network, 0, layer - 1)
+        feeds.update(Session(before.model).run({**network.weights(), **inputs}))
+    piece = Session(subgraph(network, layer, layer).model)
+    feeds = {**network.weights(), **feeds}
+    piece.run(feeds)
+    return [piece.timed_run(feeds)[1] for _ in range(runs)]
+
+
+def _iqr(values: Sequence[float]) -> float:
+    if len(values) < 4:
+        return max(values) - min(values)
+    low, _, high = statistics.quantiles(values, n=4)
+    return high - low
