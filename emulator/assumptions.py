@@ -33,8 +33,9 @@ class Assumption(TypedDict):
 def assumptions(scenario: Scenario, world: World | None = None) -> list[Assumption]:
     """List what the file annotates in `sources`, and all defaults in use that carry a physical number.
 
-    A pattern of `sources` speaks of what the file gives, or of defaults when it matches nothing given.
-    `world` adds what only the resolved models know: the speed that their reference profile stands for.
+    A pattern of `sources` speaks of what the file gives, or of defaults when it matches nothing given; what a `--set`
+    changed has that as its source. `world` adds what only the resolved models know: the speed that their reference
+    profile stands for.
     """
     found: dict[str, Assumption] = {}
     for path, value, source in _defaults(scenario, ()):
@@ -46,7 +47,8 @@ def assumptions(scenario: Scenario, world: World | None = None) -> list[Assumpti
     given, unsaid = dict(_leaves(scenario, ())), {name: entry["value"] for name, entry in found.items()}
     for pattern, source in scenario.sources.items():
         matched = _matching(pattern, given) or _matching(pattern, unsaid)
-        found |= {path: Assumption(path=path, value=value, source=source) for path, value in matched.items()}
+        for path, value in matched.items():
+            found[path] = Assumption(path=path, value=value, source=scenario.setting(path) or source)
     return list(found.values())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,9 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from emulator.sections import Model
+from models.errors import ModelError
 from models.graph import LayerGraph
 from models.loading import load
 from models.network import Network
+from models.profile import Profile, reference
+from planners.registry import make
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,6 @@ class Shelf:
 
     def planner(self, text: str) -> None:
         """See `Catalog`."""
-        make = importlib.import_module("planners").make
         make(text)
 
 
@@ -66,12 +67,23 @@ def _version(name: str) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _price(source: str, dims: tuple[tuple[str, int], ...], classes: tuple[str, ...], files: object) -> Priced:
-    profile = importlib.import_module("models.profile")
     loaded = network(source, Model(dims=dict(dims)))
-    profiles = {name: profile.reference(loaded) if name == "reference" else profile.load(name) for name in classes}
+    profiles = {name: reference(loaded) if name == "reference" else _measured(name, loaded) for name in classes}
     return Priced(
         loaded.graph,
         loaded.digest,
-        {name: tuple(found.seconds) for name, found in profiles.items()},
-        {name: float(found.ghz) for name, found in profiles.items()},
+        {name: found.seconds for name, found in profiles.items()},
+        {name: found.ghz for name, found in profiles.items()},
     )
+
+
+def _measured(name: str, loaded: Network) -> Profile:
+    """The profile of a device class: a file, or a folder with one NETWORK.json per network."""
+    path = Path(name)
+    found = Profile.load(path / f"{loaded.name}.json" if path.is_dir() else path)
+    if not found.fits(loaded):
+        raise ModelError(
+            f"the profile {name} was measured on {found.network}, not on {loaded.name}: name a folder that holds "
+            "one NETWORK.json per network, each made with layerlift profile"
+        )
+    return found

@@ -17,7 +17,7 @@ def override(data: object, setting: str, places: Places) -> None:
     parts = path.strip().split(".")
     if not equals or not all(parts):
         raise ScenarioError(f"--set {setting}: expected path=value, such as users.0.queries=5")
-    _set(data, parts, parse(text), (), _Note(places, setting))
+    _set(data, parts, parse(text, f"--set {setting}"), (), _Note(places, setting))
 
 
 class _Note:

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from emulator.assumptions import Assumption, assumptions, sources_fit
 from emulator.catalog import Catalog, network
 from emulator.checks import check
-from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, first_fault
+from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, first_fault, shown
 from emulator.overrides import override
 from emulator.sections import Link, Model, Nodes, Pair, Planning, Users, assume
 from emulator.world import World
@@ -22,7 +22,7 @@ from emulator.yaml_lines import MAX_BYTES, Places, dotted, read
 from models.errors import ScenarioError, near
 from models.network import Network
 
-__all__ = ["Scenario", "bundled"]
+__all__ = ["Scenario", "bundled", "source_text"]
 
 
 class Scenario(Part):
@@ -113,6 +113,11 @@ class Scenario(Part):
         except Fault as fault:
             raise located(fault, self._places) from None
 
+    def setting(self, path: str) -> str:
+        """Return the `--set ...` that gave the value at a dotted path; empty when none did."""
+        changed = self._places.settings
+        return next((f"--set {changed[at]}" for at in changed if f"{path}.".startswith(f"{dotted(at)}.")), "")
+
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
         from emulator.resolve import model_options, model_source
@@ -143,6 +148,11 @@ def bundled() -> dict[str, FilePath]:
     return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
 
 
+def source_text(name_or_path: str | os.PathLike[str]) -> str:
+    """Return a scenario's YAML as it was written. Raises `ScenarioError` when it cannot be found or read."""
+    return _text(_find(os.fspath(name_or_path)))
+
+
 def _folder() -> FilePath:
     return FilePath(str(resources.files("emulator") / "scenarios"))
 
@@ -159,7 +169,9 @@ def _find(given: str) -> FilePath:
             raise ScenarioError(f"{given} is a folder: expected a scenario file or the name of a bundled scenario")
     except (OSError, ValueError):
         pass
-    raise ScenarioError(f"no scenario {given!r}: expected a file or the name of a bundled scenario{near(given, known)}")
+    raise ScenarioError(
+        f"no scenario {shown(given)}: expected a file or the name of a bundled scenario{near(given, known)}"
+    )
 
 
 def _text(path: FilePath) -> str:

@@ -90,9 +90,9 @@ def read(text: str, name: str) -> tuple[object, Places]:
         raise ScenarioError(f"{name} is nested too deeply: expected at most {MAX_DEPTH} levels") from None
 
 
-def parse(text: str) -> object:
-    """Read the value of a `--set`. Raises `ScenarioError` as `read` does."""
-    return read(text, "the value")[0]
+def parse(text: str, name: str) -> object:
+    """Read a single value, such as that of a `--set`. Raises `ScenarioError` as `read` does."""
+    return read(text, name)[0]
 
 
 class _Walk:
@@ -142,7 +142,7 @@ class _Walk:
                 case "float":
                     return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan"))
         except (ValueError, KeyError):
-            raise self._refusal(node, f"{text[:40]!r} is not a {kind}") from None
+            raise self._refusal(node, f"{text[:40]!r} is not a number that can be used") from None
         raise self._refusal(node, f"the tag {node.tag!r} is not allowed: expected plain text or a number")
 
     def _refusal(self, node: yaml.Node, text: str) -> ScenarioError:

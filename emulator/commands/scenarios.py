@@ -1,0 +1,80 @@
+"""`layerlift scenarios` lists what ships; `layerlift scenario NAME` shows one, with what it assumes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+
+from emulator.naming import node_names
+from emulator.scenario import Scenario, bundled, source_text
+
+
+@click.command("scenarios")
+def scenarios() -> None:
+    """List the scenarios that ship with Layerlift."""
+    table = Table("scenario", "users", "edge", "cloud", "models", "what it is", title="Bundled scenarios")
+    for name in bundled():
+        scenario = Scenario.load(name)
+        size = _sizes(scenario)
+        models = ", ".join(dict.fromkeys(model for kind in scenario.users for model in kind.model))
+        table.add_row(
+            name,
+            str(scenario.user_count),
+            str(size["edge"]),
+            str(size["cloud"]),
+            models,
+            _first_sentence(scenario.about),
+        )
+    console = Console()
+    console.print(table)
+    console.print("[dim]layerlift scenario NAME shows one; layerlift run NAME runs it[/dim]")
+
+
+@click.command("scenario")
+@click.argument("name")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a field: users.0.queries=5")
+@click.option("--assumptions", "only_assumptions", is_flag=True, help="Only what the scenario assumes.")
+def scenario(name: str, overrides: Sequence[str], only_assumptions: bool) -> None:
+    """Show a scenario: its file, its machines, and every number in it that is an assumption.
+
+    NAME is a bundled scenario or a file.
+    """
+    loaded = Scenario.load(name, overrides)
+    console = Console()
+    if not only_assumptions:
+        console.print(Syntax(source_text(name), "yaml", background_color="default", word_wrap=True))
+        for setting in overrides:
+            console.print(f"--set {setting}", markup=False)
+        size = _sizes(loaded)
+        console.print(
+            f"{loaded.user_count} users, {size['client']} clients, {size['edge']} edge servers, "
+            f"{size['cloud']} cloud servers"
+        )
+    table = Table("field", "value", "source", title=f"What {loaded.name} assumes")
+    for entry in loaded.assumptions():
+        table.add_row(entry["path"], _shown(entry["value"]), entry["source"])
+    console.print(table)
+
+
+def _sizes(scenario: Scenario) -> Counter[str]:
+    """Nodes by tier."""
+    return Counter(
+        scenario.nodes[int(path[1])].tier if path[0] == "nodes" else "client" for path, _ in node_names(scenario)
+    )
+
+
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+COMMANDS: Final = [scenarios, scenario]
