@@ -120,7 +120,7 @@ def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
     console.print(table)
 
     _title(console, "Upload and cost, by kind of user")
-    table = _table("kind", "done", "uploaded", "ended at", "p95", "J a user", "USD a user", "output error")
+    table = _table("kind", "done", "uploaded", "ended at", "p95", "energy each", "USD each", "output error")
     for kind in kinds[:_ROWS]:
         ended, states = kind["upload_ended_s"], kind["uploads"]
         wanted = kind["users"] - states.get("none", 0)
@@ -131,7 +131,7 @@ def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
                 size(kind["upload_bytes"]),
                 seconds(ended and ended["median"]),
                 seconds(ended and ended["p95"]),
-                f"{kind['energy_j'] / kind['users']:.3g}",
+                joules(kind["energy_j"] / kind["users"]),
                 dollars(kind["money"] / kind["users"]),
                 error(kind["output_error"]),
             )

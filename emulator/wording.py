@@ -37,8 +37,8 @@ def joules(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """USD without the sign, for a column that says so: `0.00012345` is `0.000123`."""
-    return NOTHING if value is None else f"{value:.3g}"
+    """USD without the sign, for a column that says so: `0.00012345` is `0.000123`, `1048.6` is `1,049`."""
+    return NOTHING if value is None else f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def share(value: float) -> str:
