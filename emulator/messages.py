@@ -44,6 +44,7 @@ class PlanReply(NamedTuple):
     version: int
     placement: tuple[int, ...]
     uploads: tuple[Upload, ...]
+    whole: bool
     accepted: bool
 
 
@@ -105,6 +106,7 @@ class PlanOutcome(NamedTuple):
 
     placement: tuple[int, ...]
     uploads: tuple[Upload, ...]
+    whole: bool
     reason: str
     local_s: float
     predicted_s: float

@@ -21,18 +21,19 @@ def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[
     began = time.perf_counter()
     placement: tuple[int, ...] = local
     uploads: tuple[Upload, ...] = ()
-    reason = note = ""
+    whole, reason, note = False, "", ""
     try:
         plan = make(planner).plan(problem, random.Random(f"{seed}/plan/{planner}/{problem.digest}"))
         validate(plan, problem)
         placement = tuple(map(int, plan.placement))
         uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
-        note = plan.note
+        whole, note = plan.whole, plan.note
     except LayerliftError as error:
         reason = str(error)
     except Exception as error:  # a stranger's planner may raise anything; the run goes on without its plan
         reason = f"{planner} raised {type(error).__name__}: {error}"
     took_s = time.perf_counter() - began
     if not reason and took_s > timeout_s:
-        placement, uploads, reason = local, (), f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
-    return PlanOutcome(placement, uploads, reason, latency(problem, local), latency(problem, placement), note), took_s
+        placement, uploads, whole, reason = local, (), False, f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
+    predicted_s = latency(problem, placement)
+    return PlanOutcome(placement, uploads, whole, reason, latency(problem, local), predicted_s, note), took_s

@@ -64,7 +64,7 @@ class PlannerNode(Machine):
             upload_bytes(graph, outcome.placement), outcome.local_s, outcome.predicted_s,
             self._describe(request.user, outcome.placement), outcome.note,
         )  # fmt: skip
-        reply = PlanReply(request.user, version, outcome.placement, outcome.uploads, not outcome.reason)
+        reply = PlanReply(request.user, version, outcome.placement, outcome.uploads, outcome.whole, not outcome.reason)
         size = 0 if world.planning.at < 0 else world.header_bytes + PLAN_ENTRY_BYTES * len(graph)
         self.send(user.client, size, reply)
 

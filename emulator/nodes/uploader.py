@@ -17,8 +17,8 @@ class Uploader:
     """Belongs to one client. Knows the plan in force and what of it is confirmed."""
 
     __slots__ = (
-        "_client", "_confirmed", "_held", "_open", "_placement", "_signals", "_stopped", "confirmed_parts", "servers",
-        "version",
+        "_awaited", "_client", "_confirmed", "_held", "_open", "_placement", "_signals", "_stopped", "confirmed_parts",
+        "servers", "version",
     )  # fmt: skip
 
     def __init__(self, client: Client) -> None:
@@ -29,13 +29,14 @@ class Uploader:
         self._signals: dict[tuple[int, int, int], Signal] = {}
         self._open: dict[tuple[int, int], tuple[int, int, int, float, int, int]] = {}
         self._stopped = False
+        self._awaited = 0
         self.version = self.confirmed_parts = 0
         self.servers: set[int] = set()
         """Node indices of the servers that were ever sent a part."""
 
     def placement(self, layers: int) -> tuple[int, ...]:
         """Where each layer of the next query runs: as planned where confirmed, otherwise on the client (0)."""
-        if not self._placement:
+        if not self._placement or self.confirmed_parts < self._awaited:
             return (0,) * layers
         return tuple(
             server if (server, layer) in self._confirmed else 0 for layer, server in enumerate(self._placement)
@@ -47,6 +48,7 @@ class Uploader:
         self._stopped = False
         self.version, self._placement = plan.version, plan.placement
         self.confirmed_parts = 0
+        self._awaited = len(plan.uploads) if plan.whole else 0
         parts = list(enumerate(plan.uploads))
         if self._client.user.uploads_at_once == "one":
             self._client.spawn(self._run(plan.version, parts))
