@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from planners import cost, population
 from planners.cuts import all_single_cuts
 from planners.population import Placements
 from planners.problem import Floats, Problem
+
+Quantity = TypeVar("Quantity", float, Floats)
 
 Key = tuple[float, float]
 """(violation, value): smaller is better, and any feasible placement (violation 0) beats any infeasible one."""
@@ -43,14 +46,22 @@ class Judge:
         self.problem = problem
 
     @cached_property
+    def cuts(self) -> Placements:
+        """Every single cut towards every server (see `planners.cuts`)."""
+        return all_single_cuts(self.problem)
+
+    @cached_property
+    def cut_costs(self) -> population.Costs:
+        """What the single cuts cost."""
+        return population.evaluate(self.problem, self.cuts)
+
+    @cached_property
     def scales(self) -> Scales:
         """See `Scales`."""
         problem = self.problem
-        local = cost.evaluate(problem, (0,) * len(problem.graph))
-        cuts = all_single_cuts(problem)
-        best = local
-        if len(cuts):
-            best = cost.evaluate(problem, cuts[int(population.latencies(problem, cuts).argmin())].tolist())
+        best = local = cost.evaluate(problem, (0,) * len(problem.graph))
+        if len(self.cuts):
+            best = cost.evaluate(problem, self.cuts[int(self.cut_costs.latency_s.argmin())].tolist())
         return Scales(
             latency=max(local.latency_s, best.latency_s) or 1.0,
             energy=max(local.energy_j, best.energy_j) or 1.0,
@@ -58,20 +69,28 @@ class Judge:
             balance=max(local.balance, best.balance) or 1.0,
         )
 
+    @cached_property
+    def divisors(self) -> Scales:
+        """What keys divide by: the scales, but nothing where one term alone is wanted and only the order counts."""
+        wanted = self.problem.objective
+        terms = sum(weight != 0 for weight in (wanted.latency, wanted.energy, wanted.money, wanted.balance))
+        return self.scales if terms > 1 else Scales(1.0, 1.0, 1.0, 1.0)
+
     def value(self, placement: Sequence[int]) -> float:
-        """The objective of one placement, without unit; constraints are not in it."""
+        """The objective of one placement, each term over its scale; constraints are not in it."""
         found = cost.evaluate(self.problem, placement)
-        return self._weigh(found.latency_s, found.energy_j, found.money, found.balance)
+        return _weigh(self.problem, self.scales, found.latency_s, found.energy_j, found.money, found.balance)
 
     def key(self, placement: Sequence[int]) -> Key:
         """Rank of one placement; one that is not legal (`cost.fits`) is infinitely infeasible."""
         found = cost.evaluate(self.problem, placement)
         violation = self._violation(found.latency_s, found.money) if cost.fits(self.problem, placement) else np.inf
-        return violation, self._weigh(found.latency_s, found.energy_j, found.money, found.balance)
+        value = _weigh(self.problem, self.divisors, found.latency_s, found.energy_j, found.money, found.balance)
+        return violation, value
 
-    def keys(self, placements: Placements) -> tuple[Floats, Floats]:
-        """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,)."""
-        found = population.evaluate(self.problem, placements)
+    def keys(self, placements: Placements, costs: population.Costs | None = None) -> tuple[Floats, Floats]:
+        """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,); `costs` where they are known."""
+        found = costs or population.evaluate(self.problem, placements)
         wanted = self.problem.objective
         missed = np.zeros(len(placements))
         if wanted.deadline_s is not None:
@@ -79,20 +98,13 @@ class Judge:
         if wanted.budget is not None:
             missed += np.maximum(0.0, found.money / wanted.budget - 1.0)
         missed[~population.fits(self.problem, placements)] = np.inf
-        scales = self.scales
-        values = (
-            wanted.latency * found.latency_s / scales.latency
-            + wanted.energy * found.energy_j / scales.energy
-            + wanted.money * found.money / scales.money
-            + wanted.balance * found.balance / scales.balance
-        )
-        return missed, values
+        return missed, _weigh(self.problem, self.divisors, found.latency_s, found.energy_j, found.money, found.balance)
 
-    def best(self, placements: Placements) -> tuple[int, ...]:
+    def best(self, placements: Placements, costs: population.Costs | None = None) -> tuple[int, ...]:
         """The best of many placements, the first of equals; all-local when none is given."""
         if not len(placements):
             return (0,) * len(self.problem.graph)
-        missed, values = self.keys(placements)
+        missed, values = self.keys(placements, costs)
         chosen = np.lexsort((values, missed))[0]
         return tuple(int(node) for node in placements[chosen])
 
@@ -102,17 +114,20 @@ class Judge:
         chosen = tuple(int(node) for node in placement)
         return chosen if chosen == local or self.key(chosen) < self.key(local) else local
 
-    def _weigh(self, latency_s: float, energy_j: float, money: float, balance: float) -> float:
-        wanted, scales = self.problem.objective, self.scales
-        return (
-            wanted.latency * latency_s / scales.latency
-            + wanted.energy * energy_j / scales.energy
-            + wanted.money * money / scales.money
-            + wanted.balance * balance / scales.balance
-        )
-
     def _violation(self, latency_s: float, money: float) -> float:
         wanted = self.problem.objective
         late = max(0.0, latency_s / wanted.deadline_s - 1.0) if wanted.deadline_s is not None else 0.0
         over = max(0.0, money / wanted.budget - 1.0) if wanted.budget is not None else 0.0
         return late + over
+
+
+def _weigh(
+    problem: Problem, scales: Scales, latency_s: Quantity, energy_j: Quantity, money: Quantity, balance: Quantity
+) -> Quantity:
+    wanted = problem.objective
+    return (
+        wanted.latency * latency_s / scales.latency
+        + wanted.energy * energy_j / scales.energy
+        + wanted.money * money / scales.money
+        + wanted.balance * balance / scales.balance
+    )

@@ -6,9 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from planners import cost, population
+from planners import cost
 from planners.base import PlannerBase
-from planners.cuts import all_single_cuts
 from planners.judge import Judge
 from planners.plan import Plan, Upload, in_one_piece, offload
 from planners.problem import Problem
@@ -36,13 +35,14 @@ class OneStep(PlannerBase):
 
     def place(self, problem: Problem) -> tuple[int, ...]:
         """The placement of the best single cut."""
-        judge, cuts = Judge(problem), all_single_cuts(problem)
+        judge = Judge(problem)
+        cuts = judge.cuts
         local = (0,) * len(problem.graph)
         if not len(cuts):
             return local
         if self.by == "objective":
-            return judge.or_local(judge.best(cuts))
-        table = population.evaluate(problem, cuts)
+            return judge.or_local(judge.best(cuts, judge.cut_costs))
+        table = judge.cut_costs
         values = {"latency": table.latency_s, "energy": table.energy_j, "money": table.money}[self.by]
         best = tuple(int(node) for node in cuts[int(values.argmin())])
         return best if values.min() < _term(problem, local, self.by) else local

@@ -35,6 +35,8 @@ BUILTIN = {
     "direct": "planners.one_step:Direct",
     "one_step": "planners.one_step:OneStep",
     "ionn": "planners.ionn:Ionn",
+    "efficiency": "planners.efficiency:Efficiency",
+    "recursive": "planners.efficiency:Recursive",
 }
 
 Maker = Callable[..., Planner]
