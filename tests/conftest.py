@@ -1,1 +1,11 @@
-"""Its place here lets every room import `strategies`."""
+"""Its place here lets every room import `strategies`; seeded weights are kept between test runs, out of the home folder."""
+
+import os
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        os.environ.setdefault("LAYERLIFT_CACHE", str(cache.mkdir("layerlift")))
