@@ -1,4 +1,4 @@
-"""Its place here lets every room import `strategies`; seeded weights are kept between test runs, out of the home folder."""
+"""Its place here lets every room import `strategies`; seeded weights are kept between test runs, not at home."""
 
 import os
 

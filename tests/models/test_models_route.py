@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def test_segments_are_the_maximal_runs_of_the_placement(drawn: tuple) -> None:
     segments = [step.segment for step in route.steps]
     assert [n for s in segments for n in [s.node] * len(s)] == list(placement)
     assert [i for s in segments for i in range(s.first, s.last + 1)] == list(range(len(graph)))
-    assert all(a.node != b.node for a, b in zip(segments, segments[1:], strict=False))
+    assert all(a.node != b.node for a, b in pairwise(segments))
 
 
 @SETTINGS
@@ -77,7 +79,7 @@ def test_serial_mode_is_totally_ordered_and_dataflow_adds_no_order(drawn: tuple)
     if mode == "dataflow":
         assert all(t < len(graph.tensors) for step in route.steps for t in step.waits)
         return
-    for earlier, later in zip(route.steps, route.steps[1:], strict=False):
+    for earlier, later in pairwise(route.steps):
         told = {s.tensor for s in earlier.sends if s.to == later.segment.node}
         assert told & set(later.waits)
     if route.steps[0].segment.node != CLIENT:
