@@ -52,6 +52,11 @@ def test_a_query_begun_at_the_very_last_confirm_is_not_after_it(rows):
     assert user(summary_of(rows), "ann")["latency_s"]["after"]["count"] == 3
 
 
+def test_a_query_begun_as_the_first_part_is_sent_is_during_the_upload(rows):
+    rows["queries"].append(query(2.9, "ann", 7, 2.0, 0.9))
+    assert user(summary_of(rows), "ann")["latency_s"]["during"]["count"] == 3
+
+
 def test_money_is_queries_and_carriage_and_memory(rows):
     ann = user(summary_of(rows), "ann")
     # carried: the lost attempt is free; held: 100 bytes from 3 to 16, 200 bytes from 6 to the end at 20
