@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import onnx
 from onnx import helper
@@ -32,9 +32,12 @@ def bytes_of(kind: Kind, name: str, origin: str) -> int:
     return untrusted.check_size(name, kind[1], untrusted.bits_of(kind[0], name, origin), origin)
 
 
-def build(name: str, light: onnx.ModelProto, parameters: Collection[str]) -> LayerGraph:
+def build(
+    name: str, light: onnx.ModelProto, parameters: Collection[str], upload_bytes: Mapping[str, int] | None = None
+) -> LayerGraph:
     """The layer graph of `light` (see `models.preparing.Prepared`), without touching any weight.
 
+    `upload_bytes` names the parameters whose upload is smaller than what is held.
     Tensors are numbered inputs first, then in the order in which layers make them; parameters in order of first use.
     """
     types = types_of(light)
@@ -67,7 +70,7 @@ def build(name: str, light: onnx.ModelProto, parameters: Collection[str]) -> Lay
         name,
         layers,
         tensors,
-        tuple(_parameter(parameter, types[parameter], name) for parameter in used),
+        tuple(_parameter(parameter, types[parameter], name, upload_bytes or {}) for parameter in used),
         tuple(range(len(inputs))),
         tuple(number[output] for output in outputs),
     )
@@ -78,9 +81,9 @@ def dtype_name(elem_type: int) -> str:
     return str(helper.tensor_dtype_to_np_dtype(elem_type).name)
 
 
-def _parameter(name: str, kind: Kind, origin: str) -> Parameter:
+def _parameter(name: str, kind: Kind, origin: str, upload_bytes: Mapping[str, int]) -> Parameter:
     size = bytes_of(kind, name, origin)
-    return Parameter(name, size, size, kind[1], dtype_name(kind[0]))
+    return Parameter(name, size, upload_bytes.get(name, size), kind[1], dtype_name(kind[0]))
 
 
 def _layer(

@@ -44,10 +44,18 @@ def load(
     return _load_file(path, dims, input_bytes)
 
 
-def from_model(model: onnx.ModelProto, name: str, *, weights_id: str | None = None, synthetic: bool = False) -> Network:
+def from_model(
+    model: onnx.ModelProto,
+    name: str,
+    *,
+    weights_id: str | None = None,
+    upload_bytes: Mapping[str, int] | None = None,
+    synthetic: bool = False,
+) -> Network:
     """A network from a complete ONNX model in memory (what a transform makes), its weights kept as they are.
 
     `weights_id` names the weights where the caller can (parent digest and transform); otherwise they are hashed.
+    `upload_bytes` says what uploading a parameter costs where a compressed format is used.
     Raises `ModelError` as `load` does.
     """
     untrusted.refuse(model, name)
@@ -59,7 +67,15 @@ def from_model(model: onnx.ModelProto, name: str, *, weights_id: str | None = No
         for parameter in prepared.parameters:
             hasher.update(np.ascontiguousarray(arrays[parameter]).reshape(-1).view(np.uint8).data)
         weights_id = hasher.hexdigest()
-    return assemble(name, prepared.light, prepared.parameters, MemorySource(arrays), weights_id, synthetic=synthetic)
+    return assemble(
+        name,
+        prepared.light,
+        prepared.parameters,
+        MemorySource(arrays),
+        weights_id,
+        upload_bytes=upload_bytes or prepared.upload_bytes,
+        synthetic=synthetic,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,13 @@ def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | No
     prepared = preparing.prepare(model, dims, lambda tensor: external.array_of(tensor, folder, origin), origin)
     source = FileSource(path.absolute(), content, tuple(sorted((dims or {}).items())))
     return assemble(
-        path.stem, prepared.light, prepared.parameters, source, content, input_bytes=input_bytes, synthetic=False
+        path.stem,
+        prepared.light,
+        prepared.parameters,
+        source,
+        content,
+        input_bytes=input_bytes,
+        upload_bytes=prepared.upload_bytes,
     )
 
 

@@ -133,14 +133,16 @@ def assemble(
     weights_id: str,
     *,
     input_bytes: int | None = None,
+    upload_bytes: Mapping[str, int] | None = None,
     synthetic: bool = False,
 ) -> Network:
     """Make a `Network` of a light model and the names of its `parameters` (see `models.preparing.Prepared`).
 
     `weights_id` says which weights `source` gives (a file's hash, a seed). `input_bytes` overrides what the first input
-    costs to send. Raises `ModelError` for an impossible graph or a negative `input_bytes`.
+    costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds. Raises `ModelError`
+    for an impossible graph or a negative `input_bytes`.
     """
-    graph = graphing.build(name, light, parameters)
+    graph = graphing.build(name, light, parameters, upload_bytes)
     topology = hashlib.sha256(light.SerializeToString(deterministic=True)).hexdigest()[:16]
     digest = hashlib.sha256(f"{topology} {weights_id}".encode()).hexdigest()[:16]
     if input_bytes is not None:

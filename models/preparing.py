@@ -17,6 +17,7 @@ Payload = Callable[[TensorProto], np.ndarray]
 SHAPE_BYTES = 64 * 1024
 """Integer constants up to this size stay in the light model, because shapes depend on them."""
 _FLOAT_SHAPES = frozenset({"Resize", "Upsample", "Range"})
+_WIDENING = frozenset({"DequantizeLinear", "Cast", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Identity"})
 _INTEGERS = frozenset(
     {TensorProto.INT64, TensorProto.INT32, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL, TensorProto.INT16}
 )
@@ -37,6 +38,8 @@ class Prepared:
     """Computes the parameters that the file computes from other constants; None when there are none."""
     constants: Mapping[str, np.ndarray]
     """Values of Constant nodes, which no initializer holds."""
+    upload_bytes: Mapping[str, int]
+    """Parameters that travel smaller than they are held: stored quantized or in half precision, widened on arrival."""
 
 
 def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Payload, origin: str) -> Prepared:
@@ -128,7 +131,8 @@ class _Work:
 
     def _infer(self) -> None:
         """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
-        model = self._assemble(self.nodes, [], self.stored)
+        unknown = [node for node in self.nodes if not all(name in self.values for name in node.output if name)]
+        model = self._assemble(unknown, self.stored)
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         except Exception as error:
@@ -139,9 +143,7 @@ class _Work:
         for name, array in self.values.items():
             self.types[name] = (helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
-    def _assemble(
-        self, nodes: Sequence[onnx.NodeProto], extra: Iterable[onnx.ValueInfoProto], stored: Iterable[str]
-    ) -> onnx.ModelProto:
+    def _assemble(self, nodes: Sequence[onnx.NodeProto], stored: Iterable[str]) -> onnx.ModelProto:
         made = {name for node in nodes for name in node.output}
         constants = [name for name in stored if name not in made and name not in self.values]
         weights = [
@@ -151,7 +153,7 @@ class _Work:
         graph = helper.make_graph(
             nodes,
             "light",
-            [*self.inputs, *weights, *extra],
+            [*self.inputs, *weights],
             outputs,
             [numpy_helper.from_array(array, name) for name, array in self.values.items() if name not in made],
         )
@@ -218,7 +220,7 @@ class _Work:
         parameters = tuple(name for name in read if name in self.constant)
         self.inputs = [value for value in self.inputs if value.name in read]
         light = self._light(parameters)
-        return Prepared(light, parameters, self._folding(parameters), self.literals)
+        return Prepared(light, parameters, self._folding(parameters), self.literals, self._upload_bytes(parameters))
 
     def _drop_dead(self) -> None:
         made = {name for node in self.nodes for name in node.output}
@@ -286,11 +288,24 @@ class _Work:
     def _why(self) -> str:
         try:
             onnx.shape_inference.infer_shapes(
-                self._assemble([*self.folded, *self.nodes], [], self.stored), strict_mode=True, data_prop=True
+                self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
             )
         except Exception as error:
             return f" ({protos.one_line(error)})"
         return ""
+
+    def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
+        maker = {name: node for node in self.folded for name in node.output if name}
+
+        def size(name: str) -> int:
+            dtype, shape = self.types[name]
+            own = untrusted.check_size(name, shape or (), untrusted.bits_of(dtype, name, self.origin), self.origin)
+            node = maker.get(name)
+            if node is None or node.op_type not in _WIDENING:
+                return own
+            return min(own, sum(size(read) for read in node.input if read))
+
+        return {name: size(name) for name in parameters if name in maker and maker[name].op_type in _WIDENING}
 
     def _info(self, name: str) -> onnx.ValueInfoProto:
         dtype, shape = self.types[name]

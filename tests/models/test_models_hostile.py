@@ -1,0 +1,230 @@
+"""A model from a stranger: each thing that is refused is named, in one sentence, and nothing is allocated for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from small_nets import F, model, node, normal, saved, tensor
+
+import models
+from models.errors import ModelError
+
+
+def relu(**more: object) -> onnx.ModelProto:
+    return model([node("Relu", ["x"], ["y"])], [tensor("x", 1, 4)], ["y"], **more)
+
+
+def conditional() -> onnx.ModelProto:
+    branch = helper.make_graph([node("Identity", ["x"], ["z"])], "b", [], [tensor("z", 1, 4)])
+    nodes = [node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]
+    return model(nodes, [tensor("x", 1, 4), tensor("c", kind=TensorProto.BOOL)], ["y"])
+
+
+def custom() -> onnx.ModelProto:
+    made = model([node("Evil", ["x"], ["y"], domain="evil.corp")], [tensor("x", 1, 4)], ["y"])
+    made.opset_import.append(helper.make_opsetid("evil.corp", 1))
+    return made
+
+
+def function() -> onnx.ModelProto:
+    made = relu()
+    body = [node("Relu", ["a"], ["b"])]
+    made.functions.append(helper.make_function("local", "Mine", ["a"], ["b"], body, made.opset_import))
+    return made
+
+
+def sparse() -> onnx.ModelProto:
+    made = model([node("Add", ["x", "w"], ["y"])], [tensor("x", 1, 4)], ["y"])
+    values = helper.make_tensor("w", F, [1], [1.0])
+    indices = helper.make_tensor("i", TensorProto.INT64, [1], [2])
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4]))
+    return made
+
+
+def lying_shape() -> onnx.ModelProto:
+    made = model([node("Add", ["x", "w"], ["y"])], [tensor("x", 1, 4)], ["y"], {"w": normal(4)})
+    made.graph.initializer[0].dims[0] = 1 << 20
+    return made
+
+
+def oversize_weight() -> onnx.ModelProto:
+    made = lying_shape()
+    made.graph.initializer[0].dims[0] = 1 << 60
+    return made
+
+
+def negative_shape() -> onnx.ModelProto:
+    made = lying_shape()
+    made.graph.initializer[0].dims[0] = -4
+    return made
+
+
+def bomb() -> onnx.ModelProto:
+    weights = {"s": np.asarray([1 << 20, 1 << 20], np.int64)}
+    nodes = [node("ConstantOfShape", ["s"], ["w"]), node("ReduceMax", ["w"], ["m"]), node("Add", ["x", "m"], ["y"])]
+    return model(nodes, [tensor("x", 1, 4)], ["y"], weights)
+
+
+def expanding() -> onnx.ModelProto:
+    weights = {"s": np.asarray([1 << 20, 1 << 20], np.int64)}
+    return model([node("Expand", ["x", "s"], ["y"])], [tensor("x", 1, 1)], ["y"], weights)
+
+
+def data_dependent() -> onnx.ModelProto:
+    return model([node("NonZero", ["x"], ["n"]), node("Cast", ["n"], ["y"], to=F)], [tensor("x", 1, 4)], ["y"])
+
+
+def mismatched() -> onnx.ModelProto:
+    return model([node("MatMul", ["x", "w"], ["y"])], [tensor("x", 1, 4)], ["y"], {"w": normal(5, 3)})
+
+
+def untopological() -> onnx.ModelProto:
+    nodes = [node("Relu", ["a"], ["y"]), node("Relu", ["x"], ["a"])]
+    return model(nodes, [tensor("x", 1, 4)], ["y"])
+
+
+def constant_output() -> onnx.ModelProto:
+    nodes = [node("Relu", ["x"], ["y"]), node("Relu", ["w"], ["z"])]
+    return model(nodes, [tensor("x", 1, 4)], ["y", "z"], {"w": normal(4)})
+
+
+def texts() -> onnx.ModelProto:
+    nodes = [node("Constant", [], ["t"], value_string="boo"), node("Relu", ["x"], ["y"])]
+    return model(nodes, [tensor("x", 1, 4)], ["y"])
+
+
+def sequence() -> onnx.ModelProto:
+    nodes = [node("SequenceConstruct", ["x"], ["s"]), node("ConcatFromSequence", ["s"], ["y"], axis=0)]
+    return model(nodes, [tensor("x", 1, 4)], ["y"])
+
+
+def unknown_operator() -> onnx.ModelProto:
+    return model([node("Frobnicate", ["x"], ["y"])], [tensor("x", 1, 4)], ["y"])
+
+
+def random_operator() -> onnx.ModelProto:
+    nodes = [node("RandomNormalLike", ["x"], ["r"]), node("Add", ["x", "r"], ["y"])]
+    return model(nodes, [tensor("x", 1, 4)], ["y"])
+
+
+def no_shape() -> onnx.ModelProto:
+    made = relu()
+    made.graph.input[0].type.tensor_type.ClearField("shape")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (conditional, "control-flow operator If"),
+        (custom, "custom operator evil.corp.Evil"),
+        (function, "model-local function 'Mine'"),
+        (sparse, "sparse initializer 'w'"),
+        (lying_shape, "holds 16 bytes, expected 4194304"),
+        (oversize_weight, "more than the limit"),
+        (negative_shape, "impossible shape"),
+        (bomb, "'w' of shape"),
+        (expanding, "'y' of shape"),
+        (data_dependent, "NonZero"),
+        (mismatched, "'y'"),
+        (untopological, "valid ONNX|depends on the data"),
+        (constant_output, "output 'z' is not computed from any input"),
+        (texts, "'t' holds no tensor of numbers"),
+        (sequence, "sequence operator SequenceConstruct"),
+        (unknown_operator, "Frobnicate"),
+        (random_operator, "random operator RandomNormalLike"),
+        (no_shape, "input 'x' has no shape"),
+        (lambda: relu(opset=6), "opset 6; expected 7 to"),
+        (lambda: relu(opset=99), "opset 99"),
+    ],
+)
+def test_hostile_models_are_refused_by_name(make: Callable[[], onnx.ModelProto], named: str, tmp_path: Path) -> None:
+    path = saved(make(), tmp_path / "stranger.onnx")
+    with pytest.raises(ModelError, match=named) as caught:
+        models.load(path)
+    message = str(caught.value)
+    assert "stranger.onnx" in message
+    assert "\n" not in message
+    assert len(message) < 600
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00" * 64, b"not an onnx file at all", b"\x0a\xff\xff\xff\xff\x7f"])
+def test_corrupt_files(body: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(body)
+    with pytest.raises(ModelError, match=r"broken\.onnx"):
+        models.load(path)
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.onnx", tmp_path):
+        with pytest.raises(ModelError, match="is not a file"):
+            models.load(path)
+
+
+def with_external(location: str, **more: str) -> onnx.ModelProto:
+    made = model([node("Add", ["x", "w"], ["y"])], [tensor("x", 1, 4)], ["y"], {"w": normal(4)})
+    weight = made.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **more}.items():
+        weight.external_data.add(key=key, value=value)
+    return made
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    (tmp_path / "secret.bin").write_bytes(bytes(64))
+    inside = tmp_path / "model"
+    inside.mkdir()
+    (inside / "w.bin").write_bytes(normal(4).tobytes())
+    (inside / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (inside / "folder").symlink_to(tmp_path)
+    (inside / "hard").mkdir()
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("location", "more", "named"),
+    [
+        ("../secret.bin", {}, "outside the model's folder"),
+        ("folder/../../secret.bin", {}, "outside the model's folder"),
+        ("..\\secret.bin", {}, "outside the model's folder"),
+        ("/etc/passwd", {}, "outside the model's folder"),
+        ("C:\\secret.bin", {}, "outside the model's folder"),
+        ("", {}, "outside the model's folder"),
+        ("link.bin", {}, "is a link"),
+        ("folder/secret.bin", {}, "is a link"),
+        ("hard", {}, "is missing"),
+        ("none.bin", {}, "is missing"),
+        ("w.bin", {"offset": "8"}, "16 bytes at 8"),
+        ("w.bin", {"offset": "-4"}, "16 bytes at -4"),
+        ("w.bin", {"length": "99999999"}, "99999999 bytes"),
+        ("w.bin", {"offset": "many"}, "not a number"),
+    ],
+)
+def test_external_data_stays_in_the_folder(
+    folders: Path, location: str, more: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders.parent)
+    path = saved(with_external(location, **more), folders / "m.onnx")
+    with pytest.raises(ModelError, match=named):
+        models.load(path)
+
+
+def test_external_data_inside_the_folder_is_read_whatever_the_working_directory(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(with_external("w.bin"), folders / "m.onnx")
+    monkeypatch.chdir("/")
+    network = models.load(path)
+    assert np.array_equal(network.weights()["w"], normal(4))
+    (folders / "w.bin").write_bytes(bytes(16))
+    assert models.load(path).digest != network.digest
+    with pytest.raises(ModelError, match="has changed"):
+        network.source.fetch(network.light)
