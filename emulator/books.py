@@ -22,7 +22,12 @@ class Books:
         self._world, self._traffic, self._write = world, traffic, write
         self._tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
         self._pending = 0
-        self.queries = self.confirmed = 0
+        self._queries = 0
+
+    @property
+    def queries(self) -> int:
+        """Queries that have ended so far."""
+        return self._queries + len(self._tables["queries"])
 
     def add(self, rows: list[Row]) -> None:
         """Take rows that are ordered by (emission time, node, row number), after all earlier ones."""
@@ -47,16 +52,11 @@ class Books:
         """Pass on what is held back."""
         for table, rows in self._tables.items():
             if rows:
-                self._count(table, rows)
+                if table == "queries":
+                    self._queries += len(rows)
                 self._write(table, rows)
                 self._tables[table] = []
         self._pending = 0
-
-    def _count(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        if table == "queries":
-            self.queries += len(rows)
-        elif table == "uploads":
-            self.confirmed += sum(row[11] == "confirmed" for row in rows)
 
     def _usage(self, node: int, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Add bytes, radio time, energy and money to what the node itself could measure."""

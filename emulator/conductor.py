@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
-from emulator.books import Books
+from emulator.books import Books, Write
 from emulator.fabric import Fabric
 from emulator.host import Answer, Answered, Host, Piece, Row, Stored
 from emulator.messages import Delivery, Departure, PlanOutcome, PlanReady
@@ -27,8 +27,10 @@ Call = tuple[int, float, Sequence[Delivery], Costs]
 class Hosts(Protocol):
     """Where hosts live: in this process, or in Ray actors."""
 
-    home: Sequence[int]
-    """Host number of each node."""
+    @property
+    def home(self) -> Sequence[int]:
+        """Host number of each node."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -109,7 +111,6 @@ class Progress:
     windows: int = 0
     calls: int = 0
     queries: int = 0
-    confirmed: int = 0
     left: int = 0
 
 
@@ -136,7 +137,7 @@ class Conductor:
         world: World,
         hosts: Hosts,
         plans: Plans,
-        write: Callable[[str, list[tuple[object, ...]]], None],
+        write: Write,
         data: DataPlane | None = None,
         before_window: Callable[[Progress], None] | None = None,
     ) -> None:
@@ -169,9 +170,13 @@ class Conductor:
             return self._end(self._last_left_s)
         return self._end(world.until_s if world.until_s < inf else horizon)
 
+    def flush(self) -> None:
+        """Pass on every row of the windows that are complete: what an interrupted run leaves."""
+        self._books.flush()
+
     def _observe(self, now: float) -> None:
         self.progress.now_s = now
-        self.progress.queries, self.progress.confirmed = self._books.queries, self._books.confirmed
+        self.progress.queries = self._books.queries
         if self._before_window is not None:
             self._before_window(self.progress)
 

@@ -1,0 +1,306 @@
+"""The data plane's books: which tensors exist, who still needs them, what was measured, and whether answers are right.
+
+Nodes speak only of tensor names; here they become references to arrays, wherever those live. Every reference is owned
+here and dropped after its last use, so memory stays flat however long a run is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from emulator.books import Write
+from emulator.engine import Engine, Task
+from emulator.host import Answered, Piece, Stored
+from emulator.routes import Routes
+from emulator.world import World
+from models.cutting import Subgraph, subgraph
+from models.network import Network
+from models.session import Optimization, uncut_session
+
+Execution = Literal["every", "once", "none"]
+Ref = Any
+"""A tensor somewhere: an array of this process, or a reference into Ray's object store."""
+
+_CHECK_AT_ONCE = 64
+
+
+class Backend(Protocol):
+    """Where pieces run."""
+
+    def keep(self, array: np.ndarray) -> Ref:
+        """Put an array where pieces can read it."""
+        ...
+
+    def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
+        """Let a node hold parameters of a user's network."""
+        ...
+
+    def release(self, node: int, user: int) -> None:
+        """Let a node forget what it held for a user."""
+        ...
+
+    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
+        """Run a piece: references to its tensors, outputs and watched ones, and to its CPU seconds."""
+        ...
+
+    def fetch(self, refs: Sequence[Ref]) -> list[Any]:
+        """Wait for what references stand for."""
+        ...
+
+
+class _Use(NamedTuple):
+    """One step of a route as the data plane sees it."""
+
+    model: int
+    first: int
+    last: int
+    inputs: tuple[int, ...]
+
+
+class _Query:
+    """Tensors of one query that somebody still needs, and its logits."""
+
+    __slots__ = ("left", "logits", "tensors")
+
+    def __init__(self, left: Mapping[int, int]) -> None:
+        self.left = dict(left)
+        self.tensors: dict[int, Ref] = {}
+        self.logits: dict[str, Ref] = {}
+
+
+class _Run(NamedTuple):
+    """An execution whose seconds are still to be read."""
+
+    piece: Piece
+    use: _Use
+    seconds: Ref
+
+
+class DataPlane:
+    """Runs what the hosts say has run. `execution` is `every` query, or `once`: the first query of each route.
+
+    `write` receives rows of the `measured` table.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        networks: Sequence[Network],
+        backend: Backend,
+        write: Write,
+        *,
+        execution: Execution,
+        inputs: int,
+        optimization: Optimization,
+    ) -> None:
+        self._world, self._networks, self._backend, self._write = world, networks, backend, write
+        self._routes = Routes([model.graph for model in world.models])
+        self._once, self._inputs, self._optimization = execution == "once", inputs, optimization
+        self._queries: dict[tuple[int, int], _Query] = {}
+        self._chosen: dict[str, tuple[int, int]] = {}
+        self._uses: dict[str, tuple[dict[int, _Use], dict[int, int]]] = {}
+        self._pieces: dict[tuple[int, int, int], Subgraph] = {}
+        self._samples: dict[tuple[int, int], dict[int, Ref]] = {}
+        self._expected: dict[tuple[int, int], dict[str, np.ndarray]] = {}
+        self._runs: list[_Run] = []
+        self._answers: list[tuple[Answered, dict[str, Ref]]] = []
+        self.executed = 0
+        """Pieces run so far."""
+        for user in world.users:
+            graph = networks[user.model].graph
+            backend.hold(user.client, user.index, user.model, [p.name for p in graph.parameters])
+
+    # What the conductor calls
+
+    def store(self, stored: Stored) -> None:
+        """A server holds more of a user's parameters, or none any longer."""
+        if not stored.parameters:
+            self._backend.release(stored.node, stored.user)
+            return
+        model = self._world.users[stored.user].model
+        parameters = self._networks[model].graph.parameters
+        self._backend.hold(stored.node, stored.user, model, [parameters[p].name for p in stored.parameters])
+
+    def execute(self, piece: Piece) -> None:
+        """Run a piece, in order."""
+        if self._once:
+            query = piece.user, piece.query
+            if self._chosen.setdefault(piece.route, query) != query:
+                return
+        self._run(piece)
+        if len(self._runs) >= _CHECK_AT_ONCE:
+            self._read_seconds()
+
+    def measure(self, piece: Piece) -> float:
+        """Run a piece now; its CPU seconds, scaled to its node's speed."""
+        run = self._run(piece)
+        seconds: float = self._backend.fetch([run.seconds])[0]
+        node = self._world.nodes[piece.node]
+        return seconds * self._world.models[run.use.model].reference_ghz[node.profile] * node.cores / node.ghz
+
+    def answered(self, answered: Answered) -> None:
+        """Compare the answer with the uncut network's, now or a little later; forget the query."""
+        query = self._queries.pop((answered.user, answered.query), None)
+        if query is None:
+            return
+        if query.logits:
+            self._answers.append((answered, query.logits))
+        if len(self._answers) >= _CHECK_AT_ONCE:
+            self._compare()
+
+    def close(self) -> None:
+        """Wait for everything under way, and compare and report what is left."""
+        self._read_seconds()
+        self._compare()
+
+    # How
+
+    def _run(self, piece: Piece) -> _Run:
+        uses, left = self._uses_of(piece.route)
+        use = uses[piece.step]
+        query = self._queries.get((piece.user, piece.query))
+        if query is None:
+            query = self._queries[piece.user, piece.query] = _Query(left)
+            query.tensors.update(self._sample(use.model, piece.query % self._inputs))
+        network = self._networks[use.model]
+        subgraph = self._piece(use)
+        names = network.graph.tensors
+        inputs = {names[tensor].name: query.tensors[tensor] for tensor in use.inputs}
+        task = Task(piece.node, piece.user, use.model, use.first, use.last)
+        made, seconds = self._backend.run(task, subgraph, inputs)
+        _, outputs = network.graph.boundary(use.first, use.last)
+        for tensor in outputs:
+            if query.left.get(tensor):
+                query.tensors[tensor] = made[names[tensor].name]
+        query.logits.update({name: made[name] for name in network.logits if name in made})
+        for tensor in use.inputs:
+            query.left[tensor] -= 1
+            if not query.left[tensor]:
+                del query.tensors[tensor]
+        self.executed += 1
+        run = _Run(piece, use, seconds)
+        self._runs.append(run)
+        return run
+
+    def _uses_of(self, route: str) -> tuple[dict[int, _Use], dict[int, int]]:
+        found = self._uses.get(route)
+        if found is None:
+            itinerary = self._routes[route]
+            graph = self._networks[itinerary.model].graph
+            uses: dict[int, _Use] = {}
+            for number, step in enumerate(itinerary.route.steps):
+                first, last = step.segment.first, step.segment.last
+                uses[number] = _Use(itinerary.model, first, last, graph.boundary(first, last)[0])
+            left = Counter(tensor for use in uses.values() for tensor in use.inputs)
+            found = self._uses[route] = uses, dict(left)
+        return found
+
+    def _piece(self, use: _Use) -> Subgraph:
+        key = use[:3]
+        if key not in self._pieces:
+            self._pieces[key] = subgraph(self._networks[use.model], use.first, use.last)
+        return self._pieces[key]
+
+    def _sample(self, model: int, number: int) -> dict[int, Ref]:
+        if (model, number) not in self._samples:
+            network = self._networks[model]
+            arrays = network.sample_inputs(number)
+            graph = network.graph
+            self._samples[model, number] = {
+                tensor: self._backend.keep(arrays[graph.tensors[tensor].name]) for tensor in graph.inputs
+            }
+        return self._samples[model, number]
+
+    def _answer(self, model: int, number: int) -> dict[str, np.ndarray]:
+        """What the uncut network says, at the same optimisation, its weights aliased."""
+        if (model, number) not in self._expected:
+            network = self._networks[model]
+            exact = self._optimization == "off"
+            session = uncut_session(network, exact=exact, optimization=self._optimization, alias=True)
+            for other in range(self._inputs):
+                found = session.run(network.sample_inputs(other))
+                self._expected[model, other] = {name: found[name] for name in network.logits}
+        return self._expected[model, number]
+
+    def _read_seconds(self) -> None:
+        runs, self._runs = self._runs, []
+        rows: list[tuple[Any, ...]] = []
+        for run, seconds in zip(runs, self._backend.fetch([run.seconds for run in runs]), strict=True):
+            piece, use = run.piece, run.use
+            node, model = self._world.nodes[piece.node], self._world.models[use.model]
+            profiled = sum(model.seconds[node.profile][use.first : use.last + 1])
+            user = self._world.users[piece.user].name
+            name = f"{model.name}:{use.first}-{use.last}"
+            rows.append((piece.at, node.name, "execution_s", user, piece.query, piece.step, name, seconds, profiled))
+        if rows:
+            self._write("measured", rows)
+
+    def _compare(self) -> None:
+        answers, self._answers = self._answers, []
+        rows: list[tuple[Any, ...]] = []
+        for answered, logits in answers:
+            user = self._world.users[answered.user]
+            expected = self._answer(user.model, answered.query % self._inputs)
+            for name, array in zip(logits, self._backend.fetch(list(logits.values())), strict=True):
+                error = relative_error(array, expected[name])
+                client = self._world.nodes[user.client].name
+                rows.append((answered.at, client, "output_error", user.name, answered.query, -1, name, error, 0.0))
+        if rows:
+            self._write("measured", rows)
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest absolute difference over the largest absolute expected value; infinite when shapes or NaNs differ."""
+    if found.shape != expected.shape:
+        return float("inf")
+    if np.array_equal(found, expected, equal_nan=True):
+        return 0.0
+    scale = float(np.max(np.abs(expected.astype(np.float64))))
+    worst = float(np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64))))
+    return worst / scale if scale > 0.0 and np.isfinite(worst) else float("inf")
+
+
+class LocalBackend:
+    """Runs pieces in this process, at once. References are the arrays themselves."""
+
+    def __init__(self, networks: Sequence[Network], optimization: Optimization) -> None:
+        self._networks = networks
+        self._engine = Engine(optimization)
+
+    def keep(self, array: np.ndarray) -> Ref:
+        """See `Backend`."""
+        return array
+
+    def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
+        """See `Backend`."""
+        network = self._networks[model]
+        self._engine.hold(node, user, {name: _Weight(network, name) for name in parameters})
+
+    def release(self, node: int, user: int) -> None:
+        """See `Backend`."""
+        self._engine.release(node, user)
+
+    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
+        """See `Backend`."""
+        ran = self._engine.run(task, piece, inputs)
+        return dict(ran.tensors), ran.seconds
+
+    def fetch(self, refs: Sequence[Ref]) -> list[Any]:
+        """See `Backend`."""
+        return list(refs)
+
+
+class _Weight:
+    """A parameter, fetched when it is first needed: a run of no execution loads no weights."""
+
+    __slots__ = ("_name", "_network")
+
+    def __init__(self, network: Network, name: str) -> None:
+        self._network, self._name = network, name
+
+    def __call__(self) -> np.ndarray:
+        return self._network.weights()[self._name]

@@ -1,0 +1,85 @@
+"""Running pieces of networks for the nodes of one process: the data plane's one door to onnxruntime.
+
+Weights are never copied: sessions alias whatever arrays they are given, so a hundred nodes with the same network cost
+one set of weights. A node runs only what it holds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from models.cutting import Subgraph
+from models.errors import RunError
+from models.session import Optimization, Session
+
+Arrays = dict[str, np.ndarray]
+
+_SESSIONS = 256
+"""Sessions kept per process; the least recently used one goes. One costs a few MB at most: weights are outside."""
+
+
+class Task(NamedTuple):
+    """One execution: a piece of a user's network on a node."""
+
+    node: int
+    user: int
+    model: int
+    first: int
+    last: int
+
+
+class Ran(NamedTuple):
+    """What an execution gave: tensors by name, logits for comparison among them, and the thread's CPU seconds."""
+
+    tensors: Arrays
+    seconds: float
+
+
+class Engine:
+    """Sessions of one process, and what each of its nodes holds.
+
+    With optimisation `off` sessions are exact: however a network is cut, its answers have the same bits.
+    """
+
+    def __init__(self, optimization: Optimization) -> None:
+        self._optimization = optimization
+        self._sessions: OrderedDict[tuple[str, int, int], Session] = OrderedDict()
+        self._held: dict[tuple[int, int], dict[str, Callable[[], np.ndarray]]] = {}
+
+    def hold(self, node: int, user: int, parameters: Mapping[str, Callable[[], np.ndarray]]) -> None:
+        """Let `node` hold more parameters of the user's network; each is fetched when first used."""
+        self._held.setdefault((node, user), {}).update(parameters)
+
+    def release(self, node: int, user: int) -> None:
+        """Let `node` forget what it held for `user`."""
+        self._held.pop((node, user), None)
+
+    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, np.ndarray]) -> Ran:
+        """Run `piece` on `inputs`, arrays by tensor name, with the weights that the task's node holds.
+
+        Raises `RunError` when the node lacks a weight, `ModelError` when onnxruntime refuses the piece.
+        """
+        held = self._held.get((task.node, task.user), {})
+        missing = [name for name in piece.big if name not in held]
+        if missing:
+            raise RunError(
+                f"node {task.node} was asked to run layers {task.first} to {task.last} for user {task.user} "
+                f"without holding {missing[0]!r}: expected an upload before"
+            )
+        weights = {name: held[name]() for name in piece.big}
+        tensors, seconds = self._session(piece).timed_run({**inputs, **weights})
+        return Ran(tensors, seconds)
+
+    def _session(self, piece: Subgraph) -> Session:
+        session = self._sessions.get(piece.key)
+        if session is None:
+            exact = self._optimization == "off"
+            session = self._sessions[piece.key] = Session(piece.model, exact=exact, optimization=self._optimization)
+            if len(self._sessions) > _SESSIONS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(piece.key)
+        return session

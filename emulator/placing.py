@@ -1,0 +1,65 @@
+"""How many host actors, and where the time plane runs: choices that change nothing but speed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from emulator.host import pack
+from emulator.world import World
+from models.errors import RunError
+
+TimePlane = Literal["actors", "local"]
+
+ACTORS_AT_LEAST: Final = 16
+ACTORS_PER_CORE: Final = 4
+"""An actor is a process of about 60 MB that takes 0.4 s of CPU to start: up to these, each node has its own."""
+TIME_PLANE_NODES: Final = 64
+"""Above this many nodes one remote call per active host and window costs more than it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """A choice, and the reason for it in words."""
+
+    groups: list[list[int]]
+    time_plane: TimePlane
+    why: str
+
+
+def place(world: World, actors: str | int = "auto", time_plane: str = "auto", cores: int | None = None) -> Placing:
+    """Choose host actors for `world`: `actors` is a number or `auto`, `time_plane` `actors`, `local` or `auto`.
+
+    Raises `RunError` for other values.
+    """
+    nodes = len(world.nodes)
+    number = _number(world, actors, cores or os.cpu_count() or 1)
+    if time_plane not in ("auto", "actors", "local"):
+        raise RunError(f"time plane is {time_plane!r}, expected auto, actors or local")
+    chosen: TimePlane = (
+        "local" if time_plane == "local" or (time_plane == "auto" and nodes > TIME_PLANE_NODES) else "actors"
+    )
+    groups = pack(world, number)
+    each = "one per node" if len(groups) == nodes else f"{len(groups)} actors for {nodes} nodes"
+    where = (
+        "in the actors"
+        if chosen == "actors"
+        else f"in the conductor ({nodes} nodes; above {TIME_PLANE_NODES} that is the default)"
+        if time_plane == "auto"
+        else "in the conductor"
+    )
+    return Placing(groups, chosen, f"{each}, time plane {where}")
+
+
+def _number(world: World, actors: str | int, cores: int) -> int:
+    nodes = len(world.nodes)
+    if actors == "auto":
+        return min(nodes, max(ACTORS_AT_LEAST, ACTORS_PER_CORE * cores))
+    try:
+        number = int(actors)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise RunError(f"actors is {actors!r}, expected auto or a whole number from 1 to {nodes}")
+    return min(number, nodes)

@@ -1,0 +1,320 @@
+"""Hosts as Ray actors: the only file that knows Ray. One actor is one host: its time plane and its data plane.
+
+The time plane is a plain synchronous call; executions and plannings have concurrency groups of their own, so that the
+clock of an actor never waits for its tensors. Ray's own restarts stay off: a retry would corrupt the emulation. What
+dies is started again here and fed the deliveries that it had already had.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from emulator.conductor import Call, homes
+from emulator.dataplane import Ref
+from emulator.engine import Engine, Task
+from emulator.host import Answer, Host
+from emulator.messages import Delivery, PlanOutcome
+from emulator.nodes.planner import PlanJob
+from emulator.planning import solve
+from emulator.world import World
+from models.cutting import Subgraph
+from models.errors import LayerliftError, RunError
+from models.network import MemorySource, Network
+from models.session import Optimization
+from planners.problem import Problem
+
+_UNFINISHED = 64
+"""Pieces that an actor may have before it: the conductor waits above."""
+
+
+class HostActor:
+    """What lives in one Ray actor."""
+
+    def __init__(self, world: World, members: Sequence[int], execution: bool, optimization: Optimization) -> None:
+        self._host = Host(world, members, execution)
+        self._engine = Engine(optimization)
+        self._pieces: dict[tuple[str, int, int], Subgraph] = {}
+
+    def advance(
+        self, horizon: float, deliveries: Sequence[Delivery], costs: Sequence[tuple[tuple[int, int, int], float]]
+    ) -> Answer:
+        """See `Host.advance`."""
+        return self._host.advance(horizon, deliveries, costs)
+
+    def finish(self, at: float) -> Answer:
+        """See `Host.finish`."""
+        return self._host.finish(at)
+
+    def process(self) -> int:
+        """The actor's process number; answers once the actor is up."""
+        return os.getpid()
+
+    def hold(self, node: int, user: int, refs: Mapping[str, Ref]) -> None:
+        """Let a node hold parameters, which stay where they are: in the machine's object store."""
+        self._engine.hold(node, user, {name: _Weight(ref) for name, ref in refs.items()})
+
+    def release(self, node: int, user: int) -> None:
+        """Let a node forget what it held for a user."""
+        self._engine.release(node, user)
+
+    def execute(self, task: Task, piece: Subgraph, names: Sequence[str], *tensors: np.ndarray) -> Any:
+        """Run a piece: its tensors in the order of outputs and watched ones, then its CPU seconds."""
+        ran = self._engine.run(task, piece, dict(zip(names, tensors, strict=True)))
+        return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.seconds)
+
+    def plan(self, planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
+        """See `emulator.planning.solve`."""
+        return solve(planner, problem, seed, timeout_s)
+
+
+class _Weight:
+    """A parameter in the object store, mapped when first needed and kept."""
+
+    __slots__ = ("_array", "_ref")
+
+    def __init__(self, ref: Ref) -> None:
+        self._ref = ref
+        self._array: Any = None
+
+    def __call__(self) -> np.ndarray:
+        if self._array is None:
+            self._array = ray.get(self._ref)
+        array: np.ndarray = self._array
+        return array
+
+
+class RayCluster:
+    """Ray, started on this machine or joined, for the length of a `with` block.
+
+    `address` None starts a private Ray that listens on loopback only; otherwise a running cluster is joined
+    (`auto`, or `host:port`). Raises `RunError` when that cannot be done. A Ray that this process has already
+    initialised is used and left running.
+    """
+
+    def __init__(self, address: str | None = None, *, object_store_bytes: int | None = None) -> None:
+        self._address, self._bytes, self._mine = address, object_store_bytes, False
+
+    def __enter__(self) -> RayCluster:
+        if ray.is_initialized():
+            return self
+        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
+        if self._address is None:
+            options |= {"_node_ip_address": "127.0.0.1", "object_store_memory": self._bytes}
+        else:
+            options = {"address": self._address, "logging_level": "ERROR", "log_to_driver": False}
+        try:
+            ray.init(**options)
+        except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            where = f"join Ray at {self._address}" if self._address else "start Ray"
+            raise RunError(f"cannot {where}: {error}; --local runs the same without Ray") from error
+        self._mine = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._mine:
+            ray.shutdown()
+
+    @staticmethod
+    def nodes() -> int:
+        """Machines in the cluster."""
+        nodes: Any = ray.nodes
+        return sum(1 for node in nodes() if node["Alive"])
+
+
+class RayHosts:
+    """One actor per group of nodes, spread over the machines of the cluster; see `emulator.conductor.Hosts`."""
+
+    def __init__(self, world: World, groups: Sequence[Sequence[int]], execution: bool, optimization: Optimization):
+        self.home = homes(world, groups)
+        self._groups = groups
+        self._world = ray.put(world)
+        self._rest = (execution, optimization)
+        remote: Any = ray.remote
+        grouped = remote(concurrency_groups={"compute": 1, "plan": 1})
+        self._actor = grouped(HostActor).options(num_cpus=0, scheduling_strategy="SPREAD", max_restarts=0)
+        self.actors: list[Any] = [self._actor.remote(self._world, group, *self._rest) for group in groups]
+        self.restarts = 0
+        # They live as long as the hosts do, and the system deletes them when this process ends.
+        self._logs: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in groups]  # noqa: SIM115
+        self._horizons = [0.0] * len(groups)
+
+    def __len__(self) -> int:
+        return len(self.actors)
+
+    def wait(self) -> list[int]:
+        """Wait until every actor is up; their process numbers. Raises `RunError` when one cannot start."""
+        try:
+            pids: list[int] = ray.get([actor.process.remote() for actor in self.actors])
+        except RayError as error:
+            raise RunError(f"a host actor cannot start: {error}") from error
+        return pids
+
+    def close(self) -> None:
+        """Let the actors go."""
+        for actor in self.actors:
+            ray.kill(actor)
+
+    def advance(self, calls: Sequence[Call]) -> list[Answer]:
+        """See `Hosts`. A dead actor is started again and the call repeated; everything else goes on as it was."""
+        refs = [self.actors[host].advance.remote(horizon, mail, costs) for host, horizon, mail, costs in calls]
+        answers: list[Answer] = []
+        for ref, call in zip(refs, calls, strict=True):
+            answers.append(self._answer(ref, call))
+        for host, horizon, mail, costs in calls:
+            if mail or costs:
+                pickle.dump((mail, costs), self._logs[host], pickle.HIGHEST_PROTOCOL)
+            self._horizons[host] = horizon
+        return answers
+
+    def finish(self, at: float) -> list[Answer]:
+        """See `Hosts`."""
+        answers: list[Answer] = []
+        for host, ref in enumerate([actor.finish.remote(at) for actor in self.actors]):
+            try:
+                answers.append(ray.get(ref))
+            except RayActorError:
+                self._revive(host)
+                answers.append(ray.get(self.actors[host].finish.remote(at)))
+        return answers
+
+    def _answer(self, ref: Ref, call: Call) -> Answer:
+        host, horizon, mail, costs = call
+        while True:
+            try:
+                found: Any = ray.get(ref)
+                answer: Answer = found
+                return answer
+            except RayActorError:
+                self._revive(host)
+                ref = self.actors[host].advance.remote(horizon, mail, costs)
+            except RayError as error:
+                raise _plain(error) from None
+
+    def _revive(self, host: int) -> None:
+        """Start the host again and bring it to where it was, in one `advance` whose answer is already known."""
+        self.restarts += 1
+        self.actors[host] = self._actor.remote(self._world, self._groups[host], *self._rest)
+        log, mail, costs = self._logs[host], [], []
+        log.seek(0)
+        while True:
+            try:
+                deliveries, known = pickle.load(log)
+            except EOFError:
+                break
+            mail += deliveries
+            costs += known
+        ray.get(self.actors[host].advance.remote(self._horizons[host], mail, costs))
+
+
+def _plain(error: RayError) -> LayerliftError:
+    """The error that a host raised, without Ray's wrapping, where it is one of ours."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, LayerliftError) else RunError(f"a host failed: {error}")
+
+
+class RayBackend:
+    """Runs pieces in the actors; see `emulator.dataplane.Backend`.
+
+    Weights are put into the object store once per cluster, and come to each machine once, when a piece there needs
+    them. An upload moves references.
+    """
+
+    def __init__(self, hosts: RayHosts, networks: Sequence[Network]) -> None:
+        self._hosts = hosts
+        self._weights: list[dict[str, Ref]] = []
+        self.networks: list[Network] = []
+        """The same networks, with weights that alias the object store."""
+        for network in networks:
+            self._weights.append({name: ray.put(array) for name, array in network.weights().items()})
+            arrays = dict(zip(self._weights[-1], ray.get(list(self._weights[-1].values())), strict=True))
+            self.networks.append(replace(network, source=MemorySource(arrays)))
+        self._pieces: dict[tuple[str, int, int], Ref] = {}
+        self._unfinished: list[deque[Ref]] = [deque() for _ in hosts.actors]
+
+    def keep(self, array: np.ndarray) -> Ref:
+        """See `Backend`."""
+        return ray.put(array)
+
+    def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
+        """See `Backend`."""
+        weights = self._weights[model]
+        self._at(node).hold.options(concurrency_group="compute").remote(
+            node, user, {name: weights[name] for name in parameters}
+        )
+
+    def release(self, node: int, user: int) -> None:
+        """See `Backend`."""
+        self._at(node).release.options(concurrency_group="compute").remote(node, user)
+
+    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
+        """See `Backend`."""
+        if piece.key not in self._pieces:
+            self._pieces[piece.key] = ray.put(piece)
+        names = [*piece.outputs, *piece.watched]
+        execute = self._at(task.node).execute.options(concurrency_group="compute", num_returns=len(names) + 1)
+        refs = execute.remote(task, self._pieces[piece.key], list(inputs), *inputs.values())
+        waiting = self._unfinished[self._hosts.home[task.node]]
+        waiting.append(refs[-1])
+        if len(waiting) > _UNFINISHED:
+            ray.wait([waiting.popleft()])
+        return dict(zip(names, refs, strict=False)), refs[-1]
+
+    def fetch(self, refs: Sequence[Ref]) -> list[Any]:
+        """See `Backend`."""
+        try:
+            return list(ray.get(list(refs)))
+        except RayError as error:
+            raise _plain(error) from None
+
+    def _at(self, node: int) -> Any:
+        return self._hosts.actors[self._hosts.home[node]]
+
+
+class RayPlans:
+    """Plans in the planner's actor, each distinct problem once; see `emulator.conductor.Plans`."""
+
+    def __init__(self, world: World, hosts: RayHosts) -> None:
+        self._world, self._hosts = world, hosts
+        self._refs: dict[tuple[str, str], Ref] = {}
+        self._known: dict[tuple[str, str], tuple[PlanOutcome, float]] = {}
+        self.took_s: list[tuple[str, int, float]] = []
+
+    def submit(self, job: PlanJob) -> None:
+        """See `Plans`."""
+        key = job.planner, job.problem.digest
+        if key not in self._refs:
+            actor: Any = self._hosts.actors[self._hosts.home[self._world.planner]]
+            limit_s = self._world.planning.plan_timeout_s
+            plan = actor.plan.options(concurrency_group="plan")
+            self._refs[key] = plan.remote(job.planner, job.problem, self._world.seed, limit_s)
+
+    def result(self, job: PlanJob) -> PlanOutcome:
+        """See `Plans`."""
+        key = job.planner, job.problem.digest
+        if key not in self._known:
+            try:
+                found: Any = ray.get(self._refs[key])
+                self._known[key] = found
+            except RayActorError:
+                self._known[key] = solve(
+                    job.planner, job.problem, self._world.seed, self._world.planning.plan_timeout_s
+                )
+            self.took_s.append((job.planner, job.request, self._known[key][1]))
+        return self._known[key][0]

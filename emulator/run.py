@@ -1,0 +1,282 @@
+"""One run: a scenario in, a result out. Puts hosts, planning, data plane, pacing and results together."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emulator.conductor import Conductor, DataPlane, Ending, Hosts, LocalHosts, Progress
+from emulator.dataplane import DataPlane as Tensors
+from emulator.dataplane import Execution, LocalBackend
+from emulator.describe import describe_world
+from emulator.host import Answered, Piece, Stored
+from emulator.messages import PlanOutcome
+from emulator.nodes.planner import PlanJob
+from emulator.pacing import Pacer
+from emulator.placing import Placing, place
+from emulator.planning import solve
+from emulator.results import ResultWriter, RunResult
+from emulator.scenario import Scenario
+from emulator.world import World
+from models.errors import RunError
+
+Costs = Mapping[tuple[int, int, int], float]
+"""Measured seconds of pieces by (user, query, step)."""
+
+_COSTS_FILE = "costs.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may differ in without being another scenario."""
+
+    local: bool = False
+    """No Ray: everything in this process."""
+    actors: str | int = "auto"
+    time_plane: str = "auto"
+    address: str | None = None
+    """A running Ray cluster to join; None: start one on this machine."""
+    pace: float | None = None
+    """Virtual seconds per second of wall clock; None: as fast as it goes."""
+    strict: bool = False
+    """Make a failed planning, or a paced run that is not to be trusted, an error."""
+
+
+class LocalPlans:
+    """Planning in this process, each distinct problem once; see `emulator.conductor.Plans`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[tuple[str, str], tuple[PlanOutcome, float]] = {}
+        self.took_s: list[tuple[str, int, float]] = []
+
+    def submit(self, job: PlanJob) -> None:
+        """See `Plans`."""
+
+    def result(self, job: PlanJob) -> PlanOutcome:
+        """See `Plans`."""
+        key = job.planner, job.problem.digest
+        if key not in self._known:
+            limit_s = self._world.planning.plan_timeout_s
+            self._known[key] = solve(job.planner, job.problem, self._world.seed, limit_s)
+            self.took_s.append((job.planner, job.request, self._known[key][1]))
+        return self._known[key][0]
+
+
+class Replay:
+    """A data plane that runs nothing: measured costs come from an earlier run."""
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+
+    def store(self, stored: Stored) -> None:
+        """See `DataPlane`."""
+
+    def execute(self, piece: Piece) -> None:
+        """See `DataPlane`."""
+
+    def answered(self, answered: Answered) -> None:
+        """See `DataPlane`."""
+
+    def measure(self, piece: Piece) -> float:
+        """The cost that the earlier run measured. Raises `RunError` for a piece that it did not have."""
+        try:
+            return self._costs[piece.user, piece.query, piece.step]
+        except KeyError:
+            raise RunError(
+                f"the replayed run measured no cost for user {piece.user}, query {piece.query}, step {piece.step}: "
+                "expected the same scenario and seed"
+            ) from None
+
+
+def run(
+    scenario: Scenario | str | Path,
+    *,
+    out: Path | str | None = None,
+    force: bool = False,
+    replay: Costs | None = None,
+    notice: Callable[[str], None] | None = None,
+    progress: Callable[[Progress, World], None] | None = None,
+    **options: Any,
+) -> RunResult:
+    """Run a scenario (or the name or path of one) and return its result.
+
+    `out` is the run directory; None keeps the tables in memory. `options` are the fields of `Options`. `notice` gets
+    a sentence now and then, `progress` the state before each window. `replay` takes measured costs from an earlier
+    run (`measured_costs`) in place of execution.
+    Raises a `LayerliftError` for a scenario, model or planner that cannot be run; an interrupted run leaves readable
+    tables whose run.json says so.
+    """
+    chosen = Options(**options)
+    loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
+    say = notice or (lambda text: None)
+    pacer = Pacer(chosen.pace)
+    world = loaded.resolve()
+    execution: Execution = "every" if world.compute == "measured" else loaded.execution
+    info: dict[str, Any] = {
+        "scenario": loaded.model_dump(mode="json"),
+        "seed": world.seed,
+        "versions": _versions(),
+        "world": describe_world(world),
+        "assumptions": loaded.assumptions(world),
+        "options": asdict(chosen),
+        "execution": "replay" if replay is not None else execution,
+    }
+    with ResultWriter(out, force=force, run=info) as writer, ExitStack() as stack:
+        began = time.perf_counter()
+        stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", writer, say)
+        data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
+        conductor = Conductor(world, stage.hosts, stage.plans, writer.add, data, _watch(pacer, progress, world))
+        setup_s = time.perf_counter() - began
+        try:
+            ending = conductor.run()
+            if stage.tensors is not None:
+                stage.tensors.close()
+        except KeyboardInterrupt:
+            conductor.flush()
+            writer.interrupt("interrupted by the user", _so_far(conductor.progress, time.perf_counter() - began))
+            return writer.result()
+        _write_planning(writer, world, stage.plans)
+        fidelity = pacer.fidelity()
+        wall_s = time.perf_counter() - began
+        writer.close(
+            {
+                **_so_far(conductor.progress, wall_s),
+                "setup_s": setup_s,
+                "virtual_s": ending.at_s,
+                "placing": stage.placing,
+                "books": _books(ending),
+                "executed_pieces": stage.tensors.executed if stage.tensors is not None else 0,
+                "fidelity": fidelity.as_dict(),
+            }
+        )
+        if ending.costs and out is not None:
+            _save_costs(Path(out), ending)
+        result = writer.result()
+        if chosen.strict and not fidelity.trusted:
+            raise RunError(f"the paced run is not to be trusted: {fidelity.reason}")
+    return result
+
+
+@dataclass(slots=True)
+class _Stage:
+    hosts: Hosts
+    plans: Any
+    tensors: Tensors | None
+    placing: str
+
+
+def _stage(
+    stack: ExitStack,
+    scenario: Scenario,
+    world: World,
+    options: Options,
+    execution: Execution,
+    writer: ResultWriter,
+    say: Callable[[str], None],
+) -> _Stage:
+    executes = execution != "none"
+    networks = [scenario.network(model.name) for model in world.models] if executes else []
+    settings: dict[str, Any] = {
+        "execution": execution,
+        "inputs": scenario.inputs,
+        "optimization": scenario.graph_optimization,
+    }
+    if options.local:
+        placing = place(world, 1, "local")
+        tensors = None
+        if executes:
+            backend = LocalBackend(networks, scenario.graph_optimization)
+            tensors = Tensors(world, networks, backend, writer.add, **settings)
+        hosts = LocalHosts(world, placing.groups, executes)
+        return _Stage(hosts, LocalPlans(world), tensors, "in one process, without Ray")
+    return _ray_stage(stack, scenario, world, options, networks, settings, writer, say)
+
+
+def _ray_stage(
+    stack: ExitStack,
+    scenario: Scenario,
+    world: World,
+    options: Options,
+    networks: list[Any],
+    settings: dict[str, Any],
+    writer: ResultWriter,
+    say: Callable[[str], None],
+) -> _Stage:
+    placing: Placing = place(world, options.actors, options.time_plane)
+    say(f"Starting Ray: {placing.why}")
+    from emulator.ray_hosts import RayBackend, RayCluster, RayHosts, RayPlans  # takes a third of a second to import
+
+    stack.enter_context(RayCluster(options.address))
+    actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)
+    stack.callback(actors.close)
+    actors.wait()
+    tensors = None
+    if networks:
+        say("Putting weights into the object store")
+        backend = RayBackend(actors, networks)
+        networks.clear()
+        tensors = Tensors(world, backend.networks, backend, writer.add, **settings)
+    hosts: Hosts = actors
+    if placing.time_plane == "local":
+        hosts = LocalHosts(world, [[node.index for node in world.nodes]], tensors is not None)
+    return _Stage(hosts, RayPlans(world, actors), tensors, placing.why)
+
+
+def _watch(
+    pacer: Pacer, progress: Callable[[Progress, World], None] | None, world: World
+) -> Callable[[Progress], None]:
+    def before_window(state: Progress) -> None:
+        pacer.wait(state.now_s)
+        if progress is not None:
+            progress(state, world)
+
+    return before_window
+
+
+def _so_far(state: Progress, wall_s: float) -> dict[str, Any]:
+    return {"wall_s": wall_s, "virtual_s": state.now_s, "windows": state.windows, "calls": state.calls}
+
+
+def _books(ending: Ending) -> dict[str, int]:
+    return {name: getattr(ending, name) for name in ending.__slots__ if name.endswith("_bytes")}
+
+
+def _write_planning(writer: ResultWriter, world: World, plans: Any) -> None:
+    name = world.nodes[world.planner].name
+    for planner, request, seconds in plans.took_s:
+        writer.add("measured", [(0.0, name, "planning_s", "", request, -1, planner, seconds, world.planning.plan_s)])
+
+
+def _versions() -> dict[str, str]:
+    packages = ("layerlift", "ray", "numpy", "onnx", "onnxruntime", "pyarrow")
+    return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}
+
+
+def _save_costs(directory: Path, ending: Ending) -> None:
+    keys, seconds = zip(*ending.costs, strict=True)
+    user, query, step = zip(*keys, strict=True)
+    table = pa.table({"user": user, "query": query, "step": step, "seconds": seconds})
+    pq.write_table(table, directory / _COSTS_FILE)
+
+
+def measured_costs(directory: Path | str) -> dict[tuple[int, int, int], float]:
+    """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
+    path = Path(directory) / _COSTS_FILE
+    try:
+        columns = pq.read_table(path).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"
+        ) from error
+    keys = zip(columns["user"], columns["query"], columns["step"], strict=True)
+    return dict(zip(keys, columns["seconds"], strict=True))
