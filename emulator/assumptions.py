@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
 
 
+_WORDS = frozenset({"sources", "about", "folder", "name", "names", "kind", "tier"})
+"""Fields that claim nothing about the world."""
+
+
 class Assumption(TypedDict):
     """A number that somebody might dispute."""
 
@@ -47,8 +51,8 @@ def assumptions(scenario: Scenario, world: World | None = None) -> list[Assumpti
     given, unsaid = dict(_leaves(scenario, ())), {name: entry["value"] for name, entry in found.items()}
     for pattern, source in scenario.sources.items():
         matched = _matching(pattern, given) or _matching(pattern, unsaid)
-        for path, value in matched.items():
-            found[path] = Assumption(path=path, value=value, source=scenario.setting(path) or source)
+        for name, value in matched.items():
+            found[name] = Assumption(path=name, value=value, source=scenario.setting(name) or source)
     return list(found.values())
 
 
@@ -73,8 +77,9 @@ def _covers(pattern: str, path: str) -> bool:
 def _leaves(value: object, path: Path) -> Iterator[tuple[str, object]]:
     """Yield every value that was given, by dotted path."""
     if isinstance(value, BaseModel):
-        for name in sorted(value.model_fields_set - {"sources", "about", "folder"}):
-            yield from _leaves(getattr(value, name), (*path, name))
+        for name in type(value).model_fields:
+            if name in value.model_fields_set and name not in _WORDS:
+                yield from _leaves(getattr(value, name), (*path, name))
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(item, (*path, key))

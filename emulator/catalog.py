@@ -28,11 +28,22 @@ class Priced:
     """The speed at which each class was measured."""
 
 
+class ProfileError(ModelError):
+    """A device class whose profile cannot be used."""
+
+    def __init__(self, device_class: str, message: str) -> None:
+        super().__init__(message)
+        self.device_class = device_class
+
+
 class Catalog(Protocol):
     """What `Scenario.resolve` asks for by name. Both raise a `LayerliftError` for what they do not have."""
 
     def price(self, source: str, options: Model, classes: tuple[str, ...]) -> Priced:
-        """Return the network `source` (a zoo name or a file) with its seconds on each device class."""
+        """Return the network `source` (a zoo name or a file) with its seconds on each device class.
+
+        Raises `ProfileError` when it is a class that is to blame.
+        """
 
     def planner(self, text: str) -> None:
         """Accept a planner such as `ionn` or `pso:particles=100`."""
@@ -80,10 +91,14 @@ def _price(source: str, dims: tuple[tuple[str, int], ...], classes: tuple[str, .
 def _measured(name: str, loaded: Network) -> Profile:
     """The profile of a device class: a file, or a folder with one NETWORK.json per network."""
     path = Path(name)
-    found = Profile.load(path / f"{loaded.name}.json" if path.is_dir() else path)
+    try:
+        found = Profile.load(path / f"{loaded.name}.json" if path.is_dir() else path)
+    except ModelError as error:
+        raise ProfileError(name, str(error)) from None
     if not found.fits(loaded):
-        raise ModelError(
-            f"the profile {name} was measured on {found.network}, not on {loaded.name}: name a folder that holds "
-            "one NETWORK.json per network, each made with layerlift profile"
+        raise ProfileError(
+            name,
+            f"it was measured on {found.network}, not on {loaded.name}: name a folder that holds one NETWORK.json "
+            "per network, each made with layerlift profile",
         )
     return found

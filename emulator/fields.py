@@ -112,6 +112,9 @@ def first_fault(error: ValidationError, data: object) -> Fault:
     return fault
 
 
+_LATENCY: Final = " (the emulation needs a positive latency on every link, such as 0.1)"
+
+
 def _fault(detail: ErrorDetails, data: object) -> Fault:
     path = _real(detail["loc"], data)
     context = detail.get("ctx", {})
@@ -124,7 +127,7 @@ def _fault(detail: ErrorDetails, data: object) -> Fault:
     if kind == "missing":
         return Fault(path, "is missing")
     given = detail["input"]
-    hint = ""
+    hint = _LATENCY if path and path[-1] in ("latency_ms", "loopback_ms") and kind == "greater_than_equal" else ""
     if kind == "literal_error":
         words = [word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")]
         hint = near(given, words) if isinstance(given, str) else ""
@@ -142,16 +145,19 @@ def _real(loc: tuple[int | str, ...], data: object) -> Path:
         if inside:
             data = data[part]  # type: ignore[index]
             path = (*path, part)
-        elif position == len(loc) - 1 and isinstance(data, dict) and not str(part).startswith(("<", "[")):
+        elif position == len(loc) - 1 and isinstance(data, dict | list) and not str(part).startswith(("<", "[")):
             path = (*path, part)
     return path
 
 
 def shown(value: object) -> str:
-    """Return a value as an error message shows it: short, null for None."""
-    text = (
-        "null" if value is None else {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    )
+    """Return a value as an error message shows it: short, and as YAML writes null, true and false."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -164,8 +170,10 @@ def _expected(detail: ErrorDetails) -> str:
             return f"a number of at least {context['ge']:g}"
         case "less_than_equal":
             return f"a number of at most {context['le']:g}"
-        case "float_type" | "finite_number":
+        case "float_type":
             return "a number"
+        case "finite_number":
+            return "a finite number"
         case "int_type" | "int_from_float":
             return "a whole number"
         case "string_type" | "string_too_short" | "string_too_long":

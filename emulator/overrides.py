@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emulator.fields import shown
-from emulator.yaml_lines import Path, Places, dotted, parse
+from emulator.yaml_lines import Path, Places, dotted, parse, printable
 from models.errors import ScenarioError
 
 
@@ -16,7 +16,7 @@ def override(data: object, setting: str, places: Places) -> None:
     path, equals, text = setting.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
-        raise ScenarioError(f"--set {setting}: expected path=value, such as users.0.queries=5")
+        raise ScenarioError(printable(f"--set {setting}: expected path=value, such as users.0.queries=5"))
     _set(data, parts, parse(text, f"--set {setting}"), (), _Note(places, setting))
 
 
@@ -26,7 +26,7 @@ class _Note:
         self.setting = setting
 
     def refusal(self, text: str) -> ScenarioError:
-        return ScenarioError(f"--set {self.setting}: {text}")
+        return ScenarioError(printable(f"--set {self.setting}: {text}"))
 
 
 def _set(inside: object, parts: list[str], value: object, path: Path, note: _Note) -> None:
@@ -39,6 +39,7 @@ def _set(inside: object, parts: list[str], value: object, path: Path, note: _Not
             continue
         if isinstance(inside, dict) and inside.get(key) is None:
             inside[key] = {}
+            note.places.set(here, note.setting)
         _set(inside[key], rest, value, here, note)  # type: ignore[index]
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from emulator import sections
-from emulator.catalog import Catalog, Shelf
+from emulator.catalog import Catalog, ProfileError, Shelf
 from emulator.fields import GB, MB, Fault
 from emulator.machines import in_folder, stream
 from emulator.machines import nodes as machines
@@ -178,14 +178,29 @@ def _models(
         source, options = model_source(scenario, name), model_options(scenario, name)
         try:
             priced = shelf.price(source, options, tuple(classes))
+        except ProfileError as error:
+            raise Fault(*_blamed(scenario, error)) from None
         except LayerliftError as error:
-            raise Fault(("models", name) if name in scenario.models else path, f"{error}") from None
+            known = scenario.models.get(name)
+            where = path if known is None else ("models", name, "source") if known.source else ("models", name)
+            raise Fault(where, f"is {source!r}: {error}") from None
         ghz = dict(priced.ghz)
         if scenario.reference_ghz is not None and "reference" in ghz:
             ghz["reference"] = scenario.reference_ghz
         graph = charged(priced.graph, options)
         made.append(ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest))
     return tuple(made)
+
+
+def _blamed(scenario: Scenario, error: ProfileError) -> tuple[Path, str]:
+    sections_by_path: dict[Path, sections.Machine | None] = {
+        **{("nodes", i): group for i, group in enumerate(scenario.nodes)},
+        **{("users", i, "device"): kind.device for i, kind in enumerate(scenario.users)},
+    }
+    for path, machine in sections_by_path.items():
+        if machine and machine.profile != "reference" and in_folder(scenario, machine.profile) == error.device_class:
+            return (*path, "profile"), f"is {machine.profile!r}: {error}"
+    return (), str(error)
 
 
 def model_options(scenario: Scenario, name: str) -> sections.Model:

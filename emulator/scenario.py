@@ -18,7 +18,7 @@ from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, first_faul
 from emulator.overrides import override
 from emulator.sections import Link, Model, Nodes, Pair, Planning, Users, assume
 from emulator.world import World
-from emulator.yaml_lines import MAX_BYTES, Places, dotted, read
+from emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from models.errors import ScenarioError, near
 from models.network import Network
 
@@ -140,7 +140,8 @@ class Scenario(Part):
 
 def located(fault: Fault, places: Places) -> ScenarioError:
     """Return the error that says where the fault is, in the file or on the command line, and under which path."""
-    return ScenarioError(f"{places.where(fault.path)}{dotted(fault.path) or 'the scenario'} {fault.text}")
+    text = f"{places.where(fault.path)}{dotted(fault.path) or 'the scenario'} {fault.text}"
+    return ScenarioError(printable(text))
 
 
 def bundled() -> dict[str, FilePath]:

@@ -64,6 +64,11 @@ class Places:
         self.settings[path] = setting
 
 
+def printable(text: str) -> str:
+    """Return `text` on one line: what a file says must not move a terminal's cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def dotted(path: Path) -> str:
     """Return `path` as it is written on the command line: `users.0.queries`."""
     return ".".join(str(part) for part in path)
@@ -120,10 +125,11 @@ class _Walk:
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._refusal(key, "a key is a list or a mapping: expected a word")
-            if key.value in made:
-                raise self._refusal(key, f"{dotted((*path, key.value))} is given twice")
-            made[key.value] = self.value(item, (*path, key.value))
-            self.places.lines[(*path, key.value)] = key.start_mark.line + 1
+            name = self._text(key)
+            if name in made:
+                raise self._refusal(key, f"{dotted((*path, name))} is given twice")
+            made[name] = self.value(item, (*path, name))
+            self.places.lines[(*path, name)] = key.start_mark.line + 1
         return made
 
     def _scalar(self, node: yaml.ScalarNode) -> object:
@@ -132,7 +138,7 @@ class _Walk:
         try:
             match kind:
                 case "str":
-                    return str(text)
+                    return self._text(node)
                 case "null":
                     return None
                 case "bool":
@@ -145,5 +151,12 @@ class _Walk:
             raise self._refusal(node, f"{text[:40]!r} is not a number that can be used") from None
         raise self._refusal(node, f"the tag {node.tag!r} is not allowed: expected plain text or a number")
 
+    def _text(self, node: yaml.ScalarNode) -> str:
+        """The text, with JSON's surrogate pairs joined; one half alone could never be written out again."""
+        try:
+            return str(node.value).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            raise self._refusal(node, "half a character (a lone surrogate): expected Unicode text") from None
+
     def _refusal(self, node: yaml.Node, text: str) -> ScenarioError:
-        return ScenarioError(f"{self.places.name}, line {node.start_mark.line + 1}: {text}")
+        return ScenarioError(f"{self.places.name}, line {node.start_mark.line + 1}: {printable(text)}")

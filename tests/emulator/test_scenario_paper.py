@@ -1,0 +1,105 @@
+"""`paper` is the environment that the paper prints, and everything else in it says whose idea it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from emulator.scenario import Scenario
+from emulator.world import World
+from planners.registry import make
+
+MB = 2**20
+
+
+@pytest.fixture(scope="module")
+def scenario() -> Scenario:
+    return Scenario.load("paper")
+
+
+@pytest.fixture(scope="module")
+def world(scenario: Scenario) -> World:
+    return scenario.resolve()
+
+
+def test_twelve_nodes_first_two_clients_last_five_cloud(world: World) -> None:
+    assert [node.name for node in world.nodes] == [*(f"r{i}" for i in range(1, 13)), "planner"]
+    assert [node.tier for node in world.nodes] == ["client"] * 2 + ["edge"] * 5 + ["cloud"] * 5 + ["planner"]
+    assert all(node.cores == 1 for node in world.nodes)
+
+
+def test_printed_speeds(world: World) -> None:
+    assert [node.ghz for node in world.nodes[:12]] == [
+        *(1.1, 2.3),
+        *(4.2, 7.725, 11.25, 14.775, 18.3),
+        *(40, 60, 80, 100, 120),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "mb_s"), [("r1", "r3", 10), ("r2", "r8", 0.5), ("r3", "r12", 0.5), ("r8", "r9", 5), ("r3", "r7", 10)]
+)
+def test_printed_bandwidths(world: World, a: str, b: str, mb_s: float) -> None:
+    index = {node.name: node.index for node in world.nodes}
+    for source, to in ((a, b), (b, a)):
+        assert world.link(index[source], index[to]).bandwidth_bytes_s == mb_s * MB
+
+
+def test_links_are_independent_pairs_and_nothing_else_limits_them(world: World) -> None:
+    assert not world.share_links
+    assert {node.uplink_bytes_s for node in world.nodes} == {float("inf")}
+
+
+def test_alexnet_on_the_stated_reference(scenario: Scenario, world: World) -> None:
+    spec = world.models[0]
+    assert (spec.name, spec.reference_ghz) == ("alexnet", {"reference": 48.6})
+    assert 223 < sum(p.upload_bytes for p in spec.graph.parameters) / MB < 234
+    sized = Scenario.load("paper", ["alexnet_mb=223"]).resolve().models[0]
+    assert sum(p.upload_bytes for p in sized.graph.parameters) == 223 * MB
+    assert sum(world.seconds(0, 0)) == pytest.approx(sum(spec.seconds["reference"]) * 48.6 / 1.1)
+
+
+def test_two_users_ask_back_to_back_and_plan_with_ionn(scenario: Scenario, world: World) -> None:
+    assert [(u.client, u.planner, u.think_s, u.arrival_s) for u in world.users] == [
+        (0, "ionn", 0, 0),
+        (1, "ionn", 0, 0),
+    ]
+    assert scenario.execution == "every"
+    make(world.users[0].planner)
+
+
+def test_every_number_that_the_paper_leaves_open_is_listed(scenario: Scenario, world: World) -> None:
+    listed = {entry["path"]: entry for entry in scenario.assumptions(world)}
+    opened = {
+        "reference_ghz",
+        "header_bytes",
+        "share_links",
+        "users.0.queries",
+        "users.0.retries",
+        "planner.plan_s",
+        "planner.loopback_ms",
+        *(f"links.{pair}.latency_ms" for pair in scenario.links),
+        *(f"links.{pair}.price_per_gb" for pair in scenario.links),
+        *(f"nodes.{i}.{field}" for i in range(3) for field in ("ghz", "cores", "memory_mb", "idle_w", "compute_w")),
+        *(f"nodes.{i}.{field}" for i in range(3) for field in ("price_per_core_hour", "price_per_gb_hour")),
+    }
+    assert opened <= set(listed)
+    assert all(entry["source"] for entry in listed.values())
+    assert "3.977" in str(listed["nodes.0.idle_w"]["value"])
+    assert "IONN" in listed["nodes.0.compute_w"]["source"]
+    assert not any("bandwidth" in path for path in listed), "bandwidths are printed"
+
+
+def test_the_reference_speed_is_an_assumption_also_where_nobody_gave_one() -> None:
+    scenario = Scenario.load("paper", ["reference_ghz=null", "sources={}"])
+    resolved = scenario.resolve()
+    entry = next(e for e in scenario.assumptions(resolved) if e["path"].startswith("reference_ghz ("))
+    assert entry["value"] == resolved.models[0].reference_ghz["reference"]
+    assert entry["value"] != 48.6
+
+
+def test_an_override_is_its_own_source() -> None:
+    scenario = Scenario.load("paper", ["users.0.queries=5", "links.client-edge={bandwidth_mb_s: 1, latency_ms: 8}"])
+    listed = {entry["path"]: entry for entry in scenario.assumptions()}
+    assert listed["users.0.queries"] == {"path": "users.0.queries", "value": 5, "source": "--set users.0.queries=5"}
+    assert listed["links.client-edge.latency_ms"]["source"].startswith("--set links.client-edge=")
+    assert listed["links.edge-edge.latency_ms"]["source"] == "assumed"
