@@ -43,7 +43,7 @@ def long_runs(network: Network, rng: random.Random, stay: float, nodes: int = 4)
 def test_any_cut_is_bit_equal_on_logits_and_outputs(name: str) -> None:
     network = models.load(name)
     inputs = network.sample_inputs(7)
-    whole = models.uncut_session(network, exact=True).run(inputs)
+    whole = models.uncut_session(network, exact=True, alias=name in ("vgg19", "zfnet512")).run(inputs)
     rng = random.Random(name)
     for stay in (0.95, 0.8):
         seen = run_cut(network, long_runs(network, rng, stay), inputs, exact=True)
