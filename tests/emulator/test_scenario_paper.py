@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from emulator.run import run
 from emulator.scenario import Scenario
 from emulator.world import World
 from planners.registry import make
@@ -103,3 +104,16 @@ def test_an_override_is_its_own_source() -> None:
     assert listed["users.0.queries"] == {"path": "users.0.queries", "value": 5, "source": "--set users.0.queries=5"}
     assert listed["links.client-edge.latency_ms"]["source"].startswith("--set links.client-edge=")
     assert listed["links.edge-edge.latency_ms"]["source"] == "assumed"
+
+
+def test_every_client_asks_before_during_and_after_its_upload() -> None:
+    result = run(Scenario.load("paper", ["execution=none"]), local=True)
+    queries, uploads = result.queries.to_pylist(), result.uploads.to_pylist()
+    for client in ("r1", "r2"):
+        confirmed = [row["ended_s"] for row in uploads if row["client"] == client and row["status"] == "confirmed"]
+        begun = [row["begun_s"] for row in queries if row["client"] == client]
+        assert len(begun) == 120
+        assert len(confirmed) >= 2, "ionn uploads AlexNet in several pieces"
+        assert sum(at < min(confirmed) for at in begun) >= 1
+        assert sum(min(confirmed) <= at < max(confirmed) for at in begun) >= 30
+        assert sum(at >= max(confirmed) for at in begun) >= 20
