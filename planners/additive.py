@@ -14,6 +14,9 @@ from models.route import CLIENT
 from planners.judge import Judge
 from planners.problem import Floats, Problem
 
+Weights = tuple[float, float, float]
+"""Of latency, energy and money."""
+
 
 class Additive:
     """The problem's objective as prices of layers and transfers.
@@ -23,11 +26,12 @@ class Additive:
     constraints do not add up and are left out; an objective of balance alone is taken for latency.
     """
 
-    def __init__(self, problem: Problem, judge: Judge | None = None) -> None:
+    def __init__(self, problem: Problem, judge: Judge | None = None, weights: Weights | None = None) -> None:
+        """`weights` (latency, energy, money) replace those of the problem's objective."""
         self.problem = problem
         self.judge = judge or Judge(problem)
         wanted = problem.objective
-        weights = (wanted.latency, wanted.energy, wanted.money)
+        weights = weights or (wanted.latency, wanted.energy, wanted.money)
         if sum(weight > 0 for weight in weights) > 1:
             scales = self.judge.scales
             weights = (weights[0] / scales.latency, weights[1] / scales.energy, weights[2] / scales.money)
@@ -56,6 +60,18 @@ class Additive:
             return 0.0
         moved = size + self.problem.header_bytes
         return self.waiting(self.problem.tables.latency_s[source][to]) + self.carrying(moved, source, to)
+
+    def transfers(self, size: int) -> Floats:
+        """`transfer` between all pairs of nodes, shape (N, N)."""
+        problem = self.problem
+        moved = size + problem.header_bytes
+        seconds = moved / problem.bandwidth_bytes_s
+        radio = np.zeros_like(seconds)
+        radio[CLIENT, :] = radio[:, CLIENT] = problem.power.radio_w
+        made: Floats = self.waiting(1.0) * (problem.latency_s + seconds) + self.per_joule * radio * seconds
+        made += self.per_money * moved * problem.price_per_byte
+        np.fill_diagonal(made, 0.0)
+        return made
 
     def carrying(self, size: int, source: int, to: int) -> float:
         """Cost of pushing `size` bytes through a link, without its delay."""

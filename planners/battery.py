@@ -70,8 +70,8 @@ def chain_graph(makes: Iterable[int], holds: Iterable[int], name: str = "chain")
 
 def _alexnet_like() -> LayerGraph:
     """Convolutions that shrink the data, then heavy layers with little work: AlexNet in small."""
-    makes = [300_000, 300_000, 70_000, 180_000, 43_000, 36_000, 16_000, 16_000, 4_000, 4_000]
-    holds = [140_000, 0, 0, 1_200_000, 0, 15_000_000, 0, 7_000_000, 1_600_000, 0]
+    makes = [300_000, 300_000, 70_000, 180_000, 36_000, 16_000, 4_000]
+    holds = [140_000, 0, 0, 1_200_000, 15_000_000, 7_000_000, 1_600_000]
     return chain_graph(makes, holds, "shrinking chain")
 
 
@@ -86,8 +86,7 @@ def _modules() -> LayerGraph:
             Sketch("a3", ("a2",), 80_000, 200_000),
             Sketch("join", ("a1", "a3"), 130_000),
             Sketch("b1", ("join",), 60_000, 90_000),
-            Sketch("b2", ("join",), 60_000),
-            Sketch("add", ("b1", "b2"), 60_000),
+            Sketch("add", ("b1", "join"), 60_000),
             Sketch("head", ("add",), 4_000, 4_000_000),
         ],
     )

@@ -80,7 +80,8 @@ class Gap:
 class Ranker:
     """Divides wanted units into parts; what is uploaded already changes the gain of its neighbours.
 
-    That credits hand-overs: beside an uploaded unit a range saves that unit's way back to the client.
+    That credits hand-overs: beside an uploaded unit a range saves that unit's way back to the client. Ranges without
+    bytes that are chosen one after the other share a part: they cost nothing but its confirm result.
     """
 
     def __init__(self, chain: Chain, recursive: bool, first_pick: bool, round_trips: bool) -> None:
@@ -99,12 +100,18 @@ class Ranker:
             if not chosen.worth > 0.0:
                 break
             part = frozenset(range(chosen.first, chosen.last + 1))
-            parts.append(part)
+            if parts and self._is_free(parts[-1]) and self._is_free(part):
+                parts[-1] |= part
+            else:
+                parts.append(part)
             done |= part
             gaps.remove(gap)
             gaps.extend(self._gap(run, done) for run in runs(frozenset(gap.units) - part))
         rest = wanted - done
         return [*parts, rest] if rest else parts
+
+    def _is_free(self, part: frozenset[int]) -> bool:
+        return not any(self.chain.bytes[unit] for unit in part)
 
     def _pick(self, gaps: Sequence[Gap], first: bool) -> tuple[Gap, Choice]:
         if first and self.first_pick:

@@ -35,8 +35,10 @@ def penalty_list(rule: Literal["eight", "loop", "code"], factor: float) -> tuple
         )
     least = {"eight": 0.0, "loop": 0.01, "code": 0.001}[rule]
     made: list[float] = []
-    while (power := factor ** len(made)) >= least and (rule != "eight" or len(made) < 7):
+    power = 1.0
+    while power >= least and (rule != "eight" or len(made) < 7):
         made.append(power)
+        power *= factor
     return tuple(made) if rule == "loop" else (*made, 0.0)
 
 

@@ -32,8 +32,15 @@ NO_PLUGINS = "LAYERLIFT_NO_PLUGINS"
 
 BUILTIN = {
     "local": "planners.baselines:Local",
+    "all_remote": "planners.baselines:AllRemote",
+    "random": "planners.baselines:Random",
+    "greedy": "planners.baselines:Greedy",
+    "one_climb": "planners.intervals:OneClimb",
+    "exhaustive": "planners.exhaustive:Exhaustive",
     "direct": "planners.one_step:Direct",
     "one_step": "planners.one_step:OneStep",
+    "shortest_path": "planners.shortest_path:ShortestPath",
+    "min_cut": "planners.min_cut:MinCut",
     "ionn": "planners.ionn:Ionn",
     "efficiency": "planners.efficiency:Efficiency",
     "recursive": "planners.efficiency:Recursive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -89,17 +90,19 @@ class Timeline:
         )
 
 
-def timeline(problem: Problem, plan: Plan) -> Timeline:
+def timeline(
+    problem: Problem, plan: Plan, latency_of: Callable[[Problem, tuple[int, ...]], float] = latency
+) -> Timeline:
     """Upload `plan` on idle links: each part is sent, built by the server and confirmed before the next one.
 
     With `uploads_at_once = "per_server"` the parts of different servers travel side by side. A layer runs on its
     planned server once its part is confirmed, until then on the client. Links and servers do as `Problem` says;
-    nothing is refused or lost.
+    nothing is refused or lost. `latency_of` may stand in for `planners.latency`, to remember what it has computed.
     """
     sent, arrived, confirmed, sizes = _travel(problem, plan.uploads)
     order = sorted(range(len(plan.uploads)), key=lambda part: (confirmed[part], part))
     effective = [CLIENT] * len(problem.graph)
-    changes, latencies = [0.0], [latency(problem, effective)]
+    changes, latencies = [0.0], [latency_of(problem, tuple(effective))]
     if plan.whole:
         order = order[-1:]
     for position, part in enumerate(order):
@@ -108,7 +111,7 @@ def timeline(problem: Problem, plan: Plan) -> Timeline:
         if position + 1 < len(order) and confirmed[order[position + 1]] == confirmed[part]:
             continue
         changes.append(confirmed[part])
-        latencies.append(latency(problem, effective))
+        latencies.append(latency_of(problem, tuple(effective)))
     return Timeline(
         tuple(sent),
         tuple(arrived),

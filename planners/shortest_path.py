@@ -1,0 +1,115 @@
+"""The cheapest way of a chain through any number of nodes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.route import CLIENT
+from planners.additive import Additive, Weights
+from planners.base import PlannerBase
+from planners.chain import Unit, units_of
+from planners.judge import Judge
+from planners.memory import Placement, within_memory
+from planners.plan import Plan, offload
+from planners.problem import Floats, Problem
+
+LEANS = 20
+"""Steps by which the objective is leaned towards a constraint that it breaks."""
+
+
+class ShortestPath(PlannerBase):
+    """Dynamic programming over (unit, node): exact for chains and any number of nodes, in O(L N^2).
+
+    Exact for latency, energy, money and their weighted sum, without balance, without a price on memory held, and
+    where neither memory nor a constraint binds. Where memory is short a price per byte held is raised until the
+    plan fits, and where a deadline or a budget is missed the weights lean towards latency or money: both are
+    Lagrangian searches, good but not exact. A branching module moves as one unit to one node.
+    """
+
+    @classmethod
+    def cite(cls) -> str:
+        """The source of the algorithm."""
+        return "Bellman, On a routing problem, 1958; the layered graph is that of Jeong et al., IONN, SoCC 2018"
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        """The cheapest placement found, or all-local where that is no worse."""
+        return offload(place(problem))
+
+
+def place(problem: Problem) -> Placement:
+    """The cheapest placement of the units, all-local where that is no worse (see `ShortestPath`)."""
+    judge = Judge(problem)
+    found = [cheapest(Additive(problem, judge))]
+    if judge.key(found[0])[0] > 0.0:
+        found += [cheapest(Additive(problem, judge, weights)) for weights in _leans(problem)]
+    return judge.or_local(judge.best(np.array(found, dtype=np.int64)))
+
+
+def cheapest(additive: Additive) -> Placement:
+    """The placement of least additive cost that fits into the servers' memory."""
+    problem = additive.problem
+    units = units_of(problem.graph)
+    costs, steps = _tables(additive, units)
+    held = np.array([float(problem.graph.held_bytes(unit.layers)) for unit in units])
+
+    def solve(price: Floats) -> Placement:
+        return _spread(units, _path(costs + held[:, None] * price[None, :], steps))
+
+    return within_memory(problem, solve, unit_price=_scale(costs) / max(1.0, held.sum()))
+
+
+def _leans(problem: Problem) -> Iterator[Weights]:
+    wanted = problem.objective
+    start = np.array([wanted.latency, wanted.energy, wanted.money])
+    ends = [(1.0, 0.0, 0.0)] if wanted.deadline_s is not None else []
+    ends += [(0.0, 0.0, 1.0)] if wanted.budget is not None else []
+    ends += [(0.5, 0.0, 0.5)] if len(ends) == 2 else []
+    for end in ends:
+        for step in range(1, LEANS + 1):
+            latency, energy, money = (start + (np.array(end) - start) * (step / LEANS)).tolist()
+            yield latency, energy, money
+
+
+def _tables(additive: Additive, units: tuple[Unit, ...]) -> tuple[Floats, list[Floats]]:
+    """Cost of each unit on each node, answers sent home, shape (n, N); and of each step between nodes, n x (N, N)."""
+    graph, problem = additive.problem.graph, additive.problem
+    rows, steps = [], []
+    for unit in units:
+        chosen = slice(unit.first, unit.last + 1)
+        row = np.where(problem.allowed[chosen].all(axis=0), additive.layers[chosen].sum(axis=0), np.inf)
+        for layer in graph.layers[chosen]:
+            for tensor in layer.outputs:
+                if graph.tensors[tensor].is_output:
+                    row = row + additive.transfers(graph.tensors[tensor].bytes)[:, CLIENT]
+        rows.append(row)
+        moved = [additive.transfers(graph.tensors[tensor].bytes) for tensor in unit.entering]
+        steps.append(np.sum(moved, axis=0) if moved else np.zeros_like(problem.latency_s))
+    return np.array(rows), steps
+
+
+def _path(costs: Floats, steps: list[Floats]) -> list[int]:
+    """The cheapest node of each unit; of equals the lowest index, so the client before any server."""
+    nodes = costs.shape[1]
+    best = np.full(nodes, np.inf)
+    best[CLIENT] = 0.0
+    came = []
+    for row, step in zip(costs, steps, strict=True):
+        through = best[:, None] + step
+        came.append(through.argmin(axis=0))
+        best = through.min(axis=0) + row
+    chosen = [int(best.argmin())]
+    for before in reversed(came[1:]):
+        chosen.append(int(before[chosen[-1]]))
+    return chosen[::-1]
+
+
+def _spread(units: tuple[Unit, ...], nodes: list[int]) -> Placement:
+    return tuple(node for unit, node in zip(units, nodes, strict=True) for _ in unit.layers)
+
+
+def _scale(costs: Floats) -> float:
+    """What the whole network costs on the client: the size of a price that matters."""
+    return float(costs[:, CLIENT].sum()) or 1.0
