@@ -40,12 +40,15 @@ for _name, _pattern, _first in (
 
 @dataclass
 class Places:
-    """Says where each value of a document was written: a line of a file, or a `--set` of the command line."""
+    """Says where each value of a document was written: a line of a file, or a `--set` of the command line.
 
-    name: str = ""
+    All are equal: where a scenario was written does not make it another one.
+    """
+
+    name: str = field(default="", compare=False)
     """The file's name; empty for values that were given in Python."""
-    lines: dict[Path, int] = field(default_factory=dict)
-    settings: dict[Path, str] = field(default_factory=dict)
+    lines: dict[Path, int] = field(default_factory=dict, compare=False)
+    settings: dict[Path, str] = field(default_factory=dict, compare=False)
 
     def where(self, path: Path) -> str:
         """Return how a message about `path` begins: `paper.yaml, line 12: `; the nearest known parent's place."""

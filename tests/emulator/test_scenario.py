@@ -315,6 +315,7 @@ def test_bundled_scenarios_resolve_and_know_their_assumptions(name: str) -> None
         assert len(model.seconds["reference"]) == len(model.graph)
     assert scenario.assumptions(resolved)
     again = Scenario.from_dict(json.loads(json.dumps(scenario.model_dump(mode="json"))))
+    assert again == scenario
     assert again.resolve() == resolved
 
 
