@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pydantic import BaseModel
 
-from emulator.fields import Span, fault
+from emulator.fields import ASSUMED, Span, fault
 from emulator.machines import IONN_W
-from emulator.sections import ASSUMED, Device, Machine, Nodes
+from emulator.sections import Device, Machine, Nodes
 from emulator.yaml_lines import Path, dotted
 from models.errors import near
 

@@ -101,6 +101,12 @@ def _plain(span: Span) -> float | list[float]:
 PositiveSpan = Annotated[Span, PlainValidator(_spans(1e-9, "a number above 0")), PlainSerializer(_plain)]
 NonNegativeSpan = Annotated[Span, PlainValidator(_spans(0, "a number of at least 0")), PlainSerializer(_plain)]
 NOTHING: Final = Span(0.0, 0.0)
+ASSUMED: Final = "default of Layerlift (assumed)"
+
+
+def assume(default: Any, source: str = ASSUMED) -> Any:
+    """A field that run.json lists as an assumption, with its source, where the file does not give it."""
+    return Field(default, json_schema_extra={"assumed": source})
 
 
 def first_fault(error: ValidationError, data: object) -> Fault:
@@ -202,6 +208,7 @@ def fault(path: Path, text: str) -> PydanticCustomError:
 
 
 __all__ = [
+    "ASSUMED",
     "GB",
     "MB",
     "NOTHING",
@@ -217,6 +224,7 @@ __all__ = [
     "Span",
     "Text",
     "Whole",
+    "assume",
     "dotted",
     "fault",
     "first_fault",

@@ -14,9 +14,9 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from emulator.assumptions import Assumption, assumptions, sources_fit
 from emulator.catalog import Catalog, network
 from emulator.checks import check
-from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, first_fault, shown
+from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
 from emulator.overrides import override
-from emulator.sections import Link, Model, Nodes, Pair, Planning, Users, assume
+from emulator.sections import Link, Model, Nodes, Pair, Planning, Users
 from emulator.world import World
 from emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from models.errors import ScenarioError, near

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from emulator import sections
+from emulator import arrivals, sections
 from emulator.scenario import Scenario
 from models.errors import ScenarioError
 
@@ -22,7 +22,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     [
         Scenario,
         *(sections.Nodes, sections.Device, sections.Link, sections.Pair, sections.Users, sections.Objective),
-        *(sections.AtOnce, sections.Every, sections.Poisson, sections.Planning, sections.Wrong, sections.Model),
+        *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson, sections.Planning, sections.Wrong, sections.Model),
     ],
 )
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
