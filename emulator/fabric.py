@@ -168,7 +168,7 @@ class Fabric:
             self._next_in_stream(at, departure)
             return
         for end, phase, s, q, _, what in self._events:
-            if (s, q) == (source, sequence) and phase == _COMPLETION:
+            if (s, q) == (source, sequence) and phase == _COMPLETION and type(what) is Departure:
                 self._cancelled.add((source, sequence))
                 self.traffic.cancelled_bytes += what.bytes
                 self.traffic.cut(what.source, what.to, end, at)

@@ -74,7 +74,7 @@ class Traffic:
         for node in (source, to):
             radio = self._radios.get(node)
             if radio is not None:
-                radio.spans = [(begin, min(at, last) if last == end else last) for begin, last in radio.spans]
+                radio.cut(end, at)
 
     def opened(self, source: int, to: int, at: float) -> None:
         """A transfer of unknown length began (shared links)."""
@@ -142,6 +142,13 @@ class _Radio:
         self._users -= 1
         if not self._users:
             self._total += at - self._since
+
+    def cut(self, end: float, at: float) -> None:
+        """End one span that was to last until `end` at `at` already; others that end with it go on."""
+        for position, (begin, last) in enumerate(self.spans):
+            if last == end and begin <= at:
+                self.spans[position] = begin, at
+                return
 
     def until(self, at: float) -> float:
         """Seconds on since the last call, up to `at`; what is under way goes on counting from there."""
