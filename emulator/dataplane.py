@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from emulator.books import Write
-from emulator.engine import Engine, Task
+from emulator.engine import Engine, Task, Timing
 from emulator.host import Answered, Piece, Stored
 from emulator.routes import Routes
 from emulator.world import World
@@ -44,7 +44,7 @@ class Backend(Protocol):
         ...
 
     def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
-        """Run a piece: references to its tensors, outputs and watched ones, and to its CPU seconds."""
+        """Run a piece: references to its tensors, outputs and watched ones, and to its `Timing`."""
         ...
 
     def fetch(self, refs: Sequence[Ref]) -> list[Any]:
@@ -73,11 +73,11 @@ class _Query:
 
 
 class _Run(NamedTuple):
-    """An execution whose seconds are still to be read."""
+    """An execution whose timing is still to be read."""
 
     piece: Piece
     use: _Use
-    seconds: Ref
+    timing: Ref
 
 
 class DataPlane:
@@ -110,6 +110,8 @@ class DataPlane:
         self._answers: list[tuple[Answered, dict[str, Ref]]] = []
         self.executed = 0
         """Pieces run so far."""
+        self.operators: dict[str, tuple[float, float]] = {}
+        """Seconds per operator, measured here and profiled, over the first run of each distinct piece."""
         for user in world.users:
             graph = networks[user.model].graph
             backend.hold(user.client, user.index, user.model, [p.name for p in graph.parameters])
@@ -133,14 +135,14 @@ class DataPlane:
                 return
         self._run(piece)
         if len(self._runs) >= _CHECK_AT_ONCE:
-            self._read_seconds()
+            self._read_timings()
 
     def measure(self, piece: Piece) -> float:
         """Run a piece now; its CPU seconds, scaled to its node's speed."""
         run = self._run(piece)
-        seconds: float = self._backend.fetch([run.seconds])[0]
+        timing: Timing = self._backend.fetch([run.timing])[0]
         node = self._world.nodes[piece.node]
-        return seconds * self._world.models[run.use.model].reference_ghz[node.profile] * node.cores / node.ghz
+        return timing.seconds * self._world.models[run.use.model].reference_ghz[node.profile] * node.cores / node.ghz
 
     def answered(self, answered: Answered) -> None:
         """Compare the answer with the uncut network's, now or a little later; forget the query."""
@@ -154,7 +156,7 @@ class DataPlane:
 
     def close(self) -> None:
         """Wait for everything under way, and compare and report what is left."""
-        self._read_seconds()
+        self._read_timings()
         self._compare()
 
     # How
@@ -171,7 +173,7 @@ class DataPlane:
         names = network.graph.tensors
         inputs = {names[tensor].name: query.tensors[tensor] for tensor in use.inputs}
         task = Task(piece.node, piece.user, use.model, use.first, use.last)
-        made, seconds = self._backend.run(task, subgraph, inputs)
+        made, timing = self._backend.run(task, subgraph, inputs)
         _, outputs = network.graph.boundary(use.first, use.last)
         for tensor in outputs:
             if query.left.get(tensor):
@@ -182,7 +184,7 @@ class DataPlane:
             if not query.left[tensor]:
                 del query.tensors[tensor]
         self.executed += 1
-        run = _Run(piece, use, seconds)
+        run = _Run(piece, use, timing)
         self._runs.append(run)
         return run
 
@@ -226,18 +228,30 @@ class DataPlane:
                 self._expected[model, other] = {name: found[name] for name in network.logits}
         return self._expected[model, number]
 
-    def _read_seconds(self) -> None:
+    def _read_timings(self) -> None:
         runs, self._runs = self._runs, []
         rows: list[tuple[Any, ...]] = []
-        for run, seconds in zip(runs, self._backend.fetch([run.seconds for run in runs]), strict=True):
+        for run, timing in zip(runs, self._backend.fetch([run.timing for run in runs]), strict=True):
             piece, use = run.piece, run.use
             node, model = self._world.nodes[piece.node], self._world.models[use.model]
-            profiled = sum(model.seconds[node.profile][use.first : use.last + 1])
+            profile = model.seconds[node.profile][use.first : use.last + 1]
+            if timing.operators:
+                self._compare_speed(use, timing.operators, profile)
             user = self._world.users[piece.user].name
             name = f"{model.name}:{use.first}-{use.last}"
-            rows.append((piece.at, node.name, "execution_s", user, piece.query, piece.step, name, seconds, profiled))
+            rows.append(
+                (piece.at, node.name, "execution_s", user, piece.query, piece.step, name, timing.seconds, sum(profile))
+            )
         if rows:
             self._write("measured", rows)
+
+    def _compare_speed(self, use: _Use, operators: Mapping[str, float], profile: Sequence[float]) -> None:
+        profiled: dict[str, float] = {}
+        for layer, seconds in zip(self._networks[use.model].graph.layers[use.first :], profile, strict=False):
+            profiled[layer.op_type] = profiled.get(layer.op_type, 0.0) + seconds
+        for operator in profiled.keys() & operators.keys():
+            measured, expected = self.operators.get(operator, (0.0, 0.0))
+            self.operators[operator] = measured + operators[operator], expected + profiled[operator]
 
     def _compare(self) -> None:
         answers, self._answers = self._answers, []
@@ -287,7 +301,7 @@ class LocalBackend:
     def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
         """See `Backend`."""
         ran = self._engine.run(task, piece, inputs)
-        return dict(ran.tensors), ran.seconds
+        return dict(ran.tensors), ran.timing
 
     def fetch(self, refs: Sequence[Ref]) -> list[Any]:
         """See `Backend`."""

@@ -49,7 +49,7 @@ def place(world: World, actors: str | int = "auto", time_plane: str = "auto", co
         if time_plane == "auto"
         else "in the conductor"
     )
-    return Placing(groups, chosen, f"{each}, time plane {where}")
+    return Placing(groups, chosen, f"on Ray actors, {each}, time plane {where}")
 
 
 def _number(world: World, actors: str | int, cores: int) -> int:

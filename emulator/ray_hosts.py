@@ -11,17 +11,15 @@ import os
 import pickle
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 import ray
+from ray._private import ray_constants
 from ray.exceptions import RayActorError, RayError
 
 from emulator.conductor import Call, homes
@@ -38,6 +36,7 @@ from models.network import MemorySource, Network
 from models.session import Optimization
 from planners.problem import Problem
 
+_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""
 
@@ -73,9 +72,9 @@ class HostActor:
         self._engine.release(node, user)
 
     def execute(self, task: Task, piece: Subgraph, names: Sequence[str], *tensors: np.ndarray) -> Any:
-        """Run a piece: its tensors in the order of outputs and watched ones, then its CPU seconds."""
+        """Run a piece: its tensors in the order of outputs and watched ones, then its timing."""
         ran = self._engine.run(task, piece, dict(zip(names, tensors, strict=True)))
-        return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.seconds)
+        return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.timing)
 
     def plan(self, planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
         """See `emulator.planning.solve`."""
@@ -107,35 +106,56 @@ class RayCluster:
     """
 
     def __init__(self, address: str | None = None, *, object_store_bytes: int | None = None) -> None:
-        self._address, self._bytes, self._mine = address, object_store_bytes, False
+        self._address, self._bytes, self._stack = address, object_store_bytes, ExitStack()
 
     def __enter__(self) -> RayCluster:
         if ray.is_initialized():
             return self
-        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "include_dashboard": False}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
-            options |= {"_node_ip_address": "127.0.0.1", "object_store_memory": self._bytes}
+            options |= {"include_dashboard": False, "object_store_memory": self._bytes}
+            self._stack.enter_context(_loopback_only())
         else:
-            options = {"address": self._address, "logging_level": "ERROR", "log_to_driver": False}
+            options["address"] = self._address
         try:
             ray.init(**options)
         except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            self._stack.close()
             where = f"join Ray at {self._address}" if self._address else "start Ray"
             raise RunError(f"cannot {where}: {error}; --local runs the same without Ray") from error
-        self._mine = True
+        self._stack.callback(ray.shutdown)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mine:
-            ray.shutdown()
+        self._stack.close()
 
     @staticmethod
     def nodes() -> int:
         """Machines in the cluster."""
         nodes: Any = ray.nodes
         return sum(1 for node in nodes() if node["Alive"])
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Let a private Ray listen on loopback only.
+
+    Ray has a switch for it, meant for desktops that must not show a firewall dialogue, but reads it once at import,
+    where it would also break joining a real cluster later: so it is turned here, and turned back.
+    """
+    known = hasattr(ray_constants, "ENABLE_RAY_CLUSTER")
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[_LOOPBACK] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(_LOOPBACK, None)
+        if known:
+            ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class RayHosts:

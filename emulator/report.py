@@ -19,6 +19,10 @@ EACH_USER: Final = 16
 _ROWS: Final = 12
 
 
+_OPERATORS = 6
+"""Operators whose speed is told; run.json has them all."""
+
+
 def show(result: RunResult, console: Console) -> None:
     """Print the report of a run, complete or not; it fits 80 columns and reads the same in a pipe.
 
@@ -170,6 +174,9 @@ def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
         f"{seconds(totals['planning_s'])}, {count(totals['executed_pieces'], 'piece')} of models executed in "
         f"{seconds(totals['execution_s'])}" + (f"; {rate:,.3g} queries per wall second." if rate else "."),
     )
+    _operators(result.run.get("operators") or {}, console)
+    if result.run.get("placing"):
+        _say(console, f"Ran {result.run['placing']}.")
     _fidelity(result.run.get("fidelity"), console)
     file = f"{result.directory / RUN_FILE}" if result.directory is not None else RUN_FILE
     assumed = result.run.get("assumptions") or []
@@ -181,9 +188,19 @@ def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
         _say(console, f"Files: {result.directory} (run.json and Parquet tables)")
 
 
+def _operators(operators: Mapping[str, Mapping[str, float]], console: Console) -> None:
+    """How the machine that executed compares with the profile, for the operators that cost most."""
+    ratios = [
+        (name, timed["measured_s"] / timed["profiled_s"]) for name, timed in operators.items() if timed["profiled_s"]
+    ]
+    if ratios:
+        shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios[:_OPERATORS])
+        _say(console, f"Executed here / profiled seconds: {shown}.")
+
+
 def _fidelity(fidelity: Mapping[str, Any] | None, console: Console) -> None:
     """How well a paced run kept its pace: `median_s`, `p99_s`, `worst_s`, `trusted` and `reason` of run.json."""
-    if not fidelity or "worst_s" not in fidelity:
+    if not fidelity or "worst_s" not in fidelity or fidelity.get("pace", 1) is None:
         return
     late = f"median {seconds(fidelity.get('median_s'))}, p99 {seconds(fidelity.get('p99_s'))}"
     _say(console, f"Late against the clock: {late}, worst {seconds(fidelity['worst_s'])}.")

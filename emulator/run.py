@@ -156,6 +156,7 @@ def run(
                 "placing": stage.placing,
                 "books": _books(ending),
                 "executed_pieces": stage.tensors.executed if stage.tensors is not None else 0,
+                "operators": _operators(stage.tensors),
                 "fidelity": fidelity.as_dict(),
             }
         )
@@ -213,7 +214,7 @@ def _ray_stage(
     say: Callable[[str], None],
 ) -> _Stage:
     placing: Placing = place(world, options.actors, options.time_plane)
-    say(f"Starting Ray: {placing.why}")
+    say(f"Starting Ray: running {placing.why}")
     from emulator.ray_hosts import RayBackend, RayCluster, RayHosts, RayPlans  # takes a third of a second to import
 
     stack.enter_context(RayCluster(options.address))
@@ -249,6 +250,14 @@ def _so_far(state: Progress, wall_s: float) -> dict[str, Any]:
 
 def _books(ending: Ending) -> dict[str, int]:
     return {name: getattr(ending, name) for name in ending.__slots__ if name.endswith("_bytes")}
+
+
+def _operators(tensors: Tensors | None) -> dict[str, dict[str, float]]:
+    """Measured and profiled seconds per operator, costliest first: how this machine compares with the profile."""
+    if tensors is None:
+        return {}
+    costliest = sorted(tensors.operators.items(), key=lambda item: -item[1][1])
+    return {operator: {"measured_s": measured, "profiled_s": profiled} for operator, (measured, profiled) in costliest}
 
 
 def _write_planning(writer: ResultWriter, world: World, plans: Any) -> None:

@@ -1,0 +1,47 @@
+"""`layerlift`: a thin face over `emulator.run` and its neighbours.
+
+Whatever a user can mend ends as one sentence on stderr and exit code 2, never as a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import Any
+
+import click
+
+from emulator import commands
+from models.errors import LayerliftError
+
+
+class Layerlift(click.Group):
+    """A group whose commands answer mistakes with a sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command; `LayerliftError` becomes a message and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except LayerliftError as error:
+            click.echo(f"layerlift: {error}", err=True)
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.exit(0)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the README: running first."""
+        first = ["run", "replay", "show", "verify", "compare", "reproduce", "scenarios", "scenario"]
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+@click.group(cls=Layerlift, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="layerlift")
+def main() -> None:
+    """Emulate the migration of DNN layers from many clients to edge and cloud servers that they share."""
+
+
+for _module in pkgutil.iter_modules(commands.__path__):
+    for _command in importlib.import_module(f"{commands.__name__}.{_module.name}").COMMANDS:
+        main.add_command(_command)
