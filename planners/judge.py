@@ -84,9 +84,13 @@ class Judge:
     def key(self, placement: Sequence[int]) -> Key:
         """Rank of one placement; one that is not legal (`cost.fits`) is infinitely infeasible."""
         found = cost.evaluate(self.problem, placement)
-        violation = self._violation(found.latency_s, found.money) if cost.fits(self.problem, placement) else np.inf
-        value = _weigh(self.problem, self.divisors, found.latency_s, found.energy_j, found.money, found.balance)
-        return violation, value
+        missed, value = self.rank(found.latency_s, found.energy_j, found.money, found.balance)
+        return missed if cost.fits(self.problem, placement) else np.inf, value
+
+    def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Key:
+        """Rank of a legal placement with these costs."""
+        value = _weigh(self.problem, self.divisors, latency_s, energy_j, money, balance)
+        return self._violation(latency_s, money), value
 
     def keys(self, placements: Placements, costs: population.Costs | None = None) -> tuple[Floats, Floats]:
         """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,); `costs` where they are known."""

@@ -36,6 +36,7 @@ BUILTIN = {
     "random": "planners.baselines:Random",
     "greedy": "planners.baselines:Greedy",
     "one_climb": "planners.intervals:OneClimb",
+    "gibbs": "planners.gibbs:Gibbs",
     "exhaustive": "planners.exhaustive:Exhaustive",
     "direct": "planners.one_step:Direct",
     "one_step": "planners.one_step:OneStep",
