@@ -12,7 +12,7 @@ from models.route import CLIENT, QueryMode, Route, Send, compile_route
 
 
 class Parcel(NamedTuple):
-    """One tensor to one node (0 = the client, k = the k-th server). `ordered`: the pair carries others of the query too."""
+    """One tensor to one node (0 = the client, k = the k-th server). `ordered`: one of several on its pair."""
 
     to: int
     tensor: int
