@@ -51,14 +51,15 @@ def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES
     entering, leaving = graph.boundary(first, last)
     inputs = tuple(graph.tensors[t].name for t in entering)
     outputs = tuple(graph.tensors[t].name for t in leaving)
-    made = {graph.tensors[t].name for layer in graph.layers[first : last + 1] for t in layer.outputs}
+    nodes = _nodes(network, first, last)
+    made = {name for node in nodes for name in node.output}
     watched = tuple(dict.fromkeys(name for name in network.logits if name in made and name not in outputs))
     kept = {tensor.name for tensor in network.light.graph.initializer}
     parameters = [graph.parameters[p] for p in sorted(graph.parameters_of(range(first, last + 1)))]
     big = tuple(p.name for p in parameters if p.held_bytes >= big_bytes and p.name not in kept and _aliasable(p.dtype))
     weights = network.weights()
     piece = helper.make_graph(
-        network.light.graph.node[first : last + 1],
+        nodes,
         f"{network.light.graph.name}.{first}.{last}",
         [_info(network, name) for name in (*inputs, *big)],
         [_info(network, name) for name in (*outputs, *watched)],
@@ -67,6 +68,14 @@ def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES
     model = helper.make_model(piece, opset_imports=network.light.opset_import, ir_version=network.light.ir_version)
     _check(model, network, first, last)
     return Subgraph(network.digest, first, last, model.SerializeToString(), inputs, outputs, big, watched)
+
+
+def _nodes(network: Network, first: int, last: int) -> list[onnx.NodeProto]:
+    """The ONNX nodes that the layers stand for, in a topological order: a merged layer may own scattered ones."""
+    if network.base is None:
+        return list(network.light.graph.node[first : last + 1])
+    named = {node.name: node for node in network.light.graph.node}
+    return [named[name] for layer in network.graph.layers[first : last + 1] for name in layer.nodes]
 
 
 def _info(network: Network, name: str) -> onnx.ValueInfoProto:

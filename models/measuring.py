@@ -14,10 +14,11 @@ import numpy as np
 import onnxruntime as ort
 
 from models import host
+from models.cuts import blocks
 from models.cutting import subgraph
 from models.errors import ModelError
 from models.network import Network
-from models.profile import Profile
+from models.profile import Profile, described
 from models.session import Optimization, Session, Uncut, uncut_session
 
 Progress = Callable[[int, int], None]
@@ -26,6 +27,7 @@ Progress = Callable[[int, int], None]
 _QUIET = 1.05
 """A run counts as quiet when its wall time is within this factor of its thread's CPU time."""
 _ATTEMPTS, _TOLERANCE = 3, 0.10
+_EVERYTHING = 1 << 62
 _SUFFIX = "_kernel_time"
 
 
@@ -36,29 +38,33 @@ def measure(network: Network, runs: int = 30, progress: Progress | None = None, 
     that were not preempted. When the medians sum to more than 10 % off the uncut network's median thread CPU time, the
     events are taken again (twice at most); what then differs (dispatch) is spread evenly over the layers, so that the
     profile sums to that time, and `coverage` keeps the ratio. Raises `ModelError` when onnxruntime refuses the network,
-    `runs` is below 1, or the machine does not tell its clock and `ghz` is not given.
+    `runs` is below 1, or the machine does not tell its clock and `ghz` is not given. Of a network whose layers were
+    merged the ONNX nodes are measured, and merged layers have their sums (`Profile.over`).
     """
+    if network.base is not None:
+        return measure(network.base, runs, progress, ghz=ghz).merged(network)
     if runs < 1:
         raise ModelError(f"runs is {runs}; expected 1 or more")
     clock = host.clock_ghz() if ghz is None else ghz
-    tick = _Ticker(progress, 3 * runs)
+    tick = _Ticker(progress, 4 * runs)
     uncut_s = statistics.median(timed(network, runs, "off", tick))
     fused_s = statistics.median(timed(network, runs, "all", tick))
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        tick.total += runs if attempt else 0
         durations = _events(network, runs, tick)
         raw = [statistics.median(durations[layer.name]) for layer in network.graph.layers]
         if abs(sum(raw) / uncut_s - 1) <= _TOLERANCE:
             break
-        tick.total += runs
     seconds = fit_total(raw, uncut_s)
     return Profile(
         network=network.name,
         digest=network.topology,
         ghz=clock,
         host=host.description(),
-        layers=tuple(layer.name for layer in network.graph.layers),
+        **described(network.graph),
         seconds=tuple(round(s, 9) for s in seconds),
         spread_s=tuple(round(_iqr(durations[layer.name]), 9) for layer in network.graph.layers),
+        blocks=_blocks(network, runs, tick),
         uncut_s=round(uncut_s, 9),
         fused_s=round(fused_s, 9),
         coverage=round(sum(raw) / uncut_s, 3),
@@ -121,6 +127,21 @@ def _events(network: Network, runs: int, tick: Callable[[], None]) -> dict[str, 
         else:
             found[layer.name] = _alone(network, layer.index, inputs, min(runs, 10))
     return found
+
+
+def _blocks(network: Network, runs: int, tick: Callable[[], None]) -> tuple[tuple[int, int, float], ...]:
+    """Median thread CPU seconds of every block at full optimisation, its weights inside."""
+    held = network.sample_inputs(0)
+    found: list[tuple[int, int, float]] = []
+    spans = blocks(network.graph)
+    for number, (first, last) in enumerate(spans):
+        session = Session(subgraph(network, first, last, big_bytes=_EVERYTHING).model, optimization="all")
+        held.update(session.run(held))
+        spent = statistics.median(session.timed_run(held)[1] for _ in range(runs))
+        found.append((first, last, round(spent, 9)))
+        for _ in range(runs * (number + 1) // len(spans) - runs * number // len(spans)):
+            tick()
+    return tuple(found)
 
 
 def _profiled_runs(uncut: Uncut, network: Network, runs: int, tick: Callable[[], None]) -> list[int]:

@@ -52,12 +52,21 @@ class Network:
     source: WeightSource = field(repr=False)
     synthetic: bool = False
     """Whether the weights are seeded rather than trained: errors on them say nothing about accuracy."""
+    base: Network | None = field(default=None, repr=False)
+    """The network before its layers were merged (`models.preprocess`); None when every layer is one ONNX node."""
+
+    @property
+    def unmerged(self) -> Network:
+        """The same network with one layer per ONNX node: itself unless layers were merged."""
+        return self if self.base is None else self.base
 
     def weights(self) -> dict[str, np.ndarray]:
         """Every parameter by name, small and large; fetched at the first call and kept. Do not write to them.
 
         Raises `ModelError` when the source does not fit the topology.
         """
+        if self.base is not None:
+            return self.base.weights()
         held = self._cache.get("weights")
         if held is None:
             found = self.source.fetch(self.light)
@@ -96,6 +105,8 @@ class Network:
 
         A softmax over seeded weights saturates and would hide a wrong split.
         """
+        if self.base is not None:
+            return self.base.logits
         return tuple(self._logit(tensor) for tensor in self.graph.outputs)
 
     def _logit(self, output: int) -> str:

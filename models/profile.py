@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from models import store
 from models.errors import ModelError
+from models.graph import LayerGraph
 from models.network import Network
 
 Notify = Callable[[str], None]
@@ -31,10 +32,20 @@ class Profile:
     """Clock at which it was measured: a node at `g` GHz takes `seconds x ghz / g` (within a device class)."""
     host: str
     layers: tuple[str, ...]
+    operators: tuple[str, ...]
     seconds: tuple[float, ...]
     """Per layer, median of the runs, rounded to 1 ns; the sum is the uncut network's thread CPU time."""
     spread_s: tuple[float, ...]
     """Per layer, interquartile range over the runs."""
+    parameter_bytes: tuple[int, ...]
+    """Per layer, bytes of its parameters (a shared one counts in each)."""
+    output_bytes: tuple[int, ...]
+    """Per layer, bytes of the tensors that it makes."""
+    blocks: tuple[tuple[int, int, float], ...]
+    """First layer, last layer, and thread CPU seconds of that run of layers at full optimisation.
+
+    See `models.cuts.blocks`; empty where layers were merged.
+    """
     uncut_s: float
     """Thread CPU seconds of the uncut network at graph optimisation off."""
     fused_s: float
@@ -53,10 +64,11 @@ class Profile:
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         body = {"format": FORMAT, **asdict(self)}
-        rows = list(zip(body.pop("layers"), body.pop("seconds"), body.pop("spread_s"), strict=True))
-        lines = ",\n".join(f"    {json.dumps(row)}" for row in rows)
+        columns = [body.pop(name) for name in _COLUMNS]
+        blocks = body.pop("blocks")
         head = json.dumps(body, indent=2)[:-2]
-        store.write_bytes(path, f'{head},\n  "layers": [\n{lines}\n  ]\n}}\n'.encode())
+        layers = _lines([list(_COLUMNS), *zip(*columns, strict=True)])
+        store.write_bytes(path, f'{head},\n  "blocks": [{_lines(blocks)}],\n  "layers": [{layers}]\n}}\n'.encode())
 
     @classmethod
     def load(cls, path: Path) -> Profile:
@@ -72,13 +84,17 @@ class Profile:
         """The profile in `text`; `origin` names it in errors (`ModelError`)."""
         try:
             body = json.loads(text)
-            rows = body.pop("layers")
+            header, *rows = body.pop("layers")
+            if tuple(header) != tuple(_COLUMNS):
+                raise ValueError(f"columns {header}")
             if body.pop("format") != FORMAT:
                 raise ModelError(f"{origin} is a profile of another format; measure again with layerlift profile")
+            columns: dict[str, Any] = {
+                name: tuple(kind(row[at]) for row in rows) for at, (name, kind) in enumerate(_COLUMNS.items())
+            }
             profile = cls(
-                layers=tuple(str(row[0]) for row in rows),
-                seconds=tuple(float(row[1]) for row in rows),
-                spread_s=tuple(float(row[2]) for row in rows),
+                **columns,
+                blocks=tuple((int(first), int(last), float(spent)) for first, last, spent in body.pop("blocks")),
                 **{name: kind(body.pop(name)) for name, kind in _SCALARS.items()},
             )
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -92,19 +108,65 @@ class Profile:
         """Whether it was measured on this network's topology."""
         return self.digest == network.topology and len(self.layers) == len(network.graph)
 
+    def over(self, network: Network) -> Profile | None:
+        """The profile for `network`, or None when it was measured on another.
+
+        Where layers of the measured network were merged, see `merged`.
+        """
+        if self.fits(network):
+            return self
+        return self.merged(network) if self.fits(network.unmerged) else None
+
+    def merged(self, network: Network) -> Profile:
+        """The profile of `network.unmerged` for `network`: a merged layer has the sum of its nodes' seconds.
+
+        Spreads are added as well, which is the most that theirs can be.
+        """
+        row = {name: at for at, name in enumerate(self.layers)}
+        members = [[row[node] for node in layer.nodes] for layer in network.graph.layers]
+        return replace(
+            self,
+            **described(network.graph),
+            blocks=(),
+            seconds=tuple(math.fsum(self.seconds[at] for at in group) for group in members),
+            spread_s=tuple(math.fsum(self.spread_s[at] for at in group) for group in members),
+        )
+
     def _check(self, origin: str) -> None:
-        numbers = (*self.seconds, *self.spread_s, self.uncut_s, self.fused_s)
+        numbers = (*self.seconds, *(block[2] for block in self.blocks), *self.spread_s, self.uncut_s, self.fused_s)
         if not self.layers or not all(math.isfinite(n) and n >= 0 for n in numbers):
             raise ModelError(f"{origin}: seconds must be finite and not negative, one per layer")
         if not (math.isfinite(self.ghz) and self.ghz > 0) or self.total_s <= 0:
             raise ModelError(f"{origin}: ghz is {self.ghz} and the layers take {self.total_s} s; both must be above 0")
 
 
+_COLUMNS: dict[str, Any] = {
+    "layers": str,
+    "operators": str,
+    "seconds": float,
+    "spread_s": float,
+    "parameter_bytes": int,
+    "output_bytes": int,
+}
 _SCALARS: dict[str, Any] = {
     f.name: {"str": str, "float": float, "int": int}[str(f.type)]
     for f in fields(Profile)
-    if f.name not in ("layers", "seconds", "spread_s")
+    if f.name not in _COLUMNS and f.name != "blocks"
 }
+
+
+def described(graph: LayerGraph) -> dict[str, Any]:
+    """The columns of a profile that do not need measuring: names, operators and bytes of the layers of `graph`."""
+    return {
+        "layers": tuple(layer.name for layer in graph.layers),
+        "operators": tuple(layer.op_type for layer in graph.layers),
+        "parameter_bytes": tuple(graph.held_bytes([layer.index]) for layer in graph.layers),
+        "output_bytes": tuple(sum(graph.tensors[t].bytes for t in layer.outputs) for layer in graph.layers),
+    }
+
+
+def _lines(rows: Sequence[Sequence[Any]]) -> str:
+    return "\n    " + ",\n    ".join(json.dumps(row) for row in rows) + "\n  " if rows else ""
 
 
 def reference(network: Network, *, notify: Notify | None = None) -> Profile:
@@ -115,19 +177,19 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
     """
     shipped = resources.files("models").joinpath("profiles", f"{network.name}.json")
     if shipped.is_file():
-        profile = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}")
-        if profile.fits(network):
-            return profile
+        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
+        if found is not None:
+            return found
     path = store.cache_dir() / "profiles" / f"{network.topology}.json"
     if path.is_file():
-        profile = Profile.load(path)
-        if profile.fits(network):
-            return profile
+        found = Profile.load(path).over(network)
+        if found is not None:
+            return found
     tell = notify or _LOG.warning
     tell(f"measuring {network.name} on this machine once: no profile of it is known")
     from models.measuring import measure
 
-    profile = measure(network)
+    profile = measure(network.unmerged)
     profile.save(path)
     tell(f"kept its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
-    return profile
+    return profile if network.base is None else profile.merged(network)

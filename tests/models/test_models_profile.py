@@ -17,6 +17,8 @@ from models import measuring, zoo
 from models.errors import ModelError
 from models.profile import Profile, reference
 
+HEADER = ["layers", "operators", "seconds", "spread_s", "parameter_bytes", "output_bytes"]
+
 
 def example(**changes: object) -> Profile:
     fields: dict = {
@@ -25,7 +27,11 @@ def example(**changes: object) -> Profile:
         "ghz": 2.6,
         "host": "h",
         "layers": ("a", "b"),
+        "operators": ("Conv", "Relu"),
         "seconds": (0.001, 1e-9),
+        "parameter_bytes": (400, 0),
+        "output_bytes": (80, 80),
+        "blocks": ((0, 1, 0.0009),),
         "spread_s": (0.0, 2e-9),
         "uncut_s": 0.001000001,
         "fused_s": 0.0009,
@@ -47,11 +53,14 @@ def test_a_profile_survives_the_disk(tmp_path: Path) -> None:
     [
         ({"ghz": 0}, "ghz is 0"),
         ({"ghz": "fast"}, "not a profile"),
-        ({"layers": []}, "one per layer"),
-        ({"layers": [["a", -1.0, 0.0]]}, "not negative"),
-        ({"layers": [["a", math.nan, 0.0]]}, "finite"),
-        ({"layers": [["a"]]}, "not a profile"),
-        ({"layers": [["a", 0.0, 0.0]]}, "must be above 0"),
+        ({"layers": []}, "not a profile"),
+        ({"layers": [HEADER]}, "one per layer"),
+        ({"layers": [HEADER[::-1], ["a", "Conv", 1.0, 0.0, 0, 0]]}, "columns"),
+        ({"layers": [HEADER, ["a", "Conv", -1.0, 0.0, 0, 0]]}, "not negative"),
+        ({"layers": [HEADER, ["a", "Conv", math.nan, 0.0, 0, 0]]}, "finite"),
+        ({"layers": [HEADER, ["a"]]}, "not a profile"),
+        ({"layers": [HEADER, ["a", "Conv", 0.0, 0.0, 0, 0]]}, "must be above 0"),
+        ({"blocks": [[0, 1]]}, "not a profile"),
         ({"format": 99}, "another format"),
         ({"colour": "red"}, "unknown field 'colour'"),
         ({"host": None, "runs": None}, "not a profile"),
@@ -105,6 +114,9 @@ def test_measuring_explains_the_whole_by_its_parts() -> None:
     relu, product = profile.seconds[1], profile.seconds[2]
     assert product > 3 * relu, "512 multiplications per element cost more than one comparison"
     assert seen[-1][0] == seen[-1][1]
+    assert [block[:2] for block in profile.blocks] == [(0, 1), (2, 2)]
+    assert profile.parameter_bytes == (64 * 512 * 4, 0, 512 * 512 * 4)
+    assert profile.output_bytes == (64 * 512 * 4,) * 3
     with pytest.raises(ModelError, match="runs is 0"):
         measuring.measure(tiny(), 0)
 
