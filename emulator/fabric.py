@@ -94,7 +94,7 @@ class Fabric:
                 self._cancelled.discard((source, sequence))
             else:
                 self._arrive(at, what, arrived)
-        traffic.sample_before(horizon)
+        traffic.window(horizon)
         if len(self._ends) > 65_536:
             self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
         arrived.sort()

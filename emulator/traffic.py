@@ -22,6 +22,9 @@ class Sample(NamedTuple):
 
 _NOTHING = Sample()
 
+_SPANS = 1_000
+"""Spans of radio time that are kept before they are added up."""
+
 
 class Traffic:
     """Counts for the whole run, and per node and sampling period."""
@@ -34,7 +37,7 @@ class Traffic:
         self._samples: dict[int, dict[int, Sample]] = {}
         self._counts: dict[int, list[float]] = {}
         self._radios = {index: _Radio() for index in world.clients}
-        self._shared = world.share_links
+        self._safe = self._horizon = 0.0
 
     @property
     def in_flight_bytes(self) -> int:
@@ -67,7 +70,7 @@ class Traffic:
         for node in (source, to):
             radio = self._radios.get(node)
             if radio is not None:
-                radio.spans.append((begin, end))
+                radio.add(begin, end, self._safe)
 
     def cut(self, source: int, to: int, end: float, at: float) -> None:
         """A transfer that `carrying` announced up to `end` was stopped at `at`: the rest is not radio time."""
@@ -88,7 +91,7 @@ class Traffic:
         for node in (source, to):
             radio = self._radios.get(node)
             if radio is not None:
-                radio.close(at)
+                radio.close(at, self._safe)
 
     def sample_before(self, at: float) -> None:
         """Close every sampling period that ends before `at`; later deliveries belong to later periods."""
@@ -96,6 +99,11 @@ class Traffic:
             self._close(self._number, self.next_sample)
             self._number += 1
             self.next_sample = self._number * self._period
+
+    def window(self, horizon: float) -> None:
+        """A window up to `horizon` is done. The run may still turn out to have ended inside it, but not before it."""
+        self._safe, self._horizon = self._horizon, horizon
+        self.sample_before(horizon)
 
     def at(self, number: int, node: int) -> Sample:
         """What `node` did in the closed period `number` (1 is the first); taken out of the books."""
@@ -127,21 +135,29 @@ class Traffic:
 class _Radio:
     """Seconds with at least one transfer under way: the union of spans, as they become known."""
 
-    __slots__ = ("_since", "_total", "_users", "spans")
+    __slots__ = ("_limit", "_since", "_total", "_users", "spans")
 
     def __init__(self) -> None:
         self.spans: list[tuple[float, float]] = []
         self._users, self._since, self._total = 0, 0.0, 0.0
+        self._limit = _SPANS
 
     def open(self, at: float) -> None:
         if not self._users:
             self._since = at
         self._users += 1
 
-    def close(self, at: float) -> None:
+    def close(self, at: float, safe: float) -> None:
         self._users -= 1
         if not self._users:
-            self._total += at - self._since
+            self.add(self._since, at, safe)
+
+    def add(self, begin: float, end: float, safe: float) -> None:
+        """Note a span; what lies before `safe` can no longer be cut short and is added up when there is much of it."""
+        self.spans.append((begin, end))
+        if len(self.spans) > self._limit:
+            self._settle(safe)
+            self._limit = _SPANS + 2 * len(self.spans)
 
     def cut(self, end: float, at: float) -> None:
         """End one span that was to last until `end` at `at` already; others that end with it go on."""
@@ -152,18 +168,22 @@ class _Radio:
 
     def until(self, at: float) -> float:
         """Seconds on since the last call, up to `at`; what is under way goes on counting from there."""
+        self._settle(at)
         total, self._total = self._total, 0.0
-        if self._users:
+        if self._users and self._since < at:
             total += at - self._since
             self._since = at
-        if self.spans:
-            later: list[tuple[float, float]] = []
-            reach = -inf
-            for begin, end in sorted(self.spans):
-                if end > at:
-                    later.append((max(begin, at), end))
-                if begin < at and end > reach:
-                    total += min(end, at) - max(begin, reach)
-                    reach = min(end, at)
-            self.spans = later
         return total
+
+    def _settle(self, at: float) -> None:
+        if not self.spans:
+            return
+        later: list[tuple[float, float]] = []
+        reach = -inf
+        for begin, end in sorted(self.spans):
+            if end > at:
+                later.append((max(begin, at), end))
+            if begin < at and end > reach:
+                self._total += min(end, at) - max(begin, reach)
+                reach = min(end, at)
+        self.spans = later

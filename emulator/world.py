@@ -180,7 +180,7 @@ class World:
     def lookahead_s(self) -> float:
         """The smallest latency that any message can have, ever: the width of a lockstep window."""
         used = [link.latency_s for link in (*self.links.values(), *self.pairs.values())]
-        if self.planning.at < 0:
+        if self.planning.at < 0 or self.nodes[self.planning.at].tier == "client":
             used.append(self.planning.loopback_s)
         return min(used)
 

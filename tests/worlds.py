@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
@@ -28,12 +29,17 @@ from planners.problem import Problem
 Tables = dict[str, list[dict[str, Any]]]
 
 
+SOAK = int(os.environ.get("LAYERLIFT_SOAK", "0"))
+"""When set, properties try this many times their examples, and other ones in each run."""
+
+
 def examples(count: int) -> settings:
     """Settings of a property over worlds: always the same `count` examples, however slow."""
     return settings(
-        max_examples=count,
+        max_examples=count * (SOAK or 1),
         deadline=None,
-        derandomize=True,
+        derandomize=not SOAK,
+        database=None,
         phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
@@ -166,8 +172,8 @@ def _machine(draw: DrawFn, index: int, tier: Literal["client", "edge", "cloud"],
     small = tier == "client"
     speed = st.sampled_from((0.5, 1.0, 2.0)) if small else st.sampled_from((1.0, 8.0, 33.3))
     memory: Any = inf
-    if limits and draw(st.integers(0, 3)) == 0:
-        memory = draw(st.integers(held // 3, 2 * held + 1))
+    if limits and draw(st.integers(0, 7 if small else 1)) == 0:
+        memory = draw(st.integers(held // 3, 2 * held if small else held + held // 2))
     rate = _maybe(_rates, inf)
     return NodeSpec(
         index, f"{tier[0]}{index}", tier,
@@ -194,7 +200,7 @@ def _user(draw: DrawFn, index: int, models: int, planners: Sequence[str], endles
         profile_runs=draw(st.sampled_from((0, 0, 1))),
         query=draw(st.sampled_from(("dataflow", "serial"))),
         uploads_at_once=draw(st.sampled_from(("one", "per_server"))),
-        cr_timeout_s=draw(st.sampled_from((inf, inf, 0.004, 0.05, 0.5))),
+        cr_timeout_s=draw(st.sampled_from((inf, inf, inf, 0.01, 0.05, 0.5))),
         retries=draw(st.integers(0, 3)),
         on_refusal=draw(st.sampled_from(("wait", "skip"))),
         retry_wait_s=0.11,

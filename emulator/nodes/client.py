@@ -24,8 +24,8 @@ class Client(Runner):
     """Asks queries back to back while parts of its model move away."""
 
     __slots__ = (
-        "_begun_s", "_bill", "_done", "_itinerary", "_outputs", "_predicted", "_predictions", "_query", "_stale",
-        "_visit", "left", "uploader", "user",
+        "_begun_s", "_bill", "_confirmed", "_done", "_itinerary", "_outputs", "_predicted", "_predictions", "_query",
+        "_stale", "_version", "_visit", "left", "uploader", "user",
     )  # fmt: skip
 
     def __init__(self, host: Host, spec: NodeSpec, user: UserSpec) -> None:
@@ -42,6 +42,7 @@ class Client(Runner):
         self._outputs = 0
         self._query = -1
         self._begun_s = 0.0
+        self._version = self._confirmed = 0
         self._bill: dict[str, Bill] = {}
         self.spawn(self._live())
 
@@ -75,6 +76,7 @@ class Client(Runner):
         """One query: plan version and confirmed set are read once, at its start."""
         itinerary = self._route()
         self._query, self._begun_s = number, self.kernel.now
+        self._version, self._confirmed = self.uploader.version, self.uploader.confirmed_parts
         bill = self._bill.get(itinerary.key) or self._price(itinerary)
         if bill.refusal:
             self._report("failed", bill.refusal)
@@ -160,8 +162,8 @@ class Client(Runner):
         done = status == "answered"
         self.row(
             "queries", self.user.name, self._query, status, reason, self._begun_s, self._begun_s, now,
-            now - self._begun_s, self.uploader.version, self.uploader.confirmed_parts, itinerary.segments,
-            itinerary.remote_layers, *(bill.figures if done else (0.0, 0.0, 0, 0, 0.0)),
+            now - self._begun_s, self._version, self._confirmed, itinerary.segments, itinerary.remote_layers,
+            *(bill.figures if done else (0.0, 0.0, 0, 0, 0.0)),
         )  # fmt: skip
         if done:
             self.host.answered(self.user.index, self._query, itinerary.key)

@@ -21,6 +21,7 @@ class Machine(Node):
     __slots__ = (
         "_held_at",
         "_held_byte_s",
+        "_held_before",
         "_rows",
         "_sampled",
         "_seconds",
@@ -37,6 +38,7 @@ class Machine(Node):
         self.cpu = Cpu(self, spec.cores) if spec.discipline == "sharing" else FifoCpu(self, spec.cores)
         self.held_bytes = 0
         self._held_at = self._held_byte_s = 0.0
+        self._held_before: list[tuple[float, float, int, float]] = []
         self._sent = self._rows = 0
         self._sampled = (0, 0.0)
         self._seconds: dict[int, tuple[float, ...]] = {}
@@ -72,12 +74,20 @@ class Machine(Node):
     def hold(self, more_bytes: int) -> None:
         """Change the parameter bytes held; the byte-seconds so far are kept."""
         now = self.kernel.now
+        recent = now - self.host.world.lookahead_s
+        self._held_before = [state for state in self._held_before if state[0] >= recent]
+        self._held_before.append((now, self._held_at, self.held_bytes, self._held_byte_s))
         self._held_byte_s += self.held_bytes * (now - self._held_at)
         self._held_at = now
         self.held_bytes += more_bytes
 
     def usage(self, until: float) -> tuple[float, int, float]:
-        """Busy core-seconds, bytes held and byte-seconds held since the last sample, up to `until`."""
+        """Busy core-seconds, bytes held and byte-seconds held since the last sample, up to `until`.
+
+        `until` may lie a little back, where a run turns out to have ended inside its last window.
+        """
+        while self._held_before and self._held_before[-1][0] > until:
+            _, self._held_at, self.held_bytes, self._held_byte_s = self._held_before.pop()
         busy = self.cpu.busy_s(until)
         _, before = self._sampled
         self._held_byte_s += self.held_bytes * max(0.0, until - self._held_at)

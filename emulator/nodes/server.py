@@ -22,12 +22,14 @@ FILE_ENTRY_BYTES = 12
 class Store:
     """What one user has uploaded here."""
 
-    __slots__ = ("held_bytes", "layers", "parameters", "parts", "trusted")
+    __slots__ = ("building", "held_bytes", "layers", "parameters", "parts", "trusted")
 
     def __init__(self) -> None:
         self.layers: set[int] = set()
         self.parameters: set[int] = set()
         self.parts: set[tuple[int, int]] = set()
+        self.building: dict[tuple[int, int], list[UploadPart]] = {}
+        """Parts that are not ready yet: every copy of them that wants a confirm result."""
         self.held_bytes = 0
         self.trusted: set[str] = set()
         """Routes whose layers here have been checked against the store."""
@@ -36,13 +38,14 @@ class Store:
 class Server(Runner):
     """Predicts (Program 2), stores parts, confirms them, and runs the stages of queries."""
 
-    __slots__ = ("place", "stores", "visits")
+    __slots__ = ("_gone", "place", "stores", "visits")
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self.place = host.world.servers.index(spec.index) + 1
         """Its number in problems and routes."""
         self.stores: dict[int, Store] = {}
+        self._gone: set[int] = set()
         self.visits: dict[tuple[int, int], Visit] = {}
 
     def hello(self, message: Hello) -> None:
@@ -55,9 +58,17 @@ class Server(Runner):
         self.send(self.host.client_of(message.user), size, reply)
 
     def upload(self, message: UploadPart) -> None:
-        """Admit a part if it fits, build it, and send the confirm result; a duplicate is only confirmed again."""
-        store = self.stores.setdefault(message.user, Store())
-        if (message.version, message.part) in store.parts:
+        """Admit a part if it fits, build it, and send the confirm result; a duplicate is only confirmed again.
+
+        A copy that was overtaken by its user's leaving is dropped: nobody would ever free it.
+        """
+        if message.user in self._gone:
+            return
+        store, key = self.stores.setdefault(message.user, Store()), (message.version, message.part)
+        if key in store.building:
+            store.building[key].append(message)
+            return
+        if key in store.parts:
             self._confirm(message, "")
             return
         graph = self.host.model_of(message.user).graph
@@ -69,7 +80,8 @@ class Server(Runner):
             self._allocation(message, "refused", size, reason)
             self._confirm(message, reason)
             return
-        store.parts.add((message.version, message.part))
+        store.parts.add(key)
+        store.building[key] = [message]
         store.parameters.update(fresh)
         store.held_bytes += size
         self.hold(size)
@@ -94,6 +106,7 @@ class Server(Runner):
 
     def leave(self, message: Leave) -> None:
         """Free what a user held."""
+        self._gone.add(message.user)
         store = self.stores.pop(message.user, None)
         if store is not None and store.parts:
             self.hold(-store.held_bytes)
@@ -109,7 +122,8 @@ class Server(Runner):
         store.layers.update(message.layers)
         store.trusted.clear()
         self.host.stored(self.index, message.user, message.parameters)
-        self._confirm(message, "")
+        for each in store.building.pop((message.version, message.part)):
+            self._confirm(each, "")
 
     def _confirm(self, message: UploadPart, reason: str) -> None:
         reply = Confirm(message.user, message.version, message.part, message.attempt, reason)
