@@ -46,7 +46,7 @@ class PlannerBase:
     handles_dag: ClassVar[bool] = True
     """Whether networks with branches are planned as they are."""
     multi_server: ClassVar[bool] = True
-    """Whether a plan may use several servers."""
+    """Whether a plan of its own may use several servers; ordering what others placed is another matter."""
     multi_user: ClassVar[bool] = False
     """Whether it can plan all users together."""
     optimises: Optimises = "objective"

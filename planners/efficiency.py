@@ -169,6 +169,8 @@ class Efficiency(PlannerBase):
     sources do not. Branching modules move as one unit.
     """
 
+    multi_server = False
+
     recursive = False
 
     def __init__(self, first_pick: bool = False, penalty: float = 0.0, round_trips: bool = False) -> None:

@@ -107,6 +107,8 @@ class Ionn(PlannerBase):
     explained at `penalty_list`. Branching modules move as one unit.
     """
 
+    multi_server = False
+
     def __init__(self, penalties: Literal["eight", "loop", "code"] = "eight", factor: float = 0.5) -> None:
         self.penalties = penalty_list(penalties, factor)
 

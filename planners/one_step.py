@@ -20,6 +20,8 @@ class OneStep(PlannerBase):
     cut in the topological order carries a set of tensors. Used without an uploading half, P1 goes in one piece.
     """
 
+    multi_server = False
+
     def __init__(self, by: Literal["objective", "latency", "energy", "money"] = "objective") -> None:
         self.by = by
         self.optimises = by

@@ -71,6 +71,9 @@ def _check(planner: Planner, name: str, problem: Problem) -> Iterator[Finding]:
     def asked() -> None:
         answer.append(planner.plan(problem, random.Random(1)))
         validate(answer[0], problem)
+        used = {upload.server for upload in answer[0].uploads}
+        if len(used) > 1 and not getattr(planner, "multi_server", PlannerBase.multi_server):
+            raise PlanError(f"multi_server is False, but the plan uses the servers {sorted(used)}")
 
     demands: list[tuple[str, Callable[[], object]]] = [
         ("a legal plan", asked),
