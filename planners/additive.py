@@ -90,9 +90,10 @@ class Additive:
         return self.carrying(size, CLIENT, server) + self.waiting(built)
 
     def round_trip(self, server: int) -> float:
-        """Cost of the delays of one part: there, and the confirm result back."""
+        """Cost of the delays and headers of one part: there, and the confirm result back."""
         there, back = self.problem.tables.latency_s[CLIENT][server], self.problem.tables.latency_s[server][CLIENT]
-        return self.waiting(there + back) + self.carrying(self.problem.header_bytes, server, CLIENT)
+        header = self.problem.header_bytes
+        return self.waiting(there + back) + self.carrying(header, CLIENT, server) + self.carrying(header, server, CLIENT)
 
     def value(self, placement: tuple[int, ...]) -> float:
         """Sum of all layers and transfers of a placement: each tensor once per node that reads it, answers home."""

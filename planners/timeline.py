@@ -136,7 +136,7 @@ def _travel(problem: Problem, uploads: tuple[Upload, ...]) -> tuple[list[float],
         size = graph.upload_bytes(upload.layers, known)
         held[server] = known | graph.parameters_of(upload.layers)
         begun = free.get(queue, 0.0)
-        landed = begun + delay_s[server] + size / rate[server]
+        landed = begun + delay_s[server] + (size + problem.header_bytes) / rate[server]
         built = landed + float(problem.load_s_per_byte[server]) * size
         done = (
             built + tables.latency_s[server][CLIENT] + problem.header_bytes / tables.bandwidth_bytes_s[server][CLIENT]
