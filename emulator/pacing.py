@@ -69,7 +69,7 @@ class Pacer:
             why = "virtual time was not paced: its times are exact, whatever this machine's speed"
             return Fidelity(None, 0, 0.0, 0.0, 0.0, True, why)
         late = sorted(self._late) or [0.0]
-        p99 = late[min(len(late) - 1, int(0.99 * len(late)))]
+        p99 = late[(99 * len(late) + 99) // 100 - 1]
         trusted = p99 <= TRUSTED_P99_S
         bound = f"p99 of lateness {p99 * 1e3:.1f} ms, at most {TRUSTED_P99_S * 1e3:.0f} ms"
         why = f"{bound} is trusted" if trusted else f"{bound} would be trusted: use a slower --pace or fewer nodes"

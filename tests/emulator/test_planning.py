@@ -1,0 +1,162 @@
+"""Planning asks a planner that may be a stranger's: whatever it does, the user has a legal plan or stays local."""
+
+from __future__ import annotations
+
+import random
+import time
+from math import inf
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from worlds import chain_graph, fixed, small_world
+
+from emulator.columns import batch
+from emulator.conductor import Conductor, LocalHosts
+from emulator.host import pack
+from emulator.nodes.planner import PlanJob
+from emulator.planning import solve
+from emulator.run import LocalPlans
+from emulator.tables import TABLES
+from emulator.world import PlanningSpec
+from planners import Plan, Problem, Upload
+from planners.base import PlannerBase
+from planners.cost import latency
+from planners.plan import in_one_piece
+from planners.problem import simple_problem
+
+
+class Sleepy(PlannerBase):
+    """A planner that takes its time."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        time.sleep(0.03)
+        return Plan((1,) * len(problem.graph), in_one_piece((1,) * len(problem.graph)))
+
+
+class Numpy(PlannerBase):
+    """A planner that answers with numpy's numbers."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        layers = np.arange(len(problem.graph))
+        return Plan(tuple(np.ones(len(layers), dtype=np.int64)), (Upload(np.int64(1), tuple(layers)),))
+
+
+class Dice(PlannerBase):
+    """A planner whose answer is its random numbers."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        placement = tuple(rng.randrange(len(problem.nodes)) for _ in range(len(problem.graph)))
+        return Plan(placement, in_one_piece(placement), note=str(rng.random()))
+
+
+class Chatty(PlannerBase):
+    """A planner whose note is no text."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        return Plan((0,) * len(problem.graph), (), note=None)  # type: ignore[arg-type]
+
+
+class Quits(PlannerBase):
+    """A planner that thinks it is a program."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        raise SystemExit("no licence found")
+
+
+class WrongThing(PlannerBase):
+    """A planner that answers something else."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        return [0] * len(problem.graph)  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    graph = chain_graph((1000, 500, 500, 10), (4000, 4000, 4000))
+    return simple_problem(graph, [[0.1, 0.01], [0.2, 0.02], [0.3, 0.03]], bandwidth_bytes_s=1e6)
+
+
+def test_a_plan_comes_with_what_it_promises(problem: Problem) -> None:
+    outcome, took_s = solve(fixed((0, 1, 1)), problem, 1, inf)
+    assert (outcome.placement, outcome.uploads, outcome.reason) == ((0, 1, 1), (Upload(1, (1, 2)),), "")
+    assert outcome.local_s == latency(problem, (0, 0, 0)) == pytest.approx(0.6)
+    assert outcome.predicted_s == latency(problem, (0, 1, 1)) < outcome.local_s
+    assert took_s > 0.0
+
+
+@pytest.mark.parametrize(
+    ("planner", "why"),
+    [
+        ("worlds:Raising", "worlds:Raising raised ZeroDivisionError: a bug of mine"),
+        ("worlds:Illegal", "layer 0 is placed on a server but in no upload"),
+        (fixed((0, 1)), "the placement has 2 layers, chain has 3"),
+        (fixed((0, 1, 7)), "layer 2 is placed on node 7, expected 0 (the client) to 1"),
+        ("test_planning:WrongThing", "returned list, expected planners.Plan"),
+        ("test_planning:Chatty", "note is NoneType, expected a text"),
+        ("test_planning:Quits", "raised SystemExit: no licence found"),
+        ("test_planning:Missing", "has no Missing"),
+        ("no_such_module:Planner", "cannot be imported"),
+        ("ionm", "did you mean ionn?"),
+    ],
+)
+def test_a_planner_that_fails_leaves_everything_on_the_client(problem: Problem, planner: str, why: str) -> None:
+    outcome, _ = solve(planner, problem, 1, inf)
+    assert why in outcome.reason
+    assert (outcome.placement, outcome.uploads, outcome.whole) == ((0, 0, 0), (), False)
+    assert outcome.predicted_s == outcome.local_s
+
+
+def test_a_late_plan_is_not_used(problem: Problem) -> None:
+    outcome, took_s = solve("test_planning:Sleepy", problem, 1, 0.01)
+    assert took_s >= 0.03
+    assert outcome.reason.startswith("late: 0.0")
+    assert "at most 0.01 s allowed" in outcome.reason
+    assert (outcome.placement, outcome.uploads) == ((0, 0, 0), ())
+    assert solve("test_planning:Sleepy", problem, 1, 5.0)[0].placement == (1, 1, 1)
+
+
+def test_numbers_of_numpy_become_plain_ones(problem: Problem) -> None:
+    outcome, _ = solve("test_planning:Numpy", problem, 1, inf)
+    numbers = [*outcome.placement, outcome.uploads[0].server, *outcome.uploads[0].layers]
+    assert {type(number) for number in numbers} == {int}
+
+
+def test_random_numbers_are_named_by_seed_planner_and_problem(problem: Problem) -> None:
+    outcome, _ = solve("test_planning:Dice", problem, 1, inf)
+    assert solve("test_planning:Dice", problem, 1, inf)[0] == outcome
+    assert solve("test_planning:Dice", problem, 2, inf)[0].note != outcome.note
+    other = simple_problem(problem.graph, [[0.1, 0.01], [0.2, 0.02], [0.3, 0.031]], bandwidth_bytes_s=1e6)
+    assert solve("test_planning:Dice", other, 1, inf)[0].note != outcome.note
+
+
+@pytest.mark.parametrize("planner", ["worlds:Raising", "worlds:Illegal", "test_planning:Sleepy", "test_planning:Quits"])
+def test_the_run_goes_on_without_the_plan(planner: str) -> None:
+    graph = chain_graph((1000, 500, 10), (4000, 4000))
+    world = small_world(graph, (0.1, 0.2), planner, user={"queries": 4}, planning=PlanningSpec(plan_timeout_s=0.01))
+    rows: dict[str, list[tuple]] = {}
+    hosts = LocalHosts(world, pack(world, 1))
+    Conductor(world, hosts, LocalPlans(world), lambda table, more: rows.setdefault(table, []).extend(more)).run()
+    tables = {name: pa.Table.from_batches([batch(name, rows.get(name, []))]).to_pylist() for name in TABLES}
+    [row] = tables["plans"]
+    assert row["status"] == "failed"
+    assert row["reason"]
+    assert (row["p1_layers"], row["parts"], row["upload_bytes"]) == (0, 0, 0)
+    assert [query["status"] for query in tables["queries"]] == ["answered"] * 4
+    assert {query["remote_layers"] for query in tables["queries"]} == {0}
+    assert tables["uploads"] == []
+
+
+def test_equal_problems_are_planned_once() -> None:
+    graph = chain_graph((1000, 500, 10), (4000, 4000))
+    world = small_world(graph, (0.1, 0.2), "test_planning:Dice", clients=3)
+    plans = LocalPlans(world)
+    problem = simple_problem(graph, [[0.1, 0.01], [0.2, 0.02]], bandwidth_bytes_s=1e6)
+    other = simple_problem(graph, [[0.1, 0.01], [0.2, 0.03]], bandwidth_bytes_s=1e6)
+    jobs = [PlanJob(0.0, k, "test_planning:Dice", asked) for k, asked in enumerate((problem, problem, other))]
+    for job in jobs:
+        plans.submit(job)
+    same, again, different = (plans.result(job) for job in jobs)
+    assert same is again
+    assert same.note != different.note
+    assert [request for _, request, _ in plans.took_s] == [0, 2]
