@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 _QUIET = 1.05
 """A run counts as quiet when its wall time is within this factor of its thread's CPU time."""
 _ATTEMPTS, _TOLERANCE = 3, 0.10
+_HALVINGS = 60
 _EVERYTHING = 1 << 62
 _SUFFIX = "_kernel_time"
 
@@ -36,7 +37,7 @@ def measure(network: Network, runs: int = 30, progress: Progress | None = None, 
 
     A layer's seconds are the median of its node's event, which is wall time at microsecond resolution, over the runs
     that were not preempted. When the medians sum to more than 10 % off the uncut network's median thread CPU time, the
-    events are taken again (twice at most); what then differs (dispatch) is spread evenly over the layers, so that the
+    events are taken again (twice at most); what then differs is shared by the layers (`fit_total`), so that the
     profile sums to that time, and `coverage` keeps the ratio. Raises `ModelError` when onnxruntime refuses the network,
     `runs` is below 1, or the machine does not tell its clock and `ghz` is not given. Of a network whose layers were
     merged the ONNX nodes are measured, and merged layers have their sums (`Profile.over`).
@@ -87,13 +88,21 @@ def timed(network: Network, runs: int, optimization: Optimization, tick: Callabl
 
 
 def fit_total(raw: Sequence[float], total_s: float) -> list[float]:
-    """Per-layer seconds that sum to `total_s`: what is missing is shared evenly, what is too much proportionally."""
+    """Per-layer seconds that sum to `total_s`: the difference is shared evenly, because dispatch and the taking of an
+    event cost every layer the same; but no layer loses more than half, and beyond that all shrink in proportion.
+    """
     held = sum(raw)
     if held <= 0:
         return [total_s / len(raw)] * len(raw)
-    if held > total_s:
-        return [value * total_s / held for value in raw]
-    return [value + (total_s - held) / len(raw) for value in raw]
+    if held <= total_s:
+        return [value + (total_s - held) / len(raw) for value in raw]
+    low, high = 0.0, max(raw)
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
+        left = sum(max(value / 2, value - share) for value in raw)
+        low, high = (share, high) if left > total_s else (low, share)
+    cut = [max(value / 2, value - high) for value in raw]
+    return [value * total_s / sum(cut) for value in cut]
 
 
 class _Ticker:

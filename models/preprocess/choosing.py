@@ -1,0 +1,73 @@
+"""Which layers a step works on: those that it can, or those of them that the user names."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import onnx
+
+from models import features
+from models.errors import ModelError, near
+from models.network import Network
+
+FLOATS = frozenset({"float16", "float32", "float64"})
+
+
+def choose(
+    network: Network, step: str, layers: Sequence[str] | None, able: Callable[[onnx.NodeProto], bool], what: str
+) -> list[onnx.NodeProto]:
+    """The ONNX nodes of `network` that `step` can work on (`able`), in order; with `layers`, those that match.
+
+    `layers` holds names or patterns (`Conv_*`). Raises `ModelError` for a pattern that matches nothing (with near
+    names) and for one that matches only nodes that are not `what`.
+    """
+    nodes = list(network.light.graph.node)
+    fit = [node for node in nodes if able(node)]
+    if layers is None:
+        return fit
+    for pattern in layers:
+        if not _matching(nodes, pattern):
+            raise ModelError(
+                f"{step}: {network.name} has no layer {pattern!r}{near(pattern, (node.name for node in nodes))}"
+            )
+        if not _matching(fit, pattern):
+            raise ModelError(
+                f"{step}: {pattern!r} of {network.name} cannot be rewritten; expected {what}"
+                f"{near(pattern, (node.name for node in fit))}"
+            )
+    return [node for node in fit if any(fnmatch.fnmatchcase(node.name, pattern) for pattern in layers)]
+
+
+def weight_shape(network: Network, node: onnx.NodeProto, slot: int = 1) -> tuple[int, ...] | None:
+    """The shape of the floating-point parameter that `node` reads at `slot`; None when it reads none there."""
+    if len(node.input) <= slot:
+        return None
+    held = {parameter.name: parameter for parameter in network.graph.parameters}
+    found = held.get(node.input[slot])
+    return found.shape if found is not None and found.dtype in FLOATS else None
+
+
+def is_convolution(network: Network, node: onnx.NodeProto) -> bool:
+    """Whether `node` is a two-dimensional convolution with its own weights."""
+    shape = weight_shape(network, node) if node.op_type == "Conv" else None
+    return shape is not None and len(shape) == 4 and len(network.types[node.input[0]][1]) == 4
+
+
+def is_dense(network: Network, node: onnx.NodeProto) -> bool:
+    """Whether `node` multiplies its input by a matrix of its own: a fully connected layer."""
+    if node.op_type not in ("Gemm", "MatMul") or features.integer(node, "transA", 0):
+        return False
+    shape = weight_shape(network, node)
+    held = {parameter.name for parameter in network.graph.parameters}
+    return shape is not None and len(shape) == 2 and node.input[0] not in held
+
+
+def _matching(nodes: Iterable[onnx.NodeProto], pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(node.name, pattern) for node in nodes)
+
+
+def numbers(shapes: Iterable[Sequence[int]]) -> int:
+    """How many numbers arrays of these shapes hold together."""
+    return sum(int(np.prod(shape, dtype=object)) for shape in shapes)

@@ -1,0 +1,167 @@
+"""One minimum cut per module, so that a module is split at most once (after Tian et al. 2021, MDPO, 10.3390/s21010229).
+
+The cut is found with the Boykov-Kolmogorov maximum flow; both sides then run in topological order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import networkx as nx
+from networkx.algorithms.flow import boykov_kolmogorov
+
+from models.errors import ModelError
+from models.graph import LayerGraph
+from models.network import Network
+from models.preprocess.coarse import regroup
+from models.preprocess.modules import Module, modules
+
+_HEAD, _TAIL = ("side", "head"), ("side", "tail")
+Cost = Callable[[int], float]
+"""What a layer costs on one side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Two sides of a module, ascending; `head` runs first. An empty `head` or `tail` means that it stays whole."""
+
+    head: tuple[int, ...]
+    tail: tuple[int, ...]
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Two machines and the link between them: FLOPs per second on either side, bytes per second across."""
+
+    client_flops_s: float
+    server_flops_s: float
+    bytes_s: float
+
+
+def split(
+    network: Network,
+    *,
+    cut: Literal["proper", "any"] = "proper",
+    client_gflops: float | None = None,
+    server_gflops: float | None = None,
+    bandwidth_mb_s: float | None = None,
+) -> Network:
+    """Every module as two layers, before and after its minimum cut. Lossless.
+
+    The cut has the fewest bytes to send or, with all of `client_gflops`, `server_gflops` (10^9 FLOPs/s) and
+    `bandwidth_mb_s` (2^20 bytes/s), the least time when the first side runs at the client. With `cut: proper` both
+    sides have layers; with `any` a module that is best not cut becomes one layer. Raises `ModelError` when only some of
+    the three speeds are given or one is not above 0.
+    """
+    speeds = _speeds(client_gflops=client_gflops, server_gflops=server_gflops, bandwidth_mb_s=bandwidth_mb_s)
+    graph = network.graph
+    groups: list[tuple[int, ...]] = []
+    for module in modules(graph):
+        found = best_cut(graph, module, speeds) if cut == "any" else proper_cut(graph, module, speeds)
+        groups += [found.head, found.tail]
+    return regroup(network, groups)
+
+
+def best_cut(graph: LayerGraph, module: Module, speeds: Speeds | None = None) -> Cut:
+    """The minimum cut of `module`, where one side may be empty. Bytes, or seconds with `speeds`."""
+    return _minimum(graph, module, speeds, head=(), tail=())
+
+
+def proper_cut(graph: LayerGraph, module: Module, speeds: Speeds | None = None) -> Cut:
+    """The minimum cut of `module` with at least one layer on either side (`module` needs two layers).
+
+    A side that comes first and is not empty holds a layer that reads nothing from the module; a side that comes last
+    holds one that hands on nothing inside it. So the minimum over those pairs is the minimum of all.
+    """
+    starts = [at for at in module.layers if not _before(graph, module, at)]
+    ends = [at for at in module.layers if not _after(graph, module, at)]
+    cuts = [
+        _minimum(graph, module, speeds, head=(first,), tail=(last,))
+        for first in starts
+        for last in ends
+        if first != last
+    ]
+    return min(cuts, key=lambda cut: cut.cost)
+
+
+def cost_of(graph: LayerGraph, module: Module, head: Iterable[int], speeds: Speeds | None = None) -> float:
+    """What a cut with these layers of `module` in its head costs; every tensor that is needed behind it goes once."""
+    first = set(head)
+    sent = [
+        tensor.bytes
+        for tensor in (graph.tensors[index] for index in _touched(graph, module))
+        if (tensor.producer in first or tensor.producer < module.first)
+        and any(_is_behind(module, reader, first) for reader in tensor.consumers)
+    ]
+    if speeds is None:
+        return float(sum(sent))
+    flops = {at: graph.layers[at].flops for at in module.layers}
+    here = sum(flops[at] / speeds.client_flops_s for at in module.layers if at in first)
+    there = sum(flops[at] / speeds.server_flops_s for at in module.layers if at not in first)
+    return here + there + sum(size / speeds.bytes_s for size in sent)
+
+
+def _is_behind(module: Module, reader: int, head: set[int]) -> bool:
+    return reader not in head and reader >= module.first
+
+
+def _touched(graph: LayerGraph, module: Module) -> list[int]:
+    """Tensors that layers of the module make or read: the only ones that its cut can change the cost of."""
+    made = {t for at in module.layers for t in graph.layers[at].outputs}
+    return sorted(made | {t for at in module.layers for t in graph.layers[at].inputs})
+
+
+def _minimum(
+    graph: LayerGraph, module: Module, speeds: Speeds | None, head: tuple[int, ...], tail: tuple[int, ...]
+) -> Cut:
+    """A minimum cut with the layers `head` before it and `tail` behind it.
+
+    Edges without a capacity are infinite: a tensor's own node charges it once however many read it behind the cut, and
+    an edge back from every reader keeps the head closed (nothing in it waits for the tail).
+    """
+    flow: nx.DiGraph[object] = nx.DiGraph()
+    flow.add_nodes_from((_HEAD, _TAIL))
+    for layer in module.layers:
+        if speeds is not None:
+            flow.add_edge(_HEAD, layer, capacity=graph.layers[layer].flops / speeds.server_flops_s)
+            flow.add_edge(layer, _TAIL, capacity=graph.layers[layer].flops / speeds.client_flops_s)
+    for index in _touched(graph, module):
+        tensor = graph.tensors[index]
+        maker = tensor.producer if tensor.producer >= module.first else _HEAD
+        size = float(tensor.bytes) if speeds is None else tensor.bytes / speeds.bytes_s
+        flow.add_edge(maker, ("sent", index), capacity=size)
+        for reader in tensor.consumers:
+            if reader > module.last:
+                flow.add_edge(("sent", index), _TAIL)
+            elif reader >= module.first:
+                flow.add_edge(("sent", index), reader)
+                flow.add_edge(reader, maker)
+    for layer in head:
+        flow.add_edge(_HEAD, layer)
+    for layer in tail:
+        flow.add_edge(layer, _TAIL)
+    _, (before, _) = nx.minimum_cut(flow, _HEAD, _TAIL, flow_func=boykov_kolmogorov)
+    found = tuple(at for at in module.layers if at in before)
+    rest = tuple(at for at in module.layers if at not in before)
+    return Cut(found, rest, cost_of(graph, module, found, speeds))
+
+
+def _before(graph: LayerGraph, module: Module, layer: int) -> bool:
+    return any(graph.tensors[t].producer >= module.first for t in graph.layers[layer].inputs)
+
+
+def _after(graph: LayerGraph, module: Module, layer: int) -> bool:
+    return any(reader <= module.last for t in graph.layers[layer].outputs for reader in graph.tensors[t].consumers)
+
+
+def _speeds(**given: float | None) -> Speeds | None:
+    if all(value is None for value in given.values()):
+        return None
+    chosen = {name: value for name, value in given.items() if value is not None and value > 0}
+    for name, value in given.items():
+        if name not in chosen:
+            raise ModelError(f"split: {name} is {value}; give all of {', '.join(given)}, each above 0, or none of them")
+    return Speeds(chosen["client_gflops"] * 1e9, chosen["server_gflops"] * 1e9, chosen["bandwidth_mb_s"] * 2**20)
