@@ -206,18 +206,25 @@ class ResultWriter:
         part.parts += 1
 
 
+def check_free(directory: Path | str, force: bool) -> None:
+    """Raise `RunError` when `directory` cannot take a run: it is a file, or holds a run and `force` is not set."""
+    path = Path(directory)
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} is a file, expected a directory for the run; give another with --out")
+    if not force and any(found.exists() for found in _stale(path)):
+        raise RunError(f"{path} already holds a run: give another directory with --out, or replace it with --force")
+
+
+def _stale(directory: Path) -> list[Path]:
+    return [directory / RUN_FILE, *(directory / table for table in TABLES)]
+
+
 def _claim(directory: Path, force: bool) -> None:
     """Make `directory` ready for a run, or raise `RunError`."""
-    if directory.exists() and not directory.is_dir():
-        raise RunError(f"{directory} is a file, expected a directory for the run; give another with --out")
-    stale = [directory / RUN_FILE, *(directory / table for table in TABLES)]
-    if not force and any(path.exists() for path in stale):
-        raise RunError(
-            f"{directory} already holds a run: give another directory with --out, or replace it with --force"
-        )
+    check_free(directory, force)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for path in stale:
+        for path in _stale(directory):
             if path.is_dir():
                 for file in [*path.glob("part-*.parquet"), *path.glob(".part-*.parquet.tmp")]:
                     file.unlink()

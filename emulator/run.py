@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from emulator.books import Write
 from emulator.conductor import Conductor, DataPlane, Ending, Hosts, LocalHosts, Progress
 from emulator.dataplane import DataPlane as Tensors
 from emulator.dataplane import Execution, LocalBackend
@@ -21,10 +22,10 @@ from emulator.describe import describe_world
 from emulator.host import Answered, Piece, Stored
 from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
-from emulator.pacing import Pacer
+from emulator.pacing import Fidelity, Pacer
 from emulator.placing import Placing, place
 from emulator.planning import solve
-from emulator.results import ResultWriter, RunResult
+from emulator.results import ResultWriter, RunResult, check_free
 from emulator.scenario import Scenario
 from emulator.world import World
 from models.errors import RunError
@@ -113,14 +114,16 @@ def run(
     `out` is the run directory; None keeps the tables in memory. `options` are the fields of `Options`. `notice` gets
     a sentence now and then, `progress` the state before each window. `replay` takes measured costs from an earlier
     run (`measured_costs`) in place of execution.
-    Raises a `LayerliftError` for a scenario, model or planner that cannot be run; an interrupted run leaves readable
-    tables whose run.json says so.
+    Raises a `LayerliftError` for a scenario, model or planner that cannot be run, before anything is written; an
+    interrupted run leaves readable tables whose run.json says so, and so does one that `strict` refuses.
     """
     chosen = Options(**options)
     loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
     say = notice or (lambda text: None)
     pacer = Pacer(chosen.pace)
     world = loaded.resolve()
+    if out is not None:
+        check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
     info: dict[str, Any] = {
         "scenario": loaded.model_dump(mode="json"),
@@ -131,9 +134,11 @@ def run(
         "options": asdict(chosen),
         "execution": "replay" if replay is not None else execution,
     }
-    with ResultWriter(out, force=force, run=info) as writer, ExitStack() as stack:
+    with ExitStack() as stack:
         began = time.perf_counter()
-        stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", writer, say)
+        late = _LateWriter()
+        stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say)
+        writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
         conductor = Conductor(world, stage.hosts, stage.plans, writer.add, data, _watch(pacer, progress, world))
         setup_s = time.perf_counter() - began
@@ -160,12 +165,33 @@ def run(
                 "fidelity": fidelity.as_dict(),
             }
         )
-        if ending.costs and out is not None:
+        if world.compute == "measured" and replay is None and out is not None:
             _save_costs(Path(out), ending)
         result = writer.result()
-        if chosen.strict and not fidelity.trusted:
-            raise RunError(f"the paced run is not to be trusted: {fidelity.reason}")
+        if chosen.strict:
+            _refuse(result, fidelity)
     return result
+
+
+class _LateWriter:
+    """Stands for a result writer before there is one: nothing is written until all that can be refused has been."""
+
+    def __init__(self) -> None:
+        self.writer: ResultWriter | None = None
+
+    def add(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        """See `ResultWriter.add`."""
+        assert self.writer is not None
+        self.writer.add(table, rows)
+
+
+def _refuse(result: RunResult, fidelity: Fidelity) -> None:
+    """Raise `RunError` for what `strict` does not let pass; the run has been written all the same."""
+    for row in result.plans.select(["user", "planner", "status", "reason"]).to_pylist():
+        if row["status"] == "failed":
+            raise RunError(f"planner {row['planner']} failed for {row['user']}: {row['reason']}")
+    if not fidelity.trusted:
+        raise RunError(f"the paced run is not to be trusted: {fidelity.reason}")
 
 
 @dataclass(slots=True)
@@ -182,7 +208,7 @@ def _stage(
     world: World,
     options: Options,
     execution: Execution,
-    writer: ResultWriter,
+    write: Write,
     say: Callable[[str], None],
 ) -> _Stage:
     executes = execution != "none"
@@ -197,10 +223,10 @@ def _stage(
         tensors = None
         if executes:
             backend = LocalBackend(networks, scenario.graph_optimization)
-            tensors = Tensors(world, networks, backend, writer.add, **settings)
+            tensors = Tensors(world, networks, backend, write, **settings)
         hosts = LocalHosts(world, placing.groups, executes)
         return _Stage(hosts, LocalPlans(world), tensors, "in one process, without Ray")
-    return _ray_stage(stack, scenario, world, options, networks, settings, writer, say)
+    return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
 
 
 def _ray_stage(
@@ -210,7 +236,7 @@ def _ray_stage(
     options: Options,
     networks: list[Any],
     settings: dict[str, Any],
-    writer: ResultWriter,
+    write: Write,
     say: Callable[[str], None],
 ) -> _Stage:
     placing: Placing = place(world, options.actors, options.time_plane)
@@ -226,7 +252,7 @@ def _ray_stage(
         say("Putting weights into the object store")
         backend = RayBackend(actors, networks)
         networks.clear()
-        tensors = Tensors(world, backend.networks, backend, writer.add, **settings)
+        tensors = Tensors(world, backend.networks, backend, write, **settings)
     hosts: Hosts = actors
     if placing.time_plane == "local":
         hosts = LocalHosts(world, [[node.index for node in world.nodes]], tensors is not None)
@@ -272,9 +298,9 @@ def _versions() -> dict[str, str]:
 
 
 def _save_costs(directory: Path, ending: Ending) -> None:
-    keys, seconds = zip(*ending.costs, strict=True)
-    user, query, step = zip(*keys, strict=True)
-    table = pa.table({"user": user, "query": query, "step": step, "seconds": seconds})
+    names = ("user", "query", "step")
+    columns = {name: pa.array([key[at] for key, _ in ending.costs], pa.int64()) for at, name in enumerate(names)}
+    table = pa.table({**columns, "seconds": pa.array([seconds for _, seconds in ending.costs], pa.float64())})
     pq.write_table(table, directory / _COSTS_FILE)
 
 
