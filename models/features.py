@@ -47,8 +47,9 @@ def flops(node: onnx.NodeProto, shape_of: Callable[[str], Shape]) -> int:
 def features(node: onnx.NodeProto, shape_of: Callable[[str], Shape], activations: Sequence[str]) -> dict[str, float]:
     """What a predictor regresses over, after Neurosurgeon (10.1145/3037697.3037698).
 
-    Convolution: elements of the input maps and (kernel area / stride area) x filters; fully connected: neurons in and
-    out; everything else: elements in and out. All have `macs`, convolutions also `kernel`, `group` and `channels`.
+    Convolution: elements of the input maps and (kernel area / stride area) x filters (`kernel_work`); fully connected:
+    neurons in and out; everything else: elements in and out. All have `macs`; convolutions also `kernel`, `group`,
+    `channels`, `weights` and `patches`, the elements that are gathered before the multiplication (none for 1x1).
     """
     read = float(sum(math.prod(shape_of(name)) for name in activations))
     made = float(sum(math.prod(shape_of(name)) for name in node.output if name))
@@ -60,7 +61,10 @@ def features(node: onnx.NodeProto, shape_of: Callable[[str], Shape], activations
         known["kernel"] = float(math.prod(weight[2:]))
         known["group"] = float(group)
         known["channels"] = float(weight[1])
-        known["kernel_work"] = math.prod(weight[2:]) / math.prod(integers(node, "strides", (1,))) * filters
+        stride = math.prod(integers(node, "strides", (1,)))
+        known["kernel_work"] = known["kernel"] / stride * filters
+        known["weights"] = float(math.prod(weight))
+        known["patches"] = known["macs"] * group / filters if known["kernel"] > 1 or stride > 1 else 0.0
     elif node.op_type in FULLY_CONNECTED:
         known["in_neurons"] = float(math.prod(shape_of(node.input[0])))
         known["out_neurons"] = made

@@ -1,0 +1,113 @@
+"""File_2 of the installation phase: layer -> seconds on a server, from regressions per operator type."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from models import store
+from models.errors import ModelError
+from models.graph import Layer
+from models.network import Network
+from models.regression import FORMS, Fit
+
+FORMAT = 1
+ANY = "any other"
+"""The fit for operator types that no profile has."""
+
+_CONVOLUTION = ("input_elements", "kernel_work", "macs", "patches", "weights")
+_CONNECTED = ("in_neurons", "out_neurons", "macs")
+_ELEMENTS = ("input_elements", "output_elements")
+_VIEWS = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_LIKE = {"ConvTranspose": "Conv", "ConvInteger": "Conv", "QLinearConv": "Conv", "DeformConv": "Conv"}
+_LIKE |= {"MatMul": "Gemm", "MatMulInteger": "Gemm", "QLinearMatMul": "Gemm"}
+
+
+def feature_names(op_type: str) -> tuple[str, ...]:
+    """What the regression of an operator type is over (`models.features`); operators that move nothing have a constant.
+
+    After Neurosurgeon, with what one CPU thread needs beside it: for convolutions and fully connected layers the
+    product of its two features (multiply-accumulates), and for convolutions what is gathered and the weights packed.
+    """
+    kind = _LIKE.get(op_type, op_type)
+    if kind == "Conv":
+        return _CONVOLUTION
+    if kind == "Gemm":
+        return _CONNECTED
+    return () if kind in _VIEWS else _ELEMENTS
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Regressions per operator type, trained on profiles taken at `ghz`."""
+
+    ghz: float
+    trained_on: tuple[str, ...]
+    host: str
+    fits: Mapping[str, Fit]
+
+    def layer_s(self, layer: Layer) -> float:
+        """Seconds of one layer at `ghz`."""
+        return self.fits[self.kind(layer.op_type)].seconds(layer.features)
+
+    def kind(self, op_type: str) -> str:
+        """Which regression serves an operator type: its own, that of a near relative, or the general one."""
+        return next((kind for kind in (op_type, _LIKE.get(op_type, "")) if kind in self.fits), ANY)
+
+    def seconds(self, network: Network, ghz: float | None = None) -> tuple[float, ...]:
+        """Seconds per layer of `network` on a core at `ghz` (default: the training's), rounded to 1 ns.
+
+        A merged layer costs the sum of its ONNX nodes. Raises `ModelError` when `ghz` is not above 0.
+        """
+        clock = self.ghz if ghz is None else ghz
+        if not clock > 0:
+            raise ModelError(f"ghz is {ghz}; expected the clock of one core, above 0")
+        ratio = self.ghz / clock
+        single = {layer.name: self.layer_s(layer) for layer in network.unmerged.graph.layers}
+        if network.base is None:
+            return tuple(round(single[layer.name] * ratio, 9) for layer in network.graph.layers)
+        return tuple(round(math.fsum(single[n] for n in layer.nodes) * ratio, 9) for layer in network.graph.layers)
+
+    def save(self, path: Path) -> None:
+        """Write the coefficients as JSON, atomically."""
+        fits = {
+            kind: {"form": fit.form, "constant": fit.constant, "coefficients": dict(fit.coefficients)}
+            for kind, fit in sorted(self.fits.items())
+        }
+        body = {"format": FORMAT, "ghz": self.ghz, "trained_on": self.trained_on, "host": self.host, "fits": fits}
+        store.write_bytes(path, (json.dumps(body, indent=2) + "\n").encode())
+
+    @classmethod
+    def parse(cls, text: str, origin: str) -> Predictor:
+        """The predictor in `text`. Raises `ModelError` when it is damaged; `origin` names it."""
+        try:
+            body = json.loads(text)
+            if body["format"] != FORMAT:
+                raise ValueError(f"format {body['format']}")
+            fits = {kind: _fit(entry) for kind, entry in body["fits"].items()}
+            found = cls(float(body["ghz"]), tuple(body["trained_on"]), str(body["host"]), fits)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(f"{origin} is not a predictor ({type(error).__name__}: {error}); train it again") from None
+        if ANY not in fits or not found.ghz > 0:
+            raise ModelError(f"{origin} lacks the fit {ANY!r} or its clock; train it again")
+        return found
+
+
+@cache
+def shipped() -> Predictor:
+    """The predictor that ships with the project, trained on the reference profiles of the zoo."""
+    text = resources.files("models").joinpath("data", "predictor.json").read_text()
+    return Predictor.parse(text, "the shipped predictor")
+
+
+def _fit(entry: Mapping[str, Any]) -> Fit:
+    form = entry["form"]
+    if form not in FORMS:
+        raise ValueError(f"form {form!r}")
+    return Fit(form, float(entry["constant"]), {str(n): float(c) for n, c in entry["coefficients"].items()})
