@@ -18,9 +18,9 @@ class Port:
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity
         self.demand = 0.0
-        """What its active pairs would carry without it."""
-        self.pairs: dict[Pair, None] = {}
-        """Active pairs, in order of activation: a set would iterate in memory order."""
+        """What its active pairs would carry without it, each counted up to twice the capacity: so it is finite."""
+        self.pairs: dict[Pair, float] = {}
+        """Active pairs and their part of the demand, in order of activation: a set would iterate in memory order."""
         self.tight = False
         """Whether it could bind when rates were last settled."""
 
@@ -51,8 +51,8 @@ class Pair:
         """Let `flow` take part; rates are stale until `settle`."""
         if not self.flows:
             for port in self.ports:
-                port.pairs[self] = None
-                port.demand += self.bandwidth
+                port.pairs[self] = wanted = min(self.bandwidth, 2.0 * port.capacity)
+                port.demand += wanted
         self.flows.append(flow)
         self.weight += flow.weight
 
@@ -64,8 +64,8 @@ class Pair:
             return
         self.weight = 0.0
         for port in self.ports:
-            del port.pairs[self]
-            port.demand = port.demand - self.bandwidth if port.pairs else 0.0
+            wanted = port.pairs.pop(self)
+            port.demand = port.demand - wanted if port.pairs else 0.0
 
 
 def settle(changed: Pair, now: float) -> list[Flow]:
@@ -75,13 +75,11 @@ def settle(changed: Pair, now: float) -> list[Flow]:
     """
     for port in changed.ports:
         if port.tight or port.demand > port.capacity:
-            break
-    else:
-        moved: list[Flow] = []
-        if changed.flows:
-            _set_level(changed, changed.bandwidth / changed.weight, now, moved)
-        return moved
-    return _fill(*_component(changed), now)
+            return _fill(*_component(changed), now)
+    moved: list[Flow] = []
+    if changed.flows:
+        _set_level(changed, changed.bandwidth / changed.weight, now, moved)
+    return moved
 
 
 def _component(changed: Pair) -> tuple[list[Pair], list[Port]]:
