@@ -6,6 +6,7 @@ chains the sum is the objective itself; where branches overlap it is an upper es
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +17,10 @@ from planners.problem import Floats, Problem
 
 Weights = tuple[float, float, float]
 """Of latency, energy and money."""
+
+
+LEANS = 20
+"""Steps by which the objective is leaned towards a constraint that it breaks."""
 
 
 class Additive:
@@ -93,7 +98,9 @@ class Additive:
         """Cost of the delays and headers of one part: there, and the confirm result back."""
         there, back = self.problem.tables.latency_s[CLIENT][server], self.problem.tables.latency_s[server][CLIENT]
         header = self.problem.header_bytes
-        return self.waiting(there + back) + self.carrying(header, CLIENT, server) + self.carrying(header, server, CLIENT)
+        return (
+            self.waiting(there + back) + self.carrying(header, CLIENT, server) + self.carrying(header, server, CLIENT)
+        )
 
     def value(self, placement: tuple[int, ...]) -> float:
         """Sum of all layers and transfers of a placement: each tensor once per node that reads it, answers home."""
@@ -106,3 +113,28 @@ class Additive:
                 readers.add(CLIENT)
             total += sum(self.transfer(tensor.bytes, home, reader) for reader in sorted(readers - {home}))
         return total
+
+
+def leaning(problem: Problem, judge: Judge, search: Callable[[Additive], tuple[int, ...]]) -> tuple[int, ...]:
+    """The best placement that `search` finds, when its prices lean towards a constraint that it would break.
+
+    Where the answer at the objective's own weights misses the deadline or the budget, the weights move in `LEANS`
+    steps towards latency, towards money, and towards both: a Lagrangian search over what `search` can minimise.
+    """
+    first = search(Additive(problem, judge))
+    if judge.key(first)[0] == 0.0:
+        return first
+    found = [first, *(search(Additive(problem, judge, weights)) for weights in _leans(problem))]
+    return judge.best(np.array(found, dtype=np.int64))
+
+
+def _leans(problem: Problem) -> Iterator[Weights]:
+    wanted = problem.objective
+    start = np.array([wanted.latency, wanted.energy, wanted.money])
+    ends = [(1.0, 0.0, 0.0)] if wanted.deadline_s is not None else []
+    ends += [(0.0, 0.0, 1.0)] if wanted.budget is not None else []
+    ends += [(0.5, 0.0, 0.5)] if len(ends) == 2 else []
+    for end in ends:
+        for step in range(1, LEANS + 1):
+            latency, energy, money = (start + (np.array(end) - start) * (step / LEANS)).tolist()
+            yield latency, energy, money

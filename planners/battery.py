@@ -152,7 +152,7 @@ def battery() -> dict[str, Problem]:
         "chain, loaded servers": _world(chain, load=np.array([0.0, 20.0, 0.0, 1.0]), share=np.array([1, 1, 0.25, 0.5])),
         "chain, energy": _world(chain, objective=Objective(latency=0.0, energy=1.0)),
         "chain, money and latency": _world(chain, objective=Objective(latency=1.0, money=0.5)),
-        "chain, deadline": _world(chain, objective=Objective(latency=0.0, money=1.0, deadline_s=0.2)),
+        "chain, deadline": _world(chain, objective=Objective(latency=0.0, money=1.0, deadline_s=0.1)),
         "chain, budget": _world(chain, objective=Objective(budget=1e-4)),
         "one layer": _world(chain_graph([4_000], [500_000])),
         "modules": _world(modules),

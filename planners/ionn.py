@@ -8,7 +8,7 @@ from typing import Literal
 
 from models.errors import PlanError
 from planners import cost
-from planners.additive import Additive
+from planners.additive import Additive, leaning
 from planners.base import PlannerBase
 from planners.chain import Chain
 from planners.judge import Judge
@@ -73,14 +73,19 @@ def _trimmed(chain: Chain, chosen: tuple[int, ...]) -> tuple[int, ...]:
 def best_chain(problem: Problem, penalty: float) -> tuple[Chain, tuple[int, ...]] | None:
     """The chain towards the best single server and its units to move, or None where nothing beats all-local."""
     judge = Judge(problem)
-    additive = Additive(problem, judge)
     best: tuple[Chain, tuple[int, ...]] | None = None
     best_key = judge.key((0,) * len(problem.graph))
     for server in problem.servers:
-        chain = Chain(additive, [server if free else 0 for free in problem.allowed[:, server]])
-        chosen = best_units(chain, penalty)
-        key = judge.key(chain.placement(chosen)) if chosen else best_key
-        if key < best_key:
+        target = [server if free else 0 for free in problem.allowed[:, server]]
+
+        def search(additive: Additive, target: list[int] = target) -> tuple[int, ...]:
+            chain = Chain(additive, target)
+            return chain.placement(best_units(chain, penalty))
+
+        placement = leaning(problem, judge, search)
+        if (key := judge.key(placement)) < best_key:
+            chain = Chain(Additive(problem, judge), target)
+            chosen = tuple(k for k, unit in enumerate(chain.units) if any(placement[layer] for layer in unit.layers))
             best, best_key = (chain, chosen), key
     return best
 

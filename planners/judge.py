@@ -16,6 +16,9 @@ from planners.problem import Floats, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
 
+NOTHING = 1e-30
+"""A term below it (seconds, joules, money) is zero: nothing is divided by it."""
+
 Key = tuple[float, float]
 """(violation, value): smaller is better, and any feasible placement (violation 0) beats any infeasible one."""
 
@@ -63,10 +66,10 @@ class Judge:
         if len(self.cuts):
             best = cost.evaluate(problem, self.cuts[int(self.cut_costs.latency_s.argmin())].tolist())
         return Scales(
-            latency=max(local.latency_s, best.latency_s) or 1.0,
-            energy=max(local.energy_j, best.energy_j) or 1.0,
-            money=max(local.money, best.money) or 1.0,
-            balance=max(local.balance, best.balance) or 1.0,
+            latency=_unit(local.latency_s, best.latency_s),
+            energy=_unit(local.energy_j, best.energy_j),
+            money=_unit(local.money, best.money),
+            balance=_unit(local.balance, best.balance),
         )
 
     @cached_property
@@ -123,6 +126,11 @@ class Judge:
         late = max(0.0, latency_s / wanted.deadline_s - 1.0) if wanted.deadline_s is not None else 0.0
         over = max(0.0, money / wanted.budget - 1.0) if wanted.budget is not None else 0.0
         return late + over
+
+
+def _unit(local: float, best: float) -> float:
+    larger = max(local, best)
+    return larger if larger > NOTHING else 1.0
 
 
 def _weigh(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from math import sqrt
 from typing import Literal
@@ -12,7 +13,7 @@ import numpy as np
 
 from models.route import CLIENT
 from planners import cost
-from planners.additive import Additive
+from planners.additive import Additive, leaning
 from planners.base import PlannerBase
 from planners.judge import Judge
 from planners.memory import Placement, within_memory
@@ -52,12 +53,10 @@ class MinCut(PlannerBase):
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The best two-sided placement over all servers."""
         judge = Judge(problem)
-        additive = Additive(problem, judge)
-        local = (CLIENT,) * len(problem.graph)
         if self.load == "light":
-            found = [light(additive, server) for server in problem.servers]
-            return offload(judge.or_local(judge.best(np.array([local, *found], dtype=np.int64))))
-        return offload(min(_heavy_anywhere(additive), key=lambda each: each[0])[1])
+            found = [leaning(problem, judge, partial(light, server=server)) for server in problem.servers]
+            return offload(judge.or_local(judge.best(np.array(found, dtype=np.int64))))
+        return offload(min(_heavy_anywhere(Additive(problem, judge)), key=lambda each: each[0])[1])
 
 
 def light(additive: Additive, server: int) -> Placement:

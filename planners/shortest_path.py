@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import numpy as np
 
 from models.route import CLIENT
-from planners.additive import Additive, Weights
+from planners.additive import Additive, leaning
 from planners.base import PlannerBase
 from planners.chain import Unit, units_of
 from planners.judge import Judge
 from planners.memory import Placement, within_memory
 from planners.plan import Plan, offload
 from planners.problem import Floats, Problem
-
-LEANS = 20
-"""Steps by which the objective is leaned towards a constraint that it breaks."""
 
 
 class ShortestPath(PlannerBase):
@@ -42,10 +38,7 @@ class ShortestPath(PlannerBase):
 def place(problem: Problem) -> Placement:
     """The cheapest placement of the units, all-local where that is no worse (see `ShortestPath`)."""
     judge = Judge(problem)
-    found = [cheapest(Additive(problem, judge))]
-    if judge.key(found[0])[0] > 0.0:
-        found += [cheapest(Additive(problem, judge, weights)) for weights in _leans(problem)]
-    return judge.or_local(judge.best(np.array(found, dtype=np.int64)))
+    return judge.or_local(leaning(problem, judge, cheapest))
 
 
 def cheapest(additive: Additive) -> Placement:
@@ -59,18 +52,6 @@ def cheapest(additive: Additive) -> Placement:
         return _spread(units, _path(costs + held[:, None] * price[None, :], steps))
 
     return within_memory(problem, solve, unit_price=_scale(costs) / max(1.0, held.sum()))
-
-
-def _leans(problem: Problem) -> Iterator[Weights]:
-    wanted = problem.objective
-    start = np.array([wanted.latency, wanted.energy, wanted.money])
-    ends = [(1.0, 0.0, 0.0)] if wanted.deadline_s is not None else []
-    ends += [(0.0, 0.0, 1.0)] if wanted.budget is not None else []
-    ends += [(0.5, 0.0, 0.5)] if len(ends) == 2 else []
-    for end in ends:
-        for step in range(1, LEANS + 1):
-            latency, energy, money = (start + (np.array(end) - start) * (step / LEANS)).tolist()
-            yield latency, energy, money
 
 
 def _tables(additive: Additive, units: tuple[Unit, ...]) -> tuple[Floats, list[Floats]]:

@@ -98,7 +98,9 @@ def test_share_and_load_lengthen_pieces_but_not_busy_time() -> None:
 
 def test_energy_adds_idle_computing_radio_and_servers() -> None:
     graph = chain_graph(makes=[2000, 500], holds=[0, 0])
-    problem = two_nodes(graph, [[1.0, 0.0], [0.0, 0.25]], power=ClientPower(1.0, 10.0, 100.0), busy_w=np.array([0, 40.0]))
+    problem = two_nodes(
+        graph, [[1.0, 0.0], [0.0, 0.25]], power=ClientPower(1.0, 10.0, 100.0), busy_w=np.array([0, 40.0])
+    )
     found = cost.evaluate(problem, (0, 1))
     seconds = 1.0 + (DELAY + 2.0) + 0.25 + (DELAY + 0.5)
     assert found.radio_s == pytest.approx(2.5)

@@ -18,9 +18,7 @@ RATE, DELAY = 1000.0, 0.5
 
 def three_layers():
     graph = chain_graph(makes=[100, 100, 100], holds=[1000, 2000, 4000])
-    return simple_problem(
-        graph, [[10.0, 1.0, 1.0]] * 3, bandwidth_bytes_s=RATE, latency_s=DELAY, header_bytes=100
-    )
+    return simple_problem(graph, [[10.0, 1.0, 1.0]] * 3, bandwidth_bytes_s=RATE, latency_s=DELAY, header_bytes=100)
 
 
 def test_parts_travel_one_after_the_other_each_with_its_confirm_result() -> None:
@@ -29,8 +27,8 @@ def test_parts_travel_one_after_the_other_each_with_its_confirm_result() -> None
     lived = timeline(problem, plan)
     confirm = DELAY + 0.1
     assert lived.bytes == (4000, 3000)
-    assert lived.arrived_s == pytest.approx((DELAY + 4.0, DELAY + 4.0 + confirm + DELAY + 3.0))
-    assert lived.confirmed_s == pytest.approx((DELAY + 4.0 + confirm, 2 * (DELAY + confirm) + 7.0))
+    assert lived.arrived_s == pytest.approx((DELAY + 4.1, DELAY + 4.1 + confirm + DELAY + 3.1))
+    assert lived.confirmed_s == pytest.approx((DELAY + 4.1 + confirm, 2 * (DELAY + confirm) + 7.2))
     assert lived.latencies_s == (
         cost.latency(problem, (0, 0, 0)),
         cost.latency(problem, (0, 0, 2)),
@@ -44,7 +42,7 @@ def test_servers_side_by_side_when_uploads_are_per_server() -> None:
     problem = replace(three_layers(), uploads_at_once="per_server")
     lived = timeline(problem, Plan((1, 1, 2), (Upload(2, (2,)), Upload(1, (0, 1)))))
     confirm = DELAY + 0.1
-    assert lived.confirmed_s == pytest.approx((DELAY + 4.0 + confirm, DELAY + 3.0 + confirm))
+    assert lived.confirmed_s == pytest.approx((DELAY + 4.1 + confirm, DELAY + 3.1 + confirm))
     assert lived.latencies_s[1] == cost.latency(problem, (1, 1, 0))
     assert lived.ended_s == max(lived.confirmed_s)
 
