@@ -160,10 +160,15 @@ class Conductor:
         """
         world, users, horizon = self._world, len(self._world.users), 0.0
         while self.progress.left < users:
-            now = min(min(self._next), self._fabric.next_event(), *(job.due_s for job in self._jobs), inf)
+            now = min(min(self._next), self._fabric.next_event())
+            if self._jobs:
+                now = min(now, min(job.due_s for job in self._jobs))
             if now >= world.until_s or now == inf:
                 break
-            self._observe(now)
+            self.progress.now_s = now
+            if self._before_window is not None:
+                self.progress.queries = self._books.queries
+                self._before_window(self.progress)
             horizon = self._horizon(now)
             self._window(horizon)
         if self.progress.left == users:
@@ -173,12 +178,6 @@ class Conductor:
     def flush(self) -> None:
         """Pass on every row of the windows that are complete: what an interrupted run leaves."""
         self._books.flush()
-
-    def _observe(self, now: float) -> None:
-        self.progress.now_s = now
-        self.progress.queries = self._books.queries
-        if self._before_window is not None:
-            self._before_window(self.progress)
 
     def _horizon(self, now: float) -> float:
         """The end of the window that starts at `now`: no window crosses a sampling instant or the end of the run."""
@@ -190,14 +189,30 @@ class Conductor:
     def _window(self, horizon: float) -> None:
         inbox = self._inbox(horizon)
         active = [n for n, due in enumerate(self._next) if due < horizon or n in inbox]
+        calls: list[Call] = [(n, horizon, inbox.get(n, ()), ()) for n in active]
+        rows, departures = self._advance(calls) if calls else ([], [])
+        if len(active) > 1:
+            rows.sort(key=_row_order)
+        self.progress.windows += 1
+        if self.progress.left < len(self._world.users):
+            if departures:
+                self._fabric.take(departures)
+            if rows:
+                self._books.add(rows)
+        else:
+            self._fabric.take(d for d in departures if d.at <= self._last_left_s)
+            self._fabric.rewind(self._last_left_s)
+            self._last_rows = rows
+
+    def _advance(self, calls: list[Call]) -> tuple[list[Row], list[Departure]]:
+        """Advance hosts to the end of a window, answering those that halt for a measured cost."""
         rows: list[Row] = []
         departures: list[Departure] = []
-        calls: list[Call] = [(n, horizon, inbox.get(n, ()), ()) for n in active]
         while calls:
             answers = self._hosts.advance(calls)
             self.progress.calls += len(calls)
             again: list[Call] = []
-            for (number, *_), answer in zip(calls, answers, strict=True):
+            for (number, horizon, _, _), answer in zip(calls, answers, strict=True):
                 self._next[number] = answer.next_event
                 departures += answer.departures
                 rows += answer.rows
@@ -205,16 +220,7 @@ class Conductor:
                 if answer.halted:
                     again.append((number, horizon, (), self._measured(answer)))
             calls = again
-        if len(active) > 1:
-            rows.sort(key=_row_order)
-        self.progress.windows += 1
-        if self.progress.left < len(self._world.users):
-            self._fabric.take(departures)
-            self._books.add(rows)
-        else:
-            self._fabric.take(d for d in departures if d.at <= self._last_left_s)
-            self._fabric.rewind(self._last_left_s)
-            self._last_rows = rows
+        return rows, departures
 
     def _inbox(self, horizon: float) -> dict[int, list[Delivery]]:
         home = self._hosts.home

@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from emulator.flows import Flow, Pair, Port, settle
-from emulator.messages import Cancel, Delivery, Departure
+from emulator.messages import Cancel, Delivery, Departure, UploadPart
 from emulator.traffic import Traffic
 from emulator.world import World
 
@@ -42,7 +42,7 @@ class Fabric:
         self._events: list[tuple[float, int, int, int, float, Any]] = []
         self._streams: dict[tuple[int, int, int, int], deque[Departure]] = {}
         self._ends: dict[tuple[int, int, int, int], float] = {}
-        self._flows: dict[tuple[int, int], Flow] = {}
+        self._uploads: dict[tuple[int, int], Flow] = {}
         self._cancelled: set[tuple[int, int]] = set()
         self._window: list[tuple[float, Departure]] = []
         self.traffic = Traffic(world)
@@ -53,17 +53,17 @@ class Fabric:
 
     def take(self, departures: Iterable[Departure]) -> None:
         """Accept what left nodes; departures of one window in any order, windows in order."""
+        events, routes, shared = self._events, self._routes, self._shared
         for departure in sorted(departures):
             at, source, sequence, to, size, stream, message = departure
-            if type(message) is Cancel:
-                latency = self._route(source, to).latency_s
-                heappush(self._events, (at + latency, _START, source, sequence, 0.0, departure))
-                continue
-            self.traffic.sent(source, size)
-            route = self._route(source, to)
+            route = routes.get((source, to)) or self._route(source, to)
             enter = at + route.latency_s
-            if self._shared and (size or stream):
-                heappush(self._events, (enter, _START, source, sequence, 0.0, departure))
+            if type(message) is Cancel:
+                heappush(events, (enter, _START, source, sequence, 0.0, departure))
+                continue
+            self.traffic.sent_bytes += size
+            if shared and (size or stream):
+                heappush(events, (enter, _START, source, sequence, 0.0, departure))
                 continue
             begin = enter
             if stream:
@@ -74,7 +74,7 @@ class Fabric:
                 self._ends[key] = arrival
             if size:
                 self.traffic.carrying(source, to, begin, arrival)
-            heappush(self._events, (arrival, _COMPLETION, source, sequence, 0.0, departure))
+            heappush(events, (arrival, _COMPLETION, source, sequence, 0.0, departure))
 
     def arrivals_before(self, horizon: float) -> list[Delivery]:
         """Everything that reaches its node before `horizon`, in order of (time, source, sequence)."""
@@ -97,7 +97,8 @@ class Fabric:
         traffic.window(horizon)
         if len(self._ends) > 65_536:
             self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
-        arrived.sort()
+        if len(arrived) > 1:
+            arrived.sort()
         return arrived
 
     def rewind(self, end: float) -> None:
@@ -109,7 +110,8 @@ class Fabric:
 
     def _arrive(self, at: float, departure: Departure, arrived: list[Delivery]) -> None:
         _, source, sequence, to, size, _, message = departure
-        self.traffic.delivered(source, to, size, self._route(source, to).price_per_byte)
+        if size:
+            self.traffic.delivered(source, to, size, self._routes[source, to].price_per_byte)
         self._window.append((at, departure))
         arrived.append(Delivery(at, source, sequence, to, message))
 
@@ -127,13 +129,15 @@ class Fabric:
         self._transfer(at, departure)
 
     def _transfer(self, at: float, departure: Departure) -> None:
-        pair = self._route(departure.source, departure.to).pair
-        flow = Flow(pair, departure.bytes, 1.0, at, departure)
-        self._flows[departure.source, departure.sequence] = flow
+        _, source, sequence, to, size, _, message = departure
+        pair = self._routes[source, to].pair
+        flow = Flow(pair, size, 1.0, at, departure)
+        if type(message) is UploadPart:
+            self._uploads[source, sequence] = flow
         pair.add(flow)
-        self.traffic.opened(departure.source, departure.to, at)
+        self.traffic.opened(source, to, at)
         self._schedule(settle(pair, at))
-        if not departure.bytes:
+        if not size:
             flow.due = at
             self._schedule([flow])
 
@@ -145,7 +149,8 @@ class Fabric:
     def _close(self, at: float, flow: Flow) -> Departure:
         departure: Departure = flow.tag  # type: ignore[assignment]
         flow.due = -1.0
-        del self._flows[departure.source, departure.sequence]
+        if type(departure.message) is UploadPart:
+            del self._uploads[departure.source, departure.sequence]
         flow.pair.remove(flow)
         self.traffic.closed(departure.source, departure.to, at)
         self._schedule(settle(flow.pair, at))
@@ -161,7 +166,7 @@ class Fabric:
 
     def _cancel(self, at: float, source: int, sequence: int) -> None:
         """Stop a transfer; one that has arrived already is left alone. Its bytes are counted as cancelled."""
-        flow = self._flows.get((source, sequence))
+        flow = self._uploads.get((source, sequence))
         if flow is not None:
             departure = self._close(at, flow)
             self.traffic.cancelled_bytes += departure.bytes
@@ -176,8 +181,8 @@ class Fabric:
 
     def _schedule(self, flows: Iterable[Flow]) -> None:
         for flow in flows:
-            departure: Departure = flow.tag  # type: ignore[assignment]
             if flow.due < inf:
+                departure: Departure = flow.tag  # type: ignore[assignment]
                 event = (flow.due, _COMPLETION, departure.source, departure.sequence, flow.due, flow)
                 heappush(self._events, event)
 

@@ -110,9 +110,10 @@ class Host:
         kernel, nodes = self.kernel, self._nodes
         for at, source, sequence, to, message in deliveries:
             kernel.deliver(at, source, sequence, to, nodes[to].receive, message)
-        self._costs.update(costs)
-        if self._waiting and kernel.halted:
-            self._resume()
+        if costs:
+            self._costs.update(costs)
+            if kernel.halted:
+                self._resume()
         kernel.run_before(horizon)
         return self._report()
 

@@ -56,10 +56,13 @@ class Cpu:
         self._sequence += 1
         if self._jobs:
             self._catch_up()
-        else:
-            self._served, self._at = 0.0, now
-        heappush(self._jobs, (self._served + work_s, self._sequence, job))
-        self._arm()
+            heappush(self._jobs, (self._served + work_s, self._sequence, job))
+            self._arm()
+            return job
+        self._served, self._at = 0.0, now
+        self._jobs.append((work_s, self._sequence, job))
+        self._timer += 1
+        self.node.call_at(now + work_s, self._finish, self._timer)
         return job
 
     def cancel(self, job: Job) -> None:
@@ -103,11 +106,11 @@ class Cpu:
     def _finish(self, timer: int) -> None:
         if timer != self._timer:
             return
-        present, now = len(self._jobs), self.node.kernel.now
-        self._busy += (now - self._at) * min(present, self.cores)
-        self._served, _, job = heappop(self._jobs)
+        jobs, now = self._jobs, self.node.kernel.now
+        self._busy += (now - self._at) * min(len(jobs), self.cores)
+        self._served, _, job = heappop(jobs)
         self._at = now
-        if self._jobs:
+        if jobs:
             self._arm()
         job.call(job.argument)
 

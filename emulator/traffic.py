@@ -81,17 +81,21 @@ class Traffic:
 
     def opened(self, source: int, to: int, at: float) -> None:
         """A transfer of unknown length began (shared links)."""
-        for node in (source, to):
-            radio = self._radios.get(node)
-            if radio is not None:
-                radio.open(at)
+        radio = self._radios.get(source)
+        if radio is not None:
+            radio.open(at)
+        radio = self._radios.get(to)
+        if radio is not None:
+            radio.open(at)
 
     def closed(self, source: int, to: int, at: float) -> None:
         """A transfer announced by `opened` ended."""
-        for node in (source, to):
-            radio = self._radios.get(node)
-            if radio is not None:
-                radio.close(at, self._safe)
+        radio = self._radios.get(source)
+        if radio is not None:
+            radio.close(at, self._safe)
+        radio = self._radios.get(to)
+        if radio is not None:
+            radio.close(at, self._safe)
 
     def sample_before(self, at: float) -> None:
         """Close every sampling period that ends before `at`; later deliveries belong to later periods."""
@@ -103,7 +107,8 @@ class Traffic:
     def window(self, horizon: float) -> None:
         """A window up to `horizon` is done. The run may still turn out to have ended inside it, but not before it."""
         self._safe, self._horizon = self._horizon, horizon
-        self.sample_before(horizon)
+        if self.next_sample < horizon:
+            self.sample_before(horizon)
 
     def at(self, number: int, node: int) -> Sample:
         """What `node` did in the closed period `number` (1 is the first); taken out of the books."""

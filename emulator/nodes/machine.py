@@ -20,8 +20,8 @@ class Machine(Node):
 
     __slots__ = (
         "_held_at",
-        "_held_byte_s",
         "_held_before",
+        "_held_byte_s",
         "_rows",
         "_sampled",
         "_seconds",
