@@ -199,8 +199,11 @@ def traffics(draw: st.DrawFn, cancels: bool = True) -> tuple[World, list[Sent]]:
         size = draw(st.one_of(st.sampled_from((0, 100, 500, 1000)), st.integers(1, 3000)))
         stream = draw(st.sampled_from((0, 0, 1, 2)))
         at = draw(_times)
-        cancel_s = at + draw(st.floats(0.0123, 3.0)) if cancels and not stream and draw(st.booleans()) else inf
+        cancel_s = at + 0.01231 + 0.99311 * draw(st.floats(0.0, 3.0)) if cancels and not stream and draw(st.booleans()) else inf
         messages.append(Sent(at, here, number, there, size, draw(st.integers(0, 1)), stream, cancel_s))
+    messages.sort(key=lambda message: message.at)
+    for number, message in enumerate(messages):
+        message.sequence = number
     return replace(world, pairs=pairs), messages
 
 

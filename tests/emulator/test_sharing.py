@@ -158,7 +158,7 @@ def crowds(draw: st.DrawFn) -> list[Work]:
     works = draw(st.lists(_works, min_size=1, max_size=12))
     for work in works:
         if draw(st.integers(0, 3)) == 0:
-            work.cancel_s = work.at + draw(st.floats(0.0017, 4.0))
+            work.cancel_s = work.at + 0.00171 + 0.99311 * draw(st.floats(0.0, 4.0))
     return works
 
 
