@@ -55,6 +55,8 @@ class Profile:
     runs: int
     date: str
     method: str
+    mem_gb_s: float | None = None
+    """Memory bandwidth (1e9 bytes per second) below whose time no layer falls on a faster clock; None for no floor."""
 
     @property
     def total_s(self) -> float:
@@ -64,6 +66,8 @@ class Profile:
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         body = {"format": FORMAT, **asdict(self)}
+        if self.mem_gb_s is None:
+            body.pop("mem_gb_s")
         columns = [body.pop(name) for name in _COLUMNS]
         blocks = body.pop("blocks")
         head = json.dumps(body, indent=2)[:-2]
@@ -92,7 +96,9 @@ class Profile:
             columns: dict[str, Any] = {
                 name: tuple(kind(row[at]) for row in rows) for at, (name, kind) in enumerate(_COLUMNS.items())
             }
+            floor = body.pop("mem_gb_s", None)
             profile = cls(
+                mem_gb_s=None if floor is None else float(floor),
                 **columns,
                 blocks=tuple((int(first), int(last), float(spent)) for first, last, spent in body.pop("blocks")),
                 **{name: kind(body.pop(name)) for name, kind in _SCALARS.items()},
@@ -103,6 +109,19 @@ class Profile:
             raise ModelError(f"{origin} has the unknown field {next(iter(body))!r}; expected a profile's fields only")
         profile._check(origin)
         return profile
+
+    def seconds_at(self, graph: LayerGraph, ghz: float) -> tuple[float, ...]:
+        """Seconds per layer of `graph` on a core at `ghz` of this device class.
+
+        Each is the measured time scaled by the clocks, but not less than moving the layer's parameters and activations
+        once at `mem_gb_s`.
+        """
+        scaled = [seconds * self.ghz / ghz for seconds in self.seconds]
+        if self.mem_gb_s is None:
+            return tuple(scaled)
+        rate = self.mem_gb_s * 1e9
+        moved = [graph.held_bytes([layer.index]) + layer.run_bytes for layer in graph.layers]
+        return tuple(max(seconds, size / rate) for seconds, size in zip(scaled, moved, strict=True))
 
     def fits(self, network: Network) -> bool:
         """Whether it was measured on this network's topology."""
@@ -136,6 +155,8 @@ class Profile:
         numbers = (*self.seconds, *(block[2] for block in self.blocks), *self.spread_s, self.uncut_s, self.fused_s)
         if not self.layers or not all(math.isfinite(n) and n >= 0 for n in numbers):
             raise ModelError(f"{origin}: seconds must be finite and not negative, one per layer")
+        if self.mem_gb_s is not None and not (math.isfinite(self.mem_gb_s) and self.mem_gb_s > 0):
+            raise ModelError(f"{origin}: mem_gb_s is {self.mem_gb_s}; expected GB per second above 0, or no field")
         if not (math.isfinite(self.ghz) and self.ghz > 0) or self.total_s <= 0:
             raise ModelError(f"{origin}: ghz is {self.ghz} and the layers take {self.total_s} s; both must be above 0")
 
@@ -151,7 +172,7 @@ _COLUMNS: dict[str, Any] = {
 _SCALARS: dict[str, Any] = {
     f.name: {"str": str, "float": float, "int": int}[str(f.type)]
     for f in fields(Profile)
-    if f.name not in _COLUMNS and f.name != "blocks"
+    if f.name not in _COLUMNS and f.name not in ("blocks", "mem_gb_s")
 }
 
 
@@ -169,27 +190,35 @@ def _lines(rows: Sequence[Sequence[Any]]) -> str:
     return "\n    " + ",\n    ".join(json.dumps(row) for row in rows) + "\n  " if rows else ""
 
 
+def known(network: Network) -> Profile | None:
+    """The profile of `network` that ships or that was measured here before; None when it would have to be measured."""
+    shipped = resources.files("models").joinpath("profiles", f"{network.name}.json")
+    if shipped.is_file():
+        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
+        if found is not None:
+            return found
+    path = _kept(network)
+    return Profile.load(path).over(network) if path.is_file() else None
+
+
 def reference(network: Network, *, notify: Notify | None = None) -> Profile:
     """The profile that costs come from when nobody names another.
 
     Shipped for the zoo's networks; for any other it is measured once on this machine and kept in the cache folder, and
     `notify` (or the log `layerlift.profile`) is told. Raises `ModelError` when it cannot be measured.
     """
-    shipped = resources.files("models").joinpath("profiles", f"{network.name}.json")
-    if shipped.is_file():
-        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
-        if found is not None:
-            return found
-    path = store.cache_dir() / "profiles" / f"{network.topology}.json"
-    if path.is_file():
-        found = Profile.load(path).over(network)
-        if found is not None:
-            return found
+    held = known(network)
+    if held is not None:
+        return held
     tell = notify or _LOG.warning
     tell(f"measuring {network.name} on this machine once: no profile of it is known")
     from models.measuring import measure
 
     profile = measure(network.unmerged)
-    profile.save(path)
+    profile.save(_kept(network))
     tell(f"kept its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
     return profile if network.base is None else profile.merged(network)
+
+
+def _kept(network: Network) -> Path:
+    return store.cache_dir() / "profiles" / f"{network.unmerged.topology}.json"

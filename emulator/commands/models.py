@@ -1,0 +1,327 @@
+"""`layerlift models`, `layerlift profile` and `layerlift predict`: networks, file_1 and file_2."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from emulator.wording import seconds, size
+from models import drawing, report, training, zoo
+from models.errors import ModelError
+from models.loading import load
+from models.measuring import measure
+from models.network import Network
+from models.predict import Predictor, shipped
+from models.profile import Profile, known, reference
+
+_FULL: Final = 50
+"""Networks with at most this many layers are shown whole."""
+
+_DIMS: Final = click.option(
+    "--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension of a file: --dim batch=1"
+)
+
+
+@click.command("models")
+@click.argument("name", required=False)
+@_DIMS
+@click.option("--graph", "picture", type=click.Path(path_type=Path), help="Also draw it: an .svg file.")
+@click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
+def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
+    """List the zoo, or show the network NAME (a zoo name or an .onnx file) as a planner sees it."""
+    if name is None:
+        _list_zoo(as_json)
+        return
+    network = load(name, dims=_parsed(dims))
+    found = report.report(network.graph, known(network))
+    if picture is not None:
+        _draw(network, picture)
+    if as_json:
+        click.echo(json.dumps({**dataclasses.asdict(found), "digest": network.digest}, indent=1))
+        return
+    console = Console()
+    _head(console, network, found)
+    console.print(_operator_table(found))
+    if every or found.layers <= _FULL:
+        console.print(_layer_table(found))
+    console.print(_cut_table(found))
+    if not every and found.layers > _FULL:
+        console.print(f"[dim]--layers lists all {found.layers} layers[/dim]")
+    if picture is not None:
+        console.print(f"Drawn: {picture}", markup=False)
+
+
+@click.command()
+@click.argument("model")
+@_DIMS
+@click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
+@click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
+@click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it; default MODEL.json here.")
+def profile(
+    model: str, dims: Sequence[str], runs: int, ghz: float | None, mem_gb_s: float | None, output: Path | None
+) -> None:
+    """Measure MODEL on this machine, layer by layer, and write its profile (file_1).
+
+    The file can be named by a device class of a scenario. One thread is used; let nothing else run meanwhile.
+    """
+    for option, value in (("--ghz", ghz), ("--mem-gb-s", mem_gb_s)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ModelError(f"{option} is {value}; expected a number above 0")
+    network = load(model, dims=_parsed(dims))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"measuring {escape(network.name)}")
+        found = measure(network, runs, lambda done, total: bar.update(task, completed=done, total=total), ghz=ghz)
+    found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
+    path = output or Path(f"{network.name}.json")
+    found.save(path)
+    _print_profile(Console(), found, path)
+
+
+@click.command()
+@click.argument("model", required=False)
+@_DIMS
+@click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
+@click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
+@click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
+@click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write layer -> seconds (file_2) as JSON.")
+def predict(
+    model: str | None,
+    dims: Sequence[str],
+    ghz: float | None,
+    reference_ghz: float | None,
+    scores: bool,
+    every: bool,
+    output: Path | None,
+) -> None:
+    """Predict how long each layer of MODEL takes on a server (file_2), by regressions over the layers' parameters."""
+    if model is None and not scores:
+        raise ModelError("nothing to predict was given; expected a MODEL, or --report")
+    console = Console()
+    if scores:
+        _print_scores(console)
+    if model is None:
+        return
+    predictor = shipped()
+    if reference_ghz is not None:
+        if not reference_ghz > 0:
+            raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
+        predictor = dataclasses.replace(predictor, ghz=reference_ghz)
+    network = load(model, dims=_parsed(dims))
+    times = predictor.seconds(network, ghz)
+    _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
+    if output is not None:
+        rows = dict(zip((layer.name for layer in network.graph.layers), times, strict=True))
+        output.write_text(json.dumps({"network": network.name, "ghz": ghz or predictor.ghz, "seconds": rows}, indent=1))
+        console.print(f"Written: {output}", markup=False)
+
+
+def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
+    found: dict[str, int] = {}
+    for entry in dims:
+        name, _, extent = entry.rpartition("=")
+        if not name or not extent.isdigit():
+            raise ModelError(f"--dim {entry!r} was given; expected NAME=SIZE, such as --dim batch=1")
+        found[name] = int(extent)
+    return found or None
+
+
+def _list_zoo(as_json: bool) -> None:
+    rows = [(name, load(name)) for name in zoo.names()]
+    if as_json:
+        click.echo(json.dumps({name: _summary(network) for name, network in rows}, indent=1))
+        return
+    table = Table("name", "also", "layers", "parameters", "GMACs", "widest cut", "one core here", title="The zoo")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name, network in rows:
+        found = report.report(network.graph, reference(network))
+        aliases = ", ".join(sorted(alias for alias, of in zoo.ALIASES.items() if of == name))
+        table.add_row(
+            name,
+            aliases,
+            str(found.layers),
+            size(found.parameter_bytes),
+            f"{_macs(network) / 1e9:.2f}",
+            str(max(found.cut_widths)),
+            seconds(found.seconds),
+        )
+    console = Console()
+    console.print(table)
+    console.print("[dim]layerlift models NAME shows one; any feed-forward .onnx file works in its place[/dim]")
+
+
+def _summary(network: Network) -> dict[str, Any]:
+    found = report.report(network.graph, reference(network))
+    return {
+        "layers": found.layers,
+        "parameter_bytes": found.parameter_bytes,
+        "macs": _macs(network),
+        "seconds": found.seconds,
+        "ghz": found.ghz,
+        "digest": network.digest,
+    }
+
+
+def _macs(network: Network) -> int:
+    return round(sum(layer.features.get("macs", 0.0) for layer in network.graph.layers))
+
+
+def _draw(network: Network, picture: Path) -> None:
+    if picture.suffix.lower() != ".svg":
+        raise ModelError(f"--graph {picture} was given; expected a file that ends in .svg")
+    picture.write_text(drawing.svg(network.graph))
+
+
+def _head(console: Console, network: Network, found: report.ModelReport) -> None:
+    kind = "a chain" if found.is_chain else f"branching, cuts up to {max(found.cut_widths, default=0)} tensors wide"
+    widths = ", ".join(f"{count} of width {width}" for width, count in found.cut_widths.items())
+    weights = "seeded weights (errors are synthetic)" if network.synthetic else "its own weights"
+    console.print(f"[bold]{escape(found.name)}[/bold]: {found.layers} layers, {kind}; {weights}, {network.digest}")
+    console.print(
+        f"{size(found.parameter_bytes)} of parameters, {_macs(network) / 1e9:.3f} GMACs, "
+        f"{found.flops / 1e9:.3f} GFLOP; input {size(found.input_bytes)}, output {size(found.output_bytes)}"
+    )
+    console.print(
+        f"memory: {size(found.parameter_bytes)} to hold, {size(found.peak_live_bytes)} more to run; cuts: {widths}"
+    )
+    if found.seconds is not None:
+        console.print(f"{seconds(found.seconds)} on one core at {found.ghz} GHz by its profile")
+
+
+def _operator_table(found: report.ModelReport) -> Table:
+    table = Table("operator", "layers", "parameters", "MFLOP", "seconds", "share")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in found.operators:
+        share = "" if row.seconds is None or not found.seconds else f"{row.seconds / found.seconds:.1%}"
+        flops, held = f"{row.flops / 1e6:,.1f}", size(row.parameter_bytes)
+        table.add_row(escape(row.op_type), str(row.layers), held, flops, seconds(row.seconds), share)
+    return table
+
+
+def _layer_table(found: report.ModelReport) -> Table:
+    table = Table("#", "layer", "operator", "output", "bytes", "hold", "run", "MFLOP", "seconds", "cut after it")
+    for column in (0, 4, 5, 6, 7, 8, 9):
+        table.columns[column].justify = "right"
+    for row in found.rows:
+        shapes = ", ".join("x".join(map(str, shape)) for shape in row.output_shapes)
+        cut = "" if row.cut_tensors is None else f"{row.cut_tensors}: {size(row.cut_bytes)}"
+        table.add_row(
+            str(row.index),
+            escape(row.name),
+            escape(row.op_type),
+            shapes,
+            size(row.output_bytes),
+            size(row.hold_bytes),
+            size(row.run_bytes),
+            f"{row.flops / 1e6:,.2f}",
+            seconds(row.seconds),
+            cut,
+        )
+    return table
+
+
+def _cut_table(found: report.ModelReport) -> Table:
+    table = Table("after", "layer", "carries", "work before", "after", "weights before", "after", title="Best cuts")
+    for column in (0, 2, 3, 4, 5, 6):
+        table.columns[column].justify = "right"
+    for row in found.best_cuts:
+        table.add_row(
+            str(row.after),
+            escape(row.name),
+            f"{size(row.bytes)} in {row.tensors}",
+            seconds(row.seconds_before) if row.seconds_before is not None else f"{row.flops_before / 1e9:.2f} GFLOP",
+            seconds(row.seconds_after) if row.seconds_after is not None else f"{row.flops_after / 1e9:.2f} GFLOP",
+            size(row.parameter_bytes_before),
+            size(row.parameter_bytes_after),
+        )
+    table.caption = "each carries less than the input and than every earlier cut"
+    return table
+
+
+def _print_profile(console: Console, found: Profile, path: Path) -> None:
+    table = Table("layer", "operator", "median", "spread", "parameters", "output")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    rows = zip(
+        found.seconds,
+        found.layers,
+        found.operators,
+        found.spread_s,
+        found.parameter_bytes,
+        found.output_bytes,
+        strict=True,
+    )
+    for spent, name, kind, spread, held, made in sorted(rows, key=lambda row: -row[0])[:15]:
+        table.add_row(escape(name), escape(kind), seconds(spent), seconds(spread), size(held), size(made))
+    table.title = f"{escape(found.network)}: its slowest layers"
+    console.print(table)
+    blocks = sum(block[2] for block in found.blocks)
+    console.print(
+        f"{seconds(found.uncut_s)} uncut at optimisation off, {seconds(found.fused_s)} fused whole, "
+        f"{seconds(blocks)} fused in {len(found.blocks)} blocks; one thread at {found.ghz} GHz, {found.runs} runs"
+    )
+    console.print(f"the layers explain {found.coverage:.1%} of the uncut run")
+    console.print(f"Written: {path}", markup=False)
+
+
+def _print_scores(console: Console) -> None:
+    scores = training.held_out([(network, reference(network)) for network in map(load, zoo.names())])
+    table = Table("operator", "layers", "form", "R2", "RMSE (ms)", title="Layers of networks that were held out")
+    for column in (1, 3, 4):
+        table.columns[column].justify = "right"
+    for score in scores.operators:
+        table.add_row(score.kind, str(score.layers), score.form, f"{score.r2:.3f}", f"{score.rmse_ms:.4f}")
+    console.print(table)
+    sums = Table("network", "measured", "predicted", "ratio", "learnt from none", title="Sums of held-out networks")
+    for column in (1, 2, 3):
+        sums.columns[column].justify = "right"
+    for network in scores.networks:
+        mark = "" if abs(network.ratio - 1) <= 0.15 else " (beyond 15 %)"
+        sums.add_row(
+            network.network,
+            seconds(network.measured_s),
+            seconds(network.predicted_s),
+            f"{network.ratio:.3f}{mark}",
+            ", ".join(network.unseen),
+        )
+    console.print(sums)
+
+
+def _print_prediction(
+    console: Console, network: Network, predictor: Predictor, times: Sequence[float], ghz: float, every: bool
+) -> None:
+    table = Table("#", "layer", "operator", "regression", "seconds")
+    for column in (0, 4):
+        table.columns[column].justify = "right"
+    shown = range(len(times))
+    if not every and len(times) > _FULL:
+        shown_slowest = sorted(shown, key=lambda at: -times[at])[:15]
+        table.title = "the slowest layers (--layers lists all)"
+    else:
+        shown_slowest = list(shown)
+    for at in shown_slowest:
+        layer = network.graph.layers[at]
+        kind = predictor.kind(layer.op_type)
+        form = f"{kind}, {predictor.fits[kind].form}"
+        table.add_row(str(at), escape(layer.name), escape(layer.op_type), form, seconds(times[at]))
+    console.print(table)
+    measured = known(network)
+    told = "" if measured is None else f"; measured {seconds(measured.total_s * predictor.ghz / ghz)} (scaled)"
+    console.print(f"{escape(network.name)} on one core at {ghz:g} GHz: {seconds(sum(times))} predicted{told}")
+
+
+COMMANDS: Final = [models, profile, predict]
