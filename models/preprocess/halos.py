@@ -33,27 +33,67 @@ _BROADCASTING = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Su
 
 
 @dataclass(frozen=True, slots=True)
+class Local:
+    """A layer each of whose output places depends on a window of its input maps."""
+
+    node: onnx.NodeProto
+    maps: tuple[str, ...]
+    """The activations that it reads, each once."""
+    output: str
+    rows: Window
+    columns: Window
+    flops: int
+    extents: tuple[int, int]
+    """Rows and columns of the output."""
+
+    @property
+    def slides(self) -> bool:
+        """Whether it has padding of its own: a convolution or a pool."""
+        return self.node.op_type in _WINDOWED
+
+    def reads(self, made: Box) -> Box:
+        """The part of each input map that the part `made` of the output needs."""
+        return self.rows.reads(made[0]), self.columns.reads(made[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Layers that turn one map, `entry`, into another, `exit`, and can be computed in tiles."""
+
+    layers: tuple[Local, ...]
+    entry: str
+    exit: str
+
+    @property
+    def extents(self) -> tuple[int, int]:
+        """Rows and columns of the last map."""
+        return self.layers[-1].extents
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """One tile: per tensor of the region, the rectangle of it that is computed (or read, for the region's entry)."""
 
     boxes: dict[str, Box]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Layers `first` to `last` that turn one map, `entry`, into another, `exit`, and can be computed in tiles."""
-
-    nodes: tuple[onnx.NodeProto, ...]
-    first: int
-    last: int
-    entry: str
-    exit: str
-
-
-def obstacle(network: Network, node: onnx.NodeProto) -> str | None:
-    """Why `node` cannot be computed in tiles; None when it can."""
+def local(network: Network, node: onnx.NodeProto) -> Local | str:
+    """`node` as a layer that can be computed in tiles, or why it cannot."""
     held = {parameter.name for parameter in network.graph.parameters}
-    maps = [name for name in node.input if name and name not in held]
+    maps = tuple(name for name in dict.fromkeys(node.input) if name and name not in held)
+    problem = _obstacle(network, node, maps)
+    if problem is not None:
+        return problem
+    read, made = network.types[maps[0]][1], network.types[node.output[0]][1]
+    if node.op_type in _WINDOWED:
+        axes = windows(node, read, made, weight_shape(network, node) if node.op_type == "Conv" else None)
+    else:
+        axes = Window(1, 1, 1, 0, 0, made[2]), Window(1, 1, 1, 0, 0, made[3])
+    flops = features.flops(node, lambda name: network.types[name][1])
+    return Local(node, maps, node.output[0], *axes, flops, (made[2], made[3]))
+
+
+def _obstacle(network: Network, node: onnx.NodeProto, maps: Sequence[str]) -> str | None:
     shapes = {network.types[name][1] for name in (*maps, *node.output) if name}
     if any(len(shape) != 4 for shape in shapes):
         return f"{node.op_type} does not turn maps of 4 dimensions into such maps"
@@ -65,64 +105,44 @@ def obstacle(network: Network, node: onnx.NodeProto) -> str | None:
         return f"{node.op_type} is not a convolution, a pool or an operator that works point by point"
     if len({shape[2:] for shape in shapes}) != 1:
         return f"{node.op_type} reads maps of different sizes"
+    weights = [name for name in node.input if name and name not in maps]
     if node.op_type == "Concat":
-        axis = features.integer(node, "axis", 1)
-        return None if axis in (1, -3) and len(maps) == len(node.input) else "Concat joins something other than maps"
-    exempt = node.op_type == "BatchNormalization"
-    for name in node.input:
-        if name in held and not exempt and any(extent != 1 for extent in network.types[name][1][-2:]):
-            return f"{node.op_type} has weights that differ from place to place"
+        return None if features.integer(node, "axis", 1) in (1, -3) and not weights else "it does not join channels"
+    if node.op_type != "BatchNormalization" and any(_has_places(network, name) for name in weights):
+        return f"{node.op_type} has weights that differ from place to place"
     return None
 
 
-def axes_of(network: Network, node: onnx.NodeProto) -> tuple[Window, Window]:
-    """How `node` slides over its input; point by point for operators that do not slide."""
-    read, made = network.types[node.input[0]][1], network.types[node.output[0]][1]
-    if node.op_type in _WINDOWED:
-        return windows(node, read, made, weight_shape(network, node) if node.op_type == "Conv" else None)
-    return Window(1, 1, 1, 0, 0, made[2]), Window(1, 1, 1, 0, 0, made[3])
+def _has_places(network: Network, weight: str) -> bool:
+    return any(extent != 1 for extent in network.types[weight][1][-2:])
 
 
-def maps_of(network: Network, node: onnx.NodeProto) -> list[str]:
-    """The activations that `node` reads, each once."""
-    held = {parameter.name for parameter in network.graph.parameters}
-    return [name for name in dict.fromkeys(node.input) if name and name not in held]
-
-
-def walk_back(network: Network, region: Region, box: Box) -> Tile:
+def walk_back(region: Region, box: Box) -> Tile:
     """The tile of `region` whose part of the last map is `box`.
 
     Raises `ModelError` when a part of a map would be computed from padding alone.
     """
     boxes = {region.exit: box}
-    for node in reversed(region.nodes):
-        made = boxes[node.output[0]]
-        rows, columns = axes_of(network, node)
-        needed = rows.reads(made[0]), columns.reads(made[1])
+    for layer in reversed(region.layers):
+        needed = layer.reads(boxes[layer.output])
         if any(low >= high for low, high in needed):
-            raise ModelError(
-                f"tile: a tile of {node.name!r} of {network.name} would read nothing but padding; use fewer tiles"
-            )
-        for name in maps_of(network, node):
+            raise ModelError(f"tile: a tile of {layer.node.name!r} would read nothing but padding; use fewer tiles")
+        for name in layer.maps:
             boxes[name] = _hull(boxes.get(name), needed)
     return Tile(boxes)
 
 
-def flops(network: Network, region: Region, tiles: Sequence[Tile]) -> int:
+def flops(region: Region, tiles: Sequence[Tile]) -> int:
     """FLOPs of all tiles together, overlaps counted as often as they are computed."""
-    total = 0
-    for node in region.nodes:
-        shape = network.types[node.output[0]][1]
-        whole = features.flops(node, lambda name: network.types[name][1])
-        areas = sum(_area(tile.boxes[node.output[0]]) for tile in tiles)
-        total += whole // (shape[2] * shape[3]) * areas
-    return total
+    return sum(
+        layer.flops // (layer.extents[0] * layer.extents[1]) * sum(_area(tile.boxes[layer.output]) for tile in tiles)
+        for layer in region.layers
+    )
 
 
-def overhead(network: Network, region: Region, tiles: Sequence[Tile]) -> float:
+def overhead(region: Region, tiles: Sequence[Tile]) -> float:
     """FLOPs of the halos, as a share of the region's own."""
-    own = sum(features.flops(node, lambda name: network.types[name][1]) for node in region.nodes)
-    return flops(network, region, tiles) / own - 1
+    return flops(region, tiles) / sum(layer.flops for layer in region.layers) - 1
 
 
 def shares(extent: int, parts: Sequence[float]) -> list[Range]:

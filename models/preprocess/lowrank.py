@@ -13,7 +13,7 @@ from onnx import helper
 from models import features
 from models.network import Network
 from models.preprocess import factors
-from models.preprocess.choosing import choose, is_dense, numbers
+from models.preprocess.choosing import choose, is_dense
 from models.preprocess.codecs import Rows
 from models.preprocess.rewrite import Edit, Names, kept, rewrite
 
@@ -69,7 +69,7 @@ def low_rank(
     factors.check_one_of("low_rank", rank=rank, energy=energy)
     factors.check_rank("low_rank", rank=rank)
     factors.check_share("low_rank", "energy", energy)
-    return _factored(network, "low_rank", rank, energy, layers, grow, 0.0, 1.0)
+    return _factored(network, "low_rank", layers, _Choice(rank, energy, grow))
 
 
 def sparse_low_rank(
@@ -91,26 +91,26 @@ def sparse_low_rank(
     factors.check_rank("sparse_low_rank", rank=rank)
     for name, share in (("energy", energy), ("sparsity", sparsity), ("reduction", reduction)):
         factors.check_share("sparse_low_rank", name, share)
-    return _factored(network, "sparse_low_rank", rank, energy, layers, grow, sparsity, reduction)
+    return _factored(network, "sparse_low_rank", layers, _Choice(rank, energy, grow, sparsity, reduction))
 
 
-def _factored(
-    network: Network,
-    step: str,
-    rank: int | None,
-    energy: float | None,
-    layers: Sequence[str] | None,
-    grow: bool,
-    sparsity: float,
-    reduction: float,
-) -> Network:
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    rank: int | None
+    energy: float | None
+    grow: bool
+    sparsity: float = 0.0
+    reduction: float = 1.0
+
+
+def _factored(network: Network, step: str, layers: Sequence[str] | None, choice: _Choice) -> Network:
     base = network.unmerged
     names, edit = Names(base), Edit()
     made: dict[tuple[str, bool], Dense | None] = {}
     for node in choose(base, step, layers, lambda node: is_dense(base, node), _WHAT):
         key = node.input[1], bool(features.integer(node, "transB", 0))
         if key not in made:
-            made[key] = _planned(base, key, rank, energy, grow, sparsity, reduction, names)
+            made[key] = _planned(base, key, choice, names)
             _declare(base, made[key], edit)
         recipe = made[key]
         if recipe is not None:
@@ -118,26 +118,17 @@ def _factored(
     return rewrite(network, edit, step) if edit.nodes else network
 
 
-def _planned(
-    base: Network,
-    key: tuple[str, bool],
-    rank: int | None,
-    energy: float | None,
-    grow: bool,
-    sparsity: float,
-    reduction: float,
-    names: Names,
-) -> Dense | None:
+def _planned(base: Network, key: tuple[str, bool], choice: _Choice, names: Names) -> Dense | None:
     weight, transposed = key
     rows, columns = base.types[weight][1][::-1] if transposed else base.types[weight][1]
     full = min(rows, columns)
-    wanted = rank if rank is not None else _rank_for(base, weight, energy or 1.0)
+    wanted = choice.rank if choice.rank is not None else _rank_for(base, weight, choice.energy or 1.0)
     chosen = min(wanted, full)
-    if not grow and chosen * (rows + columns) >= rows * columns:
+    if not choice.grow and chosen * (rows + columns) >= rows * columns:
         return None
-    short_rank = max(1, round(reduction * chosen)) if sparsity else chosen
+    short_rank = max(1, round(choice.reduction * chosen)) if choice.sparsity else chosen
     left, right = names.fresh(f"{weight}/left"), names.fresh(f"{weight}/right")
-    shares = round(sparsity * rows), round(sparsity * columns)
+    shares = round(choice.sparsity * rows), round(choice.sparsity * columns)
     return Dense(weight, transposed, chosen, left, right, *shares, short_rank)
 
 
@@ -158,7 +149,6 @@ def _declare(base: Network, recipe: Dense | None, edit: Edit) -> None:
     edit.recipes.append(recipe)
     edit.parameters[recipe.left] = (dtype, (rows, recipe.rank))
     edit.parameters[recipe.right] = (dtype, (recipe.rank, columns))
-    assert numbers(edit.parameters[name][1] for name in recipe.makes) == recipe.rank * (rows + columns)
     if recipe.short_in:
         edit.codecs[recipe.left] = Rows(recipe.short_in, recipe.short_rank, 0)
     if recipe.short_out:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from models.errors import ModelError, near
 from models.network import Network
-from models.preprocess import convolutions, lowrank, merge, modules, pruning, split, tiling
+from models.preprocess import lowrank, merge, modules, pruning, separable, split, tiling, tucker
 from models.preprocess.report import Report, output_error, size_of
 
 Written = str | Mapping[str, object]
@@ -54,8 +54,8 @@ KINDS: Mapping[str, Kind] = {
         Kind("split", split.split, True),
         Kind("merge", merge.merge, True),
         Kind("tile", tiling.tile, True),
-        Kind("separate", convolutions.separate, False),
-        Kind("tucker", convolutions.tucker, False),
+        Kind("separate", separable.separate, False),
+        Kind("tucker", tucker.tucker, False),
         Kind("low_rank", lowrank.low_rank, False),
         Kind("sparse_low_rank", lowrank.sparse_low_rank, False),
         Kind("prune", pruning.prune, False),

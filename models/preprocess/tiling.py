@@ -6,20 +6,19 @@ Tiles overlap where kernels reach over their edges, and the overlap is computed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import onnx
 from onnx import helper
 
-from models import untrusted
 from models.errors import ModelError, near
 from models.network import Network
 from models.preprocess import halos
-from models.preprocess.halos import Box, Region, Tile
+from models.preprocess.branches import Branch
+from models.preprocess.halos import Local, Region, Tile
 from models.preprocess.modules import units
 from models.preprocess.rewrite import Edit, Names, rewrite
-from models.preprocess.windows import with_pads
 
 MAX_TILES = 256
 Parts = int | Sequence[float]
@@ -48,21 +47,15 @@ def tile(
     if not max_overhead >= 0:
         raise ModelError(f"tile: max_overhead is {max_overhead}; expected a share of the FLOPs, 0 or more")
     base = network.unmerged
-    if first is None and last is None:
-        found = _first_run(base, parts, max_overhead)
-        if found is None:
-            return network
-    else:
-        found = _named_run(base, first, last)
-    tiles = tiles_of(base, found, *parts)
-    return rewrite(network, _edit(base, found, tiles, len(parts[1])), "tile")
+    found = _first_run(base, parts, max_overhead) if first is None and last is None else _named_run(base, first, last)
+    return network if found is None else rewrite(network, _edit(base, found, tiles_of(found, *parts)), "tile")
 
 
-def tiles_of(network: Network, region: Region, rows: Sequence[float], columns: Sequence[float]) -> list[Tile]:
-    """The tiles of `region`, row by row. Raises `ModelError` when there are more parts than rows or columns."""
-    shape = network.types[region.exit][1]
-    across = halos.shares(shape[3], columns)
-    return [halos.walk_back(network, region, (down, side)) for down in halos.shares(shape[2], rows) for side in across]
+def tiles_of(region: Region, rows: Sequence[float], columns: Sequence[float]) -> list[list[Tile]]:
+    """The tiles of `region`, rows of tiles from the top. Raises `ModelError` for more parts than rows or columns."""
+    height, width = region.extents
+    across = halos.shares(width, columns)
+    return [[halos.walk_back(region, (down, side)) for side in across] for down in halos.shares(height, rows)]
 
 
 def region(network: Network, first: int, last: int) -> Region:
@@ -70,24 +63,29 @@ def region(network: Network, first: int, last: int) -> Region:
 
     Raises `ModelError` naming a layer that cannot be tiled, or when they do not turn one map into another.
     """
-    nodes = tuple(network.light.graph.node[first : last + 1])
-    for node in nodes:
-        problem = halos.obstacle(network, node)
-        if problem is not None:
-            raise ModelError(f"tile: {node.name!r} of {network.name} cannot be computed in tiles: {problem}")
+    layers: list[Local] = []
+    for node in network.light.graph.node[first : last + 1]:
+        found = halos.local(network, node)
+        if isinstance(found, str):
+            raise ModelError(f"tile: {node.name!r} of {network.name} cannot be computed in tiles: {found}")
+        layers.append(found)
+    return _bounded(network, layers, first, last)
+
+
+def _bounded(network: Network, layers: Sequence[Local], first: int, last: int) -> Region:
     entering, leaving = network.graph.boundary(first, last)
     if len(entering) != 1 or len(leaving) != 1:
         raise ModelError(
-            f"tile: {nodes[0].name!r} to {nodes[-1].name!r} of {network.name} read {len(entering)} maps and make "
-            f"{len(leaving)}; expected one each"
+            f"tile: {layers[0].node.name!r} to {layers[-1].node.name!r} of {network.name} read {len(entering)} maps "
+            f"and make {len(leaving)}; expected one each"
         )
     tensors = network.graph.tensors
-    return Region(nodes, first, last, tensors[entering[0]].name, tensors[leaving[0]].name)
+    return Region(tuple(layers), tensors[entering[0]].name, tensors[leaving[0]].name)
 
 
 def _parts(name: str, given: Parts) -> tuple[float, ...]:
     parts = (1.0,) * given if isinstance(given, int) else tuple(given)
-    if not parts or not all(part > 0 for part in parts):
+    if not parts or not all(0 < part < math.inf for part in parts):
         raise ModelError(f"tile: {name} is {given}; expected a number of parts or a list of sizes above 0")
     return parts
 
@@ -95,31 +93,35 @@ def _parts(name: str, given: Parts) -> tuple[float, ...]:
 def _first_run(base: Network, parts: tuple[Sequence[float], Sequence[float]], max_overhead: float) -> Region | None:
     """The longest run, from the first unit that can be tiled on, whose halos cost at most `max_overhead`."""
     found: Region | None = None
-    start: int | None = None
+    layers: list[Local] = []
     for unit in units(base.graph):
-        nodes = base.light.graph.node[unit.first : unit.last + 1]
-        if any(halos.obstacle(base, node) for node in nodes):
+        fresh = [halos.local(base, node) for node in base.light.graph.node[unit.first : unit.last + 1]]
+        if any(isinstance(each, str) for each in fresh):
             if found is not None:
                 break
-            start = None
+            layers = []
             continue
-        start = unit.first if start is None else start
-        candidate = _affordable(base, start, unit.last, parts, max_overhead)
+        layers += [each for each in fresh if isinstance(each, Local)]
+        candidate = _affordable(base, layers, unit.last, parts, max_overhead)
         found = candidate or found
     return found
 
 
 def _affordable(
-    base: Network, first: int, last: int, parts: tuple[Sequence[float], Sequence[float]], max_overhead: float
+    base: Network,
+    layers: Sequence[Local],
+    last: int,
+    parts: tuple[Sequence[float], Sequence[float]],
+    max_overhead: float,
 ) -> Region | None:
+    if not any(layer.node.op_type == "Conv" for layer in layers):
+        return None
     try:
-        candidate = region(base, first, last)
-        tiles = tiles_of(base, candidate, *parts)
+        candidate = _bounded(base, layers, last + 1 - len(layers), last)
+        tiles = [each for row in tiles_of(candidate, *parts) for each in row]
     except ModelError:
         return None
-    if not any(node.op_type == "Conv" for node in candidate.nodes):
-        return None
-    return candidate if halos.overhead(base, candidate, tiles) <= max_overhead else None
+    return candidate if halos.overhead(candidate, tiles) <= max_overhead else None
 
 
 def _named_run(base: Network, first: str | None, last: str | None) -> Region:
@@ -144,101 +146,32 @@ def _named_run(base: Network, first: str | None, last: str | None) -> Region:
     return region(base, start, end)
 
 
-def _edit(base: Network, found: Region, tiles: Sequence[Tile], columns: int) -> Edit:
+def _edit(base: Network, found: Region, tiles: Sequence[Sequence[Tile]]) -> Edit:
     names, edit = Names(base), Edit(dissolve=True)
     nodes: list[onnx.NodeProto] = []
-    parts: list[str] = []
-    for number, each in enumerate(tiles):
-        branch = _Branch(base, found, each, number, names, edit)
-        parts.append(branch.build())
-        nodes += branch.nodes
-    nodes += _joined(found, parts, columns, names)
-    edit.nodes = {node.name: () for node in found.nodes}
-    edit.nodes[found.nodes[0].name] = nodes
+    parts: list[list[str]] = []
+    for row in tiles:
+        parts.append([])
+        for each in row:
+            branch = Branch(base, found, each, sum(map(len, parts)), names, edit)
+            parts[-1].append(branch.output)
+            nodes += branch.nodes
+    edit.nodes = {layer.node.name: () for layer in found.layers}
+    edit.nodes[found.layers[0].node.name] = nodes + _joined(found, parts, names)
     return edit
 
 
-def _joined(found: Region, parts: Sequence[str], columns: int, names: Names) -> list[onnx.NodeProto]:
+def _joined(found: Region, parts: Sequence[Sequence[str]], names: Names) -> list[onnx.NodeProto]:
     """The tiles side by side, then the rows of tiles on top of each other."""
     made: list[onnx.NodeProto] = []
 
-    def concat(read: Sequence[str], axis: int, output: str) -> None:
+    def concat(read: Sequence[str], axis: int, output: str | None = None) -> str:
+        output = output or names.fresh(f"{found.exit}/row")
         made.append(helper.make_node("Concat", read, [output], names.fresh(f"{found.exit}/join"), axis=axis))
-
-    if len(parts) == columns:
-        concat(parts, 3, found.exit)
-        return made
-    rows = [list(parts[at : at + columns]) for at in range(0, len(parts), columns)]
-    strips: list[str] = []
-    for row in rows:
-        strips.append(row[0] if columns == 1 else names.fresh(f"{found.exit}/row"))
-        if columns > 1:
-            concat(row, 3, strips[-1])
-    concat(strips, 2, found.exit)
-    return made
-
-
-class _Branch:
-    """The nodes of one tile."""
-
-    def __init__(self, base: Network, found: Region, tile: Tile, number: int, names: Names, edit: Edit) -> None:
-        self.base, self.region, self.tile, self.number, self.names, self.edit = base, found, tile, number, names, edit
-        self.nodes: list[onnx.NodeProto] = []
-        self._cut: dict[tuple[str, Box], str] = {}
-
-    def build(self) -> str:
-        """Make the nodes; the name of the tensor that holds the tile of the last map."""
-        shape = self.base.types[self.region.entry][1]
-        self.held = {self.region.entry: (self.region.entry, ((0, shape[2]), (0, shape[3])))}
-        for node in self.region.nodes:
-            self._add(node)
-        return self.held[self.region.exit][0]
-
-    def _add(self, node: onnx.NodeProto) -> None:
-        rows, columns = halos.axes_of(self.base, node)
-        made = self.tile.boxes[node.output[0]]
-        needed = rows.reads(made[0]), columns.reads(made[1])
-        maps = {name: self._part(name, needed) for name in halos.maps_of(self.base, node)}
-        slides = node.op_type in ("Conv", "MaxPool", "AveragePool")
-        copy = with_pads(node, rows.pads(made[0]), columns.pads(made[1])) if slides else _copied(node)
-        copy.name = self._fresh(node.name)
-        copy.input[:] = [maps.get(name, name) for name in node.input]
-        copy.output[0] = self._fresh(node.output[0])
-        self.held[node.output[0]] = copy.output[0], made
-        self.nodes.append(copy)
-
-    def _part(self, name: str, box: Box) -> str:
-        """The tensor that holds exactly `box` of the map `name`."""
-        tensor, held = self.held[name]
-        if held == box:
-            return tensor
-        if (name, box) not in self._cut:
-            self._cut[name, box] = self._slice(name, tensor, held, box)
-        return self._cut[name, box]
-
-    def _slice(self, name: str, tensor: str, held: Box, box: Box) -> str:
-        starts = [low - held[axis][0] for axis, (low, _) in enumerate(box)]
-        ends = [high - held[axis][0] for axis, (_, high) in enumerate(box)]
-        output = self._fresh(f"{name}/part")
-        node = self._fresh(f"{name}/slice")
-        if untrusted.opset_of(self.base.light) < 10:
-            made = helper.make_node("Slice", [tensor], [output], node, starts=starts, ends=ends, axes=[2, 3])
-        else:
-            bounds = [self._constant(f"{node}/{what}", v) for what, v in (("starts", starts), ("ends", ends))]
-            made = helper.make_node("Slice", [tensor, *bounds, self._constant(f"{node}/axes", [2, 3])], [output], node)
-        self.nodes.append(made)
         return output
 
-    def _constant(self, wanted: str, values: Sequence[int]) -> str:
-        name = self.names.fresh(wanted)
-        self.edit.constants[name] = np.asarray(values, np.int64)
-        return name
-
-    def _fresh(self, name: str) -> str:
-        return self.names.fresh(f"{name}/tile{self.number}")
-
-
-def _copied(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
+    if len(parts) == 1:
+        concat(parts[0], 3, found.exit)
+    else:
+        concat([concat(row, 3) if len(row) > 1 else row[0] for row in parts], 2, found.exit)
+    return made
