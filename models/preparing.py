@@ -107,9 +107,10 @@ class _Work:
             fixed.append(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
         if missing:
             example = ", ".join(f"'{key}': 1" for key in missing)
+            options = " ".join(f"--dim {key}=1" for key in missing)
             raise ModelError(
                 f"{self.origin} has dynamic dimensions: {', '.join(missing.values())}; "
-                f"fix them, e.g. dims={{{example}}}"
+                f"fix them, e.g. dims={{{example}}} ({options})"
             )
         for key in dims:
             if key not in known:

@@ -1,0 +1,117 @@
+"""How far a profile can be trusted, measured on this machine: prints the tables of docs/profiles.md.
+
+Run from the project's folder, with nothing else running: `python benchmarks/profile_trust.py [network ...]`.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing as mp
+import statistics
+import sys
+from multiprocessing.synchronize import Event
+
+import models
+from models import Session, zoo
+from models.cuts import blocks
+from models.profile import reference
+
+RUNS = 15
+
+
+def median_s(session: Session, feeds: dict) -> float:
+    session.run(feeds)
+    return statistics.median(session.timed_run(feeds)[1] for _ in range(RUNS))
+
+
+def fusing(names: list[str]) -> None:
+    print("\n| network | layer by layer (ms) | fused in blocks (ms) | fused whole (ms) | whole / layers |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name in names:
+        profile = reference(models.load(name))
+        block_s = math.fsum(block[2] for block in profile.blocks)
+        row = (profile.uncut_s * 1e3, block_s * 1e3, profile.fused_s * 1e3, profile.fused_s / profile.uncut_s)
+        print(f"| {name} | {row[0]:.1f} | {row[1]:.1f} | {row[2]:.1f} | {row[3]:.2f} |", flush=True)
+
+
+def inputs(names: list[str]) -> None:
+    print("\n| network | slowest / fastest of 20 inputs | same input, 20 times |")
+    print("| --- | ---: | ---: |")
+    for name in names:
+        network = models.load(name)
+        uncut = models.uncut_session(network)
+        fed = [network.sample_inputs(number) for number in range(20)]
+        uncut.run(fed[0])
+        several = [statistics.median(uncut.timed_run(x)[1] for _ in range(3)) for x in fed]
+        same = [statistics.median(uncut.timed_run(fed[0])[1] for _ in range(3)) for _ in range(20)]
+        print(f"| {name} | {max(several) / min(several):.3f} | {max(same) / min(same):.3f} |", flush=True)
+
+
+def cutting(names: list[str]) -> None:
+    print("\n| network | pieces | cut / uncut | cut, weights fed / uncut |")
+    print("| --- | ---: | ---: | ---: |")
+    for name in names:
+        network = models.load(name)
+        uncut_s = median_s(models.uncut_session(network).session, network.sample_inputs(0))
+        spans = blocks(network.graph)
+        ratios = []
+        for big in (1 << 62, 65536):
+            held, spent = dict(network.sample_inputs(0)), 0.0
+            for first, last in spans:
+                piece = models.subgraph(network, first, last, big_bytes=big)
+                session = Session(piece.model)
+                feeds = {**held, **{weight: network.weights()[weight] for weight in piece.big}}
+                held.update(session.run(feeds))
+                spent += median_s(session, feeds)
+            ratios.append(spent / uncut_s)
+        print(f"| {name} | {len(spans)} | {ratios[0]:.3f} | {ratios[1]:.3f} |", flush=True)
+
+
+def neighbour(name: str, ready: Event, stop: Event) -> None:
+    network = models.load(name)
+    uncut = models.uncut_session(network)
+    fed = network.sample_inputs(1)
+    uncut.run(fed)
+    ready.set()
+    while not stop.is_set():
+        uncut.run(fed)
+
+
+def beside_a_copy(names: list[str]) -> None:
+    print("\n| network | convolutions | fully connected | all |")
+    print("| --- | ---: | ---: | ---: |")
+    for name in names:
+        network = models.load(name)
+        kinds = {layer.name: layer.op_type for layer in network.graph.layers}
+        pieces = {}
+        held = dict(network.sample_inputs(0))
+        for first, last in blocks(network.graph):
+            piece = models.subgraph(network, first, last, big_bytes=1 << 62)
+            session = Session(piece.model)
+            pieces[first] = (session, {n: held[n] for n in piece.inputs}, kinds[network.graph.layers[first].name])
+            held.update(session.run(held))
+        alone = {first: median_s(session, feeds) for first, (session, feeds, _) in pieces.items()}
+        context = mp.get_context("spawn")
+        ready, stop = context.Event(), context.Event()
+        other = context.Process(target=neighbour, args=(name, ready, stop))
+        other.start()
+        ready.wait(60)
+        crowded = {first: median_s(session, feeds) for first, (session, feeds, _) in pieces.items()}
+        stop.set()
+        other.join()
+
+        def ratio(kind: str, before: dict = alone, after: dict = crowded, held: dict = pieces) -> str:
+            chosen = [first for first in held if not kind or held[first][2] == kind]
+            if not chosen:
+                return "-"
+            return f"{sum(after[f] for f in chosen) / sum(before[f] for f in chosen):.2f}"
+
+        print(f"| {name} | {ratio('Conv')} | {ratio('Gemm')} | {ratio('')} |", flush=True)
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or list(zoo.names())
+    fusing(chosen)
+    inputs(chosen)
+    cutting(chosen)
+    beside_a_copy([name for name in chosen if name in ("alexnet", "vgg19", "resnet50", "squeezenet")])

@@ -1,0 +1,103 @@
+"""The commands `models`, `profile` and `predict`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import helper, numpy_helper
+
+from emulator.cli import main
+from models import zoo
+from models.profile import Profile
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, list(words), catch_exceptions=False, env={"COLUMNS": "160"})
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    weight = numpy_helper.from_array(np.ones((6, 5), np.float32), "w")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Relu", ["a"], ["y"], name="[red]r")]
+    values = [helper.make_tensor_value_info(n, 1, ["batch", size]) for n, size in (("x", 6), ("y", 5))]
+    model = helper.make_model(helper.make_graph(nodes, "g", values[:1], values[1:], [weight]), ir_version=8)
+    del model.opset_import[:]
+    model.opset_import.append(helper.make_opsetid("", 17))
+    path = tmp_path / "small.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_the_zoo_is_listed() -> None:
+    result = call("models")
+    assert result.exit_code == 0
+    assert all(name in result.output for name in zoo.names())
+    listed = json.loads(call("models", "--json").output)
+    assert listed["alexnet"]["layers"] == 24
+
+
+def test_a_network_is_shown_and_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "a.svg"
+    result = call("models", "alexnet", "--graph", str(picture))
+    assert result.exit_code == 0
+    assert "24 layers, a chain" in result.output
+    assert "233 MiB of parameters, 0.655 GMACs" in result.output
+    assert picture.read_text().startswith("<svg")
+    assert "a.png" in call("models", "alexnet", "--graph", "a.png").output
+
+
+def test_a_file_with_dynamic_dimensions(small: Path) -> None:
+    refused = call("models", str(small))
+    assert refused.exit_code == 2
+    assert "--dim batch=1" in refused.output
+    shown = call("models", str(small), "--dim", "batch=3")
+    assert shown.exit_code == 0
+    assert "[red]r" in shown.output, "names from a file are not markup"
+    body = json.loads(call("models", str(small), "--dim", "batch=3", "--json").output)
+    assert body["rows"][0]["output_shapes"] == [[3, 5]]
+
+
+def test_profiling_writes_file_1(small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.json"
+    words = ["--dim", "batch=3", "--runs", "3", "--ghz", "1.5", "--mem-gb-s", "10", "-o", str(out)]
+    result = call("profile", str(small), *words)
+    assert result.exit_code == 0, result.output
+    profile = Profile.load(out)
+    assert (profile.ghz, profile.mem_gb_s, len(profile.seconds)) == (1.5, 10.0, 2)
+
+
+def test_predicting_scales_and_writes_file_2(tmp_path: Path) -> None:
+    out = tmp_path / "file_2.json"
+    assert call("predict", "alexnet", "--ghz", "5.2", "-o", str(out)).exit_code == 0
+    fast = json.loads(out.read_text())
+    assert call("predict", "alexnet", "--ghz", "2.6", "-o", str(out)).exit_code == 0
+    slow = json.loads(out.read_text())
+    assert sum(slow["seconds"].values()) == pytest.approx(2 * sum(fast["seconds"].values()), rel=1e-3)
+    scores = call("predict", "--report")
+    assert scores.exit_code == 0
+    assert "shufflenet" in scores.output
+    assert "beyond 15 %" in scores.output
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["models", "alexnt"], "did you mean alexnet"),
+        (["models", "none.onnx"], "not a file"),
+        (["models", "alexnet", "--dim", "batch"], "NAME=SIZE"),
+        (["profile", "alexnet", "--ghz", "-1"], "--ghz is -1"),
+        (["profile", "alexnet", "--runs", "0"], "runs is 0"),
+        (["predict"], "nothing to predict"),
+        (["predict", "alexnet", "--ghz", "0"], "ghz is 0"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_code_2(words: list[str], named: str) -> None:
+    result = call(*words)
+    assert result.exit_code == 2
+    assert named in result.output
+    assert "Traceback" not in result.output

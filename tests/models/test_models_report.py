@@ -1,0 +1,87 @@
+"""What `layerlift models NAME` shows: sums that add up, memory, and a picture that a browser can read."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from xml.etree import ElementTree as Xml
+
+import pytest
+from hypothesis import given, settings
+from small_nets import model, node, normal, tensor
+from strategies import layer_graphs
+
+import models
+from models import drawing, report
+from models.graph import LayerGraph
+from models.profile import known, reference
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(layer_graphs(max_layers=8))
+def test_operators_layers_and_cuts_add_up(graph: LayerGraph) -> None:
+    found = report.report(graph)
+    assert sum(row.layers for row in found.operators) == found.layers == len(found.rows)
+    assert sum(row.flops for row in found.operators) == found.flops == sum(row.flops for row in found.rows)
+    assert sum(found.cut_widths.values()) == len(graph) - 1
+    assert found.parameter_bytes <= sum(row.hold_bytes for row in found.rows)
+    for cut in found.best_cuts:
+        assert cut.flops_before + cut.flops_after == found.flops
+        assert cut.bytes < found.input_bytes
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(layer_graphs(max_layers=8))
+def test_peak_memory_by_playing_the_run(graph: LayerGraph) -> None:
+    alive = set(graph.inputs)
+    peak = 0
+    for layer in graph.layers:
+        alive = {t for t in alive if any(reader >= layer.index for reader in graph.tensors[t].consumers)}
+        now = alive | set(layer.outputs)
+        peak = max(peak, sum(graph.tensors[t].bytes for t in now))
+        alive = now
+    first = sum(graph.tensors[t].bytes for t in {*graph.inputs, *graph.layers[0].outputs})
+    assert report.report(graph).peak_live_bytes == max(peak, first)
+
+
+def test_memory_to_hold_and_to_run_a_layer() -> None:
+    weights = {"w": normal(4, 6)}
+    nodes = [node("MatMul", ["x", "w"], ["a"]), node("Add", ["a", "a"], ["y"])]
+    graph = models.from_model(model(nodes, [tensor("x", 2, 4)], ["y"], weights), "tiny").graph
+    product, doubling = report.report(graph).rows
+    assert (product.hold_bytes, product.run_bytes) == (4 * 6 * 4, (8 + 12) * 4)
+    assert (doubling.hold_bytes, doubling.run_bytes) == (0, (12 + 12) * 4)
+
+
+def test_times_come_from_the_profile() -> None:
+    network = models.load("alexnet")
+    found = report.report(network.graph, reference(network))
+    assert found.seconds == pytest.approx(reference(network).total_s)
+    assert sum(row.seconds or 0 for row in found.operators) == pytest.approx(found.seconds)
+    for cut in found.best_cuts:
+        assert (cut.seconds_before or 0) + (cut.seconds_after or 0) == pytest.approx(found.seconds)
+    assert report.report(network.graph).seconds is None
+    assert known(models.from_model(network.model(), "unmeasured")) is None
+
+
+@pytest.mark.parametrize("name", ["alexnet", "googlenet"])
+def test_the_picture_has_every_layer_and_every_edge_and_no_overlap(name: str) -> None:
+    graph = models.load(name).graph
+    root = Xml.fromstring(drawing.svg(graph))
+    boxes = [group.find(f"{SVG}rect") for group in root.iter(f"{SVG}g")]
+    assert len(boxes) == len(graph)
+    edges = sum(1 for layer in graph.layers for t in layer.inputs if graph.tensors[t].producer >= 0)
+    assert len(list(root.iter(f"{SVG}path"))) == edges
+    places = sorted((float(box.get("y")), float(box.get("x")), float(box.get("width"))) for box in boxes)
+    for (y, x, width), (next_y, next_x, _) in pairwise(places):
+        assert y != next_y or x + width <= next_x
+    assert all(x + width <= float(root.get("width")) for _, x, width in places)
+
+
+def test_names_from_a_strangers_file_cannot_break_the_picture() -> None:
+    evil = node("Relu", ["x"], ["y"], name='</g><script>alert(1)</script>\x00"&')
+    graph = models.from_model(model([evil], [tensor("x", 1)], ["y"]), "<b>&").graph
+    root = Xml.fromstring(drawing.svg(graph))
+    assert not list(root.iter(f"{SVG}script"))
+    assert "<b>&" in "".join(root.itertext())
