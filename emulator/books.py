@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from emulator.host import Row
+from emulator.host import Rows
 from emulator.tables import TABLES
 from emulator.traffic import Sample, Traffic
 from emulator.world import World
@@ -23,30 +23,35 @@ class Books:
         self._tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
         self._pending = 0
         self._queries = 0
+        self._last: dict[int, Sample] = {}
+        self._index = {node.name: node.index for node in world.nodes}
 
     @property
     def queries(self) -> int:
         """Queries that have ended so far."""
         return self._queries + len(self._tables["queries"])
 
-    def add(self, rows: list[Row]) -> None:
-        """Take rows that are ordered by (emission time, node, row number), after all earlier ones."""
-        tables = self._tables
-        for _, node, _, table, values in rows:
-            if table == "usage":
-                tables[table].append(self._usage(node, values))
-            else:
-                tables[table].append(values)
-        self._pending += len(rows)
+    def add(self, rows: Rows) -> None:
+        """Take rows, each table in order of (emission time, node), after all earlier ones."""
+        for table, more in rows.items():
+            self._tables[table] += map(self._usage, more) if table == "usage" else more
+            self._pending += len(more)
         if self._pending >= _BATCH_ROWS:
             self.flush()
 
-    def close(self, rows: list[Row], end: float) -> None:
-        """Take the last rows of a run that ended at `end`, and pass everything on."""
-        last = self._traffic.last(end)
-        kept = [row for row in rows if row[0] <= end]
-        self.add([row if row[3] != "usage" or row[4][-1] else _final(row, last) for row in kept])
+    def close(self, rows: Rows, end: float) -> None:
+        """Take the last rows of a run that ended at `end`, and pass everything on; what came later is cut."""
+        self._last = self._traffic.last(end)
+        self.add({table: [row for row in more if row[0] <= end] for table, more in rows.items()})
         self.flush()
+
+    def sort(self, rows: Rows) -> None:
+        """Put rows of several hosts, each in its own order, into the order of the tables."""
+        for more in rows.values():
+            more.sort(key=self._order)
+
+    def _order(self, row: tuple[Any, ...]) -> tuple[float, int]:
+        return row[0], self._index[row[1]]
 
     def flush(self) -> None:
         """Pass on what is held back."""
@@ -58,10 +63,15 @@ class Books:
                 self._tables[table] = []
         self._pending = 0
 
-    def _usage(self, node: int, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _usage(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Add bytes, radio time, energy and money to what the node itself could measure."""
-        at, name, period, busy, held, held_byte_s, mark = values
-        sample = mark if isinstance(mark, Sample) else self._traffic.at(mark, node)
+        at, name, period, busy, held, held_byte_s, number = row
+        node = self._index[name]
+        if number:
+            sample = self._traffic.at(number, node)
+        else:
+            sample = self._last.get(node, Sample())
+            sample = sample._replace(radio_s=min(sample.radio_s, period))
         spec = self._world.nodes[node]
         energy = spec.idle_w * period + spec.compute_w * busy + spec.radio_w * sample.radio_s
         money = spec.price_per_s * busy + spec.price_per_byte_s * held_byte_s + sample.money
@@ -69,11 +79,3 @@ class Books:
             at, name, period, busy, held, held_byte_s, sample.sent_bytes, sample.received_bytes, sample.radio_s, energy,
             money,
         )  # fmt: skip
-
-
-def _final(row: Row, last: dict[int, Sample]) -> Row:
-    at, node, number, table, values = row
-    sample = last.get(node, Sample())
-    period: float = values[2]
-    sample = sample._replace(radio_s=min(sample.radio_s, period))
-    return at, node, number, table, (*values[:-1], sample)

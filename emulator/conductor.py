@@ -7,126 +7,30 @@ be told anything by another that it would have had to know. The scheme is that o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from math import inf
-from typing import Protocol
 
 from emulator.books import Books, Write
 from emulator.fabric import Fabric
-from emulator.host import Answer, Answered, Host, Piece, Row, Stored
-from emulator.messages import Delivery, Departure, PlanOutcome, PlanReady
+from emulator.host import Answer, Rows
+from emulator.lockstep import (
+    Call,
+    Costs,
+    DataPlane,
+    Ending,
+    Hosts,
+    LocalHosts,
+    Plans,
+    Progress,
+    ending,
+    homes,
+    pass_on,
+)
+from emulator.messages import Delivery, Departure, PlanReady
 from emulator.nodes.planner import PlanJob
 from emulator.world import World
 
-Costs = Sequence[tuple[tuple[int, int, int], float]]
-Call = tuple[int, float, Sequence[Delivery], Costs]
-"""(host, horizon, deliveries, costs): one `Host.advance`."""
-
-
-class Hosts(Protocol):
-    """Where hosts live: in this process, or in Ray actors."""
-
-    @property
-    def home(self) -> Sequence[int]:
-        """Host number of each node."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def advance(self, calls: Sequence[Call]) -> list[Answer]:
-        """Advance several hosts (host, horizon, deliveries, costs) at once; answers in the order of the calls."""
-        ...
-
-    def finish(self, at: float) -> list[Answer]:
-        """End the run at `at` on every host."""
-        ...
-
-
-class Plans(Protocol):
-    """Where planning happens."""
-
-    def submit(self, job: PlanJob) -> None:
-        """Begin a planning; jobs of one window may run side by side."""
-        ...
-
-    def result(self, job: PlanJob) -> PlanOutcome:
-        """Wait for a planning that was submitted."""
-        ...
-
-
-class DataPlane(Protocol):
-    """Who runs the pieces, if anybody."""
-
-    def store(self, stored: Stored) -> None:
-        """A server holds other parameters from now on."""
-        ...
-
-    def execute(self, piece: Piece) -> None:
-        """Run a piece (later, in order)."""
-        ...
-
-    def measure(self, piece: Piece) -> float:
-        """Run a piece now and return what it cost: seconds at the reference speed of its node's profile."""
-        ...
-
-    def answered(self, answered: Answered) -> None:
-        """All outputs of a query exist: check them."""
-        ...
-
-
-class LocalHosts:
-    """Hosts in this process."""
-
-    def __init__(self, world: World, groups: Sequence[Sequence[int]], execution: bool = False) -> None:
-        self._hosts = [Host(world, group, execution) for group in groups]
-        self.home = homes(world, groups)
-
-    def __len__(self) -> int:
-        return len(self._hosts)
-
-    def advance(self, calls: Sequence[Call]) -> list[Answer]:
-        """See `Hosts`."""
-        return [self._hosts[host].advance(horizon, deliveries, costs) for host, horizon, deliveries, costs in calls]
-
-    def finish(self, at: float) -> list[Answer]:
-        """See `Hosts`."""
-        return [host.finish(at) for host in self._hosts]
-
-
-def homes(world: World, groups: Sequence[Sequence[int]]) -> list[int]:
-    """Host number of each node, given the members of each host."""
-    home = [0] * len(world.nodes)
-    for number, group in enumerate(groups):
-        for index in group:
-            home[index] = number
-    return home
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a run is, for whoever shows it."""
-
-    now_s: float = 0.0
-    windows: int = 0
-    calls: int = 0
-    queries: int = 0
-    left: int = 0
-
-
-@dataclass(slots=True)
-class Ending:
-    """How a run ended."""
-
-    at_s: float
-    progress: Progress
-    sent_bytes: int
-    delivered_bytes: int
-    lost_bytes: int
-    cancelled_bytes: int
-    in_flight_bytes: int
-    costs: list[tuple[tuple[int, int, int], float]] = field(default_factory=list)
-    """Measured seconds of every piece, by (user, query, step); only with `compute: measured`."""
+__all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]
 
 
 class Conductor:
@@ -149,7 +53,7 @@ class Conductor:
         self._jobs: list[PlanJob] = []
         self._costs: list[tuple[tuple[int, int, int], float]] = []
         self._last_left_s = 0.0
-        self._last_rows: list[Row] = []
+        self._last_rows: Rows = {}
         self._sample = 1
         self.progress = Progress()
 
@@ -190,9 +94,9 @@ class Conductor:
         inbox = self._inbox(horizon)
         active = [n for n, due in enumerate(self._next) if due < horizon or n in inbox]
         calls: list[Call] = [(n, horizon, inbox.get(n, ()), ()) for n in active]
-        rows, departures = self._advance(calls) if calls else ([], [])
+        rows, departures = self._advance(calls) if calls else ({}, [])
         if len(active) > 1:
-            rows.sort(key=_row_order)
+            self._books.sort(rows)
         self.progress.windows += 1
         if self.progress.left < len(self._world.users):
             if departures:
@@ -204,9 +108,9 @@ class Conductor:
             self._fabric.rewind(self._last_left_s)
             self._last_rows = rows
 
-    def _advance(self, calls: list[Call]) -> tuple[list[Row], list[Departure]]:
+    def _advance(self, calls: list[Call]) -> tuple[Rows, list[Departure]]:
         """Advance hosts to the end of a window, answering those that halt for a measured cost."""
-        rows: list[Row] = []
+        rows: Rows = {}
         departures: list[Departure] = []
         while calls:
             answers = self._hosts.advance(calls)
@@ -215,7 +119,8 @@ class Conductor:
             for (number, horizon, _, _), answer in zip(calls, answers, strict=True):
                 self._next[number] = answer.next_event
                 departures += answer.departures
-                rows += answer.rows
+                for table, more in answer.rows.items():
+                    rows.setdefault(table, []).extend(more)
                 self._note(answer)
                 if answer.halted:
                     again.append((number, horizon, (), self._measured(answer)))
@@ -237,21 +142,14 @@ class Conductor:
         return inbox
 
     def _note(self, answer: Answer) -> None:
-        progress = self.progress
         for job in answer.jobs:
             self._plans.submit(job)
             self._jobs.append(job)
         for at, _ in answer.left:
-            progress.left += 1
+            self.progress.left += 1
             self._last_left_s = max(self._last_left_s, at)
         if self._data is not None:
-            for stored in answer.stored:
-                self._data.store(stored)
-            if not answer.halted:
-                for piece in answer.pieces:
-                    self._data.execute(piece)
-            for answered in answer.answered:
-                self._data.answered(answered)
+            pass_on(answer, self._data)
 
     def _measured(self, answer: Answer) -> Costs:
         assert self._data is not None
@@ -260,17 +158,11 @@ class Conductor:
         return costs
 
     def _end(self, end: float) -> Ending:
-        rows = [row for row in self._last_rows if row[0] <= end]
-        rows += [row for answer in self._hosts.finish(end) for row in answer.rows]
-        rows.sort(key=_row_order)
+        rows = self._last_rows
+        for answer in self._hosts.finish(end):
+            for table, more in answer.rows.items():
+                rows.setdefault(table, []).extend(more)
+        self._books.sort(rows)
         self._books.close(rows, end)
         self.progress.now_s = end
-        traffic = self._fabric.traffic
-        return Ending(
-            end, self.progress, traffic.sent_bytes, traffic.delivered_bytes, traffic.lost_bytes,
-            traffic.cancelled_bytes, traffic.in_flight_bytes, self._costs,
-        )  # fmt: skip
-
-
-def _row_order(row: Row) -> tuple[float, int, int]:
-    return row[:3]
+        return ending(end, self.progress, self._fabric.traffic, self._costs)

@@ -8,18 +8,20 @@ All times are seconds of virtual time, all sizes whole bytes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterable
 from math import inf
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from emulator.flows import Flow, Pair, Port, settle
+from emulator.kernel import Kernel
 from emulator.messages import Cancel, Delivery, Departure, UploadPart
 from emulator.traffic import Traffic
 from emulator.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").
 _COMPLETION, _START = 2, 3
+_FABRIC = -1
+"""The fabric's place in the order of nodes: before all of them, so that what arrives at an instant is there for it."""
 
 
 class _Route(NamedTuple):
@@ -32,93 +34,106 @@ class _Route(NamedTuple):
 
 
 class Fabric:
-    """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into."""
+    """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into.
 
-    def __init__(self, world: World) -> None:
+    With a `kernel` of its own it is moved by `arrivals_before`. A host that has all nodes lends it its kernel and a
+    `deliver`; then fabric and nodes share one clock and no window is needed between them.
+    """
+
+    def __init__(
+        self, world: World, kernel: Kernel | None = None, deliver: Callable[[Delivery], object] | None = None
+    ) -> None:
         self._world = world
         self._shared = world.share_links
+        self._kernel = kernel or Kernel()
+        self._deliver = deliver
+        self._arrived: list[tuple[Delivery, Departure]] = []
+        self._events = 0
         self._routes: dict[tuple[int, int], _Route] = {}
         self._ports: dict[tuple[str, int], Port | None] = {}
-        self._events: list[tuple[float, int, int, int, float, Any]] = []
         self._streams: dict[tuple[int, int, int, int], deque[Departure]] = {}
         self._ends: dict[tuple[int, int, int, int], float] = {}
-        self._uploads: dict[tuple[int, int], Flow] = {}
-        self._cancelled: set[tuple[int, int]] = set()
-        self._window: list[tuple[float, Departure]] = []
+        self._uploads: dict[tuple[int, int], Flow | tuple[Departure, float]] = {}
         self.traffic = Traffic(world)
 
     def next_event(self) -> float:
         """When something may happen next; infinite when nothing is under way."""
-        return self._events[0][0] if self._events else inf
+        return self._kernel.peek()
 
     def take(self, departures: Iterable[Departure]) -> None:
         """Accept what left nodes; departures of one window in any order, windows in order."""
-        events, routes, shared = self._events, self._routes, self._shared
         for departure in sorted(departures):
-            at, source, sequence, to, size, stream, message = departure
-            route = routes.get((source, to)) or self._route(source, to)
-            enter = at + route.latency_s
-            if type(message) is Cancel:
-                heappush(events, (enter, _START, source, sequence, 0.0, departure))
-                continue
-            self.traffic.sent_bytes += size
-            if shared and (size or stream):
-                heappush(events, (enter, _START, source, sequence, 0.0, departure))
-                continue
-            begin = enter
-            if stream:
-                key = self._stream(departure)
-                begin = max(enter, self._ends.get(key, 0.0))
-            arrival = begin + size / route.bandwidth
-            if stream:
-                self._ends[key] = arrival
-            if size:
-                self.traffic.carrying(source, to, begin, arrival)
-            heappush(events, (arrival, _COMPLETION, source, sequence, 0.0, departure))
+            self.append(departure)
+
+    def append(self, departure: Departure) -> None:
+        """Accept what leaves a node; the departures of each node in order."""
+        at, source, sequence, to, size, stream, message = departure
+        route = self._routes.get((source, to)) or self._route(source, to)
+        enter = at + route.latency_s
+        self._events = number = self._events + 1
+        if type(message) is Cancel:
+            self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._cancel, departure)
+            return
+        self.traffic.sent_bytes += size
+        if self._shared and (size or stream):
+            self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._begin, departure)
+            return
+        begin = enter
+        if stream:
+            key = self._stream(departure)
+            begin = max(enter, self._ends.get(key, 0.0))
+        arrival = begin + size / route.bandwidth
+        if stream:
+            self._ends[key] = arrival
+        if size:
+            self.traffic.carrying(source, to, begin, arrival)
+            if type(message) is UploadPart:
+                self._uploads[source, sequence] = departure, arrival
+        self._kernel.schedule(arrival, _FABRIC, (_COMPLETION, source, sequence, number), self._land, departure)
 
     def arrivals_before(self, horizon: float) -> list[Delivery]:
         """Everything that reaches its node before `horizon`, in order of (time, source, sequence)."""
-        arrived: list[Delivery] = []
-        self._window = []
-        events, traffic = self._events, self.traffic
-        while events and events[0][0] < horizon:
-            at, phase, source, sequence, due, what = heappop(events)
-            if at > traffic.next_sample:
-                traffic.sample_before(at)
-            if phase == _START:
-                self._begin(at, what)
-            elif type(what) is Flow:
-                if what.due == due:
-                    self._end(at, what, arrived)
-            elif (source, sequence) in self._cancelled:
-                self._cancelled.discard((source, sequence))
-            else:
-                self._arrive(at, what, arrived)
-        traffic.window(horizon)
-        if len(self._ends) > 65_536:
-            self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
+        self._arrived = []
+        self._kernel.run_before(horizon)
+        self.close(horizon)
+        arrived = [delivery for delivery, _ in self._arrived]
         if len(arrived) > 1:
             arrived.sort()
         return arrived
 
+    def close(self, horizon: float) -> None:
+        """Close the books up to `horizon`."""
+        self.traffic.window(horizon)
+        if len(self._ends) > 65_536:
+            self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
+
     def rewind(self, end: float) -> None:
         """The run ended at `end`, inside the last window: what arrived after it is in flight again."""
-        for at, departure in self._window:
-            if at > end:
+        for delivery, departure in self._arrived:
+            if delivery.at > end:
                 price = self._route(departure.source, departure.to).price_per_byte
                 self.traffic.undo(departure.source, departure.to, departure.bytes, price)
 
-    def _arrive(self, at: float, departure: Departure, arrived: list[Delivery]) -> None:
+    def _arrive(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
+        at, traffic = self._kernel.now, self.traffic
+        if at > traffic.next_sample:
+            traffic.sample_before(at)
         if size:
-            self.traffic.delivered(source, to, size, self._routes[source, to].price_per_byte)
-        self._window.append((at, departure))
-        arrived.append(Delivery(at, source, sequence, to, message))
+            traffic.delivered(source, to, size, self._routes[source, to].price_per_byte)
+        delivery = Delivery(at, source, sequence, to, message)
+        if self._deliver is None:
+            self._arrived.append((delivery, departure))
+        else:
+            self._deliver(delivery)
 
-    def _begin(self, at: float, departure: Departure) -> None:
-        if type(departure.message) is Cancel:
-            self._cancel(at, departure.source, departure.message.sequence)
-            return
+    def _land(self, departure: Departure) -> None:
+        """A message of known arrival is there, unless it was cancelled on the way."""
+        watched = type(departure.message) is UploadPart and departure.bytes
+        if not watched or self._uploads.pop((departure.source, departure.sequence), None) is not None:
+            self._arrive(departure)
+
+    def _begin(self, departure: Departure) -> None:
         if departure.stream:
             key = self._stream(departure)
             queue = self._streams.get(key)
@@ -126,65 +141,74 @@ class Fabric:
                 queue.append(departure)
                 return
             self._streams[key] = deque()
-        self._transfer(at, departure)
+        self._transfer(departure)
 
-    def _transfer(self, at: float, departure: Departure) -> None:
+    def _transfer(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
+        now, traffic = self._kernel.now, self.traffic
+        if now > traffic.next_sample:
+            traffic.sample_before(now)
         pair = self._routes[source, to].pair
-        flow = Flow(pair, size, 1.0, at, departure)
+        flow = Flow(pair, size, 1.0, now, departure)
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
         pair.add(flow)
-        self.traffic.opened(source, to, at)
-        self._schedule(settle(pair, at))
+        traffic.opened(source, to, now)
+        self._schedule(settle(pair, now))
         if not size:
-            flow.due = at
+            flow.due = now
             self._schedule([flow])
 
-    def _end(self, at: float, flow: Flow, arrived: list[Delivery]) -> None:
-        departure = self._close(at, flow)
-        self._arrive(at, departure, arrived)
-        self._next_in_stream(at, departure)
+    def _end(self, due_flow: tuple[float, Flow]) -> None:
+        due, flow = due_flow
+        if flow.due == due:
+            departure = self._close(flow)
+            self._arrive(departure)
+            if departure.stream:
+                self._next_in_stream(departure)
 
-    def _close(self, at: float, flow: Flow) -> Departure:
+    def _close(self, flow: Flow) -> Departure:
         departure: Departure = flow.tag  # type: ignore[assignment]
+        now, traffic = self._kernel.now, self.traffic
+        if now > traffic.next_sample:
+            traffic.sample_before(now)
         flow.due = -1.0
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
         flow.pair.remove(flow)
-        self.traffic.closed(departure.source, departure.to, at)
-        self._schedule(settle(flow.pair, at))
+        traffic.closed(departure.source, departure.to, now)
+        self._schedule(settle(flow.pair, now))
         return departure
 
-    def _next_in_stream(self, at: float, departure: Departure) -> None:
-        if departure.stream:
-            key = self._stream(departure)
-            if self._streams[key]:
-                self._transfer(at, self._streams[key].popleft())
-            else:
-                del self._streams[key]
+    def _next_in_stream(self, departure: Departure) -> None:
+        key = self._stream(departure)
+        if self._streams[key]:
+            self._transfer(self._streams[key].popleft())
+        else:
+            del self._streams[key]
 
-    def _cancel(self, at: float, source: int, sequence: int) -> None:
+    def _cancel(self, cancel: Departure) -> None:
         """Stop a transfer; one that has arrived already is left alone. Its bytes are counted as cancelled."""
-        flow = self._uploads.get((source, sequence))
-        if flow is not None:
-            departure = self._close(at, flow)
-            self.traffic.cancelled_bytes += departure.bytes
-            self._next_in_stream(at, departure)
+        key = cancel.source, cancel.message.sequence  # type: ignore[union-attr]
+        upload = self._uploads.get(key)
+        if isinstance(upload, Flow):
+            departure = self._close(upload)
+            if departure.stream:
+                self._next_in_stream(departure)
+        elif upload is not None:
+            departure, end = self._uploads.pop(key)  # type: ignore[misc]
+            self.traffic.cut(departure.source, departure.to, end, self._kernel.now)
+        else:
             return
-        for end, phase, s, q, _, what in self._events:
-            if (s, q) == (source, sequence) and phase == _COMPLETION and type(what) is Departure:
-                self._cancelled.add((source, sequence))
-                self.traffic.cancelled_bytes += what.bytes
-                self.traffic.cut(what.source, what.to, end, at)
-                return
+        self.traffic.cancelled_bytes += departure.bytes
 
     def _schedule(self, flows: Iterable[Flow]) -> None:
         for flow in flows:
             if flow.due < inf:
                 departure: Departure = flow.tag  # type: ignore[assignment]
-                event = (flow.due, _COMPLETION, departure.source, departure.sequence, flow.due, flow)
-                heappush(self._events, event)
+                self._events = number = self._events + 1
+                order = (_COMPLETION, departure.source, departure.sequence, number)
+                self._kernel.schedule(flow.due, _FABRIC, order, self._end, (flow.due, flow))
 
     @staticmethod
     def _stream(departure: Departure) -> tuple[int, int, int, int]:

@@ -6,7 +6,8 @@ the deliveries that it had already had.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from emulator.kernel import Kernel
@@ -19,8 +20,8 @@ from emulator.nodes.visit import Visit
 from emulator.routes import Routes, Stage
 from emulator.world import ModelSpec, World
 
-Row = tuple[float, int, int, str, tuple[Any, ...]]
-"""(emission time, node, row number of the node, table, values)."""
+Rows = dict[str, list[tuple[Any, ...]]]
+"""By table, in order; each row begins with its emission time and the name of its node."""
 
 
 class Piece(NamedTuple):
@@ -56,7 +57,7 @@ class Answer(NamedTuple):
 
     next_event: float
     departures: list[Departure]
-    rows: list[Row]
+    rows: Rows
     pieces: list[Piece]
     """Already run, in order of their ends; in a halted host: to be measured before it can go on."""
     jobs: list[PlanJob]
@@ -79,6 +80,10 @@ class Host:
         self._costs: dict[tuple[int, int, int], float] = {}
         self._waiting: list[Visit] = []
         self._user_of = {user.client: user for user in world.users}
+        self._joined = False
+        self.depart: Callable[[Departure], object]
+        self.plan: Callable[[PlanJob], object]
+        self.leave: Callable[[tuple[float, int]], object]
         self._clear()
         self._nodes: dict[int, Machine] = {index: self._make(index) for index in sorted(members)}
 
@@ -88,14 +93,26 @@ class Host:
             return Client(self, spec, self._user_of[index]) if index in self._user_of else Machine(self, spec)
         return PlannerNode(self, spec) if spec.tier == "planner" else Server(self, spec)
 
+    def join(
+        self,
+        depart: Callable[[Departure], object],
+        plan: Callable[[PlanJob], object],
+        leave: Callable[[tuple[float, int]], object],
+    ) -> None:
+        """Have departures, wanted plannings and (time, user) of users who leave told at once, not later."""
+        self._joined = True
+        self.depart, self.plan, self.leave = depart, plan, leave
+
     def _clear(self) -> None:
-        self.departures: list[Departure] = []
-        self.rows: list[Row] = []
+        self._departures: list[Departure] = []
+        self._jobs: list[PlanJob] = []
+        self._left: list[tuple[float, int]] = []
+        if not self._joined:
+            self.depart, self.plan, self.leave = self._departures.append, self._jobs.append, self._left.append
+        self.rows: Rows = defaultdict(list)
         self.pieces: list[Piece] = []
-        self.jobs: list[PlanJob] = []
         self._stored: list[Stored] = []
         self._answered: list[Answered] = []
-        self.left: list[tuple[float, int]] = []
 
     def advance(
         self,
@@ -107,34 +124,39 @@ class Host:
 
         `costs` are the measured seconds of pieces, by (user, query, step); a host that halted for them goes on.
         """
-        kernel, nodes = self.kernel, self._nodes
-        for at, source, sequence, to, message in deliveries:
-            kernel.deliver(at, source, sequence, to, nodes[to].receive, message)
+        kernel = self.kernel
+        for delivery in deliveries:
+            self.accept(delivery)
         if costs:
             self._costs.update(costs)
             if kernel.halted:
                 self._resume()
         kernel.run_before(horizon)
-        return self._report()
+        return self.report()
+
+    def accept(self, delivery: Delivery) -> None:
+        """Take a message that arrives at a moment which this host has not passed."""
+        at, source, sequence, to, message = delivery
+        self.kernel.deliver(at, source, sequence, to, self._nodes[to].receive, message)
+
+    def report(self) -> Answer:
+        """What happened since the last answer. `advance` and `finish` end with it."""
+        pieces = self.pieces
+        if self.kernel.halted:
+            pieces = [*pieces, *(self._piece(visit.node.index, visit, self._stage(visit)) for visit in self._waiting)]
+        answer = Answer(
+            self.kernel.now if self.kernel.halted else self.kernel.peek(), self._departures, self.rows, pieces,
+            self._jobs, self._stored, self._answered, self._left, self.kernel.halted,
+        )  # fmt: skip
+        self._clear()
+        return answer
 
     def finish(self, at: float) -> Answer:
         """End the run at `at`: open queries fail, uploads are cancelled, the last samples are taken."""
         self.kernel.now = at
         for index in self._nodes:
             self._nodes[index].finish(at)
-        return self._report()
-
-    def _report(self) -> Answer:
-        pieces = self.pieces
-        if self.kernel.halted:
-            pieces = [*pieces, *(self._piece(visit.node.index, visit, self._stage(visit)) for visit in self._waiting)]
-        next_event = self.kernel.now if self.kernel.halted else self.kernel.peek()
-        answer = Answer(
-            next_event, self.departures, self.rows, pieces, self.jobs, self._stored, self._answered, self.left,
-            self.kernel.halted,
-        )  # fmt: skip
-        self._clear()
-        return answer
+        return self.report()
 
     # What nodes ask of their host
 

@@ -81,10 +81,13 @@ class Kernel:
         self.ready: deque[Task] = deque()
         self.halted = False
         """Set by a node that cannot go on before somebody outside has answered it (measured compute)."""
-        self._heap: list[tuple[float, int, int, Callable[[Any], object], Any]] = []
+        self._heap: list[tuple[float, int, Any, Callable[[Any], object], Any]] = []
 
-    def schedule(self, at: float, node: int, order: int, call: Callable[[Any], object], argument: Any) -> None:
-        """Call `call(argument)` at `at`. `(at, node, order)` must be unique: it decides every tie."""
+    def schedule(self, at: float, node: int, order: Any, call: Callable[[Any], object], argument: Any) -> None:
+        """Call `call(argument)` at `at`. `(at, node, order)` must be unique: it decides every tie.
+
+        `order` is anything that the orders of one node can be compared by.
+        """
         heappush(self._heap, (at, node, order, call, argument))
 
     def deliver(
@@ -95,6 +98,8 @@ class Kernel:
 
     def peek(self) -> float:
         """When the next event is due; infinite when there is none."""
+        if self.ready:
+            return self.now
         return self._heap[0][0] if self._heap else inf
 
     def run_before(self, horizon: float) -> None:

@@ -22,10 +22,10 @@ import ray
 from ray._private import ray_constants
 from ray.exceptions import RayActorError, RayError
 
-from emulator.conductor import Call, homes
 from emulator.dataplane import Ref
 from emulator.engine import Engine, Task
 from emulator.host import Answer, Host
+from emulator.lockstep import Call, homes
 from emulator.messages import Delivery, PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.planning import solve

@@ -173,7 +173,7 @@ class Client(Runner):
         self.uploader.stop("user left")
         for server in sorted(self.uploader.servers):
             self.send(server, self.host.world.header_bytes, Leave(self.user.index))
-        self.host.left.append((self.kernel.now, self.user.index))
+        self.host.leave((self.kernel.now, self.user.index))
 
     handlers: ClassVar = {Prediction: predict, PlanReply: plan, Confirm: confirm, QueryStep: query}
 

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 
 
 class Machine(Node):
-    """A node with a CPU. Its messages, rows and timers are numbered by itself, never by its host."""
+    """A node with a CPU. Its messages and timers are numbered by itself, never by its host."""
 
     __slots__ = (
         "_held_at",
         "_held_before",
         "_held_byte_s",
-        "_rows",
         "_sampled",
         "_seconds",
         "_sent",
@@ -39,7 +38,7 @@ class Machine(Node):
         self.held_bytes = 0
         self._held_at = self._held_byte_s = 0.0
         self._held_before: list[tuple[float, float, int, float]] = []
-        self._sent = self._rows = 0
+        self._sent = 0
         self._sampled = (0, 0.0)
         self._seconds: dict[int, tuple[float, ...]] = {}
         if host.world.sample_s < inf:
@@ -55,14 +54,12 @@ class Machine(Node):
     def send(self, to: int, size: int, message: Message, stream: int = 0) -> int:
         """Let `message` leave for node `to` now, charged `size` bytes; returns its number, which `Cancel` takes."""
         self._sent = sequence = self._sent + 1
-        self.host.departures.append(Departure(self.kernel.now, self.index, sequence, to, size, stream, message))
+        self.host.depart(Departure(self.kernel.now, self.index, sequence, to, size, stream, message))
         return sequence
 
     def row(self, table: str, *values: Any) -> None:
         """Report something that happened now; `values` follow the columns after time and node."""
-        self._rows = number = self._rows + 1
-        now = self.kernel.now
-        self.host.rows.append((now, self.index, number, table, (now, self.spec.name, *values)))
+        self.host.rows[table].append((self.kernel.now, self.spec.name, *values))
 
     def seconds(self, model: int) -> tuple[float, ...]:
         """Seconds of each layer of a model, alone on this machine."""

@@ -49,7 +49,7 @@ class PlannerNode(Machine):
         self._pending[number] = message, now
         problem = build_problem(self.host, message)
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        self.host.jobs.append(PlanJob(due_s, number, world.users[message.user].planner, problem))
+        self.host.plan(PlanJob(due_s, number, world.users[message.user].planner, problem))
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""

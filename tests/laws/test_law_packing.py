@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import examples, groupings, run_world, worlds
+from worlds import InlinePlans, examples, groupings, run_world, worlds
 
 from emulator.host import pack
+from emulator.tables import TABLES
+from emulator.together import Together
 from emulator.world import World
 
 
@@ -29,6 +33,15 @@ def test_packing_never_matters(world: World, data: st.DataObject) -> None:
     together = _outcome(world, pack(world, 1))
     assert _outcome(world, [[node.index] for node in world.nodes]) == together
     assert _outcome(world, data.draw(groupings(world))) == together
+
+
+@given(worlds())
+@examples(80)
+def test_windows_never_matter(world: World) -> None:
+    rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+    ending = Together(world, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
+    found = (repr(rows), ending.at_s, ending.sent_bytes, ending.delivered_bytes, ending.cancelled_bytes)
+    assert found == _outcome(world, pack(world, 1))[:-1]
 
 
 @given(worlds(), st.integers(2, 9))
