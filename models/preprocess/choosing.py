@@ -12,6 +12,7 @@ from models import features
 from models.errors import ModelError, near
 from models.network import Network
 
+_LISTED = 12
 FLOATS = frozenset({"float16", "float32", "float64"})
 
 
@@ -29,15 +30,21 @@ def choose(
         return fit
     for pattern in layers:
         if not _matching(nodes, pattern):
-            raise ModelError(
-                f"{step}: {network.name} has no layer {pattern!r}{near(pattern, (node.name for node in nodes))}"
-            )
+            raise ModelError(f"{step}: {network.name} has no layer {pattern!r}{near_layers(pattern, nodes)}")
         if not _matching(fit, pattern):
             raise ModelError(
-                f"{step}: {pattern!r} of {network.name} cannot be rewritten; expected {what}"
-                f"{near(pattern, (node.name for node in fit))}"
+                f"{step}: {pattern!r} of {network.name} cannot be rewritten; expected {what}{near_layers(pattern, fit)}"
             )
     return [node for node in fit if any(fnmatch.fnmatchcase(node.name, pattern) for pattern in layers)]
+
+
+def near_layers(given: str, nodes: Sequence[onnx.NodeProto]) -> str:
+    """As `models.errors.near`, but of the names of `nodes`, and only some of them when none is near."""
+    hint = near(given, (node.name for node in nodes))
+    if hint.startswith("; known") and len(nodes) > _LISTED:
+        names = ", ".join(node.name for node in nodes[:_LISTED])
+        return f"; known: {names} and {len(nodes) - _LISTED} more (layerlift models lists them)"
+    return hint
 
 
 def weight_shape(network: Network, node: onnx.NodeProto, slot: int = 1) -> tuple[int, ...] | None:

@@ -40,7 +40,7 @@ def decompose(
     plan: Plan,
     build: Build,
 ) -> Network:
-    """Replace the convolutions that are `able` (see `choosing.choose`), where that makes their kernels smaller or `grow`.
+    """Replace the convolutions that are `able` (see `choosing.choose`) where that makes kernels smaller, or `grow`.
 
     Convolutions that share a weight share its decomposition.
     """

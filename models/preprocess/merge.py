@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from models.errors import ModelError
 from models.graph import LayerGraph
 from models.network import Network
 from models.preprocess.coarse import precedes, regroup
@@ -28,8 +29,12 @@ def merge(
     difference between the predecessor's out-degree and the successor's in-degree is 1", where no cycle comes of it.
     Degrees are those of the network as given. `within: modules` leaves layers outside modules alone, without which a
     chain would become one layer; a merged layer has at most `max_layers` ONNX nodes and `max_mb` (2^20 bytes) of
-    parameters.
+    parameters. Raises `ModelError` for caps out of range.
     """
+    if max_layers is not None and max_layers < 1:
+        raise ModelError(f"merge: max_layers is {max_layers}; expected 1 or more")
+    if max_mb is not None and not max_mb >= 0:
+        raise ModelError(f"merge: max_mb is {max_mb}; expected 0 or more")
     graph = network.graph
     scopes = [unit.layers for unit in units(graph) if len(unit) > 1] if within == "modules" else [range(len(graph))]
     groups = [group for scope in scopes for group in _grown(graph, scope, rule, max_layers, max_mb)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,9 @@ class Kind:
     name: str
     function: Callable[..., Network]
     lossless: bool
+    """Whether outputs stay the same in exact arithmetic."""
+    bitwise: bool = False
+    """Whether they stay the same to the last bit, because the same kernels run on the same shapes."""
 
     @cached_property
     def options(self) -> dict[str, TypeAdapter[object]]:
@@ -34,6 +38,12 @@ class Kind:
         hints = typing.get_type_hints(self.function)
         given = list(inspect.signature(self.function).parameters)[1:]
         return {name: TypeAdapter(hints[name], config=ConfigDict(strict=True)) for name in given}
+
+    @property
+    def required(self) -> list[str]:
+        """Options without a default."""
+        parameters = list(inspect.signature(self.function).parameters.values())[1:]
+        return [p.name for p in parameters if p.default is p.empty]
 
     @property
     def summary(self) -> str:
@@ -50,9 +60,9 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("collapse", modules.collapse, True),
-        Kind("split", split.split, True),
-        Kind("merge", merge.merge, True),
+        Kind("collapse", modules.collapse, True, True),
+        Kind("split", split.split, True, True),
+        Kind("merge", merge.merge, True, True),
         Kind("tile", tiling.tile, True),
         Kind("separate", separable.separate, False),
         Kind("tucker", tucker.tucker, False),
@@ -105,14 +115,14 @@ def reported(
 ) -> tuple[Network, tuple[Report, ...]]:
     """As `apply`, with a report for each step.
 
-    The outputs of lossy steps are compared with those of the network before the step, over `samples` inputs (0: not at
-    all); that runs both networks.
+    The outputs of steps that are not bitwise lossless are compared with those of the network before the step, over
+    `samples` inputs (0: not at all); that runs both networks.
     """
     reports: list[Report] = []
     for step in _parsed(steps):
         made = step(network)
         changed = made is not network
-        error = None if step.kind.lossless or not samples or not changed else output_error(network, made, samples)
+        error = None if step.kind.bitwise or not samples or not changed else output_error(network, made, samples)
         reports.append(Report(str(step), step.kind.lossless, changed, size_of(network), size_of(made), error))
         network = made
     return network, tuple(reports)
@@ -139,6 +149,9 @@ def _step(written: object) -> Step:
         raise ModelError(f"preprocess: there is no step {name!r}{near(str(name), KINDS)}")
     if options is not None and not isinstance(options, Mapping):
         raise ModelError(f"preprocess: {name} has the options {options!r}; expected names and values, or nothing")
+    missing = [option for option in kind.required if option not in (options or {})]
+    if missing:
+        raise ModelError(f"preprocess: {kind.name} needs {missing[0]}; it has the options {kind.signature()}")
     return Step(kind, {option: _checked(kind, option, value) for option, value in (options or {}).items()})
 
 
@@ -176,15 +189,18 @@ def _from_text(text: str) -> tuple[object, object]:
 
 
 def _value(text: str) -> object:
-    if "+" in text.strip("+"):
+    with contextlib.suppress(ValueError):
+        return int(text)
+    with contextlib.suppress(ValueError):
+        return float(text)
+    if "+" in text:
         return [_value(part) for part in text.split("+")]
-    try:
-        return typing.cast(object, yaml.safe_load(text))
-    except yaml.YAMLError:
-        return text
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _text(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "+".join(_text(each) for each in value)
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import onnx
 from onnx import helper
 
-from models.errors import ModelError, near
+from models.errors import ModelError
 from models.network import Network
 from models.preprocess import halos
 from models.preprocess.branches import Branch
+from models.preprocess.choosing import near_layers
 from models.preprocess.halos import Local, Region, Tile
 from models.preprocess.modules import units
 from models.preprocess.rewrite import Edit, Names, rewrite
@@ -84,6 +85,8 @@ def _bounded(network: Network, layers: Sequence[Local], first: int, last: int) -
 
 
 def _parts(name: str, given: Parts) -> tuple[float, ...]:
+    if isinstance(given, int) and given > MAX_TILES:
+        raise ModelError(f"tile: {name} is {given}; at most {MAX_TILES} tiles are made")
     parts = (1.0,) * given if isinstance(given, int) else tuple(given)
     if not parts or not all(0 < part < math.inf for part in parts):
         raise ModelError(f"tile: {name} is {given}; expected a number of parts or a list of sizes above 0")
@@ -131,7 +134,7 @@ def _named_run(base: Network, first: str | None, last: str | None) -> Region:
     names = [layer.name for layer in base.graph.layers]
     for name in (first, last):
         if name not in names:
-            raise ModelError(f"tile: {base.name} has no layer {name!r}{near(name, names)}")
+            raise ModelError(f"tile: {base.name} has no layer {name!r}{near_layers(name, base.light.graph.node)}")
     start, end = names.index(first), names.index(last)
     if start > end:
         raise ModelError(f"tile: {first!r} comes after {last!r} in {base.name}; exchange them")

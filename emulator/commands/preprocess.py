@@ -1,0 +1,171 @@
+"""`layerlift preprocess`: merge, split, tile, factor and prune a network, and see what it does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emulator.wording import size
+from models import store
+from models.errors import ModelError
+from models.loading import load
+from models.network import Network
+from models.preprocess import pipeline
+from models.preprocess.report import Error, Report, Size, output_error, size_of
+
+_LABEL: Final = "synthetic"
+
+
+@click.command("preprocess")
+@click.argument("model", required=False)
+@click.argument("steps", nargs=-1)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the result: an .onnx file."
+)
+@click.option("--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension: --dim batch=1")
+@click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
+@click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
+@click.option("--samples", type=click.IntRange(0), default=2, help="Inputs to compare outputs on; 0 does not compare.")
+@click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON instead.")
+def preprocess(
+    model: str | None,
+    steps: Sequence[str],
+    output: Path | None,
+    dims: Sequence[str],
+    spectrum: float | None,
+    weights_seed: int,
+    samples: int,
+    as_json: bool,
+) -> None:
+    """Apply STEPS, in order, to the network MODEL (a zoo name or an .onnx file).
+
+    A step is a name with options: merge, tile:rows=2,columns=2 or tile:rows=1+2 (a list), or the same in YAML:
+    'tile: {rows: [1, 2]}'. Without MODEL or STEPS the steps are listed.
+    """
+    if model is None or not steps:
+        _list_steps(as_json)
+        return
+    chosen = pipeline.parse(steps)
+    before = load(model, dims=_parsed(dims), seed=weights_seed, spectrum=spectrum)
+    after, reports = pipeline.reported(before, chosen, samples)
+    total = _total(before, after, reports, samples)
+    if output is not None:
+        _write(after, output)
+    if as_json:
+        click.echo(json.dumps(_as_json(after, reports, total), indent=1))
+        return
+    console = Console()
+    console.print(_table(before, reports, total, size_of(before), size_of(after)))
+    for line in _notes(after, reports, output):
+        console.print(line, markup=False)
+
+
+def _write(network: Network, output: Path) -> None:
+    try:
+        store.write_bytes(output, network.model().SerializeToString())
+    except OSError as error:
+        raise ModelError(f"{output} cannot be written ({error.strerror}); name a file that can, with -o") from None
+
+
+def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
+    found: dict[str, int] = {}
+    for entry in dims:
+        name, _, extent = entry.rpartition("=")
+        if not name or not extent.isdigit():
+            raise ModelError(f"--dim {entry!r} was given; expected NAME=SIZE, such as --dim batch=1")
+        found[name] = int(extent)
+    return found or None
+
+
+def _list_steps(as_json: bool) -> None:
+    kinds = pipeline.KINDS.values()
+    if as_json:
+        click.echo(json.dumps({k.name: {"options": list(k.options), "lossless": k.lossless} for k in kinds}, indent=1))
+        return
+    table = Table("step", "options", "lossless", "what it does", title="Steps")
+    for kind in kinds:
+        table.add_row(kind.name, escape(kind.signature()), "yes" if kind.lossless else "no", escape(kind.summary))
+    Console().print(table)
+
+
+def _total(before: Network, after: Network, reports: Sequence[Report], samples: int) -> Error | None:
+    """The error of all steps together: that of the only lossy one, or measured again."""
+    lossy = [report for report in reports if report.changed and not report.lossless]
+    if not lossy or not samples:
+        return None
+    return lossy[0].error if len(lossy) == 1 else output_error(before, after, samples)
+
+
+def _table(before: Network, reports: Sequence[Report], total: Error | None, first: Size, last: Size) -> Table:
+    label = f"output error ({_LABEL})" if before.synthetic else "output error"
+    table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=escape(before.name))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row("as it is", *_cells(first), "")
+    for report in reports:
+        table.add_row(escape(report.step), *_cells(report.after), _error_of(report))
+    if len(reports) > 1:
+        table.add_section()
+        table.add_row(
+            "all steps",
+            *(f"{now / was:.0%}" for was, now in zip(*_numbers(first, last), strict=True)),
+            "" if total is None else _error(total),
+        )
+    return table
+
+
+def _cells(found: Size) -> tuple[str, str, str, str]:
+    return str(found.layers), size(found.held_bytes), size(found.upload_bytes), f"{found.flops / 1e9:.3g} G"
+
+
+def _numbers(*sizes: Size) -> list[tuple[int, ...]]:
+    return [dataclasses.astuple(each) for each in sizes]
+
+
+def _error_of(report: Report) -> str:
+    if not report.changed:
+        return "nothing to do"
+    if report.error is not None:
+        return _error(report.error)
+    return "none" if report.lossless else "not measured"
+
+
+def _error(error: Error) -> str:
+    return f"{error.relative:.3g}"
+
+
+def _notes(after: Network, reports: Sequence[Report], output: Path | None) -> list[str]:
+    lines: list[str] = []
+    if any(report.error is not None for report in reports):
+        lines.append(
+            "Output error: norm of the change over the norm of the outputs, before a softmax. Not an accuracy."
+        )
+        if after.synthetic:
+            lines.append("The weights are seeded, not trained: --spectrum 0.8, or your own model, tells more.")
+    if output is not None:
+        lines.append(f"Written: {output}")
+        if after.base is not None:
+            lines.append("An ONNX file has no merged layers: name merges in the scenario (preprocess: [...]) as well.")
+        if any(p.upload_bytes < p.held_bytes for p in after.graph.parameters):
+            lines.append("It holds the pruned weights dense: name the pruning in the scenario too, for sparse uploads.")
+    return lines
+
+
+def _as_json(after: Network, reports: Sequence[Report], total: Error | None) -> dict[str, Any]:
+    return {
+        "network": after.name,
+        "digest": after.digest,
+        "steps": [dataclasses.asdict(report) for report in reports],
+        "error": None if total is None else dataclasses.asdict(total),
+    }
+
+
+COMMANDS: Final[list[click.Command]] = [preprocess]
