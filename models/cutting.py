@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from models.errors import ModelError
 from models.network import Network
-from models.protos import one_line
+from models.protos import aliasable, one_line
 
 BIG_BYTES = 65536
 """Parameters of at least this size become inputs of a piece, so that sessions can share them."""
@@ -56,7 +56,7 @@ def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES
     watched = tuple(dict.fromkeys(name for name in network.logits if name in made and name not in outputs))
     kept = {tensor.name for tensor in network.light.graph.initializer}
     parameters = [graph.parameters[p] for p in sorted(graph.parameters_of(range(first, last + 1)))]
-    big = tuple(p.name for p in parameters if p.held_bytes >= big_bytes and p.name not in kept and _aliasable(p.dtype))
+    big = tuple(p.name for p in parameters if p.held_bytes >= big_bytes and p.name not in kept and aliasable(p.dtype))
     weights = network.weights()
     piece = helper.make_graph(
         nodes,
@@ -81,14 +81,6 @@ def _nodes(network: Network, first: int, last: int) -> list[onnx.NodeProto]:
 def _info(network: Network, name: str) -> onnx.ValueInfoProto:
     dtype, shape = network.types[name]
     return helper.make_tensor_value_info(name, dtype, list(shape))
-
-
-def _aliasable(dtype: str) -> bool:
-    """Whether onnxruntime takes such an array without a conversion: the types that numpy itself knows."""
-    try:
-        return np.dtype(dtype).isbuiltin == 1
-    except TypeError:
-        return False
 
 
 def _check(model: onnx.ModelProto, network: Network, first: int, last: int) -> None:

@@ -340,6 +340,13 @@ class _Work:
                 wanted.update(name for name in node.input if name)
                 alive.append(node)
         alive.reverse()
+        for node in alive:
+            for name in (n for n in node.output if n):
+                if self.types.get(name, (0, None))[1] is None:
+                    raise ModelError(
+                        f"{self.origin}: {node.op_type} ({node.name or name!r}) computes a weight whose size is not "
+                        "known before it runs; export the model with its constants folded"
+                    )
         made = {name for node in alive for name in node.output}
         read = dict.fromkeys(name for node in alive for name in node.input if name and name not in made)
         graph = helper.make_graph(

@@ -215,8 +215,11 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
     from models.measuring import measure
 
     profile = measure(network.unmerged)
-    profile.save(_kept(network))
-    tell(f"kept its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
+    try:
+        profile.save(_kept(network))
+    except ModelError as error:
+        tell(str(error))
+    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
     return profile if network.base is None else profile.merged(network)
 
 

@@ -15,7 +15,14 @@ from models.errors import ModelError
 def run_once(
     model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], origin: str
 ) -> dict[str, np.ndarray]:
-    """Run a small constant computation; `ModelError` when onnxruntime will not."""
+    """Run a constant computation; `ModelError` when onnxruntime will not.
+
+    Feeds of types that numpy lacks (4-bit integers, bfloat16) go into the model: onnxruntime takes no such array.
+    """
+    foreign = {name for name, array in feeds.items() if not aliasable(array.dtype.name)}
+    if foreign:
+        model = _with_inside(model, {name: feeds[name] for name in foreign})
+        feeds = {name: array for name, array in feeds.items() if name not in foreign}
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -25,6 +32,24 @@ def run_once(
     except Exception as error:
         raise ModelError(f"{origin}: its constants cannot be computed: {one_line(error)}") from None
     return dict(zip(outputs, found, strict=True))
+
+
+def aliasable(dtype: str) -> bool:
+    """Whether onnxruntime takes arrays of `dtype` as they are: the types that numpy itself knows."""
+    try:
+        return np.dtype(dtype).isbuiltin == 1
+    except TypeError:
+        return False
+
+
+def _with_inside(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    inside = onnx.ModelProto()
+    inside.CopyFrom(model)
+    kept = [value for value in inside.graph.input if value.name not in arrays]
+    del inside.graph.input[:]
+    inside.graph.input.extend(kept)
+    inside.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+    return inside
 
 
 def constant(node: onnx.NodeProto, origin: str) -> TensorProto:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from models.errors import ModelError
 
 _MAGIC = b"LAYERLIFT-ARRAYS-1\n"
 _ALIGN = 64
@@ -25,14 +28,21 @@ def cache_dir() -> Path:
 
 
 def write_bytes(path: Path, *chunks: bytes | memoryview) -> None:
-    """Write `chunks` to `path` so that a reader sees the old file or the whole new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write `chunks` to `path` so that a reader sees the old file or the whole new one, never a part.
+
+    Raises `ModelError` when the place cannot be written to.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
             for chunk in chunks:
                 stream.write(chunk)
         temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise ModelError(f"{path} cannot be written ({error.strerror or error}); name another place") from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

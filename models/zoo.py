@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,8 @@ import onnx
 from models import preparing, seeding, store, untrusted
 from models.errors import ModelError, near
 from models.network import Network, assemble
+
+_LOG = logging.getLogger("layerlift.zoo")
 
 FILES = {
     "alexnet": "light_bvlc_alexnet.onnx",
@@ -98,12 +101,15 @@ class SeededSource:
         path = store.cache_dir() / "weights" / f"{self.name}-v{seeding.VERSION}-{tail}.bin"
         held = store.read_arrays(path)
         expected = set(_prepared(self.name).parameters)
-        if held is None or set(held) != expected:
-            store.write_arrays(path, seeding.weights(light, sorted(expected), self.seed, self.spectrum))
-            held = store.read_arrays(path)
-        if held is None:
-            raise ModelError(f"the weights of {self.name} cannot be kept in {path.parent}; set LAYERLIFT_CACHE")
-        return held
+        if held is not None and set(held) == expected:
+            return held
+        made = seeding.weights(light, sorted(expected), self.seed, self.spectrum)
+        try:
+            store.write_arrays(path, made)
+        except ModelError as error:
+            _LOG.warning("the weights of %s are made anew each time: %s", self.name, error)
+            return made
+        return store.read_arrays(path) or made
 
 
 @cache

@@ -22,6 +22,7 @@ from models.measuring import measure
 from models.network import Network
 from models.predict import Predictor, shipped
 from models.profile import Profile, known, reference
+from models.store import write_bytes
 
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""
@@ -124,7 +125,8 @@ def predict(
     _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
     if output is not None:
         rows = dict(zip((layer.name for layer in network.graph.layers), times, strict=True))
-        output.write_text(json.dumps({"network": network.name, "ghz": ghz or predictor.ghz, "seconds": rows}, indent=1))
+        body = {"network": network.name, "digest": network.digest, "ghz": ghz or predictor.ghz, "seconds": rows}
+        write_bytes(output, json.dumps(body, indent=1).encode())
         console.print(f"Written: {output}", markup=False)
 
 
@@ -182,7 +184,7 @@ def _macs(network: Network) -> int:
 def _draw(network: Network, picture: Path) -> None:
     if picture.suffix.lower() != ".svg":
         raise ModelError(f"--graph {picture} was given; expected a file that ends in .svg")
-    picture.write_text(drawing.svg(network.graph))
+    write_bytes(picture, drawing.svg(network.graph).encode())
 
 
 def _head(console: Console, network: Network, found: report.ModelReport) -> None:

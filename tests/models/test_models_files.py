@@ -159,3 +159,92 @@ def test_a_model_in_memory_is_a_network_too() -> None:
     assert np.array_equal(models.uncut_session(network, exact=True).run(inputs)["y"], direct(made, inputs)["y"])
     other = model([node("MatMul", ["x", "w"], ["y"])], [tensor("x", 2, 4)], ["y"], {"w": normal(4, 3, seed=1)})
     assert models.from_model(other, "mine").digest != network.digest
+
+
+def attention() -> onnx.ModelProto:
+    """One block as exporters write it: reshapes by computed shapes, products of activations, a residual."""
+    weights = {
+        "wq": normal(8, 8),
+        "wk": normal(8, 8, seed=1),
+        "scale": np.ones(8, np.float32),
+        "bias": np.zeros(8, np.float32),
+        "zero": np.asarray([0], np.int64),
+        "one": np.asarray([1], np.int64),
+        "heads": np.asarray([2, 4], np.int64),
+    }
+    nodes = [
+        node("LayerNormalization", ["x", "scale", "bias"], ["n"]),
+        node("Shape", ["x"], ["s"]),
+        node("Slice", ["s", "zero", "one"], ["tokens"]),
+        node("Concat", ["tokens", "heads"], ["target"], axis=0),
+        node("MatMul", ["n", "wq"], ["q0"]),
+        node("Reshape", ["q0", "target"], ["q1"]),
+        node("Transpose", ["q1"], ["q"], perm=[1, 0, 2]),
+        node("MatMul", ["n", "wk"], ["k0"]),
+        node("Reshape", ["k0", "target"], ["k1"]),
+        node("Transpose", ["k1"], ["k"], perm=[1, 2, 0]),
+        node("MatMul", ["q", "k"], ["scores"]),
+        node("Softmax", ["scores"], ["p"], axis=-1),
+        node("MatMul", ["p", "q"], ["mixed"]),
+        node("Transpose", ["mixed"], ["m1"], perm=[1, 0, 2]),
+        node("Shape", ["n"], ["s2"]),
+        node("Reshape", ["m1", "s2"], ["m2"]),
+        node("Add", ["m2", "x"], ["y"]),
+    ]
+    return model(nodes, [tensor("x", "tokens", 8)], ["y"], weights, opset=17)
+
+
+def assorted() -> onnx.ModelProto:
+    """Upsampling by float scales, a transposed convolution, two outputs of TopK, a recurrent layer, several dtypes."""
+    weights = {
+        "scales": np.asarray([1, 1, 2, 2], np.float32),
+        "kernel": normal(2, 3, 3, 3),
+        "k": np.asarray([2], np.int64),
+        "w": normal(1, 16, 6),
+        "r": normal(1, 16, 4, seed=1),
+        "steps": np.asarray([5, 1, 6], np.int64),
+    }
+    nodes = [
+        node("Resize", ["x", "", "scales"], ["up"], mode="nearest"),
+        node("ConvTranspose", ["up", "kernel"], ["c"], strides=[2, 2]),
+        node("GlobalAveragePool", ["c"], ["g"]),
+        node("TopK", ["c", "k"], ["values", "places"], axis=3),
+        node("Cast", ["places"], ["floats"], to=TensorProto.FLOAT),
+        node("Add", ["values", "floats"], ["t"]),
+        node("Flatten", ["t"], ["flat"]),
+        node("Reshape", ["flat", "steps"], ["seq"]),
+        node("LSTM", ["seq", "w", "r"], ["all", "last"], hidden_size=4),
+        node("Mul", ["g", "g"], ["squares"]),
+    ]
+    return model(nodes, [tensor("x", 1, 2, 1, 1)], ["last", "squares"], weights, opset=13)
+
+
+@pytest.mark.parametrize("opset", [17, 21])
+def test_a_transformer_block(tmp_path: Path, opset: int) -> None:
+    made = attention()
+    made.opset_import[0].version = opset
+    network = check_everywhere(saved(made, tmp_path / "t.onnx"), dims={"tokens": 5})
+    kinds = [layer.op_type for layer in network.graph.layers]
+    assert "Shape" not in kinds
+    assert "Concat" not in kinds
+    products = [layer for layer in network.graph.layers if layer.op_type == "MatMul"]
+    assert [layer.features["macs"] for layer in products] == [5 * 8 * 8, 5 * 8 * 8, 2 * 5 * 5 * 4, 2 * 5 * 4 * 5]
+
+
+def test_assorted_operators(tmp_path: Path) -> None:
+    network = check_everywhere(saved(assorted(), tmp_path / "a.onnx"))
+    by_kind = {layer.op_type: layer for layer in network.graph.layers}
+    assert by_kind["ConvTranspose"].features["macs"] == 2 * 2 * 2 * 3 * 9
+    assert by_kind["LSTM"].features["macs"] == 5 * 1 * (16 * 6 + 16 * 4)
+    assert len(by_kind["TopK"].outputs) == 2
+
+
+def test_four_bit_weights_travel_packed(tmp_path: Path) -> None:
+    quarter = onnx.helper.make_tensor("q", TensorProto.INT4, [3, 5], list(range(-7, 8)))
+    nodes = [node("DequantizeLinear", ["q", "s"], ["w"]), node("MatMul", ["x", "w"], ["y"])]
+    made = model(nodes, [tensor("x", 2, 3)], ["y"], {"s": np.asarray(0.5, np.float32)}, opset=21)
+    made.ir_version = 10
+    made.graph.initializer.append(quarter)
+    network = check_everywhere(saved(made, tmp_path / "f.onnx"))
+    (weight,) = network.graph.parameters
+    assert (weight.held_bytes, weight.upload_bytes) == (15 * 4, 8 + 4)

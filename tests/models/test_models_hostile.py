@@ -70,6 +70,19 @@ def bomb() -> onnx.ModelProto:
     return model(nodes, [tensor("x", 1, 4)], ["y"], weights)
 
 
+def folded_bomb() -> onnx.ModelProto:
+    weights = {"big": np.full(20, 1 << 20, np.int64), "w": np.ones((1,) * 20, np.float32)}
+    nodes = [
+        node("NonZero", ["big"], ["n"]),
+        node("Squeeze", ["n"], ["s"]),
+        node("Mul", ["big", "s"], ["reps"]),
+        node("Tile", ["w", "reps"], ["t"]),
+        node("ReduceMax", ["t"], ["m"], keepdims=0),
+        node("Add", ["x", "m"], ["y"]),
+    ]
+    return model(nodes, [tensor("x", 1, 4)], ["y"], weights)
+
+
 def expanding() -> onnx.ModelProto:
     weights = {"s": np.asarray([1 << 20, 1 << 20], np.int64)}
     return model([node("Expand", ["x", "s"], ["y"])], [tensor("x", 1, 1)], ["y"], weights)
@@ -129,6 +142,7 @@ def no_shape() -> onnx.ModelProto:
         (oversize_weight, "more than the limit"),
         (negative_shape, "impossible shape"),
         (bomb, "'w' of shape"),
+        (folded_bomb, "size is not known|depends on the data"),
         (expanding, "'y' of shape"),
         (data_dependent, "NonZero"),
         (mismatched, "'y'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def example(**changes: object) -> Profile:
 def test_a_profile_survives_the_disk(tmp_path: Path) -> None:
     example().save(tmp_path / "deep" / "p.json")
     assert Profile.load(tmp_path / "deep" / "p.json") == example()
+    example(mem_gb_s=12.5).save(tmp_path / "m.json")
+    assert Profile.load(tmp_path / "m.json") == example(mem_gb_s=12.5)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,7 @@ def test_a_profile_survives_the_disk(tmp_path: Path) -> None:
         ({"blocks": [[0, 1]]}, "not a profile"),
         ({"format": 99}, "another format"),
         ({"colour": "red"}, "unknown field 'colour'"),
+        ({"mem_gb_s": 0}, "mem_gb_s is 0"),
         ({"host": None, "runs": None}, "not a profile"),
     ],
 )
@@ -98,6 +102,16 @@ def test_heavier_networks_take_longer() -> None:
     totals = {name: reference(models.load(name)).total_s for name in zoo.names()}
     assert max(totals, key=totals.__getitem__) == "vgg19"
     assert totals["resnet50"] > totals["squeezenet"] > 0
+
+
+def test_a_device_class_scales_by_the_clock_down_to_its_memory() -> None:
+    graph = tiny().graph
+    free = example(layers=("a", "b", "c"), seconds=(0.004, 0.001, 0.004), ghz=2.0)
+    assert free.seconds_at(graph, 8.0) == pytest.approx((0.001, 0.00025, 0.001))
+    bound = replace(free, mem_gb_s=0.5).seconds_at(graph, 8.0)
+    moved = [graph.held_bytes([i]) + graph.layers[i].run_bytes for i in range(3)]
+    assert bound == pytest.approx([max(s, m / 0.5e9) for s, m in zip((0.001, 0.00025, 0.001), moved, strict=True)])
+    assert bound[2] > 0.001, "the second weight is a megabyte, at half a gigabyte per second"
 
 
 def tiny(width: int = 64) -> models.Network:

@@ -97,6 +97,14 @@ def test_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [p.name for p in (tmp_path / "weights").iterdir()] == [file.name], "no temporary files are left"
 
 
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LAYERLIFT_CACHE", str(tmp_path / "file"))
+    assert len(models.load("shufflenet").weights()) == 281
+    with pytest.raises(ModelError, match="cannot be written"):
+        store.write_bytes(tmp_path / "file" / "x", b"")
+
+
 @pytest.mark.parametrize("cut", [0, 10, 40, 300])
 def test_truncated_array_files_are_not_read(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.bin"
