@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from models.session import Optimization
 from planners.problem import Problem
 
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_REACH_S = 5.0
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""
 
@@ -117,6 +119,7 @@ class RayCluster:
             options |= {"include_dashboard": False, "object_store_memory": self._bytes}
             self._stack.enter_context(_loopback_only())
         else:
+            _reach(self._address)
             options["address"] = self._address
         try:
             ray.init(**options)
@@ -137,6 +140,17 @@ class RayCluster:
         """Machines in the cluster."""
         nodes: Any = ray.nodes
         return sum(1 for node in nodes() if node["Alive"])
+
+
+def _reach(address: str) -> None:
+    """Raise `RunError` when nobody listens at `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(f"cannot join Ray at {address}: {error}; --local runs the same without Ray") from None
 
 
 @contextmanager

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emulator.books import Write
-from emulator.conductor import Conductor, DataPlane, Ending, Hosts, LocalHosts, Progress
+from emulator.conductor import Conductor
 from emulator.dataplane import DataPlane as Tensors
 from emulator.dataplane import Execution, LocalBackend
 from emulator.describe import describe_world
 from emulator.host import Answered, Piece, Stored
+from emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
 from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.pacing import Fidelity, Pacer
@@ -222,6 +223,8 @@ def _stage(
         placing = place(world, 1, "local")
         tensors = None
         if executes:
+            for network in networks:
+                network.weights()  # what cannot be read is refused before anything is written
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
         hosts = LocalHosts(world, placing.groups, executes)
