@@ -53,8 +53,12 @@ def against_simpy(rounds: int = 3) -> None:
         theirs.append(twin_s)
     queries = len(ends)
     ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
-    print(f"300 users, 12 servers, {queries} queries: {queries / statistics.median(ours):,.0f} queries per wall second,")
-    print(f"  SimPy twin {queries / statistics.median(theirs):,.0f}; ratio {ratio:.2f} (completion times agree to 1 us)")
+    print(
+        f"300 users, 12 servers, {queries} queries: {queries / statistics.median(ours):,.0f} queries per wall second,"
+    )
+    print(
+        f"  SimPy twin {queries / statistics.median(theirs):,.0f}; ratio {ratio:.2f} (completion times agree to 1 us)"
+    )
 
 
 if __name__ == "__main__":

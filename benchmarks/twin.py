@@ -59,6 +59,24 @@ class Shared:
             job.succeed()
 
 
+class Radio:
+    """Seconds with at least one transfer under way."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.env, self.users, self.since, self.total = env, 0, 0.0, 0.0
+
+    def switch(self, by: int) -> None:
+        if self.users:
+            self.total += self.env.now - self.since
+        self.since = self.env.now
+        self.users += by
+
+    def read(self) -> float:
+        self.switch(0)
+        total, self.total = self.total, 0.0
+        return total
+
+
 class Server:
     """A CPU, an uplink and a downlink. Ports are shared equally: every pair has at most one flow at a time here."""
 
@@ -83,6 +101,9 @@ class Crowd:
         self.part = sum(p.upload_bytes for p in world.models[0].graph.parameters[KEPT:])
         self.done = [self.env.process(self.user(number)) for number in range(len(world.users))]
         self.traffic = [[0, 0] for _ in world.nodes]
+        self.radio = [Radio(self.env) for _ in world.users]
+        self.seconds = [world.seconds(0, index) for index in range(world.planner)]
+        self.worked = [0.0] * len(world.users)
         self.asked = 0
         for index in range(len(world.nodes)):
             self.env.process(self.sample(index))
@@ -94,7 +115,10 @@ class Crowd:
     def carry(self, source: int, to: int, port: Shared, size: int) -> Process:
         yield self.env.timeout(self.latency)
         if size:
+            radio = self.radio[min(source, to)]
+            radio.switch(1)
             yield port.serve(size)
+            radio.switch(-1)
             self.traffic[source][0] += size
             self.traffic[to][1] += size
 
@@ -103,23 +127,29 @@ class Crowd:
         server = self.servers[index - len(self.world.users)] if spec.tier == "edge" else None
         while True:
             yield self.env.timeout(self.world.sample_s)
-            used = 0.0
+            on = 0.0
             if server is not None:
                 server.cpu.catch_up()
                 used, busy = server.cpu.used - busy, server.cpu.used
+            elif spec.tier == "client":
+                used, busy = self.worked[index] - busy, self.worked[index]
+                on = self.radio[index].read()
+            else:
+                used = 0.0
             sent, received = self.traffic[index]
             self.traffic[index] = [0, 0]
-            energy = spec.idle_w * self.world.sample_s + spec.compute_w * used
+            energy = spec.idle_w * self.world.sample_s + spec.compute_w * used + spec.radio_w * on
             number += 1
             held = server.held if server is not None else 0
             self.rows["usage"].append(
-                (self.env.now, spec.name, self.world.sample_s, used, held, float(held), sent, received, 0.0, energy, 0.0)
-            )
+                (self.env.now, spec.name, self.world.sample_s, used, held, float(held), sent, received, on, energy,
+                 used * spec.price_per_s)
+            )  # fmt: skip
 
     def user(self, number: int) -> Process:
         env, user = self.env, self.world.users[number]
         node = self.world.nodes[number]
-        own = self.world.seconds(0, number)
+        own = self.seconds[number]
         yield env.timeout(user.arrival_s)
         confirmed: list[Server] = []
         env.process(self.install(number, confirmed))
@@ -128,17 +158,19 @@ class Crowd:
             if not confirmed:
                 work = sum(own)
                 yield env.timeout(work)
+                self.worked[number] += work
                 self.segment(node.name, user.name, query, 0, 0, LAYERS - 1, begun, begun, work)
                 self.query(number, query, begun, 0, 1, work, 0.0, 0, 0)
             else:
                 server = confirmed[0]
                 local = sum(own[:KEPT])
                 yield env.timeout(local)
+                self.worked[number] += local
                 self.segment(node.name, user.name, query, 0, 0, KEPT - 1, begun, begun, local)
                 sent, answer = self.layer_bytes[KEPT - 1], self.layer_bytes[-1]
                 yield from self.carry(number, server.spec.index, server.down, sent)
                 arrived = env.now
-                work = sum(self.world.seconds(0, server.spec.index)[KEPT:])
+                work = sum(self.seconds[server.spec.index][KEPT:])
                 yield server.cpu.serve(work)
                 self.segment(server.spec.name, user.name, query, 1, KEPT, LAYERS - 1, arrived, arrived, work)
                 yield from self.carry(server.spec.index, number, server.up, answer)
@@ -168,7 +200,21 @@ class Crowd:
         yield env.timeout(self.latency)
         name = self.world.nodes[number].name
         self.rows["uploads"].append(
-            (env.now, name, user.name, 1, 0, 1, server.spec.name, LAYERS - KEPT, self.part, sent, env.now, "confirmed", "")
+            (
+                env.now,
+                name,
+                user.name,
+                1,
+                0,
+                1,
+                server.spec.name,
+                LAYERS - KEPT,
+                self.part,
+                sent,
+                env.now,
+                "confirmed",
+                "",
+            )
         )
         confirmed.append(server)
 
@@ -177,7 +223,16 @@ class Crowd:
         yield from self.carry(server.spec.index, number, server.up, 12 * LAYERS)
 
     def segment(
-        self, node: str, user: str, query: int, step: int, first: int, last: int, ready: float, begun: float, work: float
+        self,
+        node: str,
+        user: str,
+        query: int,
+        step: int,
+        first: int,
+        last: int,
+        ready: float,
+        begun: float,
+        work: float,
     ) -> None:
         now = self.env.now
         self.rows["segments"].append((now, node, user, query, step, first, last, ready, begun, now, work))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from emulator.flows import Flow, Pair, Port, settle
 from emulator.kernel import Kernel
 from emulator.messages import Cancel, Delivery, Departure, UploadPart
-from emulator.traffic import Traffic
+from emulator.traffic import Account, Traffic
 from emulator.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").
@@ -29,19 +29,19 @@ class _Route(NamedTuple):
 
     latency_s: float
     bandwidth: float
-    price_per_byte: float
     pair: Pair
+    account: Account
 
 
 class Fabric:
     """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into.
 
     With a `kernel` of its own it is moved by `arrivals_before`. A host that has all nodes lends it its kernel and a
-    `deliver`; then fabric and nodes share one clock and no window is needed between them.
+    `deliver`, which takes the fields of a `Delivery`; then fabric and nodes share one clock and no window is needed between them.
     """
 
     def __init__(
-        self, world: World, kernel: Kernel | None = None, deliver: Callable[[Delivery], object] | None = None
+        self, world: World, kernel: Kernel | None = None, deliver: Callable[..., object] | None = None
     ) -> None:
         self._world = world
         self._shared = world.share_links
@@ -86,7 +86,7 @@ class Fabric:
         if stream:
             self._ends[key] = arrival
         if size:
-            self.traffic.carrying(source, to, begin, arrival)
+            self.traffic.carrying(route.account, begin, arrival)
             if type(message) is UploadPart:
                 self._uploads[source, sequence] = departure, arrival
         self._kernel.schedule(arrival, _FABRIC, (_COMPLETION, source, sequence, number), self._land, departure)
@@ -111,8 +111,8 @@ class Fabric:
         """The run ended at `end`, inside the last window: what arrived after it is in flight again."""
         for delivery, departure in self._arrived:
             if delivery.at > end:
-                price = self._route(departure.source, departure.to).price_per_byte
-                self.traffic.undo(departure.source, departure.to, departure.bytes, price)
+                account = self._routes[departure.source, departure.to].account
+                self.traffic.undo(account, departure.bytes)
 
     def _arrive(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
@@ -120,12 +120,11 @@ class Fabric:
         if at > traffic.next_sample:
             traffic.sample_before(at)
         if size:
-            traffic.delivered(source, to, size, self._routes[source, to].price_per_byte)
-        delivery = Delivery(at, source, sequence, to, message)
+            traffic.delivered(self._routes[source, to].account, size)
         if self._deliver is None:
-            self._arrived.append((delivery, departure))
+            self._arrived.append((Delivery(at, source, sequence, to, message), departure))
         else:
-            self._deliver(delivery)
+            self._deliver(at, source, sequence, to, message)
 
     def _land(self, departure: Departure) -> None:
         """A message of known arrival is there, unless it was cancelled on the way."""
@@ -148,16 +147,17 @@ class Fabric:
         now, traffic = self._kernel.now, self.traffic
         if now > traffic.next_sample:
             traffic.sample_before(now)
-        pair = self._routes[source, to].pair
-        flow = Flow(pair, size, 1.0, now, departure)
+        route = self._routes[source, to]
+        flow = Flow(route.pair, size, 1.0, now, departure)
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
-        pair.add(flow)
-        traffic.opened(source, to, now)
-        self._schedule(settle(pair, now))
+        route.pair.add(flow)
+        traffic.opened(route.account, now)
+        for moved in settle(route.pair, now):
+            self._schedule(moved)
         if not size:
             flow.due = now
-            self._schedule([flow])
+            self._schedule(flow)
 
     def _end(self, due_flow: tuple[float, Flow]) -> None:
         due, flow = due_flow
@@ -169,15 +169,17 @@ class Fabric:
 
     def _close(self, flow: Flow) -> Departure:
         departure: Departure = flow.tag  # type: ignore[assignment]
-        now, traffic = self._kernel.now, self.traffic
+        now, traffic, pair = self._kernel.now, self.traffic, flow.pair
         if now > traffic.next_sample:
             traffic.sample_before(now)
         flow.due = -1.0
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
-        flow.pair.remove(flow)
-        traffic.closed(departure.source, departure.to, now)
-        self._schedule(settle(flow.pair, now))
+        pair.remove(flow)
+        traffic.closed(self._routes[departure.source, departure.to].account, now)
+        if pair.flows or not pair.alone():
+            for moved in settle(pair, now):
+                self._schedule(moved)
         return departure
 
     def _next_in_stream(self, departure: Departure) -> None:
@@ -197,18 +199,18 @@ class Fabric:
                 self._next_in_stream(departure)
         elif upload is not None:
             departure, end = self._uploads.pop(key)  # type: ignore[misc]
-            self.traffic.cut(departure.source, departure.to, end, self._kernel.now)
+            self.traffic.cut(self._routes[departure.source, departure.to].account, end, self._kernel.now)
         else:
             return
         self.traffic.cancelled_bytes += departure.bytes
 
-    def _schedule(self, flows: Iterable[Flow]) -> None:
-        for flow in flows:
-            if flow.due < inf:
-                departure: Departure = flow.tag  # type: ignore[assignment]
-                self._events = number = self._events + 1
-                order = (_COMPLETION, departure.source, departure.sequence, number)
-                self._kernel.schedule(flow.due, _FABRIC, order, self._end, (flow.due, flow))
+    def _schedule(self, flow: Flow) -> None:
+        due = flow.due
+        if due < inf:
+            departure: Departure = flow.tag  # type: ignore[assignment]
+            self._events = number = self._events + 1
+            order = (_COMPLETION, departure.source, departure.sequence, number)
+            self._kernel.schedule(due, _FABRIC, order, self._end, (due, flow))
 
     @staticmethod
     def _stream(departure: Departure) -> tuple[int, int, int, int]:
@@ -221,7 +223,8 @@ class Fabric:
             link = self._world.link(source, to)
             ports = [self._port("up", source), self._port("down", to)]
             pair = Pair(link.bandwidth_bytes_s, tuple(port for port in ports if port is not None))
-            found = _Route(link.latency_s, link.bandwidth_bytes_s, link.price_per_byte, pair)
+            account = self.traffic.account(source, to, link.price_per_byte)
+            found = _Route(link.latency_s, link.bandwidth_bytes_s, pair, account)
             self._routes[source, to] = found
         return found
 

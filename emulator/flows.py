@@ -47,6 +47,13 @@ class Pair:
         self.flows: list[Flow] = []
         self.weight = 0.0
 
+    def alone(self) -> bool:
+        """Whether no other pair's flows can matter to this one's now."""
+        for port in self.ports:  # noqa: SIM110 - a generator would cost more than the loop, in the hottest place
+            if port.tight or port.demand > port.capacity:
+                return False
+        return True
+
     def add(self, flow: Flow) -> None:
         """Let `flow` take part; rates are stale until `settle`."""
         if not self.flows:
@@ -58,8 +65,12 @@ class Pair:
 
     def remove(self, flow: Flow) -> None:
         """Take `flow` out; rates are stale until `settle`."""
-        self.flows.remove(flow)
-        if self.flows:
+        flows = self.flows
+        if flows[0] is flow:
+            del flows[0]
+        else:
+            flows.remove(flow)
+        if flows:
             self.weight -= flow.weight
             return
         self.weight = 0.0
@@ -73,9 +84,8 @@ def settle(changed: Pair, now: float) -> list[Flow]:
 
     Only pairs that share a tight port with it, directly or through others, are looked at.
     """
-    for port in changed.ports:
-        if port.tight or port.demand > port.capacity:
-            return _fill(*_component(changed), now)
+    if not changed.alone():
+        return _fill(*_component(changed), now)
     moved: list[Flow] = []
     if changed.flows:
         _set_level(changed, changed.bandwidth / changed.weight, now, moved)

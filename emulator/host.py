@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from emulator.kernel import Kernel
-from emulator.messages import Delivery, Departure
+from emulator.messages import Delivery, Departure, Message
 from emulator.nodes.client import Client
 from emulator.nodes.machine import Machine
 from emulator.nodes.planner import PlanJob, PlannerNode
@@ -86,6 +86,7 @@ class Host:
         self.leave: Callable[[tuple[float, int]], object]
         self._clear()
         self._nodes: dict[int, Machine] = {index: self._make(index) for index in sorted(members)}
+        self._receive = {index: node.receive for index, node in self._nodes.items()}
 
     def _make(self, index: int) -> Machine:
         spec = self.world.nodes[index]
@@ -126,7 +127,7 @@ class Host:
         """
         kernel = self.kernel
         for delivery in deliveries:
-            self.accept(delivery)
+            self.accept(*delivery)
         if costs:
             self._costs.update(costs)
             if kernel.halted:
@@ -134,10 +135,16 @@ class Host:
         kernel.run_before(horizon)
         return self.report()
 
-    def accept(self, delivery: Delivery) -> None:
-        """Take a message that arrives at a moment which this host has not passed."""
-        at, source, sequence, to, message = delivery
-        self.kernel.deliver(at, source, sequence, to, self._nodes[to].receive, message)
+    def accept(self, at: float, source: int, sequence: int, to: int, message: Message) -> None:
+        """Take a message that arrives at a moment which this host has not passed (see `Delivery`)."""
+        self.kernel.deliver(at, source, sequence, to, self._receive[to], message)
+
+    def accept_now(self, at: float, source: int, sequence: int, to: int, message: Message) -> None:
+        """The same for the present moment, whose other events are all known."""
+        if self.kernel.peek() > at:
+            self._receive[to](message)
+        else:
+            self.kernel.deliver(at, source, sequence, to, self._receive[to], message)
 
     def report(self) -> Answer:
         """What happened since the last answer. `advance` and `finish` end with it."""

@@ -40,6 +40,7 @@ class Itinerary:
         self.key, self.model, self.route = key, model, route
         shared = _ordered_pairs(route)
         self.stages: dict[int, tuple[Stage, ...]] = {}
+        self.missing: dict[int, list[int]] = {}
         self.wakes: dict[int, dict[int, tuple[int, ...]]] = {}
         for node in route.nodes:
             mine = [(n, step) for n, step in enumerate(route.steps) if step.segment.node == node]
@@ -58,6 +59,7 @@ class Itinerary:
             for position, (_, step) in enumerate(mine):
                 for tensor in step.waits:
                     wakes.setdefault(tensor, []).append(position)
+            self.missing[node] = [stage.missing for stage in self.stages[node]]
             self.wakes[node] = {tensor: tuple(positions) for tensor, positions in wakes.items()}
         self.opening = _parcels(CLIENT, route.opening, shared)
         self.answers = frozenset(route.answers)

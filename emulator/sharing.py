@@ -107,7 +107,8 @@ class Cpu:
         if timer != self._timer:
             return
         jobs, now = self._jobs, self.node.kernel.now
-        self._busy += (now - self._at) * min(len(jobs), self.cores)
+        present = len(jobs)
+        self._busy += (now - self._at) * (present if present < self.cores else self.cores)
         self._served, _, job = heappop(jobs)
         self._at = now
         if jobs:

@@ -13,7 +13,7 @@ from emulator.books import Books, Write
 from emulator.fabric import Fabric
 from emulator.host import Host
 from emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, pass_on
-from emulator.messages import Delivery, PlanReady
+from emulator.messages import PlanReady
 from emulator.nodes.planner import PlanJob
 from emulator.world import World
 from models.errors import RunError
@@ -43,7 +43,7 @@ class Together:
         self._world, self._plans, self._data, self._before_step = world, plans, data, before_step
         self._host = Host(world, range(len(world.nodes)), data is not None)
         self._kernel = self._host.kernel
-        self._fabric = Fabric(world, self._kernel, self._host.accept)
+        self._fabric = Fabric(world, self._kernel, self._host.accept_now)
         self._books = Books(world, self._fabric.traffic, write)
         self._host.join(self._fabric.append, self._plan, self._leave)
         self._last_left_s = 0.0
@@ -102,7 +102,7 @@ class Together:
     def _planned(self, job: PlanJob) -> None:
         planner = self._world.planner
         ready = PlanReady(job.request, self._plans.result(job))
-        self._host.accept(Delivery(job.due_s, planner, job.request, planner, ready))
+        self._host.accept(job.due_s, planner, job.request, planner, ready)
 
     def _end(self, end: float) -> Ending:
         self._pass_on()

@@ -35,7 +35,7 @@ class Traffic:
         self._number = 1
         self.next_sample = self._period
         self._samples: dict[int, dict[int, Sample]] = {}
-        self._counts: dict[int, list[float]] = {}
+        self._counts: dict[int, _Count] = {}
         self._radios = {index: _Radio() for index in world.clients}
         self._safe = self._horizon = 0.0
 
@@ -44,57 +44,40 @@ class Traffic:
         """Bytes of messages that left and have not ended in any way."""
         return self.sent_bytes - self.delivered_bytes - self.lost_bytes - self.cancelled_bytes
 
-    def sent(self, source: int, size: int) -> None:
-        """A message of `size` bytes left `source`."""
-        self.sent_bytes += size
+    def account(self, source: int, to: int, price_per_byte: float) -> Account:
+        """The books of a directed pair; fetched once, used for every transfer."""
+        radios = tuple(self._radios[node] for node in (source, to) if node in self._radios)
+        return Account(self._count(source), self._count(to), radios, price_per_byte)
 
-    def delivered(self, source: int, to: int, size: int, price_per_byte: float) -> None:
+    def delivered(self, account: Account, size: int) -> None:
         """A message of `size` bytes arrived whole."""
-        if not size:
-            return
         self.delivered_bytes += size
-        counts = self._counts
-        there = counts.get(source) or counts.setdefault(source, [0, 0, 0.0])
-        there[0] += size
-        there[2] += size * price_per_byte
-        here = counts.get(to) or counts.setdefault(to, [0, 0, 0.0])
-        here[1] += size
+        account.sender.sent_bytes += size
+        account.sender.money += size * account.price_per_byte
+        account.receiver.received_bytes += size
 
-    def undo(self, source: int, to: int, size: int, price_per_byte: float) -> None:
+    def undo(self, account: Account, size: int) -> None:
         """Count a delivery as in flight again: it fell after the end of the run."""
-        if size:
-            self.delivered(source, to, -size, price_per_byte)
+        self.delivered(account, -size)
 
-    def carrying(self, source: int, to: int, begin: float, end: float) -> None:
+    def carrying(self, account: Account, begin: float, end: float) -> None:
         """A transfer whose whole span is known from the start (independent links)."""
-        for node in (source, to):
-            radio = self._radios.get(node)
-            if radio is not None:
-                radio.add(begin, end, self._safe)
+        for radio in account.radios:
+            radio.add(begin, end, self._safe)
 
-    def cut(self, source: int, to: int, end: float, at: float) -> None:
+    def cut(self, account: Account, end: float, at: float) -> None:
         """A transfer that `carrying` announced up to `end` was stopped at `at`: the rest is not radio time."""
-        for node in (source, to):
-            radio = self._radios.get(node)
-            if radio is not None:
-                radio.cut(end, at)
+        for radio in account.radios:
+            radio.cut(end, at)
 
-    def opened(self, source: int, to: int, at: float) -> None:
+    def opened(self, account: Account, at: float) -> None:
         """A transfer of unknown length began (shared links)."""
-        radio = self._radios.get(source)
-        if radio is not None:
-            radio.open(at)
-        radio = self._radios.get(to)
-        if radio is not None:
+        for radio in account.radios:
             radio.open(at)
 
-    def closed(self, source: int, to: int, at: float) -> None:
+    def closed(self, account: Account, at: float) -> None:
         """A transfer announced by `opened` ended."""
-        radio = self._radios.get(source)
-        if radio is not None:
-            radio.close(at, self._safe)
-        radio = self._radios.get(to)
-        if radio is not None:
+        for radio in account.radios:
             radio.close(at, self._safe)
 
     def sample_before(self, at: float) -> None:
@@ -125,16 +108,39 @@ class Traffic:
         self._close(0, until)
         return self._samples.pop(0)
 
+    def _count(self, node: int) -> _Count:
+        return self._counts.setdefault(node, _Count())
+
     def _close(self, number: int, at: float) -> None:
         period: dict[int, Sample] = {}
-        for node, (sent, received, money) in self._counts.items():
-            period[node] = Sample(int(sent), int(received), 0.0, money)
+        for node, count in self._counts.items():
+            if count.sent_bytes or count.received_bytes:
+                period[node] = Sample(count.sent_bytes, count.received_bytes, 0.0, count.money)
+                count.sent_bytes, count.received_bytes, count.money = 0, 0, 0.0
         for node, radio in self._radios.items():
             on = radio.until(at)
             if on:
                 period[node] = period.get(node, _NOTHING)._replace(radio_s=on)
-        self._counts.clear()
         self._samples[number] = period
+
+
+class _Count:
+    """What one node has sent and received since the last sample."""
+
+    __slots__ = ("money", "received_bytes", "sent_bytes")
+
+    def __init__(self) -> None:
+        self.sent_bytes = self.received_bytes = 0
+        self.money = 0.0
+
+
+class Account(NamedTuple):
+    """The books of a directed pair."""
+
+    sender: _Count
+    receiver: _Count
+    radios: tuple[_Radio, ...]
+    price_per_byte: float
 
 
 class _Radio:

@@ -28,12 +28,13 @@ class Machine(Node):
         "cpu",
         "held_bytes",
         "host",
+        "name",
         "spec",
     )
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host.kernel, spec.index)
-        self.host, self.spec = host, spec
+        self.host, self.spec, self.name = host, spec, spec.name
         self.cpu = Cpu(self, spec.cores) if spec.discipline == "sharing" else FifoCpu(self, spec.cores)
         self.held_bytes = 0
         self._held_at = self._held_byte_s = 0.0
@@ -59,7 +60,7 @@ class Machine(Node):
 
     def row(self, table: str, *values: Any) -> None:
         """Report something that happened now; `values` follow the columns after time and node."""
-        self.host.rows[table].append((self.kernel.now, self.spec.name, *values))
+        self.host.rows[table].append((self.kernel.now, self.name, *values))
 
     def seconds(self, model: int) -> tuple[float, ...]:
         """Seconds of each layer of a model, alone on this machine."""

@@ -20,19 +20,16 @@ class Runner(Machine):
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host, spec)
-        self._works: dict[tuple[str, int], tuple[float, ...] | None] = {}
+        self._works: dict[str, tuple[float, ...]] = {}
 
     def works(self, itinerary: Itinerary, place: int) -> tuple[float, ...] | None:
         """Seconds of each of this node's stages, alone; None when they are measured as they run."""
-        key = itinerary.key, place
-        if key not in self._works:
+        works = self._works.get(itinerary.key)
+        if works is None and self.host.world.compute == "profiled":
             seconds = self.seconds(itinerary.model)
-            self._works[key] = (
-                None
-                if self.host.world.compute == "measured"
-                else tuple(sum(seconds[stage.first : stage.last + 1]) for stage in itinerary.stages[place])
-            )
-        return self._works[key]
+            works = tuple(sum(seconds[stage.first : stage.last + 1]) for stage in itinerary.stages[place])
+            self._works[itinerary.key] = works
+        return works
 
     def stage_ended(self, visit: Visit, stage: Stage) -> None:
         """Called when a stage has run and sent what it makes."""

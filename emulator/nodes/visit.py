@@ -28,7 +28,7 @@ class Visit:
         self.stages = itinerary.stages[place]
         self.wakes = itinerary.wakes[place]
         self.works = node.works(itinerary, place)
-        self.missing = [stage.missing for stage in self.stages]
+        self.missing = itinerary.missing[place].copy()
         self.ready_s = [node.kernel.now] * len(self.stages)
         self.position = 0
         self.begun_s = 0.0
@@ -73,4 +73,5 @@ class Visit:
             message = QueryStep(self.user, self.query, self.itinerary.key, tensor)
             node.send(host.address(self.user, to), size + header, message, self.query + 1 if ordered else 0)
         node.stage_ended(self, stage)
-        self.go()
+        if self.position < len(self.stages):
+            self.go()
