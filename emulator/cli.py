@@ -37,7 +37,7 @@ class Layerlift(click.Group):
 
 
 @click.group(cls=Layerlift, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="layerlift")
+@click.version_option(package_name="layerlift", prog_name="layerlift")
 def main() -> None:
     """Emulate the migration of DNN layers from many clients to edge and cloud servers that they share."""
 

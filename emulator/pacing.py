@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Pacer:
     """Sleeps so that virtual time runs at `pace` times the wall clock; None: as fast as it can.
 
     Deadlines are absolute, so that lateness is never carried into the next window.
-    Raises `RunError` for a pace that is not positive.
+    Raises `RunError` for a pace that is not a positive number.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Pacer:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        if pace is not None and not pace > 0:
+        if pace is not None and not 0 < pace < math.inf:
             raise RunError(
                 f"pace is {pace}, expected a positive number: 1 keeps step with the wall clock, 0.1 is slower"
             )

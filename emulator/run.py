@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,7 @@ def run(
         stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
-        conductor = Conductor(world, stage.hosts, stage.plans, writer.add, data, _watch(pacer, progress, world))
+        conductor = Conductor(world, stage.hosts(), stage.plans, writer.add, data, _watch(pacer, progress, world))
         setup_s = time.perf_counter() - began
         try:
             ending = conductor.run()
@@ -197,7 +198,8 @@ def _refuse(result: RunResult, fidelity: Fidelity) -> None:
 
 @dataclass(slots=True)
 class _Stage:
-    hosts: Hosts
+    hosts: Callable[[], Hosts]
+    """Called once the results have a place: nodes that begin to live must be run."""
     plans: Any
     tensors: Tensors | None
     placing: str
@@ -227,7 +229,7 @@ def _stage(
                 network.weights()  # what cannot be read is refused before anything is written
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
-        hosts = LocalHosts(world, placing.groups, executes)
+        hosts = partial(LocalHosts, world, placing.groups, executes)
         return _Stage(hosts, LocalPlans(world), tensors, "in one process, without Ray")
     return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
 
@@ -256,10 +258,10 @@ def _ray_stage(
         backend = RayBackend(actors, networks)
         networks.clear()
         tensors = Tensors(world, backend.networks, backend, write, **settings)
-    hosts: Hosts = actors
-    if placing.time_plane == "local":
-        hosts = LocalHosts(world, [[node.index for node in world.nodes]], tensors is not None)
-    return _Stage(hosts, RayPlans(world, actors), tensors, placing.why)
+    together = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
+    return _Stage(
+        together if placing.time_plane == "local" else lambda: actors, RayPlans(world, actors), tensors, placing.why
+    )
 
 
 def _watch(

@@ -114,7 +114,7 @@ def test_one_window_in_a_hundred_may_be_late(slow: int, trusted: bool) -> None:
     assert fidelity.as_dict()["trusted"] is trusted
 
 
-@pytest.mark.parametrize("pace", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("pace", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_pace_that_is_not_positive_is_refused(pace: float) -> None:
     with pytest.raises(RunError, match="expected a positive number"):
         Pacer(pace)
