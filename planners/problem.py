@@ -152,6 +152,13 @@ class Problem:
         """Leave what is computed on demand out of pickles and copies."""
         return {key: value for key, value in self.__dict__.items() if key not in ("tables", "slowdown")}
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Come out of a pickle as read-only as before: unpickled arrays are writable."""
+        self.__dict__.update(state)
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
     @cached_property
     def digest(self) -> str:
         """Names the problem: equal problems, whoever asks, have equal digests and are planned once."""

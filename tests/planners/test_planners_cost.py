@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -207,5 +209,8 @@ def test_a_problem_says_what_is_wrong_with_it() -> None:
         replace(problem, load=np.zeros(3))
     with pytest.raises(PlanError, match="forbids the client"):
         replace(problem, allowed=np.array([[False, True]]))
-    with pytest.raises(ValueError, match="read-only"):
-        problem.seconds[0, 0] = 5.0
+    for same in (problem, copy.deepcopy(problem), pickle.loads(pickle.dumps(problem))):
+        assert same.digest == problem.digest
+        assert cost.latency(same, (1,)) == cost.latency(problem, (1,))
+        with pytest.raises(ValueError, match="read-only"):
+            same.seconds[0, 0] = 5.0
