@@ -83,7 +83,7 @@ class Session:
         array = feeds.get(name)
         if array is None:
             raise ModelError(f"input {name!r} was not given; expected {', '.join(self.inputs)}")
-        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        return ort.OrtValue.ortvalue_from_numpy(np.asarray(array, order="C"))
 
 
 class Uncut:

@@ -239,6 +239,14 @@ def test_assorted_operators(tmp_path: Path) -> None:
     assert len(by_kind["TopK"].outputs) == 2
 
 
+def test_scalars_and_strided_inputs_pass_a_cut(tmp_path: Path) -> None:
+    nodes = [node("ReduceMean", ["x"], ["m"], keepdims=0), node("Sqrt", ["m"], ["r"]), node("Mul", ["x", "r"], ["y"])]
+    network = check_everywhere(saved(model(nodes, [tensor("x", 3, 4)], ["y"], opset=13), tmp_path / "s.onnx"))
+    inputs = {"x": np.abs(normal(4, 3)).T}
+    seen = run_cut(network, [0, 1, 0], inputs, exact=True)
+    assert np.array_equal(seen["y"], direct(network.model(), {"x": inputs["x"].copy()})["y"])
+
+
 def test_four_bit_weights_travel_packed(tmp_path: Path) -> None:
     quarter = onnx.helper.make_tensor("q", TensorProto.INT4, [3, 5], list(range(-7, 8)))
     nodes = [node("DequantizeLinear", ["q", "s"], ["w"]), node("MatMul", ["x", "w"], ["y"])]
