@@ -23,6 +23,7 @@ from emulator.lockstep import (
     Plans,
     Progress,
     ending,
+    fewer_collections,
     homes,
     pass_on,
 )
@@ -62,6 +63,10 @@ class Conductor:
 
         The end is when the last user has left, or `until_s`, or when nothing is left to happen.
         """
+        with fewer_collections():
+            return self._run()
+
+    def _run(self) -> Ending:
         world, users, horizon = self._world, len(self._world.users), 0.0
         while self.progress.left < users:
             now = min(min(self._next), self._fabric.next_event())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from heapq import heappush
 from math import inf
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ class Fabric:
     """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into.
 
     With a `kernel` of its own it is moved by `arrivals_before`. A host that has all nodes lends it its kernel and a
-    `deliver`, which takes the fields of a `Delivery`; then fabric and nodes share one clock and no window is needed between them.
+    `deliver` (called with the fields of a `Delivery`); then fabric and nodes share one clock and need no windows.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Fabric:
         self._kernel = kernel or Kernel()
         self._deliver = deliver
         self._arrived: list[tuple[Delivery, Departure]] = []
+        self._stopped: list[tuple[float, int]] = []
         self._events = 0
         self._routes: dict[tuple[int, int], _Route] = {}
         self._ports: dict[tuple[str, int], Port | None] = {}
@@ -76,7 +78,8 @@ class Fabric:
             return
         self.traffic.sent_bytes += size
         if self._shared and (size or stream):
-            self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._begin, departure)
+            order = _START, source, sequence, number
+            heappush(self._kernel.heap, (enter, _FABRIC, order, self._begin, departure))
             return
         begin = enter
         if stream:
@@ -93,7 +96,7 @@ class Fabric:
 
     def arrivals_before(self, horizon: float) -> list[Delivery]:
         """Everything that reaches its node before `horizon`, in order of (time, source, sequence)."""
-        self._arrived = []
+        self._arrived, self._stopped = [], []
         self._kernel.run_before(horizon)
         self.close(horizon)
         arrived = [delivery for delivery, _ in self._arrived]
@@ -108,7 +111,8 @@ class Fabric:
             self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
 
     def rewind(self, end: float) -> None:
-        """The run ended at `end`, inside the last window: what arrived after it is in flight again."""
+        """The run ended at `end`, inside the last window: what arrived or was stopped after it is in flight again."""
+        self.traffic.cancelled_bytes -= sum(size for at, size in self._stopped if at > end)
         for delivery, departure in self._arrived:
             if delivery.at > end:
                 account = self._routes[departure.source, departure.to].account
@@ -151,13 +155,19 @@ class Fabric:
         flow = Flow(route.pair, size, 1.0, now, departure)
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
-        route.pair.add(flow)
+        pair = route.pair
+        pair.add(flow)
         traffic.opened(route.account, now)
-        for moved in settle(route.pair, now):
-            self._schedule(moved)
         if not size:
             flow.due = now
             self._schedule(flow)
+        elif len(pair.flows) == 1 and pair.alone():
+            flow.rate = pair.bandwidth
+            flow.due = now + size / pair.bandwidth
+            self._schedule(flow)
+        else:
+            for moved in settle(pair, now):
+                self._schedule(moved)
 
     def _end(self, due_flow: tuple[float, Flow]) -> None:
         due, flow = due_flow
@@ -203,6 +213,8 @@ class Fabric:
         else:
             return
         self.traffic.cancelled_bytes += departure.bytes
+        if self._deliver is None:
+            self._stopped.append((self._kernel.now, departure.bytes))
 
     def _schedule(self, flow: Flow) -> None:
         due = flow.due
@@ -210,7 +222,7 @@ class Fabric:
             departure: Departure = flow.tag  # type: ignore[assignment]
             self._events = number = self._events + 1
             order = (_COMPLETION, departure.source, departure.sequence, number)
-            self._kernel.schedule(due, _FABRIC, order, self._end, (due, flow))
+            heappush(self._kernel.heap, (due, _FABRIC, order, self._end, (due, flow)))
 
     @staticmethod
     def _stream(departure: Departure) -> tuple[int, int, int, int]:

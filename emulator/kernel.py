@@ -74,37 +74,38 @@ class Signal:
 class Kernel:
     """A clock and its events. `now` is in seconds of virtual time."""
 
-    __slots__ = ("_heap", "halted", "now", "ready")
+    __slots__ = ("halted", "heap", "now", "ready")
 
     def __init__(self) -> None:
         self.now = 0.0
         self.ready: deque[Task] = deque()
         self.halted = False
         """Set by a node that cannot go on before somebody outside has answered it (measured compute)."""
-        self._heap: list[tuple[float, int, Any, Callable[[Any], object], Any]] = []
+        self.heap: list[tuple[float, int, Any, Callable[[Any], object], Any]] = []
+        """Events as (time, node, order, call, argument); `schedule` pushes, and so may whoever is in a hurry."""
 
     def schedule(self, at: float, node: int, order: Any, call: Callable[[Any], object], argument: Any) -> None:
         """Call `call(argument)` at `at`. `(at, node, order)` must be unique: it decides every tie.
 
         `order` is anything that the orders of one node can be compared by.
         """
-        heappush(self._heap, (at, node, order, call, argument))
+        heappush(self.heap, (at, node, order, call, argument))
 
     def deliver(
         self, at: float, source: int, sequence: int, to: int, call: Callable[[Any], object], argument: Any
     ) -> None:
         """Like `schedule`, for what arrives at node `to` from outside: before its timers of the same instant."""
-        heappush(self._heap, (at, to, _DELIVERY + (source << _SOURCE_SHIFT) + sequence, call, argument))
+        heappush(self.heap, (at, to, _DELIVERY + (source << _SOURCE_SHIFT) + sequence, call, argument))
 
     def peek(self) -> float:
         """When the next event is due; infinite when there is none."""
         if self.ready:
             return self.now
-        return self._heap[0][0] if self._heap else inf
+        return self.heap[0][0] if self.heap else inf
 
     def run_before(self, horizon: float) -> None:
         """Do everything that happens before `horizon`, or until a node halts the kernel."""
-        heap, ready = self._heap, self.ready
+        heap, ready = self.heap, self.ready
         while True:
             while ready:
                 task = ready.popleft()
@@ -131,7 +132,7 @@ class Node:
     def call_at(self, at: float, call: Callable[[Any], object], argument: Any = None) -> None:
         """Call `call(argument)` at virtual time `at` (seconds)."""
         self._timers += 1
-        heappush(self.kernel._heap, (at, self.index, self._timers, call, argument))
+        heappush(self.kernel.heap, (at, self.index, self._timers, call, argument))
 
     def sleep(self, seconds: float) -> Sleep:
         """Await it to let `seconds` of virtual time pass."""

@@ -6,7 +6,6 @@ serves at most c pieces at full speed, and more at c/n each (egalitarian process
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from math import inf
@@ -18,17 +17,6 @@ _REBASE_S = 1e6
 """Work served after which marks are rebased: below it a double still resolves 1e-10 s."""
 
 
-class Job:
-    """A piece of work under way. `done_s` of it is kept in the books when it is cancelled."""
-
-    __slots__ = ("argument", "begun_s", "call", "cancelled", "work_s")
-
-    def __init__(self, work_s: float, call: Callable[[Any], object], argument: Any, begun_s: float) -> None:
-        self.work_s, self.call, self.argument = work_s, call, argument
-        self.begun_s = begun_s
-        self.cancelled = False
-
-
 class Cpu:
     """Processor sharing over `cores` cores in O(log n) per job.
 
@@ -37,40 +25,37 @@ class Cpu:
     end one after the other at the same instant and rounding never ends a job early.
     """
 
-    __slots__ = ("_at", "_busy", "_jobs", "_sequence", "_served", "_timer", "cores", "node")
+    __slots__ = ("_at", "_busy", "_jobs", "_number", "_served", "_timer", "cores", "node")
 
     def __init__(self, node: Node, cores: int) -> None:
         self.node, self.cores = node, cores
-        self._jobs: list[tuple[float, int, Job]] = []
+        self._jobs: list[tuple[float, int, Callable[[Any], object], Any]] = []
         self._served = self._at = self._busy = 0.0
-        self._sequence = self._timer = 0
+        self._number = self._timer = 0
 
     def __len__(self) -> int:
         """Pieces present."""
         return len(self._jobs)
 
-    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None) -> Job:
-        """Begin a piece; `call(argument)` when it is done."""
-        now = self.node.kernel.now
-        job = Job(work_s, call, argument, now)
-        self._sequence += 1
+    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None) -> int:
+        """Begin a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes."""
+        self._number = number = self._number + 1
         if self._jobs:
             self._catch_up()
-            heappush(self._jobs, (self._served + work_s, self._sequence, job))
+            heappush(self._jobs, (self._served + work_s, number, call, argument))
             self._arm()
-            return job
-        self._served, self._at = 0.0, now
-        self._jobs.append((work_s, self._sequence, job))
-        self._timer += 1
-        self.node.call_at(now + work_s, self._finish, self._timer)
-        return job
+            return number
+        self._served, self._at = 0.0, self.node.kernel.now
+        self._jobs.append((work_s, number, call, argument))
+        self._timer = number
+        self.node.call_at(self._at + work_s, self._finish, number)
+        return number
 
-    def cancel(self, job: Job) -> None:
-        """Take a piece out; the time that it had stays counted as busy. A finished job is left alone."""
-        for position, (_, _, other) in enumerate(self._jobs):
-            if other is job:
+    def cancel(self, number: int) -> None:
+        """Take a piece out; the time that it had stays counted as busy. A finished one is left alone."""
+        for position, job in enumerate(self._jobs):
+            if job[1] == number:
                 self._catch_up()
-                job.cancelled = True
                 self._jobs[position] = self._jobs[-1]
                 self._jobs.pop()
                 heapify(self._jobs)
@@ -94,10 +79,11 @@ class Cpu:
             self._at = now
         if self._served > _REBASE_S:
             base, self._served = self._served, 0.0
-            self._jobs = [(mark - base, sequence, job) for mark, sequence, job in self._jobs]
+            self._jobs = [(mark - base, number, call, argument) for mark, number, call, argument in self._jobs]
 
     def _arm(self) -> None:
-        self._timer += 1
+        """Set the timer for the job that ends next; a number of its own makes every earlier timer void."""
+        self._number = self._timer = self._number + 1
         if self._jobs:
             left = self._jobs[0][0] - self._served
             at = self.node.kernel.now + (left / self._speed() if left > 0.0 else 0.0)
@@ -109,62 +95,67 @@ class Cpu:
         jobs, now = self._jobs, self.node.kernel.now
         present = len(jobs)
         self._busy += (now - self._at) * (present if present < self.cores else self.cores)
-        self._served, _, job = heappop(jobs)
+        self._served, _, call, argument = heappop(jobs)
         self._at = now
-        if jobs:
+        if present > 1:
             self._arm()
-        job.call(job.argument)
+        call(argument)
+
+
+class _Waiting:
+    """A piece of a FIFO CPU, waiting or running."""
+
+    __slots__ = ("argument", "begun_s", "call", "number", "work_s")
+
+    def __init__(self, number: int, work_s: float, call: Callable[[Any], object], argument: Any) -> None:
+        self.number, self.work_s, self.call, self.argument = number, work_s, call, argument
+        self.begun_s = inf
 
 
 class FifoCpu:
     """First come, first served on each of `cores` cores; the rest wait in order."""
 
-    __slots__ = ("_busy", "_running", "_waiting", "cores", "node")
+    __slots__ = ("_busy", "_number", "_running", "_waiting", "cores", "node")
 
     def __init__(self, node: Node, cores: int) -> None:
         self.node, self.cores = node, cores
-        self._running: set[Job] = set()
-        self._waiting: deque[Job] = deque()
+        self._running: dict[int, _Waiting] = {}
+        self._waiting: dict[int, _Waiting] = {}
         self._busy = 0.0
+        self._number = 0
 
     def __len__(self) -> int:
         """Pieces present."""
         return len(self._running) + len(self._waiting)
 
-    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None) -> Job:
-        """Queue a piece; `call(argument)` when it is done."""
-        job = Job(work_s, call, argument, inf)
-        self._waiting.append(job)
+    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None) -> int:
+        """Queue a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes."""
+        self._number = number = self._number + 1
+        self._waiting[number] = _Waiting(number, work_s, call, argument)
         self._start()
-        return job
+        return number
 
-    def cancel(self, job: Job) -> None:
-        """Take a piece out; the time that it had stays counted as busy. A finished job is left alone."""
-        if job in self._waiting:
-            self._waiting.remove(job)
-        elif job in self._running:
-            self._running.remove(job)
-            self._busy += self.node.kernel.now - job.begun_s
-            self._start()
-        else:
-            return
-        job.cancelled = True
+    def cancel(self, number: int) -> None:
+        """Take a piece out; the time that it had stays counted as busy. A finished one is left alone."""
+        if self._waiting.pop(number, None) is None:
+            running = self._running.pop(number, None)
+            if running is not None:
+                self._busy += self.node.kernel.now - running.begun_s
+                self._start()
 
     def busy_s(self, until: float) -> float:
         """Core-seconds of work done up to `until`, a moment not before the last event of this CPU."""
-        return self._busy + sum(sorted(until - job.begun_s for job in self._running))
+        return self._busy + sum(until - job.begun_s for job in self._running.values())
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self.cores:
-            job = self._waiting.popleft()
+            number = next(iter(self._waiting))
+            job = self._running[number] = self._waiting.pop(number)
             job.begun_s = self.node.kernel.now
-            self._running.add(job)
             self.node.call_at(job.begun_s + job.work_s, self._finish, job)
 
-    def _finish(self, job: Job) -> None:
-        if job.cancelled:
-            return
-        self._running.remove(job)
-        self._busy += job.work_s
-        self._start()
-        job.call(job.argument)
+    def _finish(self, job: _Waiting) -> None:
+        if self._running.pop(job.number, None) is not None:
+            self._busy += job.work_s
+            self._start()
+            job.call(job.argument)

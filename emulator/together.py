@@ -12,7 +12,7 @@ from math import inf, nextafter
 from emulator.books import Books, Write
 from emulator.fabric import Fabric
 from emulator.host import Host
-from emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, pass_on
+from emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
 from emulator.messages import PlanReady
 from emulator.nodes.planner import PlanJob
 from emulator.world import World
@@ -51,6 +51,10 @@ class Together:
 
     def run(self) -> Ending:
         """Move the world from its first event to its end, and return how it ended (see `Conductor.run`)."""
+        with fewer_collections():
+            return self._run()
+
+    def _run(self) -> Ending:
         world, kernel, horizon, sample = self._world, self._kernel, 0.0, 1
         while self.progress.left < len(world.users):
             now = kernel.peek()

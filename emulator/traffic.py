@@ -47,13 +47,13 @@ class Traffic:
     def account(self, source: int, to: int, price_per_byte: float) -> Account:
         """The books of a directed pair; fetched once, used for every transfer."""
         radios = tuple(self._radios[node] for node in (source, to) if node in self._radios)
-        return Account(self._count(source), self._count(to), radios, price_per_byte)
+        sender = self._count(source).sent.setdefault(price_per_byte, _Sent())
+        return Account(sender, self._count(to), radios)
 
     def delivered(self, account: Account, size: int) -> None:
         """A message of `size` bytes arrived whole."""
         self.delivered_bytes += size
-        account.sender.sent_bytes += size
-        account.sender.money += size * account.price_per_byte
+        account.sender.bytes += size
         account.receiver.received_bytes += size
 
     def undo(self, account: Account, size: int) -> None:
@@ -73,12 +73,16 @@ class Traffic:
     def opened(self, account: Account, at: float) -> None:
         """A transfer of unknown length began (shared links)."""
         for radio in account.radios:
-            radio.open(at)
+            if not radio.users:
+                radio.since = at
+            radio.users += 1
 
     def closed(self, account: Account, at: float) -> None:
         """A transfer announced by `opened` ended."""
         for radio in account.radios:
-            radio.close(at, self._safe)
+            radio.users -= 1
+            if not radio.users:
+                radio.add(radio.since, at, self._safe)
 
     def sample_before(self, at: float) -> None:
         """Close every sampling period that ends before `at`; later deliveries belong to later periods."""
@@ -114,9 +118,9 @@ class Traffic:
     def _close(self, number: int, at: float) -> None:
         period: dict[int, Sample] = {}
         for node, count in self._counts.items():
-            if count.sent_bytes or count.received_bytes:
-                period[node] = Sample(count.sent_bytes, count.received_bytes, 0.0, count.money)
-                count.sent_bytes, count.received_bytes, count.money = 0, 0, 0.0
+            sample = count.take()
+            if sample.sent_bytes or sample.received_bytes:
+                period[node] = sample
         for node, radio in self._radios.items():
             on = radio.until(at)
             if on:
@@ -124,44 +128,51 @@ class Traffic:
         self._samples[number] = period
 
 
-class _Count:
-    """What one node has sent and received since the last sample."""
+class _Sent:
+    """Bytes that left a node at one price and were delivered."""
 
-    __slots__ = ("money", "received_bytes", "sent_bytes")
+    __slots__ = ("bytes",)
 
     def __init__(self) -> None:
-        self.sent_bytes = self.received_bytes = 0
-        self.money = 0.0
+        self.bytes = 0
+
+
+class _Count:
+    """What one node has sent, by price, and received since the last sample; whole bytes, so that it can be undone."""
+
+    __slots__ = ("received_bytes", "sent")
+
+    def __init__(self) -> None:
+        self.received_bytes = 0
+        self.sent: dict[float, _Sent] = {}
+
+    def take(self) -> Sample:
+        """The counts, which begin again at 0."""
+        money = sum(price * self.sent[price].bytes for price in sorted(self.sent))
+        sample = Sample(sum(sent.bytes for sent in self.sent.values()), self.received_bytes, 0.0, money)
+        self.received_bytes = 0
+        for sent in self.sent.values():
+            sent.bytes = 0
+        return sample
 
 
 class Account(NamedTuple):
     """The books of a directed pair."""
 
-    sender: _Count
+    sender: _Sent
     receiver: _Count
     radios: tuple[_Radio, ...]
-    price_per_byte: float
 
 
 class _Radio:
     """Seconds with at least one transfer under way: the union of spans, as they become known."""
 
-    __slots__ = ("_limit", "_since", "_total", "_users", "spans")
+    __slots__ = ("_limit", "_total", "since", "spans", "users")
 
     def __init__(self) -> None:
         self.spans: list[tuple[float, float]] = []
-        self._users, self._since, self._total = 0, 0.0, 0.0
+        self.users, self.since, self._total = 0, 0.0, 0.0
         self._limit = _SPANS
-
-    def open(self, at: float) -> None:
-        if not self._users:
-            self._since = at
-        self._users += 1
-
-    def close(self, at: float, safe: float) -> None:
-        self._users -= 1
-        if not self._users:
-            self.add(self._since, at, safe)
 
     def add(self, begin: float, end: float, safe: float) -> None:
         """Note a span; what lies before `safe` can no longer be cut short and is added up when there is much of it."""
@@ -181,9 +192,9 @@ class _Radio:
         """Seconds on since the last call, up to `at`; what is under way goes on counting from there."""
         self._settle(at)
         total, self._total = self._total, 0.0
-        if self._users and self._since < at:
-            total += at - self._since
-            self._since = at
+        if self.users and self.since < at:
+            total += at - self.since
+            self.since = at
         return total
 
     def _settle(self, at: float) -> None:

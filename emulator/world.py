@@ -172,6 +172,11 @@ class World:
         return tuple(node.index for node in self.nodes if node.tier in ("edge", "cloud"))
 
     @cached_property
+    def server_links(self) -> list[list[LinkSpec | None]]:
+        """Links among the servers, in the order of `servers`; none from a server to itself."""
+        return [[None if a == b else self.link(a, b) for b in self.servers] for a in self.servers]
+
+    @cached_property
     def planner(self) -> int:
         """Node index of the planner."""
         return next(node.index for node in self.nodes if node.tier == "planner")

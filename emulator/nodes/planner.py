@@ -11,7 +11,7 @@ import numpy as np
 
 from emulator.messages import PlanReady, PlanReply, PlanRequest
 from emulator.nodes.machine import Machine
-from emulator.world import NodeSpec
+from emulator.world import LinkSpec, NodeSpec, World
 from models.graph import LayerGraph
 from planners.problem import ClientPower, Problem
 
@@ -79,6 +79,13 @@ class PlannerNode(Machine):
     handlers: ClassVar = {PlanRequest: request, PlanReady: ready}
 
 
+def _links(world: World, client: int) -> list[list[LinkSpec | None]]:
+    """Links between the nodes of a client's problem, the client first; none from a node to itself."""
+    first: list[LinkSpec | None] = [None, *(world.link(client, server) for server in world.servers)]
+    rest = zip(world.servers, world.server_links, strict=True)
+    return [first, *([world.link(server, client), *row] for server, row in rest)]
+
+
 def upload_bytes(graph: LayerGraph, placement: tuple[int, ...]) -> int:
     """Bytes that all uploads of a placement move: each server gets each parameter once."""
     servers = sorted(set(placement) - {0})
@@ -93,7 +100,7 @@ def build_problem(host: Host, request: PlanRequest) -> Problem:
     indices = (user.client, *world.servers)
     nodes = [world.nodes[index] for index in indices]
     client = nodes[0]
-    links = [[None if a == b else world.link(a, b) for b in indices] for a in indices]
+    links = _links(world, user.client)
     offered = {prediction.server: prediction for prediction in request.predictions}
     columns = [request.seconds, *(offered[index].seconds for index in world.servers)]
     memory = [client.memory_bytes, *(offered[index].memory_bytes for index in world.servers)]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from emulator.messages import QueryStep
 from emulator.routes import Itinerary
-from emulator.sharing import Job
 
 if TYPE_CHECKING:
     from emulator.nodes.runner import Runner
@@ -32,7 +31,7 @@ class Visit:
         self.ready_s = [node.kernel.now] * len(self.stages)
         self.position = 0
         self.begun_s = 0.0
-        self.job: Job | None = None
+        self.job = 0
 
     def arrive(self, tensor: int) -> None:
         """A tensor of the query has reached the node."""
@@ -45,7 +44,7 @@ class Visit:
     def go(self) -> None:
         """Start the next stage if it can start."""
         position = self.position
-        if self.job is None and position < len(self.stages) and not self.missing[position]:
+        if not self.job and position < len(self.stages) and not self.missing[position]:
             self.begun_s = self.node.kernel.now
             if self.works is None:
                 self.node.host.measure(self)
@@ -60,12 +59,12 @@ class Visit:
         node, stage = self.node, self.stages[self.position]
         host, header = node.host, node.host.world.header_bytes
         now = node.kernel.now
-        self.job = None
+        self.job = 0
         ready_s = self.ready_s[self.position]
         self.position += 1
-        node.row(
-            "segments", host.user_names[self.user], self.query, stage.step, stage.first, stage.last, ready_s,
-            self.begun_s, now, work_s,
+        host.rows["segments"].append(
+            (now, node.name, host.user_names[self.user], self.query, stage.step, stage.first, stage.last, ready_s,
+             self.begun_s, now, work_s)
         )  # fmt: skip
         if host.executes:
             host.piece(node.index, self, stage)
