@@ -174,6 +174,28 @@ def test_what_arrived_after_the_end_of_the_run_is_in_flight_again() -> None:
     assert (last[0].sent_bytes, last[1].sent_bytes, last[2].received_bytes) == (500, 0, 500)
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_what_was_cancelled_after_the_end_of_the_run_is_in_flight_again(share: bool) -> None:
+    for end, cancelled in [(0.2, 0), (0.4, 5000)]:
+        fabric = Fabric(star(share_links=share))
+        fabric.take([sent(0.0, 0, 2, 5000, 1), Departure(0.3, 0, 2, 2, 0, 0, Cancel(1))])
+        fabric.arrivals_before(0.5)
+        fabric.rewind(end)
+        assert fabric.traffic.cancelled_bytes == cancelled
+        assert fabric.traffic.in_flight_bytes == 5000 - cancelled
+        assert fabric.traffic.last(end)[0].radio_s == pytest.approx(min(end, 0.3 + DELAY) - DELAY)
+
+
+def test_money_is_exact_even_where_deliveries_are_undone() -> None:
+    """0.1 + 0.2 - 0.2 is not 0.1 in floating point: money is counted from whole bytes."""
+    world = replace(star(clients=1, servers=2), pairs={(0, 1): LinkSpec(DELAY, RATE, 0.1), (0, 2): LinkSpec(0.5, RATE, 0.1)})
+    fabric = Fabric(world)
+    fabric.take([sent(0.0, 0, 1, 3, 1), sent(0.0, 0, 2, 7, 2)])
+    fabric.arrivals_before(1.0)
+    fabric.rewind(0.1)
+    assert fabric.traffic.last(0.1)[0].money == 3 * 0.1
+
+
 # Against the slow simulator
 
 _ports = st.one_of(st.just(inf), st.just(inf), st.sampled_from((500.0, 1000.0, 2000.0)), st.floats(100.0, 5000.0))
