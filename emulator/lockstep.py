@@ -62,7 +62,7 @@ class DataPlane(Protocol):
         ...
 
     def measure(self, piece: Piece) -> float:
-        """Run a piece now and return what it cost: seconds at the reference speed of its node's profile."""
+        """Run a piece now and return what it cost: seconds, alone, on a core of its node."""
         ...
 
     def answered(self, answered: Answered) -> None:
@@ -135,14 +135,14 @@ def ending(
 
 
 def pass_on(answer: Answer, data: DataPlane) -> None:
-    """Tell the data plane what has happened, in the order in which tensors come to be."""
-    for stored in answer.stored:
-        data.store(stored)
-    if not answer.halted:
-        for piece in answer.pieces:
-            data.execute(piece)
-    for answered in answer.answered:
-        data.answered(answered)
+    """Tell the data plane what has happened, in the order in which it did."""
+    for event in answer.events:
+        if isinstance(event, Piece):
+            data.execute(event)
+        elif isinstance(event, Stored):
+            data.store(event)
+        else:
+            data.answered(event)
 
 
 @contextmanager
