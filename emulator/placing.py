@@ -41,7 +41,7 @@ def place(world: World, actors: str | int = "auto", time_plane: str = "auto", co
         "local" if time_plane == "local" or (time_plane == "auto" and nodes > TIME_PLANE_NODES) else "actors"
     )
     groups = pack(world, number)
-    each = "one per node" if len(groups) == nodes else f"{len(groups)} actors for {nodes} nodes"
+    each = "one per node" if len(groups) == nodes else f"{len(groups)} actor{'s' * (len(groups) > 1)} for {nodes} nodes"
     where = (
         "in the actors"
         if chosen == "actors"

@@ -22,6 +22,7 @@ import numpy as np
 import ray
 from ray._private import ray_constants
 from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from emulator.dataplane import Ref
 from emulator.engine import Engine, Task
@@ -34,6 +35,7 @@ from emulator.world import World
 from models.cutting import Subgraph
 from models.errors import LayerliftError, RunError
 from models.network import MemorySource, Network
+from models.protos import one_line
 from models.session import Optimization
 from planners.problem import Problem
 
@@ -114,6 +116,7 @@ class RayCluster:
         if ray.is_initialized():
             return self
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # the conductor tells the first, in one sentence
         options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
             options |= {"include_dashboard": False, "object_store_memory": self._bytes}
@@ -126,7 +129,7 @@ class RayCluster:
         except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
             self._stack.close()
             where = f"join Ray at {self._address}" if self._address else "start Ray"
-            raise RunError(f"cannot {where}: {error}; --local runs the same without Ray") from error
+            raise RunError(f"cannot {where}: {one_line(error)}; --local runs the same without Ray") from error
         self._stack.callback(ray.shutdown)
         return self
 
@@ -138,8 +141,13 @@ class RayCluster:
     @staticmethod
     def nodes() -> int:
         """Machines in the cluster."""
-        nodes: Any = ray.nodes
-        return sum(1 for node in nodes() if node["Alive"])
+        return len(_machines())
+
+
+def _machines() -> list[str]:
+    """Names that Ray gave to the machines which are up, in one order."""
+    nodes: Any = ray.nodes
+    return sorted(str(node["NodeID"]) for node in nodes() if node["Alive"])
 
 
 def _reach(address: str) -> None:
@@ -182,8 +190,8 @@ class RayHosts:
         self._rest = (execution, optimization)
         remote: Any = ray.remote
         grouped = remote(concurrency_groups={"compute": 1, "plan": 1})
-        self._actor = grouped(HostActor).options(num_cpus=0, scheduling_strategy="SPREAD", max_restarts=0)
-        self.actors: list[Any] = [self._actor.remote(self._world, group, *self._rest) for group in groups]
+        self._class = grouped(HostActor)
+        self.actors: list[Any] = [self._start(host) for host in range(len(groups))]
         self.restarts = 0
         # They live as long as the hosts do, and the system deletes them when this process ends.
         self._logs: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in groups]  # noqa: SIM115
@@ -197,7 +205,7 @@ class RayHosts:
         try:
             pids: list[int] = ray.get([actor.process.remote() for actor in self.actors])
         except RayError as error:
-            raise RunError(f"a host actor cannot start: {error}") from error
+            raise RunError(f"a host actor cannot start: {one_line(error)}") from error
         return pids
 
     def close(self) -> None:
@@ -228,6 +236,13 @@ class RayHosts:
                 answers.append(ray.get(self.actors[host].finish.remote(at)))
         return answers
 
+    def _start(self, host: int) -> Any:
+        """Start the actor of a host. Hosts go to the machines in turn: Ray's own spreading is by chance."""
+        machines = _machines()
+        there = NodeAffinitySchedulingStrategy(machines[host % len(machines)], soft=True)
+        actor = self._class.options(num_cpus=0, max_restarts=0, scheduling_strategy=there)
+        return actor.remote(self._world, self._groups[host], *self._rest)
+
     def _answer(self, ref: Ref, call: Call) -> Answer:
         host, horizon, mail, costs = call
         while True:
@@ -244,7 +259,7 @@ class RayHosts:
     def _revive(self, host: int) -> None:
         """Start the host again and bring it to where it was, in one `advance` whose answer is already known."""
         self.restarts += 1
-        self.actors[host] = self._actor.remote(self._world, self._groups[host], *self._rest)
+        self.actors[host] = self._start(host)
         log, mail, costs = self._logs[host], [], []
         log.seek(0)
         while True:
@@ -260,7 +275,7 @@ class RayHosts:
 def _plain(error: RayError) -> LayerliftError:
     """The error that a host raised, without Ray's wrapping, where it is one of ours."""
     cause = getattr(error, "cause", None)
-    return cause if isinstance(cause, LayerliftError) else RunError(f"a host failed: {error}")
+    return cause if isinstance(cause, LayerliftError) else RunError(f"a host actor failed: {one_line(error)}")
 
 
 class RayBackend:

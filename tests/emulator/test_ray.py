@@ -1,0 +1,195 @@
+"""The same over Ray actors: same digest however nodes are packed, flat memory, a dead actor brought back, loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pytest
+from run_world import phones
+
+from emulator import RunResult, run
+from emulator.conductor import Progress
+from emulator.world import World
+from models.errors import RunError
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def _ray() -> Iterator[None]:
+    from emulator.ray_hosts import RayCluster
+
+    with RayCluster(object_store_bytes=600 * 2**20):
+        yield
+
+
+@pytest.fixture
+def started(_ray: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, list[int]]]:
+    """The hosts of each run and the processes of their actors."""
+    from emulator.ray_hosts import RayHosts
+
+    seen: list[tuple[Any, list[int]]] = []
+    wait = RayHosts.wait
+
+    def watched(hosts: RayHosts) -> list[int]:
+        pids = wait(hosts)
+        seen.append((hosts, pids))
+        return pids
+
+    monkeypatch.setattr(RayHosts, "wait", watched)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def local() -> RunResult:
+    return run(phones(), local=True)
+
+
+def errors(result: RunResult) -> list[float]:
+    rows = result.measured.filter(pc.equal(result.measured["kind"], "output_error"))
+    found: list[float] = rows.column("value").to_pylist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "actors", "where"),
+    [
+        ({"actors": 1}, 1, "1 actor for 6 nodes, time plane in the actors"),
+        ({"actors": 3}, 3, "3 actors for 6 nodes, time plane in the actors"),
+        ({}, 6, "one per node, time plane in the actors"),
+        ({"actors": 2, "time_plane": "local"}, 2, "time plane in the conductor"),
+    ],
+)
+def test_packing_changes_nothing_and_answers_are_exact(
+    local: RunResult, started: list, options: dict, actors: int, where: str
+) -> None:
+    made = run(phones(), **options)
+    [(hosts, pids)] = started
+    assert len(set(pids)) == len(hosts) == actors
+    assert where in made.run["placing"]
+    assert made.digest == local.digest
+    assert errors(made) == errors(local) == [0.0] * 24
+    assert made.run["executed_pieces"] == local.run["executed_pieces"]
+    assert hosts.restarts == 0
+
+
+def test_measured_costs_come_from_the_actors_and_replay_without_them(started: list, tmp_path: Path) -> None:
+    from emulator.run import measured_costs
+
+    scenario = phones("users.0.queries=3", compute="measured")
+    made = run(scenario, out=tmp_path / "made", actors=2)
+    assert len(started) == 1
+    assert run(scenario, replay=measured_costs(tmp_path / "made"), local=True).digest == made.digest
+
+
+def test_actors_that_are_killed_are_brought_back_with_the_same_digest(local: RunResult, started: list) -> None:
+    victims = iter(range(6))
+
+    def kill_now_and_then(state: Progress, world: World) -> None:
+        if state.windows % 12 == 11 and (victim := next(victims, None)) is not None:
+            os.kill(started[0][1][victim], signal.SIGKILL)
+
+    made = run(phones(execution="none"), progress=kill_now_and_then)
+    assert next(victims, None) is None, "every one of the six was killed"
+    assert started[0][0].restarts == 6
+    assert made.digest == local.digest
+
+
+def test_a_planner_that_fails_in_its_actor_leaves_its_users_local(started: list) -> None:
+    made = run(phones("users.0.planner='worlds:Raising'", execution="none"), actors=1)
+    assert made.complete
+    reasons = set(made.plans.column("reason").to_pylist())
+    assert len(reasons) == 1
+    assert "worlds:Raising" in reasons.pop()
+
+
+def test_weights_are_in_shared_memory_once(started: list) -> None:
+    private: dict[int, float] = {}
+
+    def look(state: Progress, world: World) -> None:
+        if state.queries >= 6:
+            private.update({pid: private_mib(pid) for pid in started[0][1]})
+
+    changes = ["users.0.model=alexnet", "users.0.queries=5", "links.client-edge.bandwidth_mb_s=400"]
+    made = run(phones(*changes), actors=3, progress=look)
+    assert set(errors(made)) == {0.0}
+    assert len(private) == 3
+    assert max(private.values()) < 200, f"AlexNet has 233 MiB of weights; private MiB by process: {private}"
+
+
+def test_a_piece_that_fails_in_its_actor_is_one_sentence(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    from emulator.ray_hosts import RayBackend
+
+    monkeypatch.setattr(RayBackend, "hold", lambda *_: None)
+    with pytest.raises(RunError, match="without holding") as error:
+        run(phones("users.0.queries=1"), actors=1)
+    assert "\n" not in str(error.value)
+
+
+def test_a_private_ray_listens_on_loopback_only(started: list) -> None:
+    ours = descendants(os.getpid())
+    names = {(Path("/proc") / str(pid) / "comm").read_text().strip() for pid in ours}
+    assert {"raylet", "gcs_server"} <= names
+    listening = {pid: addresses for pid, addresses in listeners().items() if pid in ours}
+    assert listening, "Ray's processes listen somewhere"
+    everywhere = {address for addresses in listening.values() for address in addresses}
+    assert everywhere <= {"127.0.0.1", "::1"}, everywhere
+
+
+def private_mib(pid: int) -> float:
+    """Memory of a process that it shares with nobody."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty"))) / 1024
+
+
+def descendants(root: int) -> set[int]:
+    """The process `root` and all that it started, and they, and so on."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, after = int(stat.parent.name), stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        children[int(after[1])].append(pid)
+    found, waiting = {root}, [root]
+    while waiting:
+        for child in children[waiting.pop()]:
+            found.add(child)
+            waiting.append(child)
+    return found
+
+
+def listeners() -> dict[int, set[str]]:
+    """Addresses at which each process of this machine listens for TCP, as texts."""
+    sockets: dict[str, str] = {}
+    for table in ("tcp", "tcp6"):
+        path = Path("/proc/net") / table
+        for line in path.read_text().splitlines()[1:] if path.exists() else ():
+            fields = line.split()
+            if fields[3] == "0A":
+                sockets[f"socket:[{fields[9]}]"] = plain(fields[1].partition(":")[0])
+    found: dict[int, set[str]] = defaultdict(set)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target in sockets:
+            found[int(link.parts[2])].add(sockets[target])
+    return found
+
+
+def plain(address: str) -> str:
+    """An address as /proc/net writes it, 32-bit words in the machine's own order, as a person does."""
+    import ipaddress
+
+    words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+    made = ipaddress.ip_address(b"".join(words))
+    mapped = getattr(made, "ipv4_mapped", None)
+    return str(mapped or made)

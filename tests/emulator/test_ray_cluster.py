@@ -1,0 +1,60 @@
+"""The paper's scenario over three Ray nodes: hosts on all of them, and the digest of one process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from emulator import Scenario, run
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Three nodes as of three machines, each with a raylet and an object store of its own."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    assert not ray.is_initialized()
+    made = Cluster()
+    for _ in range(3):
+        made.add_node(num_cpus=1, object_store_memory=400 * 2**20, include_dashboard=False)
+    try:
+        yield made.address
+    finally:
+        ray.shutdown()
+        made.shutdown()
+
+
+def test_the_paper_over_three_machines(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    from emulator.ray_hosts import RayCluster, RayHosts
+
+    homes: Counter[str] = Counter()
+    wait = RayHosts.wait
+
+    def watched(hosts: RayHosts) -> list[int]:
+        pids = wait(hosts)
+        where = [
+            actor.__ray_call__.remote(lambda _: __import__("ray").get_runtime_context().get_node_id())
+            for actor in hosts.actors
+        ]
+        homes.update(ray.get(where))
+        assert RayCluster.nodes() == 3
+        return pids
+
+    monkeypatch.setattr(RayHosts, "wait", watched)
+    scenario = Scenario.load("paper", ["users.0.queries=8", "execution=once", "links.client-edge.bandwidth_mb_s=100"])
+    made = run(scenario, address=cluster)
+    assert made.digest == run(scenario, local=True).digest
+    assert homes.total() == len(made.run["world"]["nodes"]) == 13
+    assert sorted(homes.values()) == [4, 4, 5], "hosts go to the machines in turn"
+    errors = [row["value"] for row in made.measured.to_pylist() if row["kind"] == "output_error"]
+    assert errors
+    assert set(errors) == {0.0}
+    assert not ray.is_initialized(), "the cluster was left, not kept"
