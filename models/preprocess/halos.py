@@ -99,8 +99,10 @@ def _obstacle(network: Network, node: onnx.NodeProto, maps: Sequence[str]) -> st
         return f"{node.op_type} does not turn maps of 4 dimensions into such maps"
     if len([name for name in node.output if name]) != 1:
         return f"{node.op_type} has a second output"
+    if node.op_type == "Conv":
+        return None if weight_shape(network, node) else "its kernels are not weights"
     if node.op_type in _WINDOWED:
-        return None if node.op_type != "Conv" or weight_shape(network, node) else "its kernels are not weights"
+        return _ODD if _is_odd(network, node) else None
     if node.op_type not in _UNARY | _BROADCASTING | {"Concat"} or node.domain not in ("", "ai.onnx"):
         return f"{node.op_type} is not a convolution, a pool or an operator that works point by point"
     if len({shape[2:] for shape in shapes}) != 1:
@@ -111,6 +113,21 @@ def _obstacle(network: Network, node: onnx.NodeProto, maps: Sequence[str]) -> st
     if node.op_type != "BatchNormalization" and any(_has_places(network, name) for name in weights):
         return f"{node.op_type} has weights that differ from place to place"
     return None
+
+
+_ODD = (
+    "onnxruntime and ONNX disagree on such padding (automatic, with ceil_mode, dilations or strides above the kernel)"
+)
+
+
+def _is_odd(network: Network, pool: onnx.NodeProto) -> bool:
+    read, made = (network.types[name][1] for name in (pool.input[0], pool.output[0]))
+    axes = windows(pool, read, made)
+    if any((extent - 1) * axis.stride - axis.begin >= axis.extent for axis, extent in zip(axes, made[2:], strict=True)):
+        return True
+    automatic = any(a.name == "auto_pad" and a.s not in (b"", b"NOTSET") for a in pool.attribute)
+    unusual = any(axis.dilation > 1 or axis.kernel < axis.stride for axis in axes)
+    return automatic and (unusual or features.integer(pool, "ceil_mode", 0) == 1)
 
 
 def _has_places(network: Network, weight: str) -> bool:

@@ -5,7 +5,8 @@ The cut is found with the Boykov-Kolmogorov maximum flow; both sides then run in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,8 +20,6 @@ from models.preprocess.coarse import regroup
 from models.preprocess.modules import Module, modules
 
 _HEAD, _TAIL = ("side", "head"), ("side", "tail")
-Cost = Callable[[int], float]
-"""What a layer costs on one side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +118,39 @@ def _minimum(
 ) -> Cut:
     """A minimum cut with the layers `head` before it and `tail` behind it.
 
-    Edges without a capacity are infinite: a tensor's own node charges it once however many read it behind the cut, and
+    A tensor's own node charges it once however many read it behind the cut, and
     an edge back from every reader keeps the head closed (nothing in it waits for the tail).
     """
     flow: nx.DiGraph[object] = nx.DiGraph()
     flow.add_nodes_from((_HEAD, _TAIL))
     for layer in module.layers:
         if speeds is not None:
-            flow.add_edge(_HEAD, layer, capacity=graph.layers[layer].flops / speeds.server_flops_s)
-            flow.add_edge(layer, _TAIL, capacity=graph.layers[layer].flops / speeds.client_flops_s)
+            flow.add_edge(_HEAD, layer, capacity=_ticks(graph.layers[layer].flops / speeds.server_flops_s))
+            flow.add_edge(layer, _TAIL, capacity=_ticks(graph.layers[layer].flops / speeds.client_flops_s))
     for index in _touched(graph, module):
         tensor = graph.tensors[index]
         maker = tensor.producer if tensor.producer >= module.first else _HEAD
-        size = float(tensor.bytes) if speeds is None else tensor.bytes / speeds.bytes_s
+        size = tensor.bytes if speeds is None else _ticks(tensor.bytes / speeds.bytes_s)
         flow.add_edge(maker, ("sent", index), capacity=size)
         for reader in tensor.consumers:
             if reader > module.last:
-                flow.add_edge(("sent", index), _TAIL)
+                flow.add_edge(("sent", index), _TAIL, capacity=math.inf)
             elif reader >= module.first:
-                flow.add_edge(("sent", index), reader)
-                flow.add_edge(reader, maker)
+                flow.add_edge(("sent", index), reader, capacity=math.inf)
+                flow.add_edge(reader, maker, capacity=math.inf)
     for layer in head:
-        flow.add_edge(_HEAD, layer)
+        flow.add_edge(_HEAD, layer, capacity=math.inf)
     for layer in tail:
-        flow.add_edge(layer, _TAIL)
+        flow.add_edge(layer, _TAIL, capacity=math.inf)
     _, (before, _) = nx.minimum_cut(flow, _HEAD, _TAIL, flow_func=boykov_kolmogorov)
     found = tuple(at for at in module.layers if at in before)
     rest = tuple(at for at in module.layers if at not in before)
     return Cut(found, rest, cost_of(graph, module, found, speeds))
+
+
+def _ticks(seconds: float) -> int:
+    """Whole capacities: what rounding leaves of a float would be taken for a way through."""
+    return round(seconds * 1e18)
 
 
 def _before(graph: LayerGraph, module: Module, layer: int) -> bool:
