@@ -233,7 +233,8 @@ class Fabric:
         found = self._routes.get((source, to))
         if found is None:
             link = self._world.link(source, to)
-            ports = [self._port("up", source), self._port("down", to)]
+            local = self._world.loops_back(source, to)
+            ports = () if local else (self._port("up", source), self._port("down", to))
             pair = Pair(link.bandwidth_bytes_s, tuple(port for port in ports if port is not None))
             account = self.traffic.account(source, to, link.price_per_byte)
             found = _Route(link.latency_s, link.bandwidth_bytes_s, pair, account)

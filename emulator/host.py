@@ -52,17 +52,21 @@ class Answered(NamedTuple):
     route: str
 
 
+Event = Stored | Piece | Answered
+"""What the data plane has to know."""
+
+
 class Answer(NamedTuple):
     """What a host has to say after a window."""
 
     next_event: float
     departures: list[Departure]
     rows: Rows
+    events: list[Event]
+    """For the data plane, in the order in which they happened."""
     pieces: list[Piece]
-    """Already run, in order of their ends; in a halted host: to be measured before it can go on."""
+    """In a halted host: what must be measured before it can go on."""
     jobs: list[PlanJob]
-    stored: list[Stored]
-    answered: list[Answered]
     left: list[tuple[float, int]]
     halted: bool
 
@@ -111,9 +115,7 @@ class Host:
         if not self._joined:
             self.depart, self.plan, self.leave = self._departures.append, self._jobs.append, self._left.append
         self.rows: Rows = defaultdict(list)
-        self.pieces: list[Piece] = []
-        self._stored: list[Stored] = []
-        self._answered: list[Answered] = []
+        self._events: list[Event] = []
 
     def advance(
         self,
@@ -148,13 +150,10 @@ class Host:
 
     def report(self) -> Answer:
         """What happened since the last answer. `advance` and `finish` end with it."""
-        pieces = self.pieces
-        if self.kernel.halted:
-            pieces = [*pieces, *(self._piece(visit.node.index, visit, self._stage(visit)) for visit in self._waiting)]
-        answer = Answer(
-            self.kernel.now if self.kernel.halted else self.kernel.peek(), self._departures, self.rows, pieces,
-            self._jobs, self._stored, self._answered, self._left, self.kernel.halted,
-        )  # fmt: skip
+        halted = self.kernel.halted
+        next_event = self.kernel.now if halted else self.kernel.peek()
+        wanted = [self._piece(visit.node.index, visit, self._stage(visit)) for visit in self._waiting] if halted else []
+        answer = Answer(next_event, self._departures, self.rows, self._events, wanted, self._jobs, self._left, halted)
         self._clear()
         return answer
 
@@ -181,7 +180,7 @@ class Host:
 
     def piece(self, node: int, visit: Visit, stage: Stage) -> None:
         """Note that a stage has run."""
-        self.pieces.append(self._piece(node, visit, stage))
+        self._events.append(self._piece(node, visit, stage))
 
     def measure(self, visit: Visit) -> None:
         """Start a stage whose cost is measured: from what is known, or after the next `advance` has brought it."""
@@ -195,12 +194,12 @@ class Host:
     def stored(self, node: int, user: int, parameters: tuple[int, ...]) -> None:
         """Note what a server holds for a user."""
         if self._answers:
-            self._stored.append(Stored(node, user, parameters))
+            self._events.append(Stored(node, user, parameters))
 
     def answered(self, user: int, query: int, route: str) -> None:
         """Note that a query has all its outputs."""
         if self._answers:
-            self._answered.append(Answered(self.kernel.now, user, query, route))
+            self._events.append(Answered(self.kernel.now, user, query, route))
 
     def _resume(self) -> None:
         waiting, self._waiting, self.kernel.halted = self._waiting, [], False

@@ -6,42 +6,61 @@ import random
 import time
 
 from emulator.messages import PlanOutcome
+from emulator.nodes.planner import PlanJob
 from models.errors import LayerliftError, PlanError
-from planners import Problem, Upload, make, validate
+from planners import Plan, Problem, Upload, make, validate
 from planners.cost import latency
 
 
-def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
-    """Return what `planner` makes of `problem`, and the wall-clock seconds that it took.
+def answer(job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
+    """Return what the job's planner makes of its problems, in order, and the wall-clock seconds that it took.
 
-    The planner's random numbers are named by the seed and the problem's digest, so that equal problems have equal
-    plans whoever asks. A planner that raises, answers an illegal plan or is late gives an outcome with a reason.
+    The planner's random numbers are named by the seed and the problems' digests, so that equal problems have equal
+    plans whoever asks. A planner that raises, answers an illegal plan or is late gives outcomes with a reason.
     """
-    local = (0,) * len(problem.graph)
+    problems = job.together or (job.problem,)
     began = time.perf_counter()
-    placement: tuple[int, ...] = local
-    uploads: tuple[Upload, ...] = ()
-    whole, reason, note = False, "", ""
+    plans: list[Plan] = []
+    reason = ""
     try:
-        plan = make(planner).plan(problem, random.Random(f"{seed}/plan/{planner}/{problem.digest}"))
-        validate(plan, problem)
-        placement = tuple(map(int, plan.placement))
-        uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
-        whole, note = bool(plan.whole), _text(plan.note)
+        planner, rng = make(job.planner), random.Random("/".join((str(seed), "plan", *job.key)))
+        plans = planner.plan_all(problems, rng) if job.together else [planner.plan(problems[0], rng)]  # type: ignore[attr-defined]
+        if len(plans) != len(problems):
+            reason = f"{job.planner} answered {len(plans)} plans for {len(problems)} users"
     except LayerliftError as error:
         reason = str(error)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # a stranger's planner may raise anything; the run goes on without its plan
-        reason = f"{planner} raised {type(error).__name__}: {error}"
-    if reason:
-        placement, uploads, whole = local, (), False
+    except (Exception, SystemExit) as error:  # a stranger's planner may raise anything; the run goes on without it
+        reason = f"{job.planner} raised {type(error).__name__}: {error}"
     took_s = time.perf_counter() - began
     if not reason and took_s > timeout_s:
-        placement, uploads, whole, reason = local, (), False, f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
+        reason = f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
+    if reason:
+        return tuple(_outcome(problem, None, reason) for problem in problems), took_s
+    return tuple(_outcome(problem, plan, "") for problem, plan in zip(problems, plans, strict=True)), took_s
+
+
+def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
+    """`answer` for one user alone."""
+    outcomes, took_s = answer(PlanJob(0.0, 0, planner, problem), seed, timeout_s)
+    return outcomes[0], took_s
+
+
+def _outcome(problem: Problem, plan: Plan | None, reason: str) -> PlanOutcome:
+    """A checked plan, or staying local for a reason."""
+    local = (0,) * len(problem.graph)
+    placement: tuple[int, ...] = local
+    uploads: tuple[Upload, ...] = ()
+    whole, note = False, ""
+    if plan is not None:
+        try:
+            validate(plan, problem)
+            note, whole = _text(plan.note), bool(plan.whole)
+            placement = tuple(map(int, plan.placement))
+            uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
+        except (LayerliftError, TypeError, ValueError, AttributeError) as error:
+            placement, uploads, whole, note, reason = local, (), False, "", str(error)
     predicted_s = latency(problem, placement)
-    return PlanOutcome(placement, uploads, whole, reason, latency(problem, local), predicted_s, note), took_s
+    return PlanOutcome(placement, uploads, whole, reason, latency(problem, local), predicted_s, note)
 
 
 def _text(note: object) -> str:

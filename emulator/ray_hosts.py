@@ -30,14 +30,13 @@ from emulator.host import Answer, Host
 from emulator.lockstep import Call, homes
 from emulator.messages import Delivery, PlanOutcome
 from emulator.nodes.planner import PlanJob
-from emulator.planning import solve
+from emulator.planning import answer
 from emulator.world import World
 from models.cutting import Subgraph
 from models.errors import LayerliftError, RunError
 from models.network import MemorySource, Network
 from models.protos import one_line
 from models.session import Optimization
-from planners.problem import Problem
 
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _REACH_S = 5.0
@@ -80,9 +79,9 @@ class HostActor:
         ran = self._engine.run(task, piece, dict(zip(names, tensors, strict=True)))
         return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.timing)
 
-    def plan(self, planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
-        """See `emulator.planning.solve`."""
-        return solve(planner, problem, seed, timeout_s)
+    def plan(self, job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
+        """See `emulator.planning.answer`."""
+        return answer(job, seed, timeout_s)
 
 
 class _Weight:
@@ -239,7 +238,7 @@ class RayHosts:
     def _start(self, host: int) -> Any:
         """Start the actor of a host. Hosts go to the machines in turn: Ray's own spreading is by chance."""
         machines = _machines()
-        there = NodeAffinitySchedulingStrategy(machines[host % len(machines)], soft=True)
+        there = NodeAffinitySchedulingStrategy(machines[host % len(machines)], soft=False)
         actor = self._class.options(num_cpus=0, max_restarts=0, scheduling_strategy=there)
         return actor.remote(self._world, self._groups[host], *self._rest)
 
@@ -342,28 +341,24 @@ class RayPlans:
     def __init__(self, world: World, hosts: RayHosts) -> None:
         self._world, self._hosts = world, hosts
         self._refs: dict[tuple[str, str], Ref] = {}
-        self._known: dict[tuple[str, str], tuple[PlanOutcome, float]] = {}
+        self._known: dict[tuple[str, str], tuple[PlanOutcome, ...]] = {}
         self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
         """See `Plans`."""
-        key = job.planner, job.problem.digest
-        if key not in self._refs:
+        if job.key not in self._refs and job.key not in self._known:
             actor: Any = self._hosts.actors[self._hosts.home[self._world.planner]]
-            limit_s = self._world.planning.plan_timeout_s
             plan = actor.plan.options(concurrency_group="plan")
-            self._refs[key] = plan.remote(job.planner, job.problem, self._world.seed, limit_s)
+            self._refs[job.key] = plan.remote(job, self._world.seed, self._world.planning.plan_timeout_s)
 
     def result(self, job: PlanJob) -> PlanOutcome:
-        """See `Plans`."""
-        key = job.planner, job.problem.digest
-        if key not in self._known:
+        """See `Plans`. What died with its actor is planned here."""
+        if job.key not in self._known:
+            found: Any
             try:
-                found: Any = ray.get(self._refs[key])
-                self._known[key] = found
+                found = ray.get(self._refs.pop(job.key))
             except RayActorError:
-                self._known[key] = solve(
-                    job.planner, job.problem, self._world.seed, self._world.planning.plan_timeout_s
-                )
-            self.took_s.append((job.planner, job.request, self._known[key][1]))
-        return self._known[key][0]
+                found = answer(job, self._world.seed, self._world.planning.plan_timeout_s)
+            self._known[job.key], took_s = found
+            self.took_s.append((job.planner, job.request, took_s))
+        return self._known[job.key][job.place]

@@ -46,6 +46,7 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
             bias=wrong.bias,
             sigma=wrong.sigma,
             predictions="error" if isinstance(place.predictions, sections.Wrong) else place.predictions,
+            gather_s=place.gather_s,
             plan_timeout_s=_or_inf(place.plan_timeout_s),
         ),
         pairs=_pairs(scenario, nodes, index, links),

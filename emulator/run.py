@@ -26,9 +26,10 @@ from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.pacing import Fidelity, Pacer
 from emulator.placing import Placing, place
-from emulator.planning import solve
+from emulator.planning import answer
 from emulator.results import ResultWriter, RunResult, check_free
 from emulator.scenario import Scenario
+from emulator.together import Together
 from emulator.world import World
 from models.errors import RunError
 
@@ -59,7 +60,7 @@ class LocalPlans:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._known: dict[tuple[str, str], tuple[PlanOutcome, float]] = {}
+        self._known: dict[tuple[str, str], tuple[PlanOutcome, ...]] = {}
         self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
@@ -67,12 +68,10 @@ class LocalPlans:
 
     def result(self, job: PlanJob) -> PlanOutcome:
         """See `Plans`."""
-        key = job.planner, job.problem.digest
-        if key not in self._known:
-            limit_s = self._world.planning.plan_timeout_s
-            self._known[key] = solve(job.planner, job.problem, self._world.seed, limit_s)
-            self.took_s.append((job.planner, job.request, self._known[key][1]))
-        return self._known[key][0]
+        if job.key not in self._known:
+            self._known[job.key], took_s = answer(job, self._world.seed, self._world.planning.plan_timeout_s)
+            self.took_s.append((job.planner, job.request, took_s))
+        return self._known[job.key][job.place]
 
 
 class Replay:
@@ -142,7 +141,12 @@ def run(
         stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
-        conductor = Conductor(world, stage.hosts(), stage.plans, writer.add, data, _watch(pacer, progress, world))
+        watch = _watch(pacer, progress, world)
+        conductor: Conductor | Together
+        if stage.together and world.compute == "profiled" and chosen.pace is None:
+            conductor = Together(world, stage.plans, writer.add, data, watch)
+        else:
+            conductor = Conductor(world, stage.hosts(), stage.plans, writer.add, data, watch)
         setup_s = time.perf_counter() - began
         try:
             ending = conductor.run()
@@ -203,6 +207,8 @@ class _Stage:
     plans: Any
     tensors: Tensors | None
     placing: str
+    together: bool
+    """Whether the time plane is in this process."""
 
 
 def _stage(
@@ -230,7 +236,7 @@ def _stage(
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
         hosts = partial(LocalHosts, world, placing.groups, executes)
-        return _Stage(hosts, LocalPlans(world), tensors, "in one process, without Ray")
+        return _Stage(hosts, LocalPlans(world), tensors, "in one process, without Ray", True)
     return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
 
 
@@ -258,10 +264,10 @@ def _ray_stage(
         backend = RayBackend(actors, networks)
         networks.clear()
         tensors = Tensors(world, backend.networks, backend, write, **settings)
-    together = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
-    return _Stage(
-        together if placing.time_plane == "local" else lambda: actors, RayPlans(world, actors), tensors, placing.why
-    )
+    here = placing.time_plane == "local"
+    local = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
+    hosts: Callable[[], Hosts] = local if here else lambda: actors
+    return _Stage(hosts, RayPlans(world, actors), tensors, placing.why, here)
 
 
 def _watch(

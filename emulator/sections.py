@@ -179,6 +179,8 @@ class Planning(Part):
     plan_s: NonNegative = assume(0.0)
     loopback_ms: Positive = assume(1.0)
     """Between a client and the planner that lives with it."""
+    gather_s: NonNegative | None = None
+    """How long a planner that can plan users jointly waits for others after a request; null: it plans each alone."""
     predictions: Predictions = assume("exact")
     plan_timeout_s: Positive | None = None
 

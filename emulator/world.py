@@ -119,6 +119,8 @@ class PlanningSpec:
     sigma: float = 0.0
     """Relative standard deviation of the error of a layer's prediction."""
     predictions: Literal["exact", "regression", "error"] = "exact"
+    gather_s: float | None = None
+    """How long a planner that can plan users jointly waits for others after a request; None: it plans each alone."""
     plan_timeout_s: float = INF
     """Wall-clock limit of one planning; later plans leave the user local."""
 
@@ -189,12 +191,16 @@ class World:
             used.append(self.planning.loopback_s)
         return min(used)
 
+    def loops_back(self, source: int, to: int) -> bool:
+        """Whether a message between the two never leaves a machine: one of them is the planner that lives there."""
+        return self.planner in (source, to) and self.planning.at in (-1, source, to)
+
     def link(self, source: int, to: int) -> LinkSpec:
         """The link from one node to another; the planner's are those of its place.
 
         Raises `ScenarioError` when the scenario names no link for the pair's tiers.
         """
-        if self.planner in (source, to) and self.planning.at in (-1, source, to):
+        if self.loops_back(source, to):
             return LinkSpec(self.planning.loopback_s, INF)
         source = self.planning.at if source == self.planner else source
         to = self.planning.at if to == self.planner else to

@@ -44,11 +44,13 @@ class Client(Runner):
         self._begun_s = 0.0
         self._version = self._confirmed = 0
         self._bill: dict[str, Bill] = {}
+        self.call_at(user.arrival_s, self._arrive)
+
+    def _arrive(self, _: object) -> None:
         self.spawn(self._live())
 
     async def _live(self) -> None:
         user, world = self.user, self.host.world
-        await self.sleep(user.arrival_s)
         for server in world.servers:
             self.send(server, world.header_bytes, Hello(user.index, user.model))
         if user.profile_runs:

@@ -14,6 +14,7 @@ from emulator.nodes.machine import Machine
 from emulator.world import LinkSpec, NodeSpec, World
 from models.graph import LayerGraph
 from planners.problem import ClientPower, Problem
+from planners.registry import make
 
 if TYPE_CHECKING:
     from emulator.host import Host
@@ -29,27 +30,62 @@ class PlanJob(NamedTuple):
     request: int
     planner: str
     problem: Problem
+    together: tuple[Problem, ...] = ()
+    """Problems that are planned jointly, `problem` among them; empty: it is planned alone."""
+    place: int = 0
+    """Which of `together` it is."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for jobs that one planning answers."""
+        return self.planner, "+".join(problem.digest for problem in self.together or (self.problem,))
 
 
 class PlannerNode(Machine):
     """One for all users. Plans of one user are numbered from 1."""
 
-    __slots__ = ("_pending", "_requests", "_versions")
+    __slots__ = ("_gathered", "_joint", "_pending", "_requests", "_versions")
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self._requests = 0
         self._pending: dict[int, tuple[PlanRequest, float]] = {}
         self._versions: dict[int, int] = {}
+        self._gathered: dict[str, list[PlanRequest]] = {}
+        self._joint: dict[str, bool] = {}
 
     def request(self, message: PlanRequest) -> None:
-        """Hand the problem out; the plan is due after the declared seconds, and never within the window."""
+        """Hand the problem out, alone or, for a planner that plans users jointly, with those that come soon after."""
+        world = self.host.world
+        planner = world.users[message.user].planner
+        if not self._plans_jointly(planner):
+            self._hand_out(planner, [message])
+        elif planner in self._gathered:
+            self._gathered[planner].append(message)
+        else:
+            self._gathered[planner] = [message]
+            self.call_at(self.kernel.now + (world.planning.gather_s or 0.0), self._gather, planner)
+
+    def _plans_jointly(self, planner: str) -> bool:
+        if self.host.world.planning.gather_s is None:
+            return False
+        if planner not in self._joint:
+            self._joint[planner] = bool(getattr(make(planner), "multi_user", False))
+        return self._joint[planner]
+
+    def _gather(self, planner: str) -> None:
+        self._hand_out(planner, sorted(self._gathered.pop(planner), key=lambda request: request.user))
+
+    def _hand_out(self, planner: str, requests: list[PlanRequest]) -> None:
+        """The plans are due after the declared seconds, and never within the window."""
         world, now = self.host.world, self.kernel.now
-        self._requests = number = self._requests + 1
-        self._pending[number] = message, now
-        problem = build_problem(self.host, message)
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        self.host.plan(PlanJob(due_s, number, world.users[message.user].planner, problem))
+        problems = tuple(build_problem(self.host, request) for request in requests)
+        together = problems if len(problems) > 1 else ()
+        for index, (request, problem) in enumerate(zip(requests, problems, strict=True)):
+            self._requests = number = self._requests + 1
+            self._pending[number] = request, now
+            self.host.plan(PlanJob(due_s, number, planner, problem, together, index))
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""
