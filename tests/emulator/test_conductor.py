@@ -1,0 +1,291 @@
+"""The conductor and its single-clock twin: windows, planning, sampling, the end of a run, and interruptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_world, worlds
+
+from emulator.conductor import Conductor, LocalHosts, Progress, homes
+from emulator.host import pack
+from emulator.messages import PlanRequest
+from emulator.planning import solve
+from emulator.tables import TABLES
+from emulator.together import Together
+from emulator.world import LinkSpec, World
+from models.errors import RunError
+
+NET = chain_graph([1000, 1000, 1000], [100_000, 100_000])
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+class Stage:
+    """A world about to be run by either engine, its rows, and what its watcher saw."""
+
+    def __init__(self, world: World, engine: str, watch: Callable[[Progress], None] | None = None) -> None:
+        self.rows: Rows = {table: [] for table in TABLES}
+        self.plans = InlinePlans(world)
+        self.seen: list[tuple[float, int, int]] = []
+        self._watch = watch
+        write = lambda table, more: self.rows[table].extend(more)  # noqa: E731
+        self.runner: Any
+        if engine == "together":
+            self.runner = Together(world, self.plans, write, None, self._look)
+        else:
+            self.runner = Conductor(world, LocalHosts(world, pack(world, 3)), self.plans, write, None, self._look)
+
+    def _look(self, progress: Progress) -> None:
+        self.seen.append((progress.now_s, progress.queries, progress.left))
+        if self._watch is not None:
+            self._watch(progress)
+
+
+both = pytest.mark.parametrize("engine", ["lockstep", "together"])
+
+
+def two_users(planner: str, **changes: Any) -> World:
+    return small_world(NET, [0.1, 0.2], planner, clients=2, servers=2, server_ghz=10.0, share_links=True, **changes)
+
+
+@both
+def test_a_planner_that_fails_leaves_its_user_local_and_the_others_alone(engine: str) -> None:
+    world = two_users("worlds:Raising", user={"queries": 3})
+    world = replace(world, users=(world.users[0], replace(world.users[1], planner=fixed((1, 2)))))
+    stage = Stage(world, engine)
+    stage.runner.run()
+    failed, accepted = sorted(stage.rows["plans"], key=lambda row: row[2])
+    assert failed[5:7] == ("failed", "worlds:Raising raised ZeroDivisionError: a bug of mine")
+    assert (accepted[5], accepted[14]) == ("accepted", "s1:0-0 s2:1-1")
+    assert [row[3] for row in stage.rows["queries"] if row[2] == "u0" and row[4] == "answered"] == [0, 1, 2]
+    assert {row[2] for row in stage.rows["uploads"]} == {"u1"}
+    assert all(row[13] == 0 for row in stage.rows["queries"] if row[2] == "u0")
+
+
+def test_an_illegal_plan_fails_with_the_reason() -> None:
+    (plan,) = run_world(small_world(NET, [0.1, 0.2], "worlds:Illegal")).tables["plans"]
+    assert plan["status"] == "failed"
+    assert plan["reason"].startswith("layer 0 is placed on a server but in no upload")
+    assert (plan["p1_layers"], plan["parts"], plan["predicted_s"]) == (0, 0, plan["local_s"])
+
+
+def test_a_plan_that_comes_too_late_is_not_used() -> None:
+    run = run_world(small_world(NET, [0.1, 0.2], fixed((1, 1))))
+    (job,) = run.plans.jobs
+    outcome, took_s = solve(job.planner, job.problem, 1, 0.0)
+    assert took_s > 0
+    assert outcome.reason.startswith("late: ")
+    assert (outcome.placement, outcome.uploads) == ((0, 0), ())
+    in_time, _ = solve(job.planner, job.problem, 1, 60.0)
+    assert (in_time.placement, in_time.reason) == ((1, 1), "")
+
+
+def test_equal_problems_get_equal_plans_whoever_asks() -> None:
+    run = run_world(two_users("worlds:RandomPlanner"))
+    first, second = run.tables["plans"]
+    assert first["user"] != second["user"]
+    assert (first["placement"], first["parts"]) == (second["placement"], second["parts"])
+    assert len({job.problem.digest for job in run.plans.jobs}) == 1
+
+
+@both
+@pytest.mark.parametrize(("declared_s", "expected_s"), [(0.0, 0.001), (0.25, 0.25)])
+def test_planning_takes_its_declared_time_and_never_less_than_the_lookahead(
+    engine: str, declared_s: float, expected_s: float
+) -> None:
+    plain = two_users(fixed((1, 1)))
+    stage = Stage(replace(plain, planning=replace(plain.planning, plan_s=declared_s)), engine)
+    stage.runner.run()
+    assert [row[0] - row[7] for row in stage.rows["plans"]] == pytest.approx([expected_s] * 2)
+
+
+@both
+def test_the_run_ends_at_the_moment_the_last_user_leaves(engine: str) -> None:
+    world = two_users("local", user={"queries": 2, "think_s": 0.5}, sample_s=0.4)
+    world = replace(world, users=(world.users[0], replace(world.users[1], arrival_s=1.0)))
+    stage = Stage(world, engine)
+    ending = stage.runner.run()
+    assert ending.at_s == pytest.approx(1.0 + 2 * (0.3 + 0.5))
+    assert ending.progress.left == 2
+    last = [row for row in stage.rows["usage"] if row[0] == ending.at_s]
+    assert len(last) == len(world.nodes)
+    assert last[0][2] == pytest.approx(0.2)
+
+
+@both
+def test_the_run_is_cut_at_until(engine: str) -> None:
+    stage = Stage(two_users("local", user={"queries": None}, until_s=1.0, sample_s=0.4), engine)
+    ending = stage.runner.run()
+    assert ending.at_s == 1.0
+    ended = [row for row in stage.rows["queries"] if row[5] == "run ended"]
+    assert [(row[2], row[3], row[8]) for row in ended] == [("u0", 3, 1.0), ("u1", 3, 1.0)]
+    assert [row[9] for row in ended] == pytest.approx([0.1, 0.1])
+    assert {row[0] for row in stage.rows["usage"]} == {0.4, 0.8, 1.0}
+
+
+@both
+def test_a_run_may_be_cut_before_anything_happens(engine: str) -> None:
+    world = two_users("local", until_s=0.5)
+    world = replace(world, users=tuple(replace(user, arrival_s=3.0) for user in world.users))
+    stage = Stage(world, engine)
+    assert stage.runner.run().at_s == 0.5
+    assert stage.rows["queries"] == []
+    assert [row[3] for row in stage.rows["usage"]] == [0.0] * len(world.nodes)
+
+
+@both
+def test_every_node_is_sampled_at_every_period(engine: str) -> None:
+    world = two_users("direct", user={"queries": 4, "think_s": 0.3}, sample_s=0.25)
+    stage = Stage(world, engine)
+    end = stage.runner.run().at_s
+    periods = int(end / 0.25)
+    for node in world.nodes:
+        mine = [row for row in stage.rows["usage"] if row[1] == node.name]
+        assert [row[0] for row in mine] == pytest.approx([0.25 * (k + 1) for k in range(periods)] + [end])
+
+
+@both
+def test_energy_and_money_follow_from_the_other_columns(engine: str) -> None:
+    world = two_users(
+        fixed((1, 2)), user={"queries": 6, "think_s": 0.1}, sample_s=0.25,
+        link=LinkSpec(0.01, 1e6, price_per_byte=1e-6),
+        client={"idle_w": 2.0, "compute_w": 3.0, "radio_w": 5.0},
+        server={"compute_w": 50.0, "price_per_s": 0.5, "price_per_byte_s": 1e-7},
+    )  # fmt: skip
+    stage = Stage(world, engine)
+    stage.runner.run()
+    assert sum(row[8] for row in stage.rows["usage"]) > 0.1
+    for _, name, period_s, busy_s, _, held_byte_s, sent, _, radio_s, energy_j, money in stage.rows["usage"]:
+        if name.startswith("c"):
+            assert energy_j == pytest.approx(2.0 * period_s + 3.0 * busy_s + 5.0 * radio_s)
+            assert money == pytest.approx(1e-6 * sent)
+        elif name.startswith("s"):
+            assert energy_j == pytest.approx(50.0 * busy_s)
+            assert money == pytest.approx(0.5 * busy_s + 1e-7 * held_byte_s + 1e-6 * sent)
+
+
+@both
+@given(world=worlds())
+@examples(25)
+def test_rows_are_in_order_of_time_and_node(engine: str, world: World) -> None:
+    stage = Stage(world, engine)
+    stage.runner.run()
+    index = {node.name: node.index for node in world.nodes}
+    for table, rows in stage.rows.items():
+        order = [(row[0], index[row[1]]) for row in rows]
+        assert order == sorted(order), table
+        assert all(len(row) == len(TABLES[table]) for row in rows)
+
+
+@both
+@given(world=worlds())
+@examples(25)
+def test_progress_only_grows_and_ends_complete(engine: str, world: World) -> None:
+    stage = Stage(world, engine)
+    ending = stage.runner.run()
+    for earlier, later in zip(stage.seen, stage.seen[1:], strict=False):
+        assert all(a <= b for a, b in zip(earlier, later, strict=True))
+    assert all(now < world.until_s for now, _, _ in stage.seen)
+    assert ending.progress.windows == len(stage.seen)
+    assert (ending.progress.left == len(world.users)) == (ending.at_s < world.until_s)
+
+
+@given(worlds())
+@examples(40)
+def test_windows_are_no_wider_than_the_smallest_latency_and_stop_at_samples(world: World) -> None:
+    starts: list[float] = []
+    run = run_world(world, [[node.index] for node in world.nodes])
+    Stage(world, "lockstep", lambda progress: starts.append(progress.now_s)).runner.run()
+    horizons = sorted({horizon for _, horizon, _ in run.hosts.calls})
+    for horizon in horizons:
+        begun = max(start for start in starts if start < horizon)
+        assert horizon - begun <= world.lookahead_s * (1 + 1e-9)
+        assert int(begun / world.sample_s + 1e-9) >= int(horizon / world.sample_s - 1e-9)
+        assert horizon <= world.until_s
+
+
+@both
+@given(world=worlds(cut=False), data=st.data())
+@examples(25)
+def test_an_interrupted_run_leaves_the_beginning_of_the_whole_one(
+    engine: str, world: World, data: st.DataObject
+) -> None:
+    whole = Stage(world, engine)
+    steps = whole.runner.run().progress.windows
+    stop = data.draw(st.integers(1, max(1, steps)))
+    count = [0]
+
+    def interrupt(_: Progress) -> None:
+        count[0] += 1
+        if count[0] == stop:
+            raise KeyboardInterrupt
+
+    part = Stage(world, engine, interrupt)
+    try:
+        part.runner.run()
+    except KeyboardInterrupt:
+        part.runner.flush()
+    else:
+        assert steps < stop
+    cut = max((now for now, _, _ in part.seen), default=0.0)
+    for table, rows in part.rows.items():
+        assert rows == whole.rows[table][: len(rows)]
+        missing = whole.rows[table][len(rows) :]
+        assert all(row[0] >= cut for row in missing) or not steps
+
+
+def test_measured_costs_need_windows() -> None:
+    world = replace(two_users("local"), compute="measured")
+    with pytest.raises(RunError, match="lockstep"):
+        Together(world, InlinePlans(world), lambda table, rows: None)
+
+
+def test_homes_name_the_host_of_every_node() -> None:
+    assert homes(two_users("local"), [[4, 0], [1], [2, 3]]) == [0, 1, 2, 2, 0]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_planner_somewhere_is_reached_over_its_links(place: int) -> None:
+    """At a client (0) the other user's request crosses the client-client link; at a server (2) both cross theirs."""
+    world = two_users(fixed((1, 1)), header_bytes=100)
+    links = {**world.links, ("client", "client"): LinkSpec(0.05, 1e6)}
+    world = replace(world, links=links, planning=replace(world.planning, at=place, loopback_s=0.0005))
+    run = run_world(world)
+    messages = {"PlanRequest": {}, "PlanReply": {}}
+    left = {(d.source, d.sequence): d for d in run.hosts.departures}
+    for arrived in run.hosts.deliveries:
+        kind = type(arrived.message).__name__
+        if kind in messages:
+            sent = left[arrived.source, arrived.sequence]
+            messages[kind][arrived.message.user] = (sent.bytes, arrived.at - sent.at)
+    request, reply = 100 + 3 * 2 * 12, 100 + 2 * 8
+    for kind, size in (("PlanRequest", request), ("PlanReply", reply)):
+        (first, first_s), (second, second_s) = messages[kind][0], messages[kind][1]
+        assert first == second == size
+        apart = 0.05 if place == 0 else 0.01
+        assert second_s == pytest.approx(apart + size / 1e6, rel=0.5)
+        assert first_s == pytest.approx(0.0005 if place == 0 else 0.01 + size / 1e6, rel=0.5)
+
+
+def test_the_planner_of_a_machine_does_not_cost_it_its_uplink() -> None:
+    world = two_users(fixed((1, 1)), header_bytes=100, client={"uplink_bytes_s": 50_000.0}, user={"queries": 9})
+    links = {**world.links, ("client", "client"): LinkSpec(0.05, 1e6)}
+    world = replace(world, links=links, planning=replace(world.planning, at=0, loopback_s=0.0005))
+    run = run_world(world)
+    left = {(d.source, d.sequence): d for d in run.hosts.departures}
+    took = {
+        arrived.message.user: arrived.at - left[arrived.source, arrived.sequence].at
+        for arrived in run.hosts.deliveries
+        if type(arrived.message) is PlanRequest
+    }
+    assert took == pytest.approx({0: 0.0005, 1: 0.05 + (100 + 3 * 2 * 12) / 50_000.0})
+
+
+@both
+def test_users_without_questions_leave_at_once(engine: str) -> None:
+    ending = Stage(two_users("local", user={"queries": 0}), engine).runner.run()
+    assert (ending.at_s, ending.progress.left) == (0.0, 2)
