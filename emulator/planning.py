@@ -8,7 +8,7 @@ import time
 from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from models.errors import LayerliftError, PlanError
-from planners import Plan, Problem, Upload, make, validate
+from planners import Plan, Problem, Upload, all_local, make, validate
 from planners.cost import latency
 
 
@@ -35,7 +35,7 @@ def answer(job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome
     if not reason and took_s > timeout_s:
         reason = f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
     if reason:
-        return tuple(_outcome(problem, None, reason) for problem in problems), took_s
+        return tuple(_outcome(problem, all_local(problem), reason) for problem in problems), took_s
     return tuple(_outcome(problem, plan, "") for problem, plan in zip(problems, plans, strict=True)), took_s
 
 
@@ -45,19 +45,19 @@ def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[
     return outcomes[0], took_s
 
 
-def _outcome(problem: Problem, plan: Plan | None, reason: str) -> PlanOutcome:
+def _outcome(problem: Problem, plan: Plan, reason: str) -> PlanOutcome:
     """A checked plan, or staying local for a reason."""
     local = (0,) * len(problem.graph)
     placement: tuple[int, ...] = local
     uploads: tuple[Upload, ...] = ()
     whole, note = False, ""
-    if plan is not None:
+    if not reason:
         try:
             validate(plan, problem)
             note, whole = _text(plan.note), bool(plan.whole)
             placement = tuple(map(int, plan.placement))
             uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
-        except (LayerliftError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:  # a plan may be of anything, and `validate` can only try to read it
             placement, uploads, whole, note, reason = local, (), False, "", str(error)
     predicted_s = latency(problem, placement)
     return PlanOutcome(placement, uploads, whole, reason, latency(problem, local), predicted_s, note)

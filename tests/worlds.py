@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from emulator.conductor import Conductor, Ending, LocalHosts
 from emulator.host import Answer, pack
 from emulator.messages import Delivery, Departure, PlanOutcome
 from emulator.nodes.planner import PlanJob
-from emulator.planning import solve
+from emulator.planning import answer
 from emulator.tables import TABLES
 from emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from models.graph import Layer, LayerGraph, Parameter, Tensor
@@ -79,6 +79,39 @@ class Fixed(PlannerBase):
         return Plan(self.placement, uploads_of(self.placement, order), whole=self.whole)
 
 
+class RandomCrowd(RandomPlanner):
+    """Any legal plans for users who are planned together."""
+
+    multi_user = True
+
+    def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
+        return [self.plan(problem, rng) for problem in problems]
+
+
+class Strange(PlannerBase):
+    """A planner that answers something else: `Strange:what=floats`."""
+
+    def __init__(self, what: str = "nothing") -> None:
+        self.what = what
+
+    def plan(self, problem: Problem, rng: random.Random) -> Any:
+        count = len(problem.graph)
+        answers: dict[str, Any] = {
+            "nothing": None,
+            "floats": Plan((1.0,) * count, (Upload(1, tuple(range(count))),)),  # type: ignore[arg-type]
+            "text": Plan("1" * count, ()),  # type: ignore[arg-type]
+            "pairs": Plan((1,) * count, ((1, 2, 3),)),  # type: ignore[arg-type]
+        }
+        return answers[self.what]
+
+
+class Unmakeable(PlannerBase):
+    """A planner that cannot even be made."""
+
+    def __init__(self) -> None:
+        raise KeyError("missing")
+
+
 class Raising(PlannerBase):
     """A planner with a bug."""
 
@@ -104,9 +137,7 @@ def fixed(placement: Sequence[int], parts: Sequence[int] = (), whole: bool = Fal
 def chain_graph(tensors: Sequence[int], parameters: Sequence[int]) -> LayerGraph:
     """A chain whose layer k reads tensor k (bytes) and makes k + 1, with a parameter of its own."""
     count = len(parameters)
-    made = tuple(
-        Tensor(f"t{k}", size, k - 1, (k,) if k < count else (), k == count) for k, size in enumerate(tensors)
-    )
+    made = tuple(Tensor(f"t{k}", size, k - 1, (k,) if k < count else (), k == count) for k, size in enumerate(tensors))
     layers = tuple(Layer(k, f"l{k}", "Conv", (k,), (k + 1,), (k,)) for k in range(count))
     weights = tuple(Parameter(f"w{k}", size, size) for k, size in enumerate(parameters))
     return LayerGraph("chain", layers, made, weights, (0,), (count,))
@@ -134,7 +165,7 @@ def small_world(
     ]
     nodes.append(NodeSpec(len(nodes), "planner", "planner"))
     one = link or LinkSpec(0.01, 1e6)
-    links = {pair: one for pair in (("client", "edge"), ("edge", "client"), ("edge", "edge"))}
+    links = dict.fromkeys((("client", "edge"), ("edge", "client"), ("edge", "edge")), one)
     model = ModelSpec("net", "net", graph, {"reference": tuple(seconds)}, {"reference": 1.0})
     told = {"planner": planner, "profile_runs": 0, "queries": 3, **(user or {})}
     users = tuple(UserSpec(k, f"u{k}", k, 0, **told) for k in range(clients))
@@ -142,7 +173,9 @@ def small_world(
     return World("small", 1, tuple(nodes), links, (model,), users, share_links=share_links, **settings)
 
 
-PLANNERS = ("local", "direct", "ionn", "worlds:RandomPlanner", "worlds:RandomPlanner", "worlds:Illegal")
+PLANNERS = (
+    "local", "direct", "ionn", "worlds:RandomPlanner", "worlds:RandomPlanner", "worlds:RandomCrowd", "worlds:Illegal",
+)  # fmt: skip
 
 _latencies = st.one_of(st.sampled_from((0.001, 0.002, 0.005)), st.floats(0.0007, 0.02))
 _rates = st.one_of(st.sampled_from((1e6, 1.25e7, 1e8)), st.floats(2e6, 2e8))
@@ -239,6 +272,7 @@ def worlds(
     planning = PlanningSpec(
         at=draw(st.sampled_from((-1, -1, *range(len(tiers))))),
         plan_s=draw(st.sampled_from((0.0, 0.03))),
+        gather_s=draw(st.sampled_from((None, 0.0, 0.07))),
         loopback_s=draw(st.sampled_from((0.0002, 0.001))),
         bias=0.1, sigma=0.2, predictions=draw(st.sampled_from(("exact", "error"))),
     )  # fmt: skip
@@ -266,17 +300,16 @@ class InlinePlans:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._known: dict[tuple[str, str], PlanOutcome] = {}
+        self._known: dict[tuple[str, str], tuple[PlanOutcome, ...]] = {}
         self.jobs: list[PlanJob] = []
 
     def submit(self, job: PlanJob) -> None:
         self.jobs.append(job)
 
     def result(self, job: PlanJob) -> PlanOutcome:
-        key = job.planner, job.problem.digest
-        if key not in self._known:
-            self._known[key], _ = solve(job.planner, job.problem, self._world.seed, inf)
-        return self._known[key]
+        if job.key not in self._known:
+            self._known[job.key], _ = answer(job, self._world.seed, inf)
+        return self._known[job.key][job.place]
 
 
 class WatchedHosts(LocalHosts):
@@ -317,8 +350,10 @@ class Run:
         self.hosts = WatchedHosts(world, groups)
         self.plans = InlinePlans(world)
         self.rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
-        write: Callable[[str, list[tuple[Any, ...]]], None] = lambda table, rows: self.rows[table].extend(rows)  # noqa: E731
-        self.ending: Ending = Conductor(world, self.hosts, self.plans, write).run()
+        self.ending: Ending = Conductor(world, self.hosts, self.plans, self._write).run()
+
+    def _write(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        self.rows[table].extend(rows)
 
     @property
     def tables(self) -> Tables:

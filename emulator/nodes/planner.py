@@ -51,7 +51,7 @@ class PlannerNode(Machine):
         self._requests = 0
         self._pending: dict[int, tuple[PlanRequest, float]] = {}
         self._versions: dict[int, int] = {}
-        self._gathered: dict[str, list[PlanRequest]] = {}
+        self._gathered: dict[str, list[tuple[PlanRequest, float]]] = {}
         self._joint: dict[str, bool] = {}
 
     def request(self, message: PlanRequest) -> None:
@@ -59,32 +59,35 @@ class PlannerNode(Machine):
         world = self.host.world
         planner = world.users[message.user].planner
         if not self._plans_jointly(planner):
-            self._hand_out(planner, [message])
+            self._hand_out(planner, [(message, self.kernel.now)])
         elif planner in self._gathered:
-            self._gathered[planner].append(message)
+            self._gathered[planner].append((message, self.kernel.now))
         else:
-            self._gathered[planner] = [message]
+            self._gathered[planner] = [(message, self.kernel.now)]
             self.call_at(self.kernel.now + (world.planning.gather_s or 0.0), self._gather, planner)
 
     def _plans_jointly(self, planner: str) -> bool:
         if self.host.world.planning.gather_s is None:
             return False
         if planner not in self._joint:
-            self._joint[planner] = bool(getattr(make(planner), "multi_user", False))
+            try:
+                self._joint[planner] = bool(getattr(make(planner), "multi_user", False))
+            except (Exception, SystemExit):  # a stranger's planner may raise anything; planning will tell what
+                self._joint[planner] = False
         return self._joint[planner]
 
     def _gather(self, planner: str) -> None:
-        self._hand_out(planner, sorted(self._gathered.pop(planner), key=lambda request: request.user))
+        self._hand_out(planner, sorted(self._gathered.pop(planner), key=lambda asked: asked[0].user))
 
-    def _hand_out(self, planner: str, requests: list[PlanRequest]) -> None:
+    def _hand_out(self, planner: str, requests: list[tuple[PlanRequest, float]]) -> None:
         """The plans are due after the declared seconds, and never within the window."""
         world, now = self.host.world, self.kernel.now
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        problems = tuple(build_problem(self.host, request) for request in requests)
+        problems = tuple(build_problem(self.host, request) for request, _ in requests)
         together = problems if len(problems) > 1 else ()
-        for index, (request, problem) in enumerate(zip(requests, problems, strict=True)):
+        for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
-            self._pending[number] = request, now
+            self._pending[number] = asked
             self.host.plan(PlanJob(due_s, number, planner, problem, together, index))
 
     def ready(self, message: PlanReady) -> None:

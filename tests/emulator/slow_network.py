@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import inf
 
 
@@ -110,6 +111,4 @@ def simulate(
 def union_s(spans: Sequence[tuple[float, float]], begin: float, end: float) -> float:
     """Seconds of `begin..end` that at least one span covers."""
     edges = sorted({begin, end, *(edge for span in spans for edge in span if begin < edge < end)})
-    return sum(
-        b - a for a, b in zip(edges, edges[1:], strict=False) if any(s <= a and b <= e for s, e in spans)
-    )
+    return sum(b - a for a, b in pairwise(edges) if any(s <= a and b <= e for s, e in spans))

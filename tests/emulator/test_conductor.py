@@ -73,6 +73,42 @@ def test_an_illegal_plan_fails_with_the_reason() -> None:
     assert (plan["p1_layers"], plan["parts"], plan["predicted_s"]) == (0, 0, plan["local_s"])
 
 
+@pytest.mark.parametrize(
+    ("planner", "told"),
+    [
+        ("worlds:Strange:what=nothing", "the planner returned NoneType, expected planners.Plan"),
+        ("worlds:Strange:what=floats", ""),
+        ("worlds:Strange:what=text", ""),
+        ("worlds:Strange:what=pairs", ""),
+        ("worlds:Unmakeable", "worlds:Unmakeable raised KeyError: 'missing'"),
+    ],
+)
+@pytest.mark.parametrize("gather_s", [None, 0.05])
+def test_whatever_a_planner_answers_the_run_goes_on(planner: str, told: str, gather_s: float | None) -> None:
+    world = small_world(NET, [0.1, 0.2], planner)
+    run = run_world(replace(world, planning=replace(world.planning, gather_s=gather_s)))
+    (plan,) = run.tables["plans"]
+    assert (plan["status"], plan["p1_layers"]) == ("failed", 0)
+    assert told in plan["reason"] != ""
+    assert [row["status"] for row in run.tables["queries"]] == ["answered"] * 3
+
+
+@both
+def test_users_of_a_joint_planner_are_planned_together_if_they_ask_soon_enough(engine: str) -> None:
+    """Requests come at 0.021, 0.061 and 0.121 s: with 0.05 s of patience the first two are one planning."""
+    world = small_world(NET, [0.1, 0.2], "worlds:RandomCrowd", clients=3, servers=2, user={"queries": 5})
+    users = tuple(replace(user, arrival_s=at) for user, at in zip(world.users, (0.04, 0.0, 0.1), strict=True))
+    world = replace(world, users=users, planning=replace(world.planning, gather_s=0.05))
+    stage = Stage(world, engine)
+    stage.runner.run()
+    jobs = [(len(job.together), job.place, job.problem.digest) for job in stage.plans.jobs]
+    assert [job[:2] for job in jobs] == [(2, 0), (2, 1), (0, 0)]
+    rows = sorted(stage.rows["plans"], key=lambda row: row[2])
+    asked, told = [row[7] for row in rows], [row[0] for row in rows]
+    assert asked == pytest.approx([0.061, 0.021, 0.121], abs=1e-4)
+    assert told == pytest.approx([0.072, 0.072, 0.172], abs=1e-4)
+
+
 def test_a_plan_that_comes_too_late_is_not_used() -> None:
     run = run_world(small_world(NET, [0.1, 0.2], fixed((1, 1))))
     (job,) = run.plans.jobs

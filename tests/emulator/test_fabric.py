@@ -188,7 +188,9 @@ def test_what_was_cancelled_after_the_end_of_the_run_is_in_flight_again(share: b
 
 def test_money_is_exact_even_where_deliveries_are_undone() -> None:
     """0.1 + 0.2 - 0.2 is not 0.1 in floating point: money is counted from whole bytes."""
-    world = replace(star(clients=1, servers=2), pairs={(0, 1): LinkSpec(DELAY, RATE, 0.1), (0, 2): LinkSpec(0.5, RATE, 0.1)})
+    world = replace(
+        star(clients=1, servers=2), pairs={(0, 1): LinkSpec(DELAY, RATE, 0.1), (0, 2): LinkSpec(0.5, RATE, 0.1)}
+    )
     fabric = Fabric(world)
     fabric.take([sent(0.0, 0, 1, 3, 1), sent(0.0, 0, 2, 7, 2)])
     fabric.arrivals_before(1.0)
@@ -221,7 +223,11 @@ def traffics(draw: st.DrawFn, cancels: bool = True) -> tuple[World, list[Sent]]:
         size = draw(st.one_of(st.sampled_from((0, 100, 500, 1000)), st.integers(1, 3000)))
         stream = draw(st.sampled_from((0, 0, 1, 2)))
         at = draw(_times)
-        cancel_s = at + 0.01231 + 0.99311 * draw(st.floats(0.0, 3.0)) if cancels and not stream and draw(st.booleans()) else inf
+        cancel_s = (
+            at + 0.01231 + 0.99311 * draw(st.floats(0.0, 3.0))
+            if cancels and not stream and draw(st.booleans())
+            else inf
+        )
         messages.append(Sent(at, here, number, there, size, draw(st.integers(0, 1)), stream, cancel_s))
     messages.sort(key=lambda message: message.at)
     for number, message in enumerate(messages):

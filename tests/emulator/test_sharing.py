@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import inf
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,7 +65,7 @@ def brute_force(discipline: str, cores: int, works: Sequence[Work]) -> tuple[dic
     while coming or present:
         if discipline == "sharing":
             rate = min(Fraction(1), Fraction(cores, len(present))) if present else Fraction(0)
-            rates = {k: rate for k in present}
+            rates = dict.fromkeys(present, rate)
         else:
             rates = {k: Fraction(position < cores) for position, k in enumerate(present)}
         ends = [now + left[k] / rate for k, rate in rates.items() if rate]
@@ -79,7 +78,7 @@ def brute_force(discipline: str, cores: int, works: Sequence[Work]) -> tuple[dic
         now = then
         finished = [k for k in present if left[k] == 0 and (rates[k] or not works[k].work_s)]
         if finished and (ends and then == min(ends)):
-            ended |= {k: now for k in finished}
+            ended |= dict.fromkeys(finished, now)
             present = [k for k in present if k not in finished]
         elif then in stops:
             present = [k for k in present if works[k].cancel_s != now]

@@ -28,9 +28,7 @@ def test_every_byte_ends_in_one_way(world: World) -> None:
     run = run_world(world)
     ending, end = run.ending, run.ending.at_s
     left = {(d.source, d.sequence): d for d in run.hosts.departures if d.at <= end and type(d.message) is not Cancel}
-    arrived = [
-        (d.source, d.sequence) for d in run.hosts.deliveries if d.at <= end and type(d.message) is not PlanReady
-    ]
+    arrived = [(d.source, d.sequence) for d in run.hosts.deliveries if d.at <= end and type(d.message) is not PlanReady]
     assert len(set(arrived)) == len(arrived), "delivered twice"
     assert set(arrived) <= set(left), "delivered and never sent"
     sent, delivered = sum(d.bytes for d in left.values()), sum(left[key].bytes for key in arrived)
@@ -128,7 +126,9 @@ def test_busy_time_never_exceeds_the_cores(world: World) -> None:
         ended[row["node"]] += row["work_s"]
     for user in world.users:
         profiled = user.profile_runs * sum(world.seconds(user.model, user.client))
-        ended[world.nodes[user.client].name] += min(profiled, max(0.0, end - user.arrival_s)) if user.profile_runs else 0.0
+        ended[world.nodes[user.client].name] += (
+            min(profiled, max(0.0, end - user.arrival_s)) if user.profile_runs else 0.0
+        )
     assert all(busy[name] >= ended[name] - 1e-9 for name in machines), "work that no core did"
     if world.until_s == inf:
         assert all(busy[name] == pytest.approx(ended[name], abs=1e-9) for name in machines)
