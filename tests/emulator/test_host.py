@@ -29,11 +29,14 @@ class Profiled:
         self.measured: list[Piece] = []
         self.stores: list[Stored] = []
         self.answers: list[Answered] = []
+        self.heard: list[Stored | Piece | Answered] = []
 
     def store(self, stored: Stored) -> None:
+        self.heard.append(stored)
         self.stores.append(stored)
 
     def execute(self, piece: Piece) -> None:
+        self.heard.append(piece)
         self.executed.append(piece)
 
     def measure(self, piece: Piece) -> float:
@@ -43,6 +46,7 @@ class Profiled:
         return sum(self._world.seconds(itinerary.model, piece.node)[segment.first : segment.last + 1])
 
     def answered(self, answered: Answered) -> None:
+        self.heard.append(answered)
         self.answers.append(answered)
 
 
@@ -107,6 +111,39 @@ def test_the_data_plane_hears_of_every_piece_answer_and_part(world: World) -> No
     assert released <= {(names[s.node], users[s.user]) for s in plane.stores if not s.parameters}
     ready = {(row[1], row[2]) for row in rows["allocations"] if row[3] == "admitted"}
     assert {(names[s.node], users[s.user]) for s in plane.stores if s.parameters} <= ready
+
+
+@given(worlds(), st.data())
+@examples(40)
+def test_the_data_plane_hears_of_things_in_the_order_in_which_they_can_be_done(
+    world: World, data: st.DataObject
+) -> None:
+    """Whatever the packing: parameters before pieces that use them, makers before readers, all before the answer."""
+    _, plane = with_data(world, data.draw(groupings(world)))
+    routes = Routes([model.graph for model in world.models])
+    held: dict[tuple[int, int], set[int]] = {}
+    done: dict[tuple[int, int], set[int]] = {}
+    for event in plane.heard:
+        if isinstance(event, Stored):
+            mine = held.setdefault((event.node, event.user), set())
+            mine.update(event.parameters)
+            if not event.parameters:
+                mine.clear()
+            continue
+        itinerary = routes[event.route]
+        graph, steps = world.models[itinerary.model].graph, itinerary.route.steps
+        ran = done.setdefault((event.user, event.query), set())
+        if isinstance(event, Answered):
+            assert ran == set(range(len(steps)))
+            continue
+        segment = steps[event.step].segment
+        made_by = {graph.tensors[t].producer for t in graph.boundary(segment.first, segment.last)[0]}
+        earlier = {n for n, step in enumerate(steps) for k in made_by if step.segment.first <= k <= step.segment.last}
+        assert earlier <= ran
+        if segment.node:
+            wanted = graph.parameters_of(range(segment.first, segment.last + 1))
+            assert wanted <= held.get((event.node, event.user), set())
+        ran.add(event.step)
 
 
 def test_a_halted_host_names_the_piece_and_goes_on_with_its_cost() -> None:
