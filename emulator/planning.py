@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
 from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from models.errors import LayerliftError, PlanError
-from planners import Plan, Problem, Upload, all_local, make, validate
+from planners import Plan, Planner, Problem, Upload, all_local, make, validate
 from planners.cost import latency
 
 
-def answer(job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
+def answer(
+    job: PlanJob, seed: int, timeout_s: float, maker: Callable[[str], Planner] = make
+) -> tuple[tuple[PlanOutcome, ...], float]:
     """Return what the job's planner makes of its problems, in order, and the wall-clock seconds that it took.
 
     The planner's random numbers are named by the seed and the problems' digests, so that equal problems have equal
-    plans whoever asks. A planner that raises, answers an illegal plan or is late gives outcomes with a reason.
+    plans whoever asks, and pairs with the same first half the same placements. A planner that raises, answers an
+    illegal plan or is late gives outcomes with a reason. `maker` makes the planner from its text.
     """
     problems = job.together or (job.problem,)
     began = time.perf_counter()
     plans: list[Plan] = []
     reason = ""
     try:
-        planner, rng = make(job.planner), random.Random("/".join((str(seed), "plan", *job.key)))
+        planner, rng = maker(job.planner), random.Random(f"{seed}/plan/{job.key[1]}")
         plans = planner.plan_all(problems, rng) if job.together else [planner.plan(problems[0], rng)]  # type: ignore[attr-defined]
         if len(plans) != len(problems):
             reason = f"{job.planner} answered {len(plans)} plans for {len(problems)} users"

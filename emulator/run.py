@@ -26,6 +26,7 @@ from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.pacing import Fidelity, Pacer
 from emulator.placing import Placing, place
+from emulator.plan_memory import PlanMemory
 from emulator.planning import answer
 from emulator.results import ResultWriter, RunResult, check_free
 from emulator.scenario import Scenario
@@ -58,9 +59,9 @@ class Options:
 class LocalPlans:
     """Planning in this process, each distinct problem once; see `emulator.conductor.Plans`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, memory: PlanMemory | None = None) -> None:
         self._world = world
-        self._known: dict[tuple[str, str], tuple[PlanOutcome, ...]] = {}
+        self._memory = memory or PlanMemory()
         self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
@@ -68,10 +69,12 @@ class LocalPlans:
 
     def result(self, job: PlanJob) -> PlanOutcome:
         """See `Plans`."""
-        if job.key not in self._known:
-            self._known[job.key], took_s = answer(job, self._world.seed, self._world.planning.plan_timeout_s)
+        memory, seed, key = self._memory, self._world.seed, (self._world.seed, *job.key)
+        if key not in memory.outcomes:
+            timeout_s = self._world.planning.plan_timeout_s
+            memory.outcomes[key], took_s = answer(job, seed, timeout_s, memory.planner)
             self.took_s.append((job.planner, job.request, took_s))
-        return self._known[job.key][job.place]
+        return memory.outcomes[key][job.place]
 
 
 class Replay:
@@ -108,13 +111,14 @@ def run(
     replay: Costs | None = None,
     notice: Callable[[str], None] | None = None,
     progress: Callable[[Progress, World], None] | None = None,
+    memory: PlanMemory | None = None,
     **options: Any,
 ) -> RunResult:
     """Run a scenario (or the name or path of one) and return its result.
 
     `out` is the run directory; None keeps the tables in memory. `options` are the fields of `Options`. `notice` gets
     a sentence now and then, `progress` the state before each window. `replay` takes measured costs from an earlier
-    run (`measured_costs`) in place of execution.
+    run (`measured_costs`) in place of execution; `memory` lets local runs share what they have planned.
     Raises a `LayerliftError` for a scenario, model or planner that cannot be run, before anything is written; an
     interrupted run leaves readable tables whose run.json says so, and so does one that `strict` refuses.
     """
@@ -138,7 +142,7 @@ def run(
     with ExitStack() as stack:
         began = time.perf_counter()
         late = _LateWriter()
-        stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say)
+        stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say, memory)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
         watch = _watch(pacer, progress, world)
@@ -219,6 +223,7 @@ def _stage(
     execution: Execution,
     write: Write,
     say: Callable[[str], None],
+    memory: PlanMemory | None,
 ) -> _Stage:
     executes = execution != "none"
     networks = [scenario.network(model.name) for model in world.models] if executes else []
@@ -236,7 +241,7 @@ def _stage(
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
         hosts = partial(LocalHosts, world, placing.groups, executes)
-        return _Stage(hosts, LocalPlans(world), tensors, "in one process, without Ray", True)
+        return _Stage(hosts, LocalPlans(world, memory), tensors, "in one process, without Ray", True)
     return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
 
 
