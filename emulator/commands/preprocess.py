@@ -145,10 +145,8 @@ def _error(error: Error) -> str:
 def _notes(after: Network, reports: Sequence[Report], output: Path | None) -> list[str]:
     lines: list[str] = []
     if any(report.error is not None for report in reports):
-        lines.append(
-            "Output error: norm of the change over the norm of the outputs, before a softmax. Not an accuracy."
-        )
-        if after.synthetic:
+        lines.append("Output error: norm of the change over the norm of the outputs before a softmax; not an accuracy.")
+        if after.synthetic and not all(report.lossless for report in reports):
             lines.append("The weights are seeded, not trained: --spectrum 0.8, or your own model, tells more.")
     if output is not None:
         lines.append(f"Written: {output}")

@@ -107,7 +107,7 @@ class Rows:
         values = body[split:].view(dtype)
         rows = np.zeros((count, width), dtype)
         rows[full] = values[: full.sum() * width].reshape(-1, width)
-        rows[~full, : self.kept] = values[full.sum() * width :].reshape(-1, self.kept)
+        rows[~full, : self.kept] = values[full.sum() * width :].reshape(self.short, self.kept)
         return rows if self.axis == 0 else np.ascontiguousarray(rows.T)
 
     def _values(self, shape: Shape) -> int:

@@ -115,9 +115,7 @@ def _obstacle(network: Network, node: onnx.NodeProto, maps: Sequence[str]) -> st
     return None
 
 
-_ODD = (
-    "onnxruntime and ONNX disagree on such padding (automatic, with ceil_mode, dilations or strides above the kernel)"
-)
+_ODD = "onnxruntime and ONNX disagree on its padding (automatic, with ceil_mode, dilations or a stride over the kernel)"
 
 
 def _is_odd(network: Network, pool: onnx.NodeProto) -> bool:

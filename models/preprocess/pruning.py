@@ -60,7 +60,7 @@ class Patterned:
         kernels = old.reshape(-1, 9)
         power = np.square(kernels, dtype=np.float64)
         held = np.stack([power[:, pattern].sum(1) for pattern in NATURAL], axis=1)
-        votes = np.bincount(held.argmax(axis=1), minlength=len(NATURAL))
+        votes = np.bincount(held.argmax(axis=1)[power.any(axis=1)], minlength=len(NATURAL))
         allowed = np.sort(np.argsort(-votes, kind="stable")[: self.patterns])
         best = allowed[held[:, allowed].argmax(axis=1)]
         inside = np.zeros(kernels.shape, bool)

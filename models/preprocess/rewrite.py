@@ -202,7 +202,7 @@ def _regrouped(before: Network, made: Network, edit: Edit) -> Network:
     groups = [
         [index[new] for node in layer.nodes for new in _standing(node, edit)]
         for layer in before.graph.layers
-        if not (edit.dissolve and any(node in edit.nodes for node in layer.nodes))
+        if len(layer.nodes) > 1 and not (edit.dissolve and any(node in edit.nodes for node in layer.nodes))
     ]
     return regroup(made, groups)
 

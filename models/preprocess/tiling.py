@@ -18,7 +18,7 @@ from models.preprocess import halos
 from models.preprocess.branches import Branch
 from models.preprocess.choosing import near_layers
 from models.preprocess.halos import Local, Region, Tile
-from models.preprocess.modules import units
+from models.preprocess.modules import Module, units
 from models.preprocess.rewrite import Edit, Names, rewrite
 
 MAX_TILES = 256
@@ -38,7 +38,7 @@ def tile(
 
     `rows` and `columns` say how the last map is divided: a number of equal parts, or the parts' sizes (`[1, 2]`, what
     servers can do). `first` and `last` name the run's ends; without them it is the network's first run, as far as halos
-    add at most the share `max_overhead` to its FLOPs. Modules are tiled whole. All branches read the same weights.
+    add at most the share `max_overhead` to its FLOPs. All branches read the same weights.
     Returns `network` itself when there is nothing to tile and no layer was named. Raises `ModelError` for options out
     of range and for runs that cannot be tiled, naming the layer in the way.
     """
@@ -76,12 +76,17 @@ def region(network: Network, first: int, last: int) -> Region:
 def _bounded(network: Network, layers: Sequence[Local], first: int, last: int) -> Region:
     entering, leaving = network.graph.boundary(first, last)
     if len(entering) != 1 or len(leaving) != 1:
+        around = next(unit for unit in units(network.graph) if unit.last >= last)
         raise ModelError(
             f"tile: {layers[0].node.name!r} to {layers[-1].node.name!r} of {network.name} read {len(entering)} maps "
-            f"and make {len(leaving)}; expected one each"
+            f"and make {len(leaving)}; expected one each, as whole modules have: {_named(network, around)}"
         )
     tensors = network.graph.tensors
     return Region(tuple(layers), tensors[entering[0]].name, tensors[leaving[0]].name)
+
+
+def _named(network: Network, unit: Module) -> str:
+    return f"{network.graph.layers[unit.first].name!r} to {network.graph.layers[unit.last].name!r}"
 
 
 def _parts(name: str, given: Parts) -> tuple[float, ...]:
@@ -130,7 +135,6 @@ def _affordable(
 def _named_run(base: Network, first: str | None, last: str | None) -> Region:
     if first is None or last is None:
         raise ModelError("tile: give both first and last, the names of the run's ends, or neither")
-    ends = units(base.graph)
     names = [layer.name for layer in base.graph.layers]
     for name in (first, last):
         if name not in names:
@@ -138,14 +142,6 @@ def _named_run(base: Network, first: str | None, last: str | None) -> Region:
     start, end = names.index(first), names.index(last)
     if start > end:
         raise ModelError(f"tile: {first!r} comes after {last!r} in {base.name}; exchange them")
-    for what, at, allowed in (("begin", start, {u.first for u in ends}), ("end", end, {u.last for u in ends})):
-        if at not in allowed:
-            low = max((a for a in allowed if a < at), default=min(allowed))
-            high = min((a for a in allowed if a > at), default=max(allowed))
-            raise ModelError(
-                f"tile: {names[at]!r} of {base.name} lies inside a module, which is tiled whole; "
-                f"{what} at {names[low]!r} or {names[high]!r}"
-            )
     return region(base, start, end)
 
 
