@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing as mp
-import statistics
 import sys
 from multiprocessing.synchronize import Event
 
@@ -19,9 +18,10 @@ from models.profile import reference
 RUNS = 15
 
 
-def median_s(session: Session, feeds: dict) -> float:
+def least_s(session: Session, feeds: dict, runs: int = 4 * RUNS) -> float:
+    """The least disturbed run: comparable even when the machine is not quite idle."""
     session.run(feeds)
-    return statistics.median(session.timed_run(feeds)[1] for _ in range(RUNS))
+    return min(session.timed_run(feeds)[1] for _ in range(runs))
 
 
 def fusing(names: list[str]) -> None:
@@ -42,8 +42,8 @@ def inputs(names: list[str]) -> None:
         uncut = models.uncut_session(network)
         fed = [network.sample_inputs(number) for number in range(20)]
         uncut.run(fed[0])
-        several = [statistics.median(uncut.timed_run(x)[1] for _ in range(3)) for x in fed]
-        same = [statistics.median(uncut.timed_run(fed[0])[1] for _ in range(3)) for _ in range(20)]
+        several = [min(uncut.timed_run(x)[1] for _ in range(7)) for x in fed]
+        same = [min(uncut.timed_run(fed[0])[1] for _ in range(7)) for _ in range(20)]
         print(f"| {name} | {max(several) / min(several):.3f} | {max(same) / min(same):.3f} |", flush=True)
 
 
@@ -52,7 +52,7 @@ def cutting(names: list[str]) -> None:
     print("| --- | ---: | ---: | ---: |")
     for name in names:
         network = models.load(name)
-        uncut_s = median_s(models.uncut_session(network).session, network.sample_inputs(0))
+        uncut_s = least_s(models.uncut_session(network).session, network.sample_inputs(0))
         spans = blocks(network.graph)
         ratios = []
         for big in (1 << 62, 65536):
@@ -62,7 +62,7 @@ def cutting(names: list[str]) -> None:
                 session = Session(piece.model)
                 feeds = {**held, **{weight: network.weights()[weight] for weight in piece.big}}
                 held.update(session.run(feeds))
-                spent += median_s(session, feeds)
+                spent += least_s(session, feeds)
             ratios.append(spent / uncut_s)
         print(f"| {name} | {len(spans)} | {ratios[0]:.3f} | {ratios[1]:.3f} |", flush=True)
 
@@ -90,13 +90,13 @@ def beside_a_copy(names: list[str]) -> None:
             session = Session(piece.model)
             pieces[first] = (session, {n: held[n] for n in piece.inputs}, kinds[network.graph.layers[first].name])
             held.update(session.run(held))
-        alone = {first: median_s(session, feeds) for first, (session, feeds, _) in pieces.items()}
+        alone = {first: least_s(session, feeds) for first, (session, feeds, _) in pieces.items()}
         context = mp.get_context("spawn")
         ready, stop = context.Event(), context.Event()
         other = context.Process(target=neighbour, args=(name, ready, stop))
         other.start()
         ready.wait(60)
-        crowded = {first: median_s(session, feeds) for first, (session, feeds, _) in pieces.items()}
+        crowded = {first: least_s(session, feeds) for first, (session, feeds, _) in pieces.items()}
         stop.set()
         other.join()
 
