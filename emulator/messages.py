@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from planners.plan import Upload
 
+FILE_ENTRY_BYTES = 12
+"""One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""
+
 
 class Hello(NamedTuple):
     """Client to server: a user has come with this model; what would its layers cost on you?"""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from emulator.messages import Confirm, Hello, Leave, PlanReply, PlanRequest, Prediction, QueryStep
+from emulator.messages import FILE_ENTRY_BYTES, Confirm, Hello, Leave, PlanReply, PlanRequest, Prediction, QueryStep
 from emulator.nodes.runner import Runner
-from emulator.nodes.server import FILE_ENTRY_BYTES
 from emulator.nodes.uploader import Uploader
 from emulator.nodes.visit import Visit
 from emulator.routes import Itinerary, Stage

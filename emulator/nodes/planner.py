@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import numpy as np
-
 from emulator.messages import PlanReady, PlanReply, PlanRequest
 from emulator.nodes.machine import Machine
-from emulator.world import LinkSpec, NodeSpec, World
+from emulator.problems import build_problem
+from emulator.world import NodeSpec
 from models.graph import LayerGraph
-from planners.problem import ClientPower, Problem
+from planners.problem import Problem
 from planners.registry import make
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class PlannerNode(Machine):
         """The plans are due after the declared seconds, and never within the window."""
         world, now = self.host.world, self.kernel.now
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        problems = tuple(build_problem(self.host, request) for request, _ in requests)
+        problems = tuple(build_problem(self.host.world, request) for request, _ in requests)
         together = problems if len(problems) > 1 else ()
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
@@ -118,53 +117,7 @@ class PlannerNode(Machine):
     handlers: ClassVar = {PlanRequest: request, PlanReady: ready}
 
 
-def _links(world: World, client: int) -> list[list[LinkSpec | None]]:
-    """Links between the nodes of a client's problem, the client first; none from a node to itself."""
-    first: list[LinkSpec | None] = [None, *(world.link(client, server) for server in world.servers)]
-    rest = zip(world.servers, world.server_links, strict=True)
-    return [first, *([world.link(server, client), *row] for server, row in rest)]
-
-
 def upload_bytes(graph: LayerGraph, placement: tuple[int, ...]) -> int:
     """Bytes that all uploads of a placement move: each server gets each parameter once."""
     servers = sorted(set(placement) - {0})
     return sum(graph.upload_bytes(layer for layer, node in enumerate(placement) if node == s) for s in servers)
-
-
-def build_problem(host: Host, request: PlanRequest) -> Problem:
-    """What the planner is told: the client's own profile, the servers' predictions and offers, links and prices."""
-    world = host.world
-    user = world.users[request.user]
-    spec = world.models[user.model]
-    indices = (user.client, *world.servers)
-    nodes = [world.nodes[index] for index in indices]
-    client = nodes[0]
-    links = _links(world, user.client)
-    offered = {prediction.server: prediction for prediction in request.predictions}
-    columns = [request.seconds, *(offered[index].seconds for index in world.servers)]
-    memory = [client.memory_bytes, *(offered[index].memory_bytes for index in world.servers)]
-    sizes = [spec.graph.held_bytes([layer]) for layer in range(len(spec.graph))]
-    return Problem(
-        graph=spec.graph,
-        nodes=("client", *(node.name for node in nodes[1:])),
-        tiers=tuple(node.tier for node in nodes),
-        seconds=np.array(columns, dtype=np.float64).T.copy(),
-        latency_s=np.array([[link.latency_s if link else 0.0 for link in row] for row in links]),
-        bandwidth_bytes_s=np.array([[link.bandwidth_bytes_s if link else np.inf for link in row] for row in links]),
-        memory_bytes=np.array(memory, dtype=np.float64),
-        load=np.array([0.0, *(offered[index].load for index in world.servers)]),
-        share=np.array([1.0, *(offered[index].share for index in world.servers)]),
-        price_per_s=np.array([node.price_per_s for node in nodes]),
-        price_per_byte=np.array([[link.price_per_byte if link else 0.0 for link in row] for row in links]),
-        price_per_byte_s=np.array([node.price_per_byte_s for node in nodes]),
-        power=ClientPower(client.idle_w, client.compute_w, client.radio_w),
-        busy_w=np.array([client.idle_w + client.compute_w, *(node.compute_w for node in nodes[1:])]),
-        load_s_per_byte=np.array([node.load_s_per_byte for node in nodes]),
-        cores=np.array([node.cores for node in nodes], dtype=np.int64),
-        allowed=np.array([[True, *(size <= room for room in memory[1:])] for size in sizes], dtype=np.bool_),
-        objective=user.objective,
-        query=user.query,
-        uploads_at_once=user.uploads_at_once,
-        header_bytes=world.header_bytes,
-        battery_j=client.battery_j,
-    )

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, ClassVar
 
-from emulator.messages import Confirm, Hello, Leave, Prediction, QueryStep, UploadPart
+from emulator.messages import FILE_ENTRY_BYTES, Confirm, Hello, Leave, Prediction, QueryStep, UploadPart
 from emulator.nodes.runner import Runner
 from emulator.nodes.visit import Visit
+from emulator.problems import predicted_seconds
 from emulator.routes import Stage
 from emulator.world import NodeSpec
 from models.errors import RunError
 
 if TYPE_CHECKING:
     from emulator.host import Host
-
-FILE_ENTRY_BYTES = 12
-"""One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""
 
 
 class Store:
@@ -50,7 +47,7 @@ class Server(Runner):
 
     def hello(self, message: Hello) -> None:
         """Answer with file_2: what each layer would cost here, as far as a regression can know."""
-        seconds = self._predicted(message.model)
+        seconds = predicted_seconds(self.host.world, message.model, self.index)
         reply = Prediction(
             message.user, self.index, seconds, self.spec.memory_bytes - self.held_bytes, float(len(self.cpu)), 1.0
         )
@@ -156,16 +153,5 @@ class Server(Runner):
                 )
         if store is not None:
             store.trusted.add(message.route)
-
-    def _predicted(self, model: int) -> tuple[float, ...]:
-        planning = self.host.world.planning
-        seconds = self.seconds(model)
-        if planning.predictions != "error":
-            return seconds
-        rng = random.Random(f"{self.host.world.seed}/prediction/{self.spec.name}/{model}")
-        return tuple(
-            round(max(0.0, second * (1.0 + planning.bias) * (1.0 + planning.sigma * rng.gauss(0.0, 1.0))), 9)
-            for second in seconds
-        )
 
     handlers: ClassVar = {Hello: hello, UploadPart: upload, QueryStep: query, Leave: leave}
