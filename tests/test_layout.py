@@ -52,7 +52,7 @@ def test_the_kernel_knows_nothing_of_networks_or_models() -> None:
 
 
 TIME_PLANE = (
-    *("kernel", "sharing", "messages", "routes", "flows", "fabric", "traffic"),
+    *("kernel", "sharing", "messages", "problems", "routes", "flows", "fabric", "traffic"),
     *("host", "lockstep", "conductor", "together", "books"),
     *(f"nodes/{node}" for node in ("client", "machine", "planner", "runner", "server", "uploader", "visit")),
 )
