@@ -74,7 +74,7 @@ class Segment:
 class LayerGraph:
     """Layers in one fixed topological order; every other module speaks of layers by that index.
 
-    Raises `ModelError` when the order is not topological or an index is out of range.
+    Raises `ModelError` when the order is not topological, an index is out of range or a layer reads no activation.
     """
 
     name: str
@@ -94,6 +94,11 @@ class LayerGraph:
         for position, layer in enumerate(self.layers):
             if layer.index != position:
                 raise ModelError(f"{self.name}: layer {layer.name!r} has index {layer.index} at position {position}")
+            if not layer.inputs:
+                raise ModelError(
+                    f"{self.name}: layer {layer.name!r} reads no activation, so that nothing could start it on a "
+                    f"server: expected what depends on constants alone to be folded"
+                )
             for tensor in layer.inputs:
                 if self.tensors[tensor].producer >= position:
                     raise ModelError(

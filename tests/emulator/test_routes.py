@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import layer_graphs, placements
 from worlds import examples
 
 from emulator.routes import Itinerary, Routes
-from models.graph import LayerGraph
+from models.errors import ModelError
+from models.graph import Layer, LayerGraph, Tensor
 from models.route import CLIENT, QueryMode, compile_route
 
 Drawn = tuple[LayerGraph, tuple[int, ...], QueryMode]
@@ -114,3 +116,9 @@ def test_whatever_the_order_of_arrivals_every_stage_runs(drawn: Drawn, rng: obje
     assert all(position[node] == len(stages) for node, stages in itinerary.stages.items())
     assert woken == set(itinerary.stages)
     assert answers == itinerary.outputs - itinerary.given
+
+
+def test_a_layer_that_nothing_could_start_is_refused() -> None:
+    """A layer without activations would wait for ever on a server: constants are folded when a model is loaded."""
+    with pytest.raises(ModelError, match="reads no activation"):
+        LayerGraph("odd", (Layer(0, "made", "Range", (), (0,), ()),), (Tensor("t", 4, 0, (), True),), (), (), (0,))
