@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from models.graph import LayerGraph
 from models.route import CLIENT
+from planners import cost
 from planners.cost import Cost
 from planners.judge import Judge
 from planners.problem import Bools, Floats, Problem
@@ -16,7 +19,7 @@ from planners.problem import Bools, Floats, Problem
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Weights of the objective's terms, each already divided by its scale (see `planners.judge.Scales`)."""
+    """Weights of the objective's terms, each already divided by its scale (see `planners.judge.Judge.divisors`)."""
 
     latency: float = 0.0
     energy: float = 0.0
@@ -25,13 +28,13 @@ class Terms:
 
     @classmethod
     def of(cls, judge: Judge) -> Terms:
-        """The weights by which `judge` adds the terms up."""
-        wanted, scales = judge.problem.objective, judge.scales
+        """The weights by which `judge` adds the terms up; one that is too large for a float is left out."""
+        wanted, scales = judge.problem.objective, judge.divisors
         return cls(
-            wanted.latency / scales.latency,
-            wanted.energy / scales.energy,
-            wanted.money / scales.money,
-            wanted.balance / scales.balance,
+            _over(wanted.latency, scales.latency),
+            _over(wanted.energy, scales.energy),
+            _over(wanted.money, scales.money),
+            _over(wanted.balance, scales.balance),
         )
 
     def value(self, found: Cost) -> float:
@@ -44,24 +47,65 @@ class Terms:
         )
 
 
+def _over(weight: float, scale: float) -> float:
+    made = weight / scale
+    return made if made < np.inf else 0.0
+
+
+def held_share(graph: LayerGraph) -> Floats:
+    """Bytes of parameters per layer, shape (L,), a shared one divided among its layers.
+
+    So the layers on a node never sum to more than it holds.
+    """
+    holders = Counter(parameter for layer in graph.layers for parameter in set(layer.parameters))
+    return np.array(
+        [
+            float(sum(graph.parameters[each].held_bytes / holders[each] for each in sorted(set(layer.parameters))))
+            for layer in graph.layers
+        ]
+    )
+
+
 class Linear:
     """`terms` on `problem`, without what does not add up: balance, and the money for memory held while it lasts.
 
-    Both are never negative, so what is computed here bounds the objective from below; without them it is exact.
-    A placement costs `rate` x its latency, `extra[layer, node]` for each layer (shape (L, N)) and the extra of each
-    message (`hops`). `allowed` (shape (L, N)) replaces the problem's.
+    Balance is never negative, and memory is charged for `least_s`, which no query is shorter than; so what is
+    computed here bounds the objective from below, and without the two it is exact. A placement costs `rate` x its
+    latency, `extra[layer, node]` for each layer (shape (L, N)) and the extra of each message (`hops`). `allowed`
+    (shape (L, N)) replaces the problem's; `added` (shape (L, N)) joins `extra`.
     """
 
-    def __init__(self, problem: Problem, terms: Terms, allowed: Bools | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        terms: Terms,
+        allowed: Bools | None = None,
+        added: Floats | float = 0.0,
+        least_s: float = 0.0,
+    ) -> None:
         self.problem = problem
         self.terms = terms
+        self.least_s = least_s
         self.allowed: Bools = problem.allowed if allowed is None else allowed
+        self.added: Floats = np.zeros_like(problem.seconds) + added
+        if least_s:
+            held_s = terms.money * least_s * problem.price_per_byte_s
+            held_s[CLIENT] = 0.0
+            self.added += held_share(problem.graph)[:, None] * held_s
         power = problem.power
         self.rate = terms.latency + terms.energy * power.idle_w
         self.lasting_s: Floats = problem.seconds * problem.slowdown
         draw = np.array([power.compute_w, *problem.busy_w[1:]])
-        self.extra: Floats = problem.seconds * (terms.energy * draw + terms.money * problem.price_per_s)
+        self.extra: Floats = self.added + problem.seconds * (terms.energy * draw + terms.money * problem.price_per_s)
         self._hops: dict[int, tuple[Floats, Floats]] = {}
+
+    def value(self, placement: Sequence[int]) -> float:
+        """What `placement` costs."""
+        problem = self.problem
+        if problem.price_per_byte_s.any():
+            problem = replace(problem, price_per_byte_s=np.zeros(len(problem.nodes)))
+        joined = sum(float(self.added[layer, node]) for layer, node in enumerate(placement))
+        return replace(self.terms, balance=0.0).value(cost.evaluate(problem, placement)) + joined
 
     def hops(self, size: int) -> tuple[Floats, Floats]:
         """Seconds and extra of one message of `size` bytes and a header between each pair, each of shape (N, N)."""
@@ -97,9 +141,9 @@ class Linear:
     @cached_property
     def layer_cost(self) -> Floats:
         """Cost of each layer on a path, above its least extra, shape (L, N); infinite where not allowed."""
-        cost = self.rate * self.lasting_s + self.extra - self.least_extra[:, None]
-        made: Floats = np.where(self.allowed, cost, np.inf)
-        return made
+        cost: Floats = self.rate * self.lasting_s + self.extra - self.least_extra[:, None]
+        cost[~self.allowed] = np.inf
+        return cost
 
 
 class Paths:
@@ -113,7 +157,13 @@ class Paths:
 
     def __init__(self, linear: Linear) -> None:
         self.linear = linear
-        self.tail = self._tails()
+        self.after = self._after()
+
+    @cached_property
+    def tail(self) -> Floats:
+        """See the class."""
+        made: Floats = self.after + np.where(np.isneginf(self.after), 0.0, self.linear.layer_cost)
+        return made
 
     @cached_property
     def head(self) -> Floats:
@@ -133,8 +183,10 @@ class Paths:
     @cached_property
     def through(self) -> Floats:
         """The least that a placement with layer l on node n can cost, shape (L, N)."""
-        made: Floats = self.linear.base + self.head + self.tail - self.linear.layer_cost
-        return np.where(self.linear.allowed, np.where(np.isneginf(self.tail), self.linear.base, made), np.inf)
+        unread = np.isneginf(self.after)
+        made: Floats = self.linear.base + np.where(unread, 0.0, self.head + self.after)
+        made[~self.linear.allowed] = np.inf
+        return made
 
     @cached_property
     def bound(self) -> float:
@@ -146,25 +198,19 @@ class Paths:
         made: Bools = self.through < value
         return made
 
-    def _tails(self) -> Floats:
+    def _after(self) -> Floats:
+        """Cost from the end of layer l on node n to the answer, shape (L, N)."""
         graph, linear = self.linear.problem.graph, self.linear
-        tails = np.full_like(linear.layer_cost, -np.inf)
+        rows = np.full_like(linear.layer_cost, -np.inf)
         for layer in reversed(graph.layers):
-            after = np.full(tails.shape[1], -np.inf)
+            after = rows[layer.index]
             for number in layer.outputs:
                 tensor = graph.tensors[number]
                 hop = linear.hop_cost(tensor.bytes)
                 if tensor.is_output:
-                    after = np.maximum(after, hop[:, CLIENT])
+                    np.maximum(after, hop[:, CLIENT], out=after)
                 for reader in tensor.consumers:
-                    after = np.maximum(after, (hop + tails[reader]).min(axis=1))
-            tails[layer.index] = np.where(np.isneginf(after), -np.inf, after + linear.layer_cost[layer.index])
-        return tails
-
-
-def views(problem: Problem, judge: Judge, allowed: Sequence[Sequence[bool]] | Bools | None = None) -> list[Linear]:
-    """The objective, and alone the latency where there is a deadline and the money where there is a budget."""
-    mask = None if allowed is None else np.asarray(allowed, dtype=np.bool_)
-    wanted = [Terms.of(judge), Terms(latency=1.0), Terms(money=1.0)]
-    used = (True, problem.objective.deadline_s is not None, problem.objective.budget is not None)
-    return [Linear(problem, terms, mask) for terms, use in zip(wanted, used, strict=True) if use]
+                    if not np.isneginf(rows[reader]).any():
+                        onward = rows[reader] + linear.layer_cost[reader]
+                        np.maximum(after, (hop + onward).min(axis=1), out=after)
+        return rows

@@ -1,0 +1,72 @@
+"""A plain genetic algorithm over placements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.errors import PlanError
+from planners.swarm import Record, Start, SwarmPlanner
+from planners.swarm_moves import Moves
+
+
+class Ga(SwarmPlanner):
+    """Tournaments choose parents, children take a segment from the second one and mutate, the best rows survive.
+
+    The usual textbook form (Holland), with the comparison, moves and starts of `planners.pso`: of `tournament` rows
+    drawn the best is a parent; with probability `crossover` a random segment is copied from a second parent; with
+    probability `mutation` the child mutates; the `elite` best rows go on unchanged. For all users at once a row
+    holds all their placements.
+    """
+
+    def __init__(
+        self,
+        population: int = 100,
+        evaluations: int = 20_000,
+        patience: int = 60,
+        crossover: float = 0.8,
+        mutation: float = 0.5,
+        tournament: int = 3,
+        elite: int = 4,
+        moves: Moves = "runs",
+        start: Start = "cuts",
+    ) -> None:
+        super().__init__(evaluations, patience)
+        if not 0.0 <= crossover <= 1.0 or not 0.0 <= mutation <= 1.0 or not 1 <= elite < population or tournament < 1:
+            raise PlanError(
+                f"ga: population={population}, crossover={crossover}, mutation={mutation}, tournament={tournament}, "
+                f"elite={elite} were given, expected probabilities, tournament >= 1 and 1 <= elite < population"
+            )
+        self.population, self.crossover, self.mutation = population, crossover, mutation
+        self.tournament, self.elite = tournament, elite
+        self.moves: Moves = moves
+        self.start: Start = start
+
+    @classmethod
+    def cite(cls) -> str:
+        """The source of the algorithm."""
+        return "Holland, Adaptation in Natural and Artificial Systems, 1975; Lin et al., TII 16(8):5456, as a baseline"
+
+    def search(self, record: Record, rng: np.random.Generator) -> str:
+        """Breed; see the class."""
+        space, genome = record.space, record.space.genome
+        rows = space.start(self.start, self.population, rng)
+        missed, values = record.look(rows)
+        while record.left and not record.stale:
+            order = np.lexsort((values, missed))
+            rows, missed, values = rows[order], missed[order], values[order]
+            count = self.population - self.elite
+            children = rows[self._parents(count, rng)]
+            crossing = np.flatnonzero(rng.random(count) < self.crossover)
+            genome.cross(children, crossing, rows[self._parents(len(crossing), rng)], rng)
+            genome.mutate(children, np.flatnonzero(rng.random(count) < self.mutation), self.moves, rng)
+            space.repair(children)
+            born_missed, born_values = record.look(children)
+            rows = np.concatenate([rows[: self.elite], children])
+            missed = np.concatenate([missed[: self.elite], born_missed])
+            values = np.concatenate([values[: self.elite], born_values])
+        return f", rows differ from it in {float((rows != record.best).mean()):.0%} of layers"
+
+    def _parents(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Positions of tournament winners in rows that are sorted, the best first."""
+        drawn: np.ndarray = rng.integers(0, self.population, size=(count, self.tournament)).min(axis=1)
+        return drawn
