@@ -6,7 +6,9 @@ the crowd grows, and its memory. Nothing here is an absolute promise: only ratio
 
 from __future__ import annotations
 
+import math
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,6 +16,8 @@ from pathlib import Path
 
 from benchmarks.crowd import RoundRobin, crowd
 from benchmarks.twin import Crowd
+from emulator.conductor import Conductor
+from emulator.host import pack
 from emulator.results import ResultWriter
 from emulator.together import Together
 from emulator.world import World
@@ -41,6 +45,7 @@ def simulate(world: World, folder: Path) -> tuple[float, list[float]]:
 
 
 def against_simpy(rounds: int = 3) -> None:
+    """Queries per wall second, and how many times the twin's that is, pair by pair."""
     world = crowd(users=300, servers=12, queries=100)
     ours, theirs = [], []
     for _ in range(rounds):
@@ -61,5 +66,68 @@ def against_simpy(rounds: int = 3) -> None:
     )
 
 
+def growth(sizes: tuple[int, ...] = (100, 300, 1000, 3000), queries: int = 50) -> None:
+    """CPU time per query as the crowd grows, one server per 25 users: 1.0 is cost in proportion to the crowd."""
+    costs = []
+    for users in sizes:
+        world = crowd(users=users, servers=users // 25, queries=queries)
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            emulate(world, Path(folder) / "run")
+            costs.append((time.process_time() - began) / (users * queries))
+    slope = 1 + math.log(costs[-1] / costs[0]) / math.log(sizes[-1] / sizes[0])
+    told = ", ".join(f"{users} users {cost * 1e6:.0f} us" for users, cost in zip(sizes, costs, strict=True))
+    print(f"CPU time per query as the crowd grows: {told}; total cost grows as users^{slope:.2f}")
+
+
+def memory() -> None:
+    """Peak resident memory of a whole process that runs the 300-user world and writes every row."""
+    code = (
+        "import resource, sys, tempfile; from pathlib import Path; from benchmarks.crowd import crowd;"
+        "from benchmarks.speed import emulate; folder = tempfile.mkdtemp();"
+        "emulate(crowd(users=300, servers=12, queries=100), Path(folder) / 'run');"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    print(f"Peak memory of that run, Python and all libraries included: {int(told) / 1024:.0f} MiB")
+
+
+def over_ray(actors: int = 4) -> None:
+    """The same crowd over Ray actors, with the time plane in them and in the conductor."""
+    from emulator.ray_hosts import RayCluster, RayHosts
+
+    with RayCluster(), tempfile.TemporaryDirectory() as folder:
+        small = crowd(users=300, servers=12, queries=10)
+        hosts = RayHosts(small, pack(small, actors), False, "off")
+        hosts.wait()
+        writer = ResultWriter(Path(folder) / "actors")
+        began = time.perf_counter()
+        ending = Conductor(small, hosts, RoundRobin(small), writer.add).run()
+        took_s = time.perf_counter() - began
+        digest = writer.close({})
+        rate, pace = 3000 / took_s, ending.at_s / took_s
+        print(
+            f"Over {actors} Ray actors, time plane in them: {rate:,.0f} queries per wall second, {pace:.1f} x real time"
+        )
+        writer = ResultWriter(Path(folder) / "here")
+        Together(small, RoundRobin(small), writer.add).run()
+        assert writer.close({}) == digest, "packing changed the digest"
+        world = crowd(users=300, servers=12, queries=100)
+        began = time.perf_counter()
+        writer = ResultWriter(Path(folder) / "conductor")
+        Together(world, RoundRobin(world), writer.add).run()
+        writer.close({})
+        took_s = time.perf_counter() - began
+        print(f"  time plane in the conductor, the actors standing by: {30000 / took_s:,.0f}; the digests are equal")
+
+
+def main() -> None:
+    """Everything, in a minute or two."""
+    against_simpy()
+    growth()
+    memory()
+    over_ray()
+
+
 if __name__ == "__main__":
-    against_simpy(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main()

@@ -187,8 +187,8 @@ class Crowd:
         self.asked += 1
         yield env.timeout(self.world.lookahead_s)
         self.rows["plans"].append(
-            (env.now, "planner", user.name, 1, "round-robin", "accepted", "", requested, LAYERS - KEPT, KEPT, 1, self.part,
-             1.0, 1.0, f"client:0-{KEPT - 1} {server.spec.name}:{KEPT}-{LAYERS - 1}", "")
+            (env.now, "planner", user.name, 1, "round-robin", "accepted", "", requested, LAYERS - KEPT, KEPT, 1,
+             self.part, 1.0, 1.0, f"client:0-{KEPT - 1} {server.spec.name}:{KEPT}-{LAYERS - 1}", "")
         )  # fmt: skip
         yield env.timeout(self.latency)
         sent = env.now

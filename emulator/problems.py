@@ -7,8 +7,8 @@ import random
 import numpy as np
 
 from emulator.messages import FILE_ENTRY_BYTES, PlanRequest, Prediction
-from emulator.world import LinkSpec, World
-from planners.problem import ClientPower, Problem
+from emulator.world import INF, LinkSpec, World
+from planners.problem import ClientPower, Floats, Problem
 from planners.registry import make
 
 
@@ -32,7 +32,7 @@ def build_problem(world: World, request: PlanRequest) -> Problem:
     indices = (user.client, *world.servers)
     nodes = [world.nodes[index] for index in indices]
     client = nodes[0]
-    links = _links(world, user.client)
+    latency_s, bandwidth_bytes_s, price_per_byte = _links(world, user.client)
     offered = {prediction.server: prediction for prediction in request.predictions}
     columns = [request.seconds, *(offered[index].seconds for index in world.servers)]
     memory = [client.memory_bytes, *(offered[index].memory_bytes for index in world.servers)]
@@ -42,13 +42,13 @@ def build_problem(world: World, request: PlanRequest) -> Problem:
         nodes=("client", *(node.name for node in nodes[1:])),
         tiers=tuple(node.tier for node in nodes),
         seconds=np.array(columns, dtype=np.float64).T.copy(),
-        latency_s=np.array([[link.latency_s if link else 0.0 for link in row] for row in links]),
-        bandwidth_bytes_s=np.array([[link.bandwidth_bytes_s if link else np.inf for link in row] for row in links]),
+        latency_s=latency_s,
+        bandwidth_bytes_s=bandwidth_bytes_s,
         memory_bytes=np.array(memory, dtype=np.float64),
         load=np.array([0.0, *(offered[index].load for index in world.servers)]),
         share=np.array([1.0, *(offered[index].share for index in world.servers)]),
         price_per_s=np.array([node.price_per_s for node in nodes]),
-        price_per_byte=np.array([[link.price_per_byte if link else 0.0 for link in row] for row in links]),
+        price_per_byte=price_per_byte,
         price_per_byte_s=np.array([node.price_per_byte_s for node in nodes]),
         power=ClientPower(client.idle_w, client.compute_w, client.radio_w),
         busy_w=np.array([client.idle_w + client.compute_w, *(node.compute_w for node in nodes[1:])]),
@@ -63,11 +63,25 @@ def build_problem(world: World, request: PlanRequest) -> Problem:
     )
 
 
-def _links(world: World, client: int) -> list[list[LinkSpec | None]]:
-    """Links between the nodes of a client's problem, the client first; none from a node to itself."""
-    first: list[LinkSpec | None] = [None, *(world.link(client, server) for server in world.servers)]
-    rest = zip(world.servers, world.server_links, strict=True)
-    return [first, *([world.link(server, client), *row] for server, row in rest)]
+def _links(world: World, client: int) -> tuple[Floats, Floats, Floats]:
+    """Latency, bandwidth and price between the nodes of a client's problem, the client first."""
+    there = [world.link(client, server) for server in world.servers]
+    back = [world.link(server, client) for server in world.servers]
+    among_latency, among_bandwidth, among_price = world.server_links
+    return (
+        _bordered(among_latency, 0.0, [link.latency_s for link in there], [link.latency_s for link in back]),
+        _bordered(
+            among_bandwidth, INF, [link.bandwidth_bytes_s for link in there], [link.bandwidth_bytes_s for link in back]
+        ),
+        _bordered(among_price, 0.0, [link.price_per_byte for link in there], [link.price_per_byte for link in back]),
+    )
+
+
+def _bordered(inner: Floats, corner: float, row: list[float], column: list[float]) -> Floats:
+    """`inner` with a first row and a first column."""
+    table = np.empty((len(row) + 1, len(row) + 1), dtype=np.float64)
+    table[0, 0], table[0, 1:], table[1:, 0], table[1:, 1:] = corner, row, column, inner
+    return table
 
 
 def problem_of(world: World, user: int) -> Problem:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
+
 from models.errors import ScenarioError
 from models.graph import LayerGraph
 from models.route import QueryMode
-from planners.problem import Objective
+from planners.problem import Floats, Objective
 
 Tier = Literal["client", "edge", "cloud", "planner"]
 INF = math.inf
@@ -174,9 +176,17 @@ class World:
         return tuple(node.index for node in self.nodes if node.tier in ("edge", "cloud"))
 
     @cached_property
-    def server_links(self) -> list[list[LinkSpec | None]]:
-        """Links among the servers, in the order of `servers`; none from a server to itself."""
-        return [[None if a == b else self.link(a, b) for b in self.servers] for a in self.servers]
+    def server_links(self) -> tuple[Floats, Floats, Floats]:
+        """Latency (s), bandwidth (bytes/s) and price (USD per byte) among the servers, in the order of `servers`.
+
+        Each of shape (servers, servers); on the diagonal 0, infinity and 0.
+        """
+        links = [[LinkSpec(0.0, INF) if a == b else self.link(a, b) for b in self.servers] for a in self.servers]
+        return (
+            np.array([[link.latency_s for link in row] for row in links], dtype=np.float64),
+            np.array([[link.bandwidth_bytes_s for link in row] for row in links], dtype=np.float64),
+            np.array([[link.price_per_byte for link in row] for row in links], dtype=np.float64),
+        )
 
     @cached_property
     def planner(self) -> int:
