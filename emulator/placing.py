@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +18,9 @@ ACTORS_PER_CORE: Final = 4
 """An actor is a process of about 60 MB that takes 0.4 s of CPU to start: up to these, each node has its own."""
 TIME_PLANE_NODES: Final = 64
 """Above this many nodes one remote call per active host and window costs more than it shows."""
+
+
+_REACH_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,14 @@ def _number(world: World, actors: str | int, cores: int) -> int:
     if number < 1:
         raise RunError(f"actors is {actors!r}, expected auto or a whole number from 1 to {nodes}")
     return min(number, nodes)
+
+
+def reach(address: str) -> None:
+    """Raise `RunError` when nobody listens at `host:port`; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+    except (OSError, OverflowError) as error:
+        raise RunError(f"cannot join Ray at {address}: {error}; --local runs the same without Ray") from None

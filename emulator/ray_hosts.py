@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import IO, Any
 
@@ -27,9 +27,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from emulator.dataplane import Ref
 from emulator.engine import Engine, Task
 from emulator.host import Answer, Host
+from emulator.lineage import TIMING, Lineage, Tensor
 from emulator.lockstep import Call, homes
 from emulator.messages import Delivery, PlanOutcome
 from emulator.nodes.planner import PlanJob
+from emulator.placing import reach
 from emulator.planning import answer
 from emulator.world import World
 from models.cutting import Subgraph
@@ -39,9 +41,10 @@ from models.protos import one_line
 from models.session import Optimization
 
 _LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-_REACH_S = 5.0
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""
+_TRIES = 5
+"""How often in a row the same may be lost before it is no accident."""
 
 
 class HostActor:
@@ -121,7 +124,7 @@ class RayCluster:
             options |= {"include_dashboard": False, "object_store_memory": self._bytes}
             self._stack.enter_context(_loopback_only())
         else:
-            _reach(self._address)
+            reach(self._address)
             options["address"] = self._address
         try:
             ray.init(**options)
@@ -137,27 +140,11 @@ class RayCluster:
     ) -> None:
         self._stack.close()
 
-    @staticmethod
-    def nodes() -> int:
-        """Machines in the cluster."""
-        return len(_machines())
-
 
 def _machines() -> list[str]:
     """Names that Ray gave to the machines which are up, in one order."""
     nodes: Any = ray.nodes
     return sorted(str(node["NodeID"]) for node in nodes() if node["Alive"])
-
-
-def _reach(address: str) -> None:
-    """Raise `RunError` when nobody listens at `host:port`; Ray itself would try for minutes."""
-    host, _, port = address.rpartition("/")[2].rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
-    except (OSError, OverflowError) as error:
-        raise RunError(f"cannot join Ray at {address}: {error}; --local runs the same without Ray") from None
 
 
 @contextmanager
@@ -195,6 +182,8 @@ class RayHosts:
         # They live as long as the hosts do, and the system deletes them when this process ends.
         self._logs: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in groups]  # noqa: SIM115
         self._horizons = [0.0] * len(groups)
+        self.revived: list[Callable[[int], None]] = []
+        """Told the number of each host that was started again."""
 
     def __len__(self) -> int:
         return len(self.actors)
@@ -214,10 +203,10 @@ class RayHosts:
 
     def advance(self, calls: Sequence[Call]) -> list[Answer]:
         """See `Hosts`. A dead actor is started again and the call repeated; everything else goes on as it was."""
-        refs = [self.actors[host].advance.remote(horizon, mail, costs) for host, horizon, mail, costs in calls]
+        refs = [_advance(call, self.actors[call[0]]) for call in calls]
         answers: list[Answer] = []
         for ref, call in zip(refs, calls, strict=True):
-            answers.append(self._answer(ref, call))
+            answers.append(self._answer(ref, call[0], partial(_advance, call)))
         for host, horizon, mail, costs in calls:
             if mail or costs:
                 pickle.dump((mail, costs), self._logs[host], pickle.HIGHEST_PROTOCOL)
@@ -228,12 +217,29 @@ class RayHosts:
         """See `Hosts`."""
         answers: list[Answer] = []
         for host, ref in enumerate([actor.finish.remote(at) for actor in self.actors]):
+            answers.append(self._answer(ref, host, lambda actor: actor.finish.remote(at)))
+        return answers
+
+    def plan(self, node: int, job: PlanJob, seed: int, timeout_s: float) -> Ref:
+        """Begin a planning in the actor of a node."""
+        return self.actors[self.home[node]].plan.options(concurrency_group="plan").remote(job, seed, timeout_s)
+
+    def planned(self, ref: Ref) -> tuple[tuple[PlanOutcome, ...], float] | None:
+        """Wait for a planning; None when it died with its actor."""
+        try:
+            found: Any = ray.get(ref)
+        except RayActorError:
+            return None
+        outcomes: tuple[tuple[PlanOutcome, ...], float] = found
+        return outcomes
+
+    def mend(self) -> None:
+        """Start again every actor that has died."""
+        for host, ref in enumerate([actor.process.remote() for actor in self.actors]):
             try:
-                answers.append(ray.get(ref))
+                ray.get(ref)
             except RayActorError:
                 self._revive(host)
-                answers.append(ray.get(self.actors[host].finish.remote(at)))
-        return answers
 
     def _start(self, host: int) -> Any:
         """Start the actor of a host. Hosts go to the machines in turn: Ray's own spreading is by chance."""
@@ -242,18 +248,21 @@ class RayHosts:
         actor = self._class.options(num_cpus=0, max_restarts=0, scheduling_strategy=there)
         return actor.remote(self._world, self._groups[host], *self._rest)
 
-    def _answer(self, ref: Ref, call: Call) -> Answer:
-        host, horizon, mail, costs = call
-        while True:
+    def _answer(self, ref: Ref, host: int, ask: Callable[[Any], Ref]) -> Answer:
+        """Wait for a host's answer; one that dies is started again and asked again."""
+        for attempt in range(_TRIES):
             try:
                 found: Any = ray.get(ref)
                 answer: Answer = found
                 return answer
-            except RayActorError:
-                self._revive(host)
-                ref = self.actors[host].advance.remote(horizon, mail, costs)
+            except RayActorError as error:
+                lost = _plain(error)
+                if attempt < _TRIES - 1:
+                    self._revive(host)
+                    ref = ask(self.actors[host])
             except RayError as error:
                 raise _plain(error) from None
+        raise lost
 
     def _revive(self, host: int) -> None:
         """Start the host again and bring it to where it was, in one `advance` whose answer is already known."""
@@ -268,7 +277,17 @@ class RayHosts:
                 break
             mail += deliveries
             costs += known
-        ray.get(self.actors[host].advance.remote(self._horizons[host], mail, costs))
+        try:
+            ray.get(self.actors[host].advance.remote(self._horizons[host], mail, costs))
+        except RayError as error:
+            raise _plain(error) from None
+        for told in self.revived:
+            told(host)
+
+
+def _advance(call: Call, actor: Any) -> Ref:
+    _, horizon, mail, costs = call
+    return actor.advance.remote(horizon, mail, costs)
 
 
 def _plain(error: RayError) -> LayerliftError:
@@ -281,7 +300,7 @@ class RayBackend:
     """Runs pieces in the actors; see `emulator.dataplane.Backend`.
 
     Weights are put into the object store once per cluster, and come to each machine once, when a piece there needs
-    them. An upload moves references.
+    them. An upload moves references. What is lost with an actor is made again, from the query's input if need be.
     """
 
     def __init__(self, hosts: RayHosts, networks: Sequence[Network]) -> None:
@@ -295,6 +314,9 @@ class RayBackend:
             self.networks.append(replace(network, source=MemorySource(arrays)))
         self._pieces: dict[tuple[str, int, int], Ref] = {}
         self._unfinished: list[deque[Ref]] = [deque() for _ in hosts.actors]
+        self._held: dict[tuple[int, int], tuple[int, set[str]]] = {}
+        self._lineage = Lineage(self._submit, self._resubmit, _alive)
+        hosts.revived.append(self._hold_again)
 
     def keep(self, array: np.ndarray) -> Ref:
         """See `Backend`."""
@@ -302,63 +324,74 @@ class RayBackend:
 
     def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
         """See `Backend`."""
-        weights = self._weights[model]
-        self._at(node).hold.options(concurrency_group="compute").remote(
-            node, user, {name: weights[name] for name in parameters}
-        )
+        self._held.setdefault((node, user), (model, set()))[1].update(parameters)
+        self._hold(node, user, model, parameters)
 
     def release(self, node: int, user: int) -> None:
         """See `Backend`."""
+        self._held.pop((node, user), None)
         self._at(node).release.options(concurrency_group="compute").remote(node, user)
 
-    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
+    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Tensor], Tensor]:
         """See `Backend`."""
-        if piece.key not in self._pieces:
-            self._pieces[piece.key] = ray.put(piece)
-        names = [*piece.outputs, *piece.watched]
-        execute = self._at(task.node).execute.options(concurrency_group="compute", num_returns=len(names) + 1)
-        refs = execute.remote(task, self._pieces[piece.key], list(inputs), *inputs.values())
+        made, timing = self._lineage.run(task, piece, inputs)
         waiting = self._unfinished[self._hosts.home[task.node]]
-        waiting.append(refs[-1])
+        waiting.append(timing.ref)
         if len(waiting) > _UNFINISHED:
             ray.wait([waiting.popleft()])
-        return dict(zip(names, refs, strict=False)), refs[-1]
+        return made, timing
 
-    def fetch(self, refs: Sequence[Ref]) -> list[Any]:
+    def fetch(self, refs: Sequence[Tensor]) -> list[Any]:
         """See `Backend`."""
         try:
-            return list(ray.get(list(refs)))
-        except RayError as error:
-            raise _plain(error) from None
+            return list(ray.get([tensor.ref for tensor in refs]))
+        except RayError:
+            return [self._get(tensor) for tensor in refs]
+
+    def _get(self, tensor: Tensor) -> Any:
+        for _ in range(_TRIES):
+            try:
+                return ray.get(tensor.ref)
+            except RayError as error:
+                lost = _plain(error)
+                if isinstance(getattr(error, "cause", None), LayerliftError):
+                    break
+                self._hosts.mend()
+                self._lineage.again(tensor)
+        raise lost
+
+    def _submit(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> dict[str, Ref]:
+        if piece.key not in self._pieces:
+            self._pieces[piece.key] = ray.put(piece)
+        names = [*piece.outputs, *piece.watched, TIMING]
+        execute = self._at(task.node).execute.options(concurrency_group="compute", num_returns=len(names))
+        refs = execute.remote(task, self._pieces[piece.key], list(inputs), *inputs.values())
+        return dict(zip(names, refs, strict=True))
+
+    def _resubmit(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> dict[str, Ref]:
+        """Run a piece again, even if its node has let go of the weights since."""
+        self._hold(task.node, task.user, task.model, piece.big)
+        refs = self._submit(task, piece, inputs)
+        if (task.node, task.user) not in self._held:
+            self.release(task.node, task.user)
+        return refs
+
+    def _hold(self, node: int, user: int, model: int, parameters: Iterable[str]) -> None:
+        refs = {name: self._weights[model][name] for name in parameters}
+        self._at(node).hold.options(concurrency_group="compute").remote(node, user, refs)
+
+    def _hold_again(self, host: int) -> None:
+        for (node, user), (model, parameters) in self._held.items():
+            if self._hosts.home[node] == host:
+                self._hold(node, user, model, parameters)
 
     def _at(self, node: int) -> Any:
         return self._hosts.actors[self._hosts.home[node]]
 
 
-class RayPlans:
-    """Plans in the planner's actor, each distinct problem once; see `emulator.conductor.Plans`."""
-
-    def __init__(self, world: World, hosts: RayHosts) -> None:
-        self._world, self._hosts = world, hosts
-        self._refs: dict[tuple[str, str], Ref] = {}
-        self._known: dict[tuple[str, str], tuple[PlanOutcome, ...]] = {}
-        self.took_s: list[tuple[str, int, float]] = []
-
-    def submit(self, job: PlanJob) -> None:
-        """See `Plans`."""
-        if job.key not in self._refs and job.key not in self._known:
-            actor: Any = self._hosts.actors[self._hosts.home[self._world.planner]]
-            plan = actor.plan.options(concurrency_group="plan")
-            self._refs[job.key] = plan.remote(job, self._world.seed, self._world.planning.plan_timeout_s)
-
-    def result(self, job: PlanJob) -> PlanOutcome:
-        """See `Plans`. What died with its actor is planned here."""
-        if job.key not in self._known:
-            found: Any
-            try:
-                found = ray.get(self._refs.pop(job.key))
-            except RayActorError:
-                found = answer(job, self._world.seed, self._world.planning.plan_timeout_s)
-            self._known[job.key], took_s = found
-            self.took_s.append((job.planner, job.request, took_s))
-        return self._known[job.key][job.place]
+def _alive(ref: Ref) -> bool:
+    try:
+        ray.get(ref)
+    except RayError:
+        return False
+    return True

@@ -28,6 +28,7 @@ from emulator.pacing import Fidelity, Pacer
 from emulator.placing import Placing, place
 from emulator.plan_memory import PlanMemory
 from emulator.planning import answer
+from emulator.ray_plans import RayPlans
 from emulator.results import ResultWriter, RunResult, check_free
 from emulator.scenario import Scenario
 from emulator.together import Together
@@ -257,7 +258,7 @@ def _ray_stage(
 ) -> _Stage:
     placing: Placing = place(world, options.actors, options.time_plane)
     say(f"Starting Ray: running {placing.why}")
-    from emulator.ray_hosts import RayBackend, RayCluster, RayHosts, RayPlans  # takes a third of a second to import
+    from emulator.ray_hosts import RayBackend, RayCluster, RayHosts  # takes a third of a second to import
 
     stack.enter_context(RayCluster(options.address))
     actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)

@@ -33,7 +33,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_the_paper_over_three_machines(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
-    from emulator.ray_hosts import RayCluster, RayHosts
+    from emulator.ray_hosts import RayHosts
 
     homes: Counter[str] = Counter()
     wait = RayHosts.wait
@@ -45,7 +45,6 @@ def test_the_paper_over_three_machines(cluster: str, monkeypatch: pytest.MonkeyP
             for actor in hosts.actors
         ]
         homes.update(ray.get(where))
-        assert RayCluster.nodes() == 3
         return pids
 
     monkeypatch.setattr(RayHosts, "wait", watched)
