@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from emulator.world import LinkSpec, World
+from models.graph import Layer
 
 Prices = Callable[[str, str], float]
 
@@ -36,7 +37,7 @@ def describe_world(world: World) -> dict[str, Any]:
                 "source": model.source,
                 "digest": model.digest,
                 "reference_ghz": dict(model.reference_ghz),
-                "layers": [layer.name for layer in model.graph.layers],
+                "layers": [_label(layer) for layer in model.graph.layers],
             }
             for model in world.models
         ],
@@ -55,6 +56,12 @@ def describe_world(world: World) -> dict[str, Any]:
         "planning": _plain(world.planning, "at")
         | {"at": names[world.planning.at] if world.planning.at >= 0 else "client"},
     }
+
+
+def _label(layer: Layer) -> str:
+    """What a person reads: the layer's own name, or its operator and number where the file gave it none."""
+    unnamed = layer.name == f"n{layer.index}" or not layer.name
+    return f"{layer.op_type.lower()}{layer.index}" if unnamed else layer.name
 
 
 def prices_per_byte(world: Mapping[str, Any]) -> Prices:
