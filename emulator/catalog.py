@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from models.errors import ModelError
 from models.graph import LayerGraph
 from models.loading import load
 from models.network import Network
+from models.predict import shipped
 from models.profile import Profile, reference
 from planners.registry import make
 
@@ -26,6 +28,11 @@ class Priced:
     seconds: Mapping[str, tuple[float, ...]]
     ghz: Mapping[str, float]
     """The speed at which each class was measured."""
+    floors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Seconds per layer that no clock makes shorter, by device class, where its memory's speed is known."""
+    predicted: tuple[float, ...] = ()
+    """What the shipped regressions say of each layer at `predicted_ghz`."""
+    predicted_ghz: float = 1.0
 
 
 class ProfileError(ModelError):
@@ -85,6 +92,10 @@ def _price(source: str, dims: tuple[tuple[str, int], ...], classes: tuple[str, .
         loaded.digest,
         {name: found.seconds for name, found in profiles.items()},
         {name: found.ghz for name, found in profiles.items()},
+        # At an endless clock only the memory's speed is left.
+        {name: found.seconds_at(loaded.graph, inf) for name, found in profiles.items() if found.mem_gb_s is not None},
+        shipped().seconds(loaded),
+        shipped().ghz,
     )
 
 

@@ -14,7 +14,11 @@ from planners.registry import make
 
 def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...]:
     """What a server says that each layer of a model would take there (file_2 of the paper)."""
-    planning, name = world.planning, world.nodes[server].name
+    planning, machine, spec = world.planning, world.nodes[server], world.models[model]
+    name = machine.name
+    if planning.predictions == "regression":
+        factor = spec.predicted_ghz * machine.cores / machine.ghz
+        return tuple(round(second * factor, 9) for second in spec.predicted_s)
     seconds = world.seconds(model, server)
     if planning.predictions != "error":
         return seconds

@@ -185,11 +185,16 @@ def _models(
             known = scenario.models.get(name)
             where = path if known is None else ("models", name, "source") if known.source else ("models", name)
             raise Fault(where, f"is {source!r}: {error}") from None
-        ghz = dict(priced.ghz)
-        if scenario.reference_ghz is not None and "reference" in ghz:
-            ghz["reference"] = scenario.reference_ghz
+        ghz, predicted_ghz = dict(priced.ghz), priced.predicted_ghz
+        if scenario.reference_ghz is not None:
+            predicted_ghz = scenario.reference_ghz
+            if "reference" in ghz:
+                ghz["reference"] = scenario.reference_ghz
         graph = charged(priced.graph, options)
-        made.append(ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest))
+        told = priced.predicted if scenario.planner.predictions == "regression" else ()
+        made.append(
+            ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors, told, predicted_ghz)
+        )
     return tuple(made)
 
 

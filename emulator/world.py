@@ -74,6 +74,11 @@ class ModelSpec:
     reference_ghz: Mapping[str, float]
     """The speed that `seconds[profile]` stands for: a node of `ghz / cores` takes reference_ghz / that times longer."""
     digest: str = ""
+    floor_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Seconds that no clock makes shorter, by profile: moving a layer's bytes through that device class's memory."""
+    predicted_s: tuple[float, ...] = ()
+    """What a regression says of each layer, in seconds at `predicted_ghz`; empty unless predictions are regressions."""
+    predicted_ghz: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,10 @@ class World:
         return found
 
     def seconds(self, model: int, node: int) -> tuple[float, ...]:
-        """Seconds of each layer of a model, alone on a node: reference x reference_ghz / (ghz / cores)."""
+        """Seconds of each layer of a model, alone on a node: reference x reference_ghz / (ghz / cores).
+
+        Where the node's profile knows how fast its memory is, no layer is faster than that allows.
+        """
         spec, machine = self.models[model], self.nodes[node]
         if machine.profile not in spec.seconds:
             raise ScenarioError(
@@ -231,4 +239,6 @@ class World:
                 f"known are {', '.join(sorted(spec.seconds))}"
             )
         factor = spec.reference_ghz[machine.profile] * machine.cores / machine.ghz
-        return tuple(second * factor for second in spec.seconds[machine.profile])
+        scaled = tuple(second * factor for second in spec.seconds[machine.profile])
+        floor = spec.floor_s.get(machine.profile)
+        return tuple(map(max, scaled, floor)) if floor else scaled
