@@ -15,6 +15,7 @@ from models.graph import LayerGraph
 from models.loading import load
 from models.network import Network
 from models.predict import shipped
+from models.preprocess import pipeline
 from models.profile import Profile, reference
 from planners.registry import make
 
@@ -62,7 +63,7 @@ class Shelf:
     def price(self, source: str, options: Model, classes: tuple[str, ...]) -> Priced:
         """See `Catalog`. Networks are loaded once; their weights are not."""
         files = tuple(_version(name) for name in (source, *classes))
-        return _price(source, tuple(sorted(options.dims.items())), classes, files)
+        return _price(source, options.model_dump_json(), classes, files)
 
     def planner(self, text: str) -> None:
         """See `Catalog`."""
@@ -70,8 +71,12 @@ class Shelf:
 
 
 def network(source: str, options: Model) -> Network:
-    """Load a network as a scenario asks for it; its weights come when somebody runs it. Raises `ModelError`."""
-    return load(source, dims=options.dims or None, seed=options.weights_seed, spectrum=options.spectrum)
+    """Load and preprocess a network as a scenario asks for it; its weights come when somebody runs it.
+
+    Raises `ModelError`.
+    """
+    loaded = load(source, dims=options.dims or None, seed=options.weights_seed, spectrum=options.spectrum)
+    return pipeline.apply(loaded, options.preprocess)
 
 
 def _version(name: str) -> tuple[int, int]:
@@ -84,8 +89,8 @@ def _version(name: str) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=64)
-def _price(source: str, dims: tuple[tuple[str, int], ...], classes: tuple[str, ...], files: object) -> Priced:
-    loaded = network(source, Model(dims=dict(dims)))
+def _price(source: str, options: str, classes: tuple[str, ...], files: object) -> Priced:
+    loaded = network(source, Model.model_validate_json(options))
     profiles = {name: reference(loaded) if name == "reference" else _measured(name, loaded) for name in classes}
     return Priced(
         loaded.graph,

@@ -210,8 +210,10 @@ def _blamed(scenario: Scenario, error: ProfileError) -> tuple[Path, str]:
 
 
 def model_options(scenario: Scenario, name: str) -> sections.Model:
-    """Return the options of a model, `alexnet_mb` included."""
+    """Return the options of a model, the scenario's own `preprocess` and `alexnet_mb` included."""
     options = scenario.models.get(name, sections.Model())
+    if scenario.preprocess and "preprocess" not in options.model_fields_set:
+        options = options.model_copy(update={"preprocess": scenario.preprocess})
     if scenario.alexnet_mb is not None and options.parameters_mb is None and "alexnet" in (name, options.source):
         return options.model_copy(update={"parameters_mb": scenario.alexnet_mb})
     return options

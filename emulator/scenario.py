@@ -16,7 +16,7 @@ from emulator.catalog import Catalog, network
 from emulator.checks import check
 from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
 from emulator.overrides import override
-from emulator.sections import Link, Model, Nodes, Pair, Planning, Users
+from emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
 from emulator.world import World
 from emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from models.errors import ScenarioError, near
@@ -40,6 +40,8 @@ class Scenario(Part):
     models: dict[Text, Model] = Field(default_factory=dict)
     alexnet_mb: Positive | None = None
     """Short for `models: {alexnet: {parameters_mb: ...}}` (the paper prints 223)."""
+    preprocess: Steps = Field(default_factory=list)
+    """What is done to every model that does not say otherwise: `[merge, tile: {rows: 2}]`."""
     planner: Planning = Planning()
     reference_ghz: Positive | None = None
     """The speed that the reference seconds stand for; the profile's own when left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from emulator.arrivals import Arrival, AtOnce
 from emulator.fields import (
@@ -23,9 +23,24 @@ from emulator.fields import (
     assume,
     fault,
 )
+from models.errors import ModelError
+from models.preprocess import pipeline
 from models.route import QueryMode
 
 TIERS: Final = ("client", "edge", "cloud")
+
+
+def _steps(given: Any) -> list[Any]:
+    """Preprocessing as it was written, once it has been understood."""
+    written = list(given) if isinstance(given, list | tuple) else [given]
+    try:
+        pipeline.parse(written)
+    except ModelError as error:
+        raise fault((), f"is {given!r}: {str(error).removeprefix('preprocess: ')}") from None
+    return written
+
+
+Steps = Annotated[list[Any], PlainValidator(_steps)]
 M = TypeVar("M", "Nodes", "Device")
 
 
@@ -200,3 +215,5 @@ class Model(Part):
     """Of a zoo network's weights."""
     spectrum: Annotated[float, Field(strict=True, gt=0, le=4)] | None = None
     """Decay of a zoo network's singular values (0.8 resembles trained ones); full-rank when left out."""
+    preprocess: Steps = Field(default_factory=list)
+    """What is done to the network before it is planned: steps as `layerlift preprocess` takes them."""
