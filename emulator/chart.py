@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from models.errors import RunError
 
 _POINTS: Final = 5000
 _COLOURS: Final = 10
-_SUFFIXES: Final = (".html", ".svg", ".png")
+SUFFIXES: Final = (".html", ".svg", ".png")
 
 
 def chart(result: RunResult, path: Path | str) -> None:
@@ -19,12 +20,16 @@ def chart(result: RunResult, path: Path | str) -> None:
     `path` ends in .html (one file that needs no network), .svg or .png. Runs with more than 5,000 answers are
     thinned evenly. Raises `RunError` for another suffix, a run without an answer, or a path that cannot be written.
     """
-    path = Path(path)
-    if path.suffix not in _SUFFIXES:
-        raise RunError(f"cannot draw {path.name!r}: expected a name that ends in {', '.join(_SUFFIXES)}")
+    save(lambda: _spec(result), Path(path))
+
+
+def save(spec_of: Callable[[], dict[str, Any]], path: Path) -> None:
+    """Draw a Vega-Lite specification; `path` says how, see `chart`. Raises `RunError`, before it asks for the spec."""
+    if path.suffix not in SUFFIXES:
+        raise RunError(f"cannot draw {path.name!r}: expected a name that ends in {', '.join(SUFFIXES)}")
     import vl_convert
 
-    spec = _spec(result)
+    spec = spec_of()
     try:
         if path.suffix == ".html":
             path.write_text(vl_convert.vegalite_to_html(spec, bundle=True), encoding="utf-8")
@@ -33,7 +38,7 @@ def chart(result: RunResult, path: Path | str) -> None:
         else:
             path.write_bytes(vl_convert.vegalite_to_png(spec, scale=2))
     except OSError as failure:
-        raise RunError(f"cannot write {path}: {failure.strerror or failure}; give another --chart") from failure
+        raise RunError(f"cannot write {path}: {failure.strerror or failure}; choose another place") from failure
 
 
 def _spec(result: RunResult) -> dict[str, Any]:
