@@ -15,7 +15,7 @@ from planners.battery import battery
 from planners.testing import check_planner, main
 
 OURS = [
-    found.name
+    f"{found.name}:evaluations=400" if "evaluations" in found.options else found.name
     for found in registry.specs()
     if found.source == "layerlift" and found.name != "exhaustive" and not found.attribute("REQUIRED_MODULES")
 ]
