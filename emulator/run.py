@@ -12,16 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from emulator.books import Write
 from emulator.conductor import Conductor
 from emulator.dataplane import DataPlane as Tensors
 from emulator.dataplane import Execution, LocalBackend
 from emulator.describe import describe_world
-from emulator.host import Answered, Piece, Stored
 from emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
+from emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
 from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.pacing import Fidelity, Pacer
@@ -34,11 +31,6 @@ from emulator.scenario import Scenario
 from emulator.together import Together
 from emulator.world import World
 from models.errors import RunError
-
-Costs = Mapping[tuple[int, int, int], float]
-"""Measured seconds of pieces by (user, query, step)."""
-
-_COSTS_FILE = "costs.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,38 +70,12 @@ class LocalPlans:
         return memory.outcomes[key][job.place]
 
 
-class Replay:
-    """A data plane that runs nothing: measured costs come from an earlier run."""
-
-    def __init__(self, costs: Costs) -> None:
-        self._costs = costs
-
-    def store(self, stored: Stored) -> None:
-        """See `DataPlane`."""
-
-    def execute(self, piece: Piece) -> None:
-        """See `DataPlane`."""
-
-    def answered(self, answered: Answered) -> None:
-        """See `DataPlane`."""
-
-    def measure(self, piece: Piece) -> float:
-        """The cost that the earlier run measured. Raises `RunError` for a piece that it did not have."""
-        try:
-            return self._costs[piece.user, piece.query, piece.step]
-        except KeyError:
-            raise RunError(
-                f"the replayed run measured no cost for user {piece.user}, query {piece.query}, step {piece.step}: "
-                "expected the same scenario and seed"
-            ) from None
-
-
 def run(
     scenario: Scenario | str | Path,
     *,
     out: Path | str | None = None,
     force: bool = False,
-    replay: Costs | None = None,
+    replay: Measured | None = None,
     notice: Callable[[str], None] | None = None,
     progress: Callable[[Progress, World], None] | None = None,
     memory: PlanMemory | None = None,
@@ -131,6 +97,11 @@ def run(
     if out is not None:
         check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
+    profiles: Mapping[str, tuple[float, ...]] = {}
+    if world.compute == "measured":
+        networks = {} if replay else {model.name: loaded.network(model.name) for model in world.models}
+        profiles = replay.profiles if replay else profiled_here(networks, say)
+        world = with_profiles(world, profiles)
     info: dict[str, Any] = {
         "scenario": loaded.model_dump(mode="json"),
         "seed": world.seed,
@@ -139,6 +110,7 @@ def run(
         "assumptions": loaded.assumptions(world),
         "options": asdict(chosen),
         "execution": "replay" if replay is not None else execution,
+        "profiles": profiles,
     }
     with ExitStack() as stack:
         began = time.perf_counter()
@@ -177,7 +149,7 @@ def run(
             }
         )
         if world.compute == "measured" and replay is None and out is not None:
-            _save_costs(Path(out), ending)
+            keep(Path(out), ending.costs)
         result = writer.result()
         if chosen.strict:
             _refuse(result, fidelity)
@@ -312,23 +284,3 @@ def _write_planning(writer: ResultWriter, world: World, plans: Any) -> None:
 def _versions() -> dict[str, str]:
     packages = ("layerlift", "ray", "numpy", "onnx", "onnxruntime", "pyarrow")
     return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}
-
-
-def _save_costs(directory: Path, ending: Ending) -> None:
-    names = ("user", "query", "step")
-    columns = {name: pa.array([key[at] for key, _ in ending.costs], pa.int64()) for at, name in enumerate(names)}
-    table = pa.table({**columns, "seconds": pa.array([seconds for _, seconds in ending.costs], pa.float64())})
-    pq.write_table(table, directory / _COSTS_FILE)
-
-
-def measured_costs(directory: Path | str) -> dict[tuple[int, int, int], float]:
-    """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
-    path = Path(directory) / _COSTS_FILE
-    try:
-        columns = pq.read_table(path).to_pydict()
-    except (OSError, pa.ArrowException) as error:
-        raise RunError(
-            f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"
-        ) from error
-    keys = zip(columns["user"], columns["query"], columns["step"], strict=True)
-    return dict(zip(keys, columns["seconds"], strict=True))

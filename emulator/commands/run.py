@@ -9,10 +9,11 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from emulator.measured import Measured, measured_costs
 from emulator.progress import LiveProgress
 from emulator.report import show
 from emulator.results import RunResult
-from emulator.run import measured_costs, run
+from emulator.run import run
 from emulator.scenario import Scenario
 from models.errors import RunError
 
@@ -74,7 +75,7 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
     if not earlier.complete:
         raise RunError(f"the run in {directory} was {earlier.run['status']}: expected a complete one")
     scenario = Scenario.from_dict(earlier.run["scenario"])
-    costs = measured_costs(directory) if scenario.compute == "measured" else {}
+    costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
     again = run(scenario, out=out, force=force, replay=costs, local=True)
     if again.digest != earlier.digest:
         raise RunError(f"the replay's digest is {again.digest}, the run's was {earlier.digest}")

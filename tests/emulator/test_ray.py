@@ -80,7 +80,7 @@ def test_packing_changes_nothing_and_answers_are_exact(
 
 
 def test_measured_costs_come_from_the_actors_and_replay_without_them(started: list, tmp_path: Path) -> None:
-    from emulator.run import measured_costs
+    from emulator.measured import measured_costs
 
     scenario = phones("users.0.queries=3", compute="measured")
     made = run(scenario, out=tmp_path / "made", actors=2)

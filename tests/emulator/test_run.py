@@ -14,9 +14,10 @@ from run_world import phones
 
 from emulator import LayerliftError, RunResult, Scenario, run
 from emulator.conductor import Progress
-from emulator.run import measured_costs
+from emulator.measured import Measured, measured_costs
 from emulator.tables import TABLES
 from emulator.world import World
+from models import load
 from models.errors import RunError, ScenarioError
 
 
@@ -99,16 +100,19 @@ def test_measured_costs_drive_the_clock_and_replay_to_the_same_digest(whole: Run
     assert made.digest != whole.digest, "this machine is not the profile's"
     work = {(r["user"], r["query"], r["step"]): r["work_s"] for r in made.segments.to_pylist()}
     costs = measured_costs(tmp_path / "made")
-    assert len(costs) == len(work) == made.run["executed_pieces"]
-    assert sorted(costs.values()) == pytest.approx(sorted(work.values()), rel=1e-9)
+    assert len(costs.pieces) == len(work) == made.run["executed_pieces"]
+    assert sorted(costs.pieces.values()) == pytest.approx(sorted(work.values()), rel=1e-9)
     again = run(scenario, replay=costs, local=True)
     assert again.digest == made.digest
     assert (again.run["executed_pieces"], again.run["execution"]) == (0, "replay")
 
 
 def test_costs_of_another_run_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="measured no cost for user [01], query 0, step 0"):
-        run(phones(compute="measured"), replay={}, local=True)
+    profiles = {"squeezenet": (0.001,) * len(load("squeezenet").graph)}
+    with pytest.raises(RunError, match="holds no profile of squeezenet"):
+        run(phones(compute="measured"), replay=Measured(), local=True)
+    with pytest.raises(RunError, match=r"measured no cost for user [01], query 0, step 0"):
+        run(phones(compute="measured"), replay=Measured({}, profiles), local=True)
     run(phones(execution="none"), out=tmp_path / "made", local=True)
     with pytest.raises(RunError, match="expected the costs of a run with compute: measured"):
         measured_costs(tmp_path / "made")

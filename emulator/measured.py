@@ -1,0 +1,107 @@
+"""What a run with `compute: measured` measures, keeps, and can be replayed from to the same digest.
+
+Two things are measured on the machine that runs: each network once per layer (the paper's Program 1, which every
+client runs on arrival), and every piece as it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emulator.host import Answered, Piece, Stored
+from emulator.run_result import RunResult
+from emulator.world import World
+from models.errors import RunError
+from models.measuring import measure
+from models.network import Network
+
+_COSTS_FILE = "costs.parquet"
+_PROFILE_RUNS = 3
+
+PieceCosts = Mapping[tuple[int, int, int], float]
+"""Seconds of pieces by (user, query, step)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The costs of one run."""
+
+    pieces: PieceCosts = field(default_factory=dict)
+    profiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Seconds of each layer by the name of its model, at the reference speed."""
+
+
+def profiled_here(networks: Mapping[str, Network], notice: Callable[[str], None]) -> dict[str, tuple[float, ...]]:
+    """Run every layer of every network on this machine: seconds by model. Takes seconds, for big networks some ten."""
+    found: dict[str, tuple[float, ...]] = {}
+    for name, network in networks.items():
+        notice(f"Profiling {name} on this machine")
+        found[name] = measure(network, _PROFILE_RUNS).seconds
+    return found
+
+
+def with_profiles(world: World, profiles: Mapping[str, tuple[float, ...]]) -> World:
+    """The world whose clients profile, and whose servers predict, what was measured. Raises `RunError` if one lacks."""
+    missing = [model.name for model in world.models if len(profiles.get(model.name, ())) != len(model.graph)]
+    if missing:
+        raise RunError(f"the replayed run holds no profile of {missing[0]}: expected the same scenario")
+    models = [
+        replace(model, seconds=dict.fromkeys(model.seconds, tuple(profiles[model.name])), floor_s={})
+        for model in world.models
+    ]
+    return replace(world, models=tuple(models))
+
+
+def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) -> None:
+    """Write the costs of pieces beside a run's tables; its profiles are in run.json."""
+    names = ("user", "query", "step")
+    columns = {name: pa.array([key[at] for key, _ in pieces], pa.int64()) for at, name in enumerate(names)}
+    table = pa.table({**columns, "seconds": pa.array([seconds for _, seconds in pieces], pa.float64())})
+    pq.write_table(table, directory / _COSTS_FILE)
+
+
+def measured_costs(directory: Path | str) -> Measured:
+    """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
+    path = Path(directory) / _COSTS_FILE
+    try:
+        columns = pq.read_table(path).to_pydict()
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"
+        ) from error
+    keys = zip(columns["user"], columns["query"], columns["step"], strict=True)
+    profiles = RunResult.load(Path(directory)).run.get("profiles") or {}
+    return Measured(
+        dict(zip(keys, columns["seconds"], strict=True)), {name: tuple(each) for name, each in profiles.items()}
+    )
+
+
+class Replay:
+    """A data plane that runs nothing: measured costs come from an earlier run."""
+
+    def __init__(self, costs: Measured) -> None:
+        self._costs = costs.pieces
+
+    def store(self, stored: Stored) -> None:
+        """See `DataPlane`."""
+
+    def execute(self, piece: Piece) -> None:
+        """See `DataPlane`."""
+
+    def answered(self, answered: Answered) -> None:
+        """See `DataPlane`."""
+
+    def measure(self, piece: Piece) -> float:
+        """The cost that the earlier run measured. Raises `RunError` for a piece that it did not have."""
+        try:
+            return self._costs[piece.user, piece.query, piece.step]
+        except KeyError:
+            raise RunError(
+                f"the replayed run measured no cost for user {piece.user}, query {piece.query}, step {piece.step}: "
+                "expected the same scenario and seed"
+            ) from None
