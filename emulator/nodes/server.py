@@ -118,7 +118,8 @@ class Server(Runner):
             return
         store.layers.update(message.layers)
         store.trusted.clear()
-        self.host.stored(self.index, message.user, message.parameters)
+        if message.parameters:  # none would say that all are let go
+            self.host.stored(self.index, message.user, message.parameters)
         for each in store.building.pop((message.version, message.part)):
             self._confirm(each, "")
 

@@ -146,6 +146,14 @@ def test_the_data_plane_hears_of_things_in_the_order_in_which_they_can_be_done(
         ran.add(event.step)
 
 
+def test_a_part_without_parameters_does_not_let_the_others_go() -> None:
+    graph = chain_graph([0, 0, 0], [10, 10])
+    bare = replace(graph, layers=(graph.layers[0], replace(graph.layers[1], parameters=())))
+    world = small_world(bare, [0.1, 0.1], fixed((1, 1), (0, 1)), user={"queries": 9})
+    _, plane = with_data(world, pack(world, 1))
+    assert [(stored.node, stored.parameters) for stored in plane.stores] == [(1, (0,))]
+
+
 def test_a_halted_host_names_the_piece_and_goes_on_with_its_cost() -> None:
     world = replace(small_world(chain_graph([0, 0], [0]), [0.25], user={"queries": 1}), compute="measured")
     host = Host(world, [0], execution=True)
