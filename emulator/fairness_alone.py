@@ -64,9 +64,8 @@ class _Solitude(Scenario):
 
 
 def _latencies(scenario: Scenario, world: World, user: UserSpec, memory: PlanMemory) -> list[float]:
-    one = _Solitude.from_dict(scenario.model_dump(mode="json"))
+    one = _Solitude.from_dict(scenario.model_dump(mode="json") | {"execution": "none"})
     assert isinstance(one, _Solitude)
-    one.execution = "none"
     one._world = alone_world(world, user)
     result = run(one, local=True, memory=memory)
     person = people(result.queries, result.run["world"])[0]

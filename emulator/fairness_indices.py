@@ -143,8 +143,9 @@ def starvation_share(shares: Iterable[float], part: float = 0.5) -> float:
 def fairness_ratio(moments: Iterable[Sequence[float]]) -> float:
     """Return the smallest share over the equal share 1/k, at the worst moment: min over moments of k min(shares).
 
-    Each moment has the shares (of the whole, summing to at most 1) of the k users then there; in [0, 1]. Moments
-    without users are skipped. It is to be read beside the disruptions per arrival that it was had with.
+    Each moment has the shares of the k users then there. In [0, 1] for shares of one thing; dominant shares of several
+    resources can be above 1/k for everybody, and the ratio above 1. Moments without users are skipped.
+    It is to be read beside the disruptions per arrival that it was had with.
     Source: E. Friedman, C.-A. Psomas, S. Vardi, dynamic fair division with minimal disruptions, EC 2015.
     """
     return min((len(shares) * min(_checked(shares)) for shares in moments if len(shares)), default=NOTHING)
@@ -184,6 +185,17 @@ def percentile(values: Iterable[float], share: float) -> float:
     if ranked[low] == ranked[high] or place == low:
         return ranked[low]
     return ranked[low] + (ranked[high] - ranked[low]) * (place - low)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the arithmetic mean; nan of nothing."""
+    found = [float(value) for value in values]
+    return math.fsum(found) / len(found) if found else math.nan
+
+
+def indices(benefits: Sequence[float]) -> dict[str, float]:
+    """Return Jain's index, the min/max ratio and Gini's coefficient of some benefits."""
+    return {"jain": jain(benefits), "min_max": min_max_ratio(benefits), "gini": gini(benefits)}
 
 
 def _checked(values: Iterable[float]) -> list[float]:

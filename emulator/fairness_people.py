@@ -81,7 +81,8 @@ def cost(person: Person, waits: Iterable[Waited], alone: Alone | None) -> float:
 
     Slowdown s = T_shared / T_alone: the sum of the queries' latencies over the sum of what the same queries (by
     number) take alone. An open query younger than it would be alone enters at that: it cannot come sooner. Range
-    [0, inf], and below 1 only by luck. nan for no queries, or when `alone` does not know the user. Source: slowdown or stretch, M. Bender, S. Chakrabarti, S. Muthukrishnan, SODA 1998.
+    [0, inf], and below 1 only by luck. nan for no queries, or when `alone` does not know the user.
+    Source: slowdown or stretch, M. Bender, S. Chakrabarti, S. Muthukrishnan, SODA 1998.
     """
     chosen = list(waits)
     if not chosen:

@@ -63,6 +63,8 @@ def handed_out(tables: Tables, world: Mapping[str, Any], edges: Sequence[float])
     for row in rows_of(tables("uploads").select(["user", "sent_s", "ended_s", "bytes", "status"])):
         if row["status"] in ("confirmed", "refused"):
             _spread(handed[row["user"]][2], edges, row["sent_s"], row["ended_s"], row["bytes"])
+    for got in handed.values():
+        got[1] = _without_dust(got[1])
     return handed
 
 
@@ -119,3 +121,9 @@ def _hold(amounts: list[float], edges: Sequence[float], since_s: float, held: fl
     """Hold so many bytes (less, when negative) from an instant to the last edge."""
     for window in range(window_of(edges, since_s) if held else len(amounts), len(amounts)):
         amounts[window] += held * max(0.0, edges[window + 1] - max(since_s, edges[window]))
+
+
+def _without_dust(amounts: list[float]) -> list[float]:
+    """What admissions and releases leave by rounding is nothing: it must not become somebody's share."""
+    least = 1e-9 * max(amounts, default=0.0)
+    return [amount if amount > least else 0.0 for amount in amounts]
