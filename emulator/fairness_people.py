@@ -53,9 +53,11 @@ def people(queries: Any, world: Mapping[str, Any]) -> list[Person]:
     asked: dict[str, list[Waited]] = defaultdict(list)
     columns = ("user", "query", "asked_s", "ended_s", "latency_s", "status", "reason")
     for part in queries.select(list(columns)).to_batches():
-        for user, *times, status, reason in zip(*(column.to_pylist() for column in part.columns), strict=True):
+        for user, number, asked_s, ended_s, latency_s, status, reason in zip(
+            *(column.to_pylist() for column in part.columns), strict=True
+        ):
             state = "answered" if status == "answered" else "open" if reason == OPEN else "failed"
-            asked[user].append(Waited(*times, state))
+            asked[user].append(Waited(number, asked_s, ended_s, latency_s, state))
     return [
         Person(
             user["name"],
