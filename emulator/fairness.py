@@ -51,6 +51,7 @@ def fairness(
 
     `cost`: what is measured, `slowdown` or `latency_s`. `all`: everybody (`group`). `kinds`: the same per kind of user,
     with energy (J) and money (USD). `users`: each one. `windows`: over time, at most `most_windows` of them.
+    `starved`: starvation share over the waiting users of all windows; `fairness_ratio`: its spread over windows.
     `servers`: utilisation in [0, 1]; `node_balance`: its coefficient of variation over servers. `disruptions`: how
     many in all, and the most and the mean per arrival. `best_total` is the best sum of benefits known for the same
     users (of another run); without it the price of fairness is against everybody running alone, a bound on it.
@@ -71,12 +72,16 @@ def fairness(
     edges = window_edges(ended_s, float(world["sample_s"]), most_windows)
     taken = disruptions_per_arrival((person.arrival_s for person in persons), disruptions(result.table))
     servers = summary["servers"]
+    windows = over_time(result.table, world, persons, edges, alone)
+    waiting = [row for row in windows if row["waiting"]]
     found = {
         "cost": "latency_s" if alone is None else "slowdown",
         "all": group(persons, alone, deadlines, best_total),
         "kinds": kinds,
         "users": [_user(person, alone) for person in persons],
-        "windows": over_time(result.table, world, persons, edges, alone),
+        "windows": windows,
+        "starved": mean(row["starved"] for row in waiting for _ in range(row["waiting"])),
+        "fairness_ratio": spread_of(row["fairness_ratio"] for row in waiting),
         "servers": [
             {key: entry[key] for key in ("name", "tier", "busy_share", "energy_j", "money")} for entry in servers
         ],
@@ -158,14 +163,14 @@ def deadlines_of(run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def spread_of(values: Iterable[float]) -> dict[str, float] | None:
-    """Return count, mean, median, p95, p99 and max (percentiles linear between ranks); None of nothing.
+    """Return count, mean, min, median, p95, p99 and max (percentiles linear between ranks); None of nothing.
 
     Values may be infinite; nan are left out.
     """
     found = [value for value in values if not math.isnan(value)]
     if not found:
         return None
-    points = {"median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+    points = {"min": 0.0, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
     return {"count": len(found), "mean": mean(found), **{name: percentile(found, at) for name, at in points.items()}}
 
 

@@ -41,6 +41,8 @@ def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
         console.print(f"This run is {result.run['status']}: the numbers are those so far.")
     if not slow:
         console.print("Costs are mean latencies, with the differences of devices and models in them; see --alone.")
+    elif not each:
+        console.print("One user of each kind ran alone: costs have the differences of devices in them; see --each.")
     for title, table in (
         ("Whom it hurt", _costs(found, slow)),
         ("Fairness of 1 / cost", _indices(found)),
@@ -116,6 +118,8 @@ def _servers(found: Mapping[str, Any], console: Console) -> None:
     busiest = max(found["servers"], key=lambda server: server["busy_share"], default=None)
     most = f"; busiest is {busiest['name']}, {share(busiest['busy_share'])}" if busiest else ""
     console.print(f"\nServers are {share(found['busy_share'])} busy, cv {_plain(found['node_balance'])}{most}")
+    ratio = (found["fairness_ratio"] or {}).get("min")
+    console.print(f"Starved: {_plain(found['starved'])} of those who waited; fairness ratio at worst {_plain(ratio)}")
     console.print(f"Disruptions: {taken['all']}, at most {taken['most']} per arrival (mean {_plain(taken['mean'])})")
 
 

@@ -237,6 +237,19 @@ def test_over_time_by_hand(made):
     assert math.isnan(second["starved"])
 
 
+def test_starvation_over_the_run_counts_each_waiting_user_in_each_window():
+    rows = made_rows()
+    rows["plans"].append(
+        (1.7, "p1", "bob", 2, "ionn", "accepted", "", 1.0, 2, 2, 2, 300, 1.0, 0.7, "p1:0-1 e1:2-3", "")
+    )
+    found = fairness(result_of(rows), most_windows=2)
+    assert [row["waiting"] for row in found["windows"]] == [2, 1]
+    # bob got 30 bytes of 540, below a quarter; then, alone in waiting, all of them.
+    assert [row["starved"] for row in found["windows"]] == [0.5, 0]
+    assert found["starved"] == pytest.approx(1 / 3)
+    assert found["fairness_ratio"]["min"] == pytest.approx(2 * 30 / 540)
+
+
 def test_costs_by_kind_are_those_of_the_summary(made):
     found = fairness(made)
     assert [entry["kind"] for entry in found["kinds"]] == ["phone"]
