@@ -1,1 +1,20 @@
 """DNN model preprocessing: functions from network to network, alone or in a pipeline written as data."""
+
+from models.preprocess.pipeline import KINDS, Kind, Step, apply, parse, reported
+from models.preprocess.report import Error, Report, Size, output_error, size_of
+from models.preprocess.rewrite import codecs_of
+
+__all__ = [
+    "KINDS",
+    "Error",
+    "Kind",
+    "Report",
+    "Size",
+    "Step",
+    "apply",
+    "codecs_of",
+    "output_error",
+    "parse",
+    "reported",
+    "size_of",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -78,12 +79,17 @@ class DerivedSource:
 def kept(key: str, names: Sequence[str], make: Callable[[], Mapping[str, np.ndarray]]) -> Mapping[str, np.ndarray]:
     """The arrays `names` that `make` gives, from the cache folder when they were made before under `key`."""
     short = hashlib.sha256(f"{VERSION} {np.__version__} {key}".encode()).hexdigest()[:32]
-    path = store.cache_dir() / "derived" / f"{short}.bin"
+    path = folder() / f"{short}.bin"
     held = store.read_arrays(path)
     if held is None or set(held) != set(names):
         held = dict(make())
         store.write_arrays(path, held)
     return held
+
+
+def folder() -> Path:
+    """Where costly results are kept."""
+    return store.cache_dir() / "derived"
 
 
 def codecs_of(network: Network) -> dict[str, Codec]:

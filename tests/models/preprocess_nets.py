@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
+import pytest
 from small_nets import model, node, tensor
 
 import models
 from models.network import Network
+from models.preprocess import rewrite
 from models.session import Session, uncut_session
+
+
+def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For an autouse fixture: factors are made anew, not those that an earlier version kept."""
+    folder = tmp_path_factory.mktemp("derived")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rewrite, "folder", lambda: folder)
+        yield
 
 
 def whole(network: Network, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
-from preprocess_nets import chain, network, weightless, whole
+from preprocess_nets import chain, fresh_folder, network, weightless, whole
 from small_nets import model, node, normal, tensor
 
 import models
@@ -25,6 +25,8 @@ from models.preprocess.separable import separate
 from models.preprocess.tucker import tucker
 
 FULL = 10**6
+
+fresh = pytest.fixture(autouse=True, scope="module")(fresh_folder)
 
 
 def distance(old: Network, new: Network) -> float:
@@ -238,6 +240,14 @@ def test_what_cannot_be_factored_is_named() -> None:
 def test_options_are_checked(call: Callable[[Network], Network], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         call(models.load("squeezenet"))
+
+
+def test_factors_are_made_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = dense(True)
+    first = low_rank(net, rank=5).weights()
+    monkeypatch.setattr(factors, "truncate", lambda *_: pytest.fail("the factors were kept"))
+    again = low_rank(net, rank=5).weights()
+    assert {name: array.tobytes() for name, array in again.items()} == {n: a.tobytes() for n, a in first.items()}
 
 
 def test_only_an_energy_reads_weights() -> None:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 
 import networkx as nx
 import pytest
+import small_nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preprocess_nets import in_pieces, inception, weightless, whole
+from preprocess_nets import in_pieces, inception, network, weightless, whole
+from small_nets import model, node
 from strategies import layer_graphs
 
 import models
@@ -252,6 +254,13 @@ def test_neighbours_merge_inside_modules_only() -> None:
     assert ("join", "join_relu", "head", "pool_all", "flat") in [layer.nodes for layer in everywhere.graph.layers]
 
 
+def test_an_answer_that_is_also_read_keeps_its_layer_apart() -> None:
+    nodes = [node("Relu", ["x"], ["a"], name="one"), node("Relu", ["a"], ["b"], name="two")]
+    last = node("Relu", ["b"], ["c"], name="three")
+    net = network(model([*nodes, last], [small_nets.tensor("x", 1, 4)], ["a", "c"]))
+    assert [layer.nodes for layer in merge(net, within="anywhere").graph.layers] == [("one",), ("two", "three")]
+
+
 def test_caps_hold() -> None:
     net = models.load("vgg19")
     capped = merge(net, within="anywhere", max_layers=5)
@@ -267,8 +276,7 @@ def test_caps_hold() -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(GRAPHS)
 def test_the_chain_rule_leaves_no_pair_to_merge(graph: LayerGraph) -> None:
-    network = as_network(graph)
-    made = merge(network, within="anywhere").graph
+    made = merge(as_network(graph), within="anywhere").graph
     leave, enter = degrees(made)
     for tensor in made.tensors:
         for reader in tensor.consumers:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preprocess_nets import chain, inception, network, weightless, whole
+from preprocess_nets import chain, fresh_folder, inception, network, weightless, whole
 from small_nets import model, node, normal, tensor
 
 import models
@@ -18,6 +18,8 @@ from models.errors import ModelError
 from models.network import Network
 from models.preprocess import pipeline
 from models.preprocess.report import output_error, size_of
+
+fresh = pytest.fixture(autouse=True, scope="module")(fresh_folder)
 
 
 def both(old: Network, new: Network) -> None:

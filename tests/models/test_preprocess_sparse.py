@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preprocess_nets import chain, weightless
+from preprocess_nets import chain, fresh_folder, weightless
 from small_nets import node, normal
 
 import models
@@ -21,6 +21,8 @@ from models.preprocess.tiling import tile
 
 VALUES = st.sampled_from([0.0, -0.0, 1.5, -2.0, float("inf"), float("nan"), 1e-45])
 KINDS = st.sampled_from(["float16", "float32", "float64"])
+
+fresh = pytest.fixture(autouse=True, scope="module")(fresh_folder)
 
 
 def round_trip(codec: Codec, array: np.ndarray) -> bytes:
