@@ -57,12 +57,13 @@ def lead(one: float, other: float) -> float:
 
 
 def _why_tied(own: Curve, tied: Sequence[Curve]) -> str:
-    names = " and ".join(LABELS[each.algorithm] for each in tied)
+    algorithms = sorted((each.algorithm for each in (own, *tied)), key=list(LABELS).index)
+    names = " and ".join(LABELS[name] for name in algorithms)
     if not any(client.parts for client in own.sighting.clients):
-        return f"the offloading moves nothing, so there is nothing to upload ({names} likewise)"
+        return f"The offloading moves nothing, so there is nothing to upload with {names}"
     if all(_parts(each) == _parts(own) for each in tied):
-        return f"{LABELS[own.algorithm]} and {names} send the same parts ({pieces(own)})"
-    return f"{LABELS[own.algorithm]} and {names} are within {TIE:.1%}, though their parts differ"
+        return f"{names} send the same parts ({pieces(own)})"
+    return f"{names} are within {TIE:.1%}, though their parts differ"
 
 
 def why_worse(result: Result, worse: Curve, better: Curve) -> str:

@@ -1,0 +1,160 @@
+"""`layerlift plan` tells beforehand what the emulation will do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from run_world import phones, phones_file
+from worlds import examples, run_world, worlds
+
+from emulator import Scenario, run
+from emulator.cli import main
+from emulator.messages import PlanOutcome
+from emulator.nodes.planner import PlanJob
+from emulator.problems import planned_with, problem_of
+from emulator.run import LocalPlans
+from emulator.together import Together
+from emulator.world import World
+
+# The problem
+
+
+@given(worlds(max_clients=1, cut=False))
+@examples(60)
+def test_the_problem_is_the_one_that_a_run_makes(world: World) -> None:
+    world = replace(world, users=(replace(world.users[0], queries=3, arrival_s=0.0),))
+    jobs = run_world(world).plans.jobs
+    for job in jobs:
+        assert job.problem.digest == problem_of(world, 0).digest
+        assert job.problem.nodes == problem_of(world, 0).nodes
+
+
+class Recorded(LocalPlans):
+    """Keeps every job."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.jobs: list[PlanJob] = []
+
+    def result(self, job: PlanJob) -> PlanOutcome:
+        self.jobs.append(job)
+        return super().result(job)
+
+
+@pytest.mark.parametrize("planner", ["gibbs+ionn", "ionn"])
+@pytest.mark.parametrize("gather_s", ["null", "0", "0.02", "0.2", "1"])
+@pytest.mark.parametrize("profile_runs", [0, 1])
+def test_users_are_planned_together_as_in_a_run(planner: str, gather_s: str, profile_runs: int) -> None:
+    """With their own profiling (180 and 90 ms) the two requests come apart."""
+    world = phones(
+        f"users.0.planner={planner}", f"planner.gather_s={gather_s}", f"users.0.profile_runs={profile_runs}",
+        share_links=False, execution="none",
+    ).resolve()  # fmt: skip
+    plans = Recorded(world)
+    Together(world, plans, lambda table, rows: None).run()
+    digests = [problem_of(world, user.index).digest for user in world.users]
+    assert len(plans.jobs) == 2
+    for job in plans.jobs:
+        user = digests.index(job.problem.digest)
+        made = [problem.digest for problem in job.together or (job.problem,)]
+        assert made == [digests[other] for other in planned_with(world, user)]
+    if planner == "gibbs+ionn":
+        joint = gather_s != "null" and (not profile_runs or float(gather_s) >= 0.2)
+        assert all(bool(job.together) == joint for job in plans.jobs)
+
+
+def test_users_with_another_planner_are_not_planned_with() -> None:
+    world = phones("users.0.planner=gibbs", "planner.gather_s=5").resolve()
+    users = (world.users[0], replace(world.users[1], planner="gibbs:sweeps=10"))
+    assert planned_with(replace(world, users=users), 0) == (0,)
+
+
+# The command
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(main, ["plan", *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    made: dict[str, Any] = json.loads(result.stdout)
+    return made
+
+
+@pytest.mark.parametrize("planner", ["local", "direct", "recursive", "random+efficiency", "greedy"])
+def test_a_run_does_what_was_told(planner: str, tmp_path: Path) -> None:
+    """One user on independent links: parts, bytes, confirm results and latencies."""
+    changes = {"share_links": False, "execution": "none", "sample_s": None}
+    path = str(phones_file(tmp_path, **changes))
+    one = ["--set", "users.0.count=1", "--set", "users.0.queries=60"]
+    plan = told(path, "--planner", planner, "--user", "user-1", *one)
+    overrides = ["users.0.count=1", "users.0.queries=60", f"users.0.planner={planner}"]
+    result = run(Scenario.load(path, overrides), local=True)
+    [row] = result.plans.to_pylist()
+    assert [plan[key] for key in ("p1_layers", "p2_layers", "upload_bytes", "local_s", "predicted_s")] == [
+        row[key] for key in ("p1_layers", "p2_layers", "upload_bytes", "local_s", "predicted_s")
+    ]
+    uploads = result.uploads.to_pylist()
+    assert len(plan["uploads"]) == len(uploads) == row["parts"]
+    for part, seen in zip(plan["uploads"], uploads, strict=True):
+        assert (part["server"], part["bytes"], len(part["layers"])) == (seen["server"], seen["bytes"], seen["layers"])
+        assert part["confirmed_s"] == pytest.approx(seen["ended_s"] - uploads[0]["sent_s"], rel=1e-9)
+    latencies = [plan["local_s"], *(part["latency_s"] for part in plan["uploads"])]
+    for query in result.queries.to_pylist():
+        assert query["latency_s"] == pytest.approx(latencies[query["confirmed_parts"]], rel=1e-9)
+    placed = [layer for segment in plan["segments"] for layer in segment["layers"]]
+    assert placed == [layer.name for layer in Scenario.load(path).resolve().models[0].graph.layers]
+
+
+def test_wrong_predictions_are_told_apart_from_the_truth() -> None:
+    exact = told("paper", "--planner", "direct")
+    assert exact["true_s"] == exact["predicted_s"]
+    wrong = told("paper", "--planner", "direct", "--set", "planner.predictions={bias: 0.5}")
+    assert wrong["predicted_s"] > wrong["true_s"] >= exact["true_s"]
+
+
+def test_the_plan_in_words() -> None:
+    result = CliRunner().invoke(main, ["plan", "paper", "--planner", "gibbs+recursive"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    words = " ".join(result.stdout.split())
+    for expected in (
+        "user-1 on r1 asks alexnet; planned by gibbs+recursive",
+        "Source: Yan, Bi, Zhang, Tao,",  # of both halves
+        "Source: Shin",
+        "A query takes 1.00 s with all 24 layers here and 122 ms with the plan, 8.21 times less.",
+        "P1 on r7 (edge): n0..n23 (24 layers: 5 Conv, Reshape, 3 Gemm)",
+        "none yet - - - 1.00 s",
+        "1 r7 n",
+        "all confirmed after 23.3 s",
+    ):
+        assert expected in words
+
+
+def test_a_local_plan_in_words() -> None:
+    result = CliRunner().invoke(main, ["plan", "paper", "--planner", "local", "--user", "user-2"])
+    assert "P2 here: n0..n23 (24 layers" in result.stdout
+    assert "P3" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "no scenario"),
+        (["paper", "--user", "usr-2"], "it has user-1, user-2; did you mean user-2"),
+        (["paper", "--planner", "recusive"], "did you mean recursive"),
+        (["paper", "--set", "users.0.modell=vgg19"], "did you mean model"),
+        (["paper", "--planner", "worlds:Raising"], "raised ZeroDivisionError: a bug of mine"),
+        (["paper", "--planner", "worlds:Illegal"], "planner worlds:Illegal failed for user-1"),
+    ],
+)
+def test_mistakes_are_answered_in_a_sentence(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(main, ["plan", *arguments], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert words in line
