@@ -111,10 +111,11 @@ def _measured(name: str, loaded: Network) -> Profile:
         found = Profile.load(path / f"{loaded.name}.json" if path.is_dir() else path)
     except ModelError as error:
         raise ProfileError(name, str(error)) from None
-    if not found.fits(loaded):
+    over = found.over(loaded)
+    if over is None:
         raise ProfileError(
             name,
             f"it was measured on {found.network}, not on {loaded.name}: name a folder that holds one NETWORK.json "
             "per network, each made with layerlift profile",
         )
-    return found
+    return over
