@@ -27,7 +27,7 @@ from emulator.fairness_shares import disruptions, dominant_shares, handed_out, w
 from emulator.fairness_windows import over_time, window_costs
 from emulator.results import ResultWriter
 from models.errors import RunError
-from tests.emulator.made_run import made_rows, made_run
+from tests.emulator.made_run import made_rows, made_run, query
 from tests.emulator.run_world import phones
 
 INF = math.inf
@@ -182,6 +182,8 @@ def test_a_starved_user_shows_while_it_waits():
     assert window_costs(starved, edges, {"phone": [1.0]}) == [1, 3, 5, 6]
     busy = person("b", asked(0, 0, 1.5), asked(1, 1.5, 1.5), asked(2, 3, 1.5))  # leaves at 4.5
     assert window_costs(busy, edges) == [1.5, 1.5, 1.5, None]
+    resumed = person("r", asked(0, 0, 1.9), asked(1, 3.5, 1.5))  # half a second old at 4
+    assert window_costs(resumed, edges) == [1.9, 1.9, 1.5, None]
     forever = person("f", asked(0, 3, 5, "open"))
     assert window_costs(forever, edges) == [None, 1, 3, 5]
 
@@ -203,13 +205,13 @@ def test_what_was_handed_out_by_hand():
 
 def test_what_is_released_leaves_no_dust():
     rows = made_rows()
-    rows["allocations"] = [
-        (0.1 + i, "e1", user, event, 1, 0, 1, 10**9 + 7, 0, "")
-        for i, (user, event) in enumerate([("ann", "admitted"), ("ann", "released"), ("bob", "admitted")])
-    ]
-    handed = handed_out(result_of(rows).table, made_run()["world"], [0.0, 0.7, 1.3, 1.9, 15.0])
-    assert handed["ann"][1][3] == 0
-    assert handed["ann"][1][1] > 0
+    parts = [110000000, 123456789, 987654321, 55555]
+    rows["allocations"] = [(0.5, "e1", "ann", "admitted", 1, 0, 1, size, 0, "") for size in parts]
+    rows["allocations"] += [(0.6, "e1", "ann", "released", 0, -1, 1, sum(parts), 0, "user left")]
+    edges = [0.0, 1.0, *(1.0 + 0.1 * i + 0.013 for i in range(1, 40))]
+    handed = handed_out(result_of(rows).table, made_run()["world"], edges)
+    assert handed["ann"][1][0] == pytest.approx(0.1 * sum(parts))
+    assert set(handed["ann"][1][1:]) == {0.0}
 
 
 def test_disruptions_are_what_was_taken_not_what_was_left():
@@ -235,6 +237,15 @@ def test_over_time_by_hand(made):
     assert second["busy_share"] == pytest.approx((5 / 20 + 0) / 2)
     assert first["node_balance"] == pytest.approx(1)
     assert math.isnan(second["starved"])
+
+
+def test_a_query_asked_at_an_edge_waits_in_the_window_after_it():
+    rows = made_rows()
+    rows["queries"] = [query(6.0, "ann", 0, 5.0, 1.0), query(20.0, "bob", 0, 0.0, 20.0)]
+    made = result_of(rows)
+    persons = people(made.queries, made.run["world"])
+    found = over_time(made.table, made.run["world"], persons, [0.0, 5.0, 10.0, 20.0])
+    assert [row["waiting"] for row in found] == [0, 1, 0]
 
 
 def test_starvation_over_the_run_counts_each_waiting_user_in_each_window():
@@ -264,6 +275,8 @@ def test_users_who_do_not_meet_have_no_slowdown():
     alone = alone_latencies(lone, each=True)
     assert set(alone) == {"user-1", "user-2"}
     assert [len(latencies) for latencies in alone.values()] == [4, 4]
+    assert alone["user-1"][0] > alone["user-2"][0]
+    assert alone_latencies(lone) == {"user": alone["user-1"]}  # of two, the slower device
     found = fairness(_local(lone), alone)
     assert [user["slowdown"] for user in found["users"]] == pytest.approx([1, 1])
     assert found["all"]["jain"] == pytest.approx(1)
