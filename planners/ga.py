@@ -6,7 +6,7 @@ import numpy as np
 
 from models.errors import PlanError
 from planners.swarm import Record, Start, SwarmPlanner
-from planners.swarm_moves import Moves
+from planners.swarm_moves import Ints, Moves
 
 
 class Ga(SwarmPlanner):
@@ -22,7 +22,8 @@ class Ga(SwarmPlanner):
         self,
         population: int = 100,
         evaluations: int = 20_000,
-        patience: int = 60,
+        patience: int = 40,
+        restarts: int = 1,
         crossover: float = 0.8,
         mutation: float = 0.5,
         tournament: int = 3,
@@ -30,7 +31,7 @@ class Ga(SwarmPlanner):
         moves: Moves = "runs",
         start: Start = "cuts",
     ) -> None:
-        super().__init__(evaluations, patience)
+        super().__init__(evaluations, patience, restarts)
         if not 0.0 <= crossover <= 1.0 or not 0.0 <= mutation <= 1.0 or not 1 <= elite < population or tournament < 1:
             raise PlanError(
                 f"ga: population={population}, crossover={crossover}, mutation={mutation}, tournament={tournament}, "
@@ -47,9 +48,17 @@ class Ga(SwarmPlanner):
         return "Holland, Adaptation in Natural and Artificial Systems, 1975; Lin et al., TII 16(8):5456, as a baseline"
 
     def search(self, record: Record, rng: np.random.Generator) -> str:
-        """Breed; see the class."""
+        """Breed one population after another; see the class."""
+        differing = self._breed(record, rng)
+        for _ in range(self.restarts):
+            if record.left:
+                record.begin_epoch()
+                differing = self._breed(record, rng)
+        return f", rows end {differing:.0%} of layers away from their leader"
+
+    def _breed(self, record: Record, rng: np.random.Generator) -> float:
         space, genome = record.space, record.space.genome
-        rows = space.start(self.start, self.population, rng)
+        rows = space.start(self.start, self.population, rng, record.epoch)
         missed, values = record.look(rows)
         while record.left and not record.stale:
             order = np.lexsort((values, missed))
@@ -64,9 +73,9 @@ class Ga(SwarmPlanner):
             rows = np.concatenate([rows[: self.elite], children])
             missed = np.concatenate([missed[: self.elite], born_missed])
             values = np.concatenate([values[: self.elite], born_values])
-        return f", rows differ from it in {float((rows != record.best).mean()):.0%} of layers"
+        return float((rows != record.leader).mean())
 
-    def _parents(self, count: int, rng: np.random.Generator) -> np.ndarray:
+    def _parents(self, count: int, rng: np.random.Generator) -> Ints:
         """Positions of tournament winners in rows that are sorted, the best first."""
-        drawn: np.ndarray = rng.integers(0, self.population, size=(count, self.tournament)).min(axis=1)
+        drawn: Ints = rng.integers(0, self.population, size=(count, self.tournament)).min(axis=1)
         return drawn

@@ -6,6 +6,7 @@ import numpy as np
 
 from models.errors import PlanError
 from planners.arithmetic import exponential
+from planners.population import Placements
 from planners.swarm import Record, Start, SwarmPlanner, better
 from planners.swarm_moves import Moves
 
@@ -23,15 +24,17 @@ class Pso(SwarmPlanner):
     published re-implementation, with d as the differing share (diverse swarms mutate more; that code counts equal
     ones); w in 0.4 to 0.9 as Lin is commonly quoted. Not in the source: `moves=runs` mutates runs of layers, and
     `start=cuts` puts all-local and the best single cuts into the first swarm; `moves=points,start=random` is the
-    letter (but for all-local, which is always looked at). 20,000 `evaluations`, and an end after `patience` rounds
-    without gain, are ours. For all users at once a particle holds all their placements.
+    letter (but for all-local, which is always looked at). Also ours: 20,000 `evaluations`, and that a swarm without
+    gain in `patience` rounds is drawn anew, `restarts` times, before the search ends early. For all users at once a
+    particle holds all their placements.
     """
 
     def __init__(
         self,
         particles: int = 100,
         evaluations: int = 20_000,
-        patience: int = 60,
+        patience: int = 40,
+        restarts: int = 1,
         w_max: float = 0.9,
         w_min: float = 0.4,
         c1_start: float = 0.9,
@@ -41,7 +44,7 @@ class Pso(SwarmPlanner):
         moves: Moves = "runs",
         start: Start = "cuts",
     ) -> None:
-        super().__init__(evaluations, patience)
+        super().__init__(evaluations, patience, restarts)
         shares = (w_min, w_max, c1_start, c1_end, c2_start, c2_end)
         if particles < 2 or w_min > w_max or not all(0.0 <= share <= 1.0 for share in shares):
             raise PlanError(
@@ -60,14 +63,22 @@ class Pso(SwarmPlanner):
         return "Lin et al., PSO-GA, IEEE TII 16(8):5456, 2020, doi:10.1109/TII.2019.2961237"
 
     def search(self, record: Record, rng: np.random.Generator) -> str:
-        """Fly the swarm; see the class."""
+        """Fly one swarm after another; see the class."""
+        differing = self._fly(record, rng)
+        for _ in range(self.restarts):
+            if record.left:
+                record.begin_epoch()
+                differing = self._fly(record, rng)
+        return f", particles' bests end {differing:.0%} of layers away from their leader"
+
+    def _fly(self, record: Record, rng: np.random.Generator) -> float:
         space, genome = record.space, record.space.genome
-        rows = space.start(self.start, self.particles, rng)
+        rows = space.start(self.start, self.particles, rng, record.epoch)
         own = rows.copy()
         own_missed, own_values = record.look(rows)
         while record.left and not record.stale:
             self._mutate(rows, record, rng)
-            for limits, teacher in ((self.c1, own), (self.c2, record.best)):
+            for limits, teacher in ((self.c1, own), (self.c2, record.leader)):
                 chance = limits[0] + (limits[1] - limits[0]) * record.share
                 chosen = np.flatnonzero(rng.random(len(rows)) < chance)
                 genome.cross(rows, chosen, teacher if teacher.ndim == 1 else teacher[chosen], rng)
@@ -75,10 +86,10 @@ class Pso(SwarmPlanner):
             missed, values = record.look(rows)
             won = better(missed, values, own_missed, own_values)
             own[won], own_missed[won], own_values[won] = rows[won], missed[won], values[won]
-        return f", particles' bests differ from it in {float((own != record.best).mean()):.0%} of layers"
+        return float((own != record.leader).mean())
 
-    def _mutate(self, rows: np.ndarray, record: Record, rng: np.random.Generator) -> None:
-        differing = (rows != record.best).mean(axis=1)
+    def _mutate(self, rows: Placements, record: Record, rng: np.random.Generator) -> None:
+        differing = (rows != record.leader).mean(axis=1)
         weights = np.array([self._inertia(float(share)) for share in differing])
         chosen = np.flatnonzero(rng.random(len(rows)) < weights)
         record.space.genome.mutate(rows, chosen, self.moves, rng)

@@ -73,18 +73,18 @@ class Space:
                     made[number + 1, span] = rows[(number + user) % len(rows)]
         return np.unique(made, axis=0)
 
-    def start(self, kind: Start, rows: int, rng: np.random.Generator) -> Placements:
-        """The first `rows` rows. All of them hold all-local; the rest is named by `kind`.
+    def start(self, kind: Start, rows: int, rng: np.random.Generator, epoch: int = 1) -> Placements:
+        """The first `rows` rows of an epoch. One of them is all-local; the rest is named by `kind`.
 
         `random` draws every layer's node by itself (Lin); `runs` draws a few runs of layers; `cuts` is `runs` with the
-        best single cuts among them.
+        best single cuts among them, in the first epoch.
         """
         made = np.zeros((rows, self.genome.count), dtype=np.int64)
         if kind == "random":
             made[1:] = self.genome.scattered(rows - 1, rng)
         else:
             made[1:] = self.genome.in_runs(rows - 1, rng)
-        if kind == "cuts":
+        if kind == "cuts" and epoch == 1:
             seeds = self.cuts()[: rows - 1]
             made[1 : len(seeds) + 1] = seeds
         self.repair(made)
@@ -92,20 +92,33 @@ class Space:
 
 
 class Record:
-    """The best row of a search so far, and what was spent on it; a search ends when `left` is 0 or it is `stale`."""
+    """What a search has found and spent. It consists of epochs, each with its own `leader`; `best` is that of all.
 
-    def __init__(self, space: Space, evaluations: int, patience: int, progress: Progress | None) -> None:
+    A search ends when no evaluations are `left`; an epoch is over when it is `stale`.
+    """
+
+    def __init__(
+        self, space: Space, evaluations: int, patience: int, epochs: int = 1, progress: Progress | None = None
+    ) -> None:
         self.space = space
         self.evaluations = evaluations
         self.patience = patience
+        self.epochs = epochs
         self.progress = progress
         self.used = 0
         self.rounds = 0
+        self.epoch = 0
         self.gain_at = 0
         """Evaluations after which the best row was last improved."""
-        self.gain_round = 0
         self.best: Ints = np.zeros(space.genome.count, dtype=np.int64)
         self.key: Key = (np.inf, np.inf)
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Forget the leader: what is looked at from now on is a swarm of its own."""
+        self.epoch += 1
+        self.leader, self.leader_key = self.best, (np.inf, np.inf)
+        self._began_at, self._led_round = self.used, self.rounds
 
     @property
     def left(self) -> int:
@@ -114,13 +127,13 @@ class Record:
 
     @property
     def stale(self) -> bool:
-        """Whether the last `patience` rounds brought nothing."""
-        return self.rounds - self.gain_round >= self.patience
+        """Whether the last `patience` rounds brought the epoch nothing."""
+        return self.rounds - self._led_round >= self.patience
 
     @property
     def share(self) -> float:
-        """Share of the evaluations that are used, 0 to 1."""
-        return self.used / self.evaluations
+        """How far the epoch is, 0 to 1, if every epoch had as many evaluations."""
+        return min(1.0, (self.used - self._began_at) * self.epochs / self.evaluations)
 
     def look(self, rows: Placements) -> tuple[Floats, Floats]:
         """Score `rows` (as many as are left of them; the others are infinitely bad) as one round."""
@@ -131,9 +144,10 @@ class Record:
         self.rounds += 1
         first = int(np.lexsort((values, missed))[0])
         key = float(missed[first]), float(values[first])
+        if key < self.leader_key:
+            self.leader, self.leader_key, self._led_round = rows[first].copy(), key, self.rounds
         if key < self.key:
-            self.best, self.key = rows[first].copy(), key
-            self.gain_at, self.gain_round = self.used, self.rounds
+            self.best, self.key, self.gain_at = self.leader, key, self.used
         if self.progress is not None:
             self.progress(self.used, self.evaluations, self.key)
         return missed, values
@@ -141,7 +155,10 @@ class Record:
     def note(self, name: str, more: str = "") -> str:
         """The search in words, for `Plan.note`."""
         why = f"no gain in {self.patience} rounds" if self.left else "all used"
-        return f"{name}: {self.used} evaluations in {self.rounds} rounds ({why}), last gain at {self.gain_at}{more}"
+        many = f" and {self.epoch} epochs" if self.epochs > 1 else ""
+        return (
+            f"{name}: {self.used} evaluations in {self.rounds} rounds{many} ({why}), last gain at {self.gain_at}{more}"
+        )
 
 
 class SwarmPlanner(PlannerBase):
@@ -149,13 +166,15 @@ class SwarmPlanner(PlannerBase):
 
     multi_user = True
 
-    def __init__(self, evaluations: int, patience: int) -> None:
-        if evaluations < 1 or patience < 1:
+    def __init__(self, evaluations: int, patience: int, restarts: int = 0) -> None:
+        if evaluations < 1 or patience < 1 or restarts < 0:
             raise PlanError(
-                f"{self.name}: evaluations={evaluations}, patience={patience} were given, expected at least 1 of each"
+                f"{self.name}: evaluations={evaluations}, patience={patience}, restarts={restarts} were given, "
+                f"expected at least 1, 1 and 0"
             )
         self.evaluations = evaluations
         self.patience = patience
+        self.restarts = restarts
         self.progress: Progress | None = None
         """Set it to hear of the search; the plan does not depend on it."""
 
@@ -174,7 +193,7 @@ class SwarmPlanner(PlannerBase):
         Raises `PlanError` when users see different servers.
         """
         space = Space(problems)
-        record = Record(space, self.evaluations, self.patience, self.progress)
+        record = Record(space, self.evaluations, self.patience, self.restarts + 1, self.progress)
         more = self.search(record, np.random.default_rng(rng.getrandbits(64)))
         chosen = space.placements(record.best)
         if len(chosen) == 1:
@@ -183,7 +202,7 @@ class SwarmPlanner(PlannerBase):
 
     @abstractmethod
     def search(self, record: Record, rng: np.random.Generator) -> str:
-        """Look at rows, all-local among them, until the record is full or stale; what it returns ends the note."""
+        """Look at rows, all-local among them, while the record allows it; what is returned ends the note."""
 
 
 def better(missed: Floats, values: Floats, than_missed: Floats, than_values: Floats) -> Bools:

@@ -21,6 +21,9 @@ Ints = NDArray[np.int64]
 POINT_SHARE, SWAP_SHARE = 0.2, 0.2
 """Shares of point mutations and of swaps where `runs` is chosen; the others are runs."""
 
+PAIR_SHARE = 0.3
+"""How often `runs` mutates twice at once: what one change costs (a deadline missed) another may save."""
+
 NEIGHBOUR_SHARE = 0.5
 """How often a run takes the node before or after it, which moves or removes a border, instead of any node."""
 
@@ -33,6 +36,7 @@ class Genome:
         self.count = len(allowed)
         self.firsts = np.array(firsts, dtype=np.int64)
         self.ends = np.append(self.firsts[1:], self.count)
+        self.widest = int((self.ends - self.firsts).max())
         self.widths = allowed.sum(axis=1)
         self._nodes = np.argsort(~allowed, axis=1, kind="stable")
         self._rank = np.argsort(self._nodes, axis=1, kind="stable")
@@ -67,6 +71,11 @@ class Genome:
         if moves == "points":
             self._points(rows, chosen, rng)
             return
+        again = chosen[rng.random(len(chosen)) < PAIR_SHARE]
+        for group in (chosen, again):
+            self._mixed(rows, group, rng)
+
+    def _mixed(self, rows: Placements, chosen: Ints, rng: np.random.Generator) -> None:
         kind = rng.random(len(chosen))
         self._points(rows, chosen[kind < POINT_SHARE], rng)
         self._swaps(rows, chosen[(kind >= POINT_SHARE) & (kind < POINT_SHARE + SWAP_SHARE)], rng)
@@ -92,7 +101,7 @@ class Genome:
         count = len(chosen)
         users = rng.integers(0, len(self.firsts), size=count)
         first, end = self.firsts[users], self.ends[users]
-        most = np.minimum(2 ** rng.integers(0, (end - first).max().item().bit_length() + 1, size=count), end - first)
+        most = np.minimum(2 ** rng.integers(0, self.widest.bit_length() + 1, size=count), end - first)
         length = rng.integers(1, most + 1)
         start = rng.integers(first - length + 1, end)
         last = np.minimum(start + length, end) - 1

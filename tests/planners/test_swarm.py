@@ -14,7 +14,7 @@ from planner_problems import problems
 from strategies import layer_graphs
 
 from models.errors import PlanError
-from planners import Judge, Objective, cost, make, population, simple_problem
+from planners import Judge, Objective, cost, make, population, simple_problem, swarm_moves
 from planners.battery import Sketch, battery, chain_graph, draw_graph
 from planners.crowd import Crowd
 from planners.cuts import single_cuts
@@ -52,6 +52,10 @@ def test_moves_keep_to_what_is_allowed(data: st.DataObject, moves, seed: int) ->
     assert (rows[1::2] == before[1::2]).all()
     genome.cross(rows, chosen, rows[::-1][chosen], rng)
     assert allowed[genes, rows].all()
+    before = rows.copy()
+    genome.mutate(rows, chosen[:0], moves, rng)
+    genome.cross(rows, chosen[:0], rows[:0], rng)
+    assert (rows == before).all()
 
 
 @given(st.data(), st.integers(0, 2**32))
@@ -68,7 +72,14 @@ def test_a_point_changes_one_gene_and_always_where_it_can(data: st.DataObject, s
         assert (changed == 1).all()
 
 
-def test_every_gene_and_node_is_within_reach_of_points_and_runs() -> None:
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row is mutated twice."""
+    monkeypatch.setattr(swarm_moves, "PAIR_SHARE", 0.0)
+
+
+@pytest.mark.usefixtures("one_at_a_time")
+def test_every_gene_and_node_is_within_reach_and_users_are_kept_apart() -> None:
     genome, rng = Genome(np.ones((6, 3), dtype=bool), [0, 2]), np.random.default_rng(1)
     for moves in MOVES:
         rows = np.zeros((3000, 6), dtype=np.int64)
@@ -77,6 +88,7 @@ def test_every_gene_and_node_is_within_reach_of_points_and_runs() -> None:
         assert np.flatnonzero(rows[:, :2].any(axis=1) & rows[:, 2:].any(axis=1)).size == 0
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 def test_runs_are_contiguous_and_swaps_are_whole() -> None:
     """From a row of two blocks a mutation paints one stretch, or moves a whole block; both happen often."""
     genome, rng = Genome(np.ones((12, 4), dtype=bool), [0]), np.random.default_rng(3)
@@ -86,17 +98,22 @@ def test_runs_are_contiguous_and_swaps_are_whole() -> None:
     lengths = []
     for row in rows:
         changed = np.flatnonzero(row != start)
-        if not len(changed):
-            continue
-        painted = row[changed[0]]
-        assert (row[changed] == painted).all()
-        between = np.arange(changed[0], changed[-1] + 1)
-        assert (row[between] == painted).all()
-        lengths.append(len(changed))
+        if len(changed):
+            painted = row[changed[0]]
+            assert (row[changed[0] : changed[-1] + 1] == painted).all()
+            lengths.append(len(changed))
     assert min(lengths) == 1
     assert max(lengths) == 12
     moved = ((rows[:, :5] == 3).all(axis=1) & (rows[:, 5:] == 2).all(axis=1)).sum()
     assert moved > 20
+
+
+def test_some_rows_are_mutated_twice_at_once() -> None:
+    """Two users' genes change together, which one mutation cannot do."""
+    genome, rng = Genome(np.ones((6, 3), dtype=bool), [0, 2]), np.random.default_rng(1)
+    rows = np.zeros((3000, 6), dtype=np.int64)
+    genome.mutate(rows, np.arange(3000), "runs", rng)
+    assert (rows[:, :2].any(axis=1) & rows[:, 2:].any(axis=1)).sum() > 100
 
 
 @given(st.integers(2, 15), st.integers(0, 2**32))
@@ -165,7 +182,8 @@ def test_evaluations_are_counted_and_never_overrun(name: str, monkeypatch: pytes
         assert {most for _, most, _ in told} == {budget}
         keys = [key for _, _, key in told]
         assert keys == sorted(keys, reverse=True)
-        assert plan.note.startswith(f"{name}: {budget} evaluations in {len(looked)} rounds (all used), last gain at ")
+        assert plan.note.startswith(f"{name}: {budget} evaluations in {len(looked)} rounds")
+        assert " (all used), last gain at " in plan.note
         assert Judge(problem).key(plan.placement) == pytest.approx(keys[-1], rel=1e-12)
 
 
@@ -173,12 +191,41 @@ def test_evaluations_are_counted_and_never_overrun(name: str, monkeypatch: pytes
 def test_a_search_without_gain_ends_early(name: str) -> None:
     plan = make(f"{name}:patience=7").plan(battery()["one layer"], random.Random(0))
     assert "(no gain in 7 rounds)" in plan.note
-    assert int(plan.note.split()[1]) < 2000
+    assert int(plan.note.split()[1]) < 3000
+
+
+@pytest.mark.parametrize("name", ["pso", "ga"])
+def test_restarts_draw_a_swarm_anew_and_keep_the_best(name: str) -> None:
+    problem, judge = paper_problem("alexnet"), Judge(paper_problem("alexnet"))
+    once = make(f"{name}:patience=5,restarts=0,start=runs").plan(problem, random.Random(4))
+    more = make(f"{name}:patience=5,restarts=6,start=runs").plan(problem, random.Random(4))
+    assert " and 7 epochs" in more.note
+    assert "epochs" not in once.note
+    assert int(more.note.split()[1]) > 3 * int(once.note.split()[1])
+    assert judge.key(more.placement) <= judge.key(once.placement)
+
+
+def test_an_epoch_has_its_own_leader() -> None:
+    space = Space([battery()["chain"]])
+    record = Record(space, 100, 3, epochs=2)
+    good, bad = space.cuts(), np.full((1, 7), 3)
+    record.look(good)
+    best = record.best.tolist()
+    assert record.share == pytest.approx(2 * len(good) / 100)
+    record.begin_epoch()
+    assert record.share == 0.0
+    record.look(bad)
+    assert record.leader.tolist() == [3] * 7
+    assert record.best.tolist() == best
+    assert not record.stale
+    for _ in range(3):
+        record.look(bad)
+    assert record.stale
 
 
 def test_rows_beyond_the_budget_are_infinitely_bad() -> None:
     space = Space([battery()["chain"]])
-    record = Record(space, 3, 10, None)
+    record = Record(space, 3, 10)
     missed, values = record.look(space.genome.scattered(5, np.random.default_rng(0)))
     assert np.isfinite(missed[:3]).all()
     assert np.isinf(missed[3:]).all()
