@@ -72,6 +72,14 @@ def test_references_are_dropped_after_their_last_use(network: Network) -> None:
     assert backend.peak <= 3 + 64 + len(network.graph.tensors), "answers to compare, and one query under way"
 
 
+def test_a_query_under_way_holds_only_what_is_still_to_be_read(network: Network) -> None:
+    """Cut at every layer: one step at a time has its inputs, its output and at most a branch that waits."""
+    backend = Watched([network])
+    lived = Lived(split_world(network, fixed((1, 2, 1, 2, 1, 2, 1)), queries=6), [network], backend, inputs=1)
+    assert max(piece.step for piece in lived.data.told) == 6
+    assert backend.peak <= 1 + 5 + 3, "the input, five logits to compare, and three tensors of seven"
+
+
 @pytest.mark.parametrize("planner", [SPREAD, fixed((1,) * 7, (0, 0, 1, 1, 1, 2, 2)), "local", "worlds:RandomPlanner"])
 def test_a_split_answer_is_the_uncut_one(network: Network, planner: str) -> None:
     lived = Lived(split_world(network, planner, queries=12), [network])
