@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -325,3 +326,49 @@ def test_the_planner_of_a_machine_does_not_cost_it_its_uplink() -> None:
 def test_users_without_questions_leave_at_once(engine: str) -> None:
     ending = Stage(two_users("local", user={"queries": 0}), engine).runner.run()
     assert (ending.at_s, ending.progress.left) == (0.0, 2)
+
+
+def exact(**changes: Any) -> World:
+    """One layer of 1.375 s here and 0.5 s there; links of 0.25 s that carry any bytes at once: all times are exact.
+
+    Predictions are back at 0.5, the plan at 0.875 (three times 0.125 s), the confirm result at 1.375 s.
+    """
+    world = small_world(
+        chain_graph([0, 0], [1]), [1.375], fixed((1,)), server_ghz=2.75, link=LinkSpec(0.25, inf), **changes
+    )
+    return replace(world, planning=replace(world.planning, loopback_s=0.125))
+
+
+@both
+def test_what_arrives_at_an_instant_is_there_for_what_begins_at_it(engine: str) -> None:
+    """The second query begins at 1.375 s, when the confirm result comes: it is placed on the server."""
+    stage = Stage(exact(user={"queries": 2}), engine)
+    stage.runner.run()
+    assert [row[0] for row in stage.rows["uploads"]] == [1.375]
+    assert [(row[7], row[9], row[13]) for row in stage.rows["queries"]] == [(0.0, 1.375, 0), (1.375, 1.0, 1)]
+
+
+@both
+def test_bytes_that_arrive_at_a_sampling_instant_belong_to_the_period_that_ends(engine: str) -> None:
+    """The part (its one byte) reaches the server at 1.125 s, which is a sampling instant."""
+    stage = Stage(exact(user={"queries": 2}, sample_s=1.125), engine)
+    stage.runner.run()
+    usage = [row for row in stage.rows["usage"] if row[1] == "s1"]
+    assert [(row[0], row[7]) for row in usage] == [(1.125, 1), (2.25, 0), (2.375, 0)]
+    assert [row[4] for row in usage] == [1, 1, 1]
+
+
+@both
+def test_what_happens_after_the_last_user_has_left_does_not_count(engine: str) -> None:
+    """u0 leaves at 2.375 s, so that its memory is free at 2.625 s; u1, the last, leaves 1/32 s before that.
+
+    The window in which it leaves goes on to 2.71875 s: the server has let go by then, but not when the run ends.
+    """
+    world = exact(clients=2, user={"queries": 2})
+    last = replace(world.users[1], planner="local", arrival_s=2.59375 - 1.375, queries=1)
+    world = replace(world, users=(world.users[0], last))
+    stage = Stage(world, engine)
+    assert stage.runner.run().at_s == 2.59375
+    (server,) = [row for row in stage.rows["usage"] if row[1] == "s1"]
+    assert (server[4], server[5]) == (1, 2.59375 - 1.125)
+    assert [row[3] for row in stage.rows["allocations"]] == ["admitted"]

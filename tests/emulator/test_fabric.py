@@ -153,6 +153,15 @@ def test_a_cancel_that_comes_too_late_changes_nothing(share: bool) -> None:
     assert fabric.traffic.delivered_bytes == fabric.traffic.sent_bytes == 1500
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_a_transfer_that_ends_as_it_is_cancelled_has_arrived(share: bool) -> None:
+    """At one instant completions come before cancels: both are at 1.25 s exactly."""
+    fabric = Fabric(replace(star(share_links=share), pairs={(0, 2): LinkSpec(0.25, 1024.0)}))
+    fabric.take([sent(0.0, 0, 2, 1024, 1), Departure(1.0, 0, 2, 2, 0, 0, Cancel(1))])
+    assert [arrived.at for arrived in fabric.arrivals_before(inf)] == [1.25]
+    assert fabric.traffic.cancelled_bytes == 0
+
+
 def test_only_what_arrives_before_the_horizon_is_handed_over() -> None:
     fabric = Fabric(star(share_links=True))
     fabric.take([sent(0.0, 0, 2, 500)])
