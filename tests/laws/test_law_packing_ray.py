@@ -1,0 +1,47 @@
+"""Law 1 on real processes: random worlds over Ray actors give the tables that one process gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from worlds import InlinePlans, run_world, worlds
+
+from emulator.conductor import Conductor
+from emulator.host import pack
+from emulator.ray_hosts import RayCluster, RayHosts
+from emulator.tables import TABLES
+from emulator.world import World
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    with RayCluster():
+        yield
+
+
+@pytest.mark.usefixtures("ray")
+@given(worlds())
+@settings(
+    max_examples=4,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],  # every try starts processes: shrinking would take minutes
+    suppress_health_check=list(HealthCheck),
+)
+def test_actors_give_the_tables_of_one_process(world: World) -> None:
+    rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+    hosts = RayHosts(world, pack(world, 3), False, "off")
+    try:
+        hosts.wait()
+        ending = Conductor(world, hosts, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
+    finally:
+        hosts.close()
+    alone = run_world(world)
+    assert repr(rows) == repr(alone.rows)
+    assert (ending.at_s, ending.sent_bytes) == (alone.ending.at_s, alone.ending.sent_bytes)
