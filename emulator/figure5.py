@@ -30,7 +30,7 @@ LABELS: Final = {
     "recursive": "Recursive",
 }
 
-_MORE_RUNS: Final = 80
+_MORE_RUNS: Final = 120
 _LONGER: Final = 12
 
 
@@ -168,15 +168,13 @@ def _look_closer(case: Case, algorithm: str, sighting: Sighting, memory: PlanMem
     """Add queries of states in which none began, from runs whose uploads begin later against the queries."""
     tried: set[tuple[str, int]] = set()
     for _ in range(_MORE_RUNS):
-        wanted = [(c, state) for c in sighting.clients for state in c.unseen() if (c.user, state) not in tried]
-        if not wanted:
+        wanted = ((c, state) for c in sighting.clients for state in c.unseen() if (c.user, state) not in tried)
+        reached = ((c, state, _leading_to(c, sum(c.window(state)) / 2)) for c, state in wanted)
+        client, state, first_s = next((each for each in reached if each[2] is not None), (None, 0, None))
+        if client is None or first_s is None:
             return
-        client, state = wanted[0]
         tried.add((client.user, state))
         target_s = sum(client.window(state)) / 2
-        first_s = _leading_to(client, target_s)
-        if first_s is None:
-            continue
         local_s = client.seen[0][0][1]
         later_s = ceil((sighting.began_s + first_s) / local_s) * local_s - sighting.began_s - first_s
         until_s = sighting.began_s + later_s + target_s + 1.5 * _slowest_s(sighting)

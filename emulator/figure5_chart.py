@@ -48,7 +48,7 @@ def _row(results: Sequence[Result]) -> Any:
         f"{case.links} links, factor {case.factor:g}",
         "dots: confirm results; rule: end of the longest upload; the area up to it is the total system delay",
     ]
-    return _dressed(_tiles(panels, 2), "System delay while the model is uploaded", text)
+    return _dressed(_tiles(panels, 2 if len(panels) <= 4 else 3), "System delay while the model is uploaded", text)
 
 
 def _grid(results: Sequence[Result]) -> Any:

@@ -58,7 +58,7 @@ def lead(one: float, other: float) -> float:
 
 def _why_tied(own: Curve, tied: Sequence[Curve]) -> str:
     algorithms = sorted((each.algorithm for each in (own, *tied)), key=list(LABELS).index)
-    names = " and ".join(LABELS[name] for name in algorithms)
+    names = " and ".join([", ".join(LABELS[name] for name in algorithms[:-1]), LABELS[algorithms[-1]]])
     if not any(client.parts for client in own.sighting.clients):
         return f"The offloading moves nothing, so there is nothing to upload with {names}"
     if all(_parts(each) == _parts(own) for each in tied):

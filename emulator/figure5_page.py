@@ -174,6 +174,13 @@ def page(results: Sequence[Result], command: str) -> str:
     lines += ["", f"Totals within {TIE:.1%} of each other are called a tie.", ""]
     if exceptions:
         lines += ["Where it was not seen, and why:", "", *(f"- {exception}" for exception in exceptions), ""]
+    unseen = max(c.unseen_s / result.until_s if result.until_s else 0.0 for result in results for c in result.curves)
+    if unseen >= 0.001:
+        lines += [
+            f"In states that last {unseen:.1%} of an upload at most no query was ever seen to begin: there the delay "
+            "is that of the next state (`unseen_s` in the numbers).",
+            "",
+        ]
     for (model, links), body in tables(results).items():
         lines += [f"## {model}, {links} links", "", _line(HEADER), _line(["--:", ":--"] + ["--:"] * (len(HEADER) - 2))]
         lines += [*map(_line, body), ""]
