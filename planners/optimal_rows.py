@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from models.errors import PlanError
+
 INF = math.inf
 
 FEASIBILITY = 1e-9
@@ -65,9 +67,14 @@ class Program:
     def solve(self, nodes: int, seconds: float | None, start: Mapping[int, float]) -> Solved:
         """Solve with one thread, in at most `nodes` nodes of its tree and `seconds`; `start` are values to begin from.
 
-        The same program gives the same answer unless `seconds` ends it.
+        The same program gives the same answer unless `seconds` ends it. Raises `PlanError` where HiGHS is missing.
         """
-        highspy: Any = importlib.import_module("highspy")
+        try:
+            highspy: Any = importlib.import_module("highspy")
+        except ModuleNotFoundError:
+            raise PlanError(
+                "optimal needs the module highspy for this problem: pip install 'layerlift[exact]'"
+            ) from None
         solver = _quiet(highspy)
         options = {
             "threads": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -342,6 +343,12 @@ def test_it_meets_every_demand_of_the_kit() -> None:
 def test_wrong_options_are_refused(options: str) -> None:
     with pytest.raises(PlanError, match="expected numbers of at least 0"):
         make(f"optimal:{options}")
+
+
+def test_without_the_solver_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "highspy", None)
+    with pytest.raises(PlanError, match=r"pip install 'layerlift\[exact\]'"):
+        Optimal(steps=100).answer(tangled())
 
 
 def test_a_chain_of_one_layer_and_no_server() -> None:
