@@ -136,6 +136,18 @@ def test_a_duplicate_that_comes_while_the_part_is_built_waits_for_it() -> None:
     assert min(row["begun_s"] for row in remote) >= PLANNED_S + 6.02 - 1e-9
 
 
+def test_a_parameter_that_comes_again_is_neither_held_nor_built_twice() -> None:
+    """Part 0 is stored, but its CR (at 3.02 s) is late; part 1 brings the same parameter and needs no building."""
+    run = upload(
+        (1, 0, 1), (0, 0, 1), graph=tied(), user={"cr_timeout_s": 2.5, "retries": 0}, server={"load_s_per_byte": 2e-6}
+    )
+    assert column(run, "status") == ["lost", "confirmed"]
+    assert column(run, "bytes") == [1_000_000, 1_000_000]
+    assert column(run, "ended_s")[1] == pytest.approx(PLANNED_S + 2.5 + 1.0 + 0.02)
+    admitted = [(row["bytes"], row["held_bytes"]) for row in run.tables["allocations"]][:2]
+    assert admitted == [(1_000_000, 1_000_000), (0, 1_000_000)]
+
+
 def crowd(on_refusal: str, **user: Any) -> World:
     """Two users whose parts of 1 MB each want 1.5 MB of memory; the second comes 0.1 s later, the first stays 3.6 s."""
     graph = chain_graph([0, 0], [1_000_000])
