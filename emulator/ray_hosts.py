@@ -121,7 +121,8 @@ class RayCluster:
         os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # the conductor tells the first, in one sentence
         options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
-            options |= {"include_dashboard": False, "object_store_memory": self._bytes}
+            # Without an address Ray would join whatever runs on this machine, or what RAY_ADDRESS names.
+            options |= {"address": "local", "include_dashboard": False, "object_store_memory": self._bytes}
             self._stack.enter_context(_loopback_only())
         else:
             reach(self._address)

@@ -23,10 +23,13 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
+    """A private Ray, whatever else runs on this machine or is named by the environment."""
     from emulator.ray_hosts import RayCluster
 
-    with RayCluster(object_store_bytes=600 * 2**20):
-        yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+        with RayCluster(object_store_bytes=600 * 2**20):
+            yield
 
 
 @pytest.fixture
