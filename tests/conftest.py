@@ -1,8 +1,19 @@
-"""Its place here lets every room import `strategies`; seeded weights are kept between test runs, not at home."""
+"""Its place here lets every room import `strategies`; seeded weights are kept between test runs, not at home.
+
+Properties try the same examples at every run, so that a run that passes passes again; `pytest
+--hypothesis-profile=fresh` looks for new ones.
+"""
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 
 def pytest_configure(config: pytest.Config) -> None:
