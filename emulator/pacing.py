@@ -50,7 +50,8 @@ class Pacer:
             )
         self._pace, self._clock, self._sleep = pace, clock, sleep
         self._began: float | None = None
-        self._late: list[float] = []
+        self.lateness: list[tuple[float, float]] = []
+        """Virtual time of each window, and how many seconds of wall clock late it began."""
 
     def wait(self, now_s: float) -> None:
         """Called before the window that begins at virtual time `now_s`."""
@@ -62,16 +63,16 @@ class Pacer:
         early = due - self._clock()
         if early > 0:
             self._sleep(early)
-        self._late.append(max(0.0, self._clock() - due))
+        self.lateness.append((now_s, max(0.0, self._clock() - due)))
 
     def fidelity(self) -> Fidelity:
         """What the run's lateness was, and whether its timing may be trusted."""
         if self._pace is None:
             why = "virtual time was not paced: its times are exact, whatever this machine's speed"
             return Fidelity(None, 0, 0.0, 0.0, 0.0, True, why)
-        late = sorted(self._late) or [0.0]
+        late = sorted(seconds for _, seconds in self.lateness) or [0.0]
         p99 = late[(99 * len(late) + 99) // 100 - 1]
         trusted = p99 <= TRUSTED_P99_S
         bound = f"p99 of lateness {p99 * 1e3:.1f} ms, at most {TRUSTED_P99_S * 1e3:.0f} ms"
         why = f"{bound} is trusted" if trusted else f"{bound} would be trusted: use a slower --pace or fewer nodes"
-        return Fidelity(self._pace, len(self._late), late[len(late) // 2], p99, late[-1], trusted, why)
+        return Fidelity(self._pace, len(self.lateness), late[len(late) // 2], p99, late[-1], trusted, why)

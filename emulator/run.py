@@ -134,6 +134,7 @@ def run(
             writer.interrupt("interrupted by the user", _so_far(conductor.progress, time.perf_counter() - began))
             return writer.result()
         _write_planning(writer, world, stage.plans)
+        _write_lateness(writer, pacer)
         fidelity = pacer.fidelity()
         wall_s = time.perf_counter() - began
         writer.close(
@@ -273,6 +274,11 @@ def _operators(tensors: Tensors | None) -> dict[str, dict[str, float]]:
         return {}
     costliest = sorted(tensors.operators.items(), key=lambda item: -item[1][1])
     return {operator: {"measured_s": measured, "profiled_s": profiled} for operator, (measured, profiled) in costliest}
+
+
+def _write_lateness(writer: ResultWriter, pacer: Pacer) -> None:
+    rows = [(at_s, "conductor", "lateness_s", "", -1, -1, "window", late_s, 0.0) for at_s, late_s in pacer.lateness]
+    writer.add("measured", rows)
 
 
 def _write_planning(writer: ResultWriter, world: World, plans: Any) -> None:

@@ -239,3 +239,13 @@ def test_a_directory_that_is_taken_is_left_alone(tmp_path: Path, monkeypatch: py
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     again = run(phones("users.0.queries=2", execution="none"), out=tmp_path, force=True, local=True)
     assert RunResult.load(tmp_path).verify() == again.digest != first.digest
+
+
+def test_a_paced_run_tells_how_late_each_window_began(whole: RunResult) -> None:
+    paced = run(phones(execution="none"), local=True, pace=500.0)
+    assert paced.digest == whole.digest
+    late = paced.measured.filter(pc.equal(paced.measured["kind"], "lateness_s"))
+    fidelity = paced.run["fidelity"]
+    assert late.num_rows == fidelity["windows"] > 0
+    assert max(late["value"].to_pylist()) == fidelity["worst_s"]
+    assert late["at_s"].to_pylist() == sorted(late["at_s"].to_pylist())
