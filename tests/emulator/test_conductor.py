@@ -235,6 +235,7 @@ def test_progress_only_grows_and_ends_complete(engine: str, world: World) -> Non
 @examples(40)
 def test_windows_are_no_wider_than_the_smallest_latency_and_stop_at_samples(world: World) -> None:
     starts: list[float] = []
+    world = replace(world, sample_s=0.0371)
     run = run_world(world, [[node.index] for node in world.nodes])
     Stage(world, "lockstep", lambda progress: starts.append(progress.now_s)).runner.run()
     horizons = sorted({horizon for _, horizon, _ in run.hosts.calls})
@@ -372,3 +373,34 @@ def test_what_happens_after_the_last_user_has_left_does_not_count(engine: str) -
     (server,) = [row for row in stage.rows["usage"] if row[1] == "s1"]
     assert (server[4], server[5]) == (1, 2.59375 - 1.125)
     assert [row[3] for row in stage.rows["allocations"]] == ["admitted"]
+
+
+@both
+def test_what_leaves_a_node_after_the_last_user_has_left_was_never_sent(engine: str) -> None:
+    """u0 comes at 2.375 s and leaves at once: the prediction (12 bytes) that it asked for leaves the server at 2.625 s,
+    1/32 s after u1, whose own prediction is all that the network has seen."""
+    world = exact(clients=2, user={"queries": 0})
+    first = replace(world.users[0], arrival_s=2.375)
+    last = replace(world.users[1], planner="local", arrival_s=2.59375 - 1.375, queries=1)
+    ending = Stage(replace(world, users=(first, last)), engine).runner.run()
+    assert (ending.at_s, ending.sent_bytes, ending.delivered_bytes) == (2.59375, 12, 12)
+
+
+@both
+def test_what_happens_as_the_last_user_leaves_still_counts(engine: str) -> None:
+    """u0's memory is freed at 2.625 s, the very instant at which u1 leaves."""
+    world = exact(clients=2, user={"queries": 2})
+    last = replace(world.users[1], planner="local", arrival_s=2.625 - 1.375, queries=1)
+    stage = Stage(replace(world, users=(world.users[0], last)), engine)
+    assert stage.runner.run().at_s == 2.625
+    assert [(row[0], row[3]) for row in stage.rows["allocations"]] == [(1.125, "admitted"), (2.625, "released")]
+    (server,) = [row for row in stage.rows["usage"] if row[1] == "s1"]
+    assert server[4] == 0
+
+
+@pytest.mark.parametrize("order", [(0.0, 1 / 32), (1 / 32, 0.0)])
+def test_users_who_leave_in_one_window_leave_at_their_own_moments(order: tuple[float, float]) -> None:
+    world = exact(clients=2, user={"queries": 1, "planner": "local"})
+    users = tuple(replace(user, arrival_s=at) for user, at in zip(world.users, order, strict=True))
+    run = run_world(replace(world, users=users), [[node.index] for node in world.nodes])
+    assert run.ending.at_s == 1.375 + 1 / 32
