@@ -49,9 +49,8 @@ class Client(Runner):
         self.spawn(self._live())
 
     async def _live(self) -> None:
-        user, world = self.user, self.host.world
-        for server in world.servers:
-            self.send(server, world.header_bytes, Hello(user.index, user.model))
+        user = self.user
+        self._greet()
         if user.profile_runs:
             profiled = self.signal()
             self.cpu.serve(user.profile_runs * sum(self.seconds(user.model)), profiled.set)
@@ -62,6 +61,17 @@ class Client(Runner):
             await self._ask(query)
             query += 1
         self._leave()
+
+    def _greet(self) -> None:
+        for server in self.host.world.servers:
+            self.send(server, self.host.world.header_bytes, Hello(self.user.index, self.user.model))
+
+    def replan(self) -> None:
+        """Ask every server again what it offers, and then for another plan; once at a time."""
+        if self._predicted.done and not self.left:
+            self._predictions, self._predicted = [], self.signal()
+            self._greet()
+            self.spawn(self._install())
 
     async def _install(self) -> None:
         """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2)."""

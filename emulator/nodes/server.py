@@ -48,9 +48,9 @@ class Server(Runner):
     def hello(self, message: Hello) -> None:
         """Answer with file_2: what each layer would cost here, as far as a regression can know."""
         seconds = predicted_seconds(self.host.world, message.model, self.index)
-        reply = Prediction(
-            message.user, self.index, seconds, self.spec.memory_bytes - self.held_bytes, float(len(self.cpu)), 1.0
-        )
+        store = self.stores.get(message.user)
+        room = self.spec.memory_bytes - self.held_bytes + (store.held_bytes if store is not None else 0)
+        reply = Prediction(message.user, self.index, seconds, room, float(len(self.cpu)), 1.0)
         size = self.host.world.header_bytes + FILE_ENTRY_BYTES * len(seconds)
         self.send(self.host.client_of(message.user), size, reply)
 

@@ -17,8 +17,8 @@ class Uploader:
     """Belongs to one client. Knows the plan in force and what of it is confirmed."""
 
     __slots__ = (
-        "_awaited", "_client", "_confirmed", "_held", "_open", "_placement", "_signals", "_stopped", "confirmed_parts",
-        "servers", "version",
+        "_awaited", "_client", "_confirmed", "_held", "_open", "_placement", "_replans", "_signals", "_stopped",
+        "confirmed_parts", "servers", "version",
     )  # fmt: skip
 
     def __init__(self, client: Client) -> None:
@@ -29,7 +29,7 @@ class Uploader:
         self._signals: dict[tuple[int, int, int], Signal] = {}
         self._open: dict[tuple[int, int], tuple[int, int, int, float, int, int]] = {}
         self._stopped = False
-        self._awaited = 0
+        self._awaited = self._replans = 0
         self.version = self.confirmed_parts = 0
         self.servers: set[int] = set()
         """Node indices of the servers that were ever sent a part."""
@@ -106,6 +106,10 @@ class Uploader:
                 client.changed()
                 return True
             if status == "refused":
+                if user.on_refusal == "replan" and self._replans < user.retries:
+                    self._replans += 1
+                    client.replan()
+                    return False
                 if user.on_refusal != "wait":
                     return True
                 await client.sleep(user.retry_wait_s)
