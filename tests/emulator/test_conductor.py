@@ -404,3 +404,11 @@ def test_users_who_leave_in_one_window_leave_at_their_own_moments(order: tuple[f
     users = tuple(replace(user, arrival_s=at) for user, at in zip(world.users, order, strict=True))
     run = run_world(replace(world, users=users), [[node.index] for node in world.nodes])
     assert run.ending.at_s == 1.375 + 1 / 32
+
+
+@pytest.mark.parametrize(("place", "lookahead_s"), [(-1, 0.0005), (0, 0.0005), (2, 0.01)])
+def test_a_planner_that_lives_with_a_user_narrows_the_windows(place: int, lookahead_s: float) -> None:
+    """On a server nobody talks to the planner of the same machine, so its loopback does not matter."""
+    world = two_users(fixed((1, 1)))
+    world = replace(world, planning=replace(world.planning, at=place, loopback_s=0.0005))
+    assert world.lookahead_s == lookahead_s
