@@ -10,7 +10,6 @@ import numpy as np
 from models.errors import PlanError
 from planners import shortest_path
 from planners.base import PlannerBase
-from planners.ga import Ga
 from planners.judge import Judge, Key
 from planners.optimal_dual import Dual, limits_of
 from planners.optimal_effort import Effort
@@ -18,6 +17,7 @@ from planners.optimal_exact import Question, searchable
 from planners.optimal_linear import Linear, Terms
 from planners.optimal_search import SLACK
 from planners.optimal_stages import Stages
+from planners.optimal_starts import starts
 from planners.plan import Plan, offload
 from planners.problem import Bools, Problem
 
@@ -109,7 +109,7 @@ def solve(problem: Problem, effort: Effort) -> Answer:
     best, bound = _best(judge, [best, *dual.placements]), max(bound, dual.bound)
     alive = _alive(dual, judge.key(best))
     if not searchable(alive) and not _settled(judge, best, bound, fastest):
-        best = _best(judge, [best, Ga().plan(problem, random.Random(0)).placement])
+        best = _best(judge, [best, *starts(judge)])
         alive = _alive(dual, judge.key(best))
     if _settled(judge, best, bound, fastest):
         return Answer(best, judge.key(best), bound, True)
