@@ -235,7 +235,7 @@ def _user(draw: DrawFn, index: int, models: int, planners: Sequence[str], endles
         uploads_at_once=draw(st.sampled_from(("one", "per_server"))),
         cr_timeout_s=draw(st.sampled_from((inf, inf, inf, 0.01, 0.05, 0.5))),
         retries=draw(st.integers(0, 3)),
-        on_refusal=draw(st.sampled_from(("wait", "skip"))),
+        on_refusal=draw(st.sampled_from(("wait", "skip", "replan"))),
         retry_wait_s=0.11,
     )  # fmt: skip
 
