@@ -219,8 +219,8 @@ networks. Times are CPU time as multiples of what `one_step` takes on the same n
 MONEY = """## Money under a deadline
 
 Lin's question: the least money per query within a deadline, here 30 % of the way from the fastest placement to
-staying local. Single cuts are no longer optimal; where `optimal` cannot close its gap, all gaps are to its bound, and
-the planners are better than they look.
+staying local. Single cuts are rarely optimal here; where `optimal` cannot close its gap, all gaps are to its bound, and
+the planners may be better than they look.
 """
 
 FACTOR = """## Where the optimum lies
