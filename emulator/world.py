@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from emulator.faults import Fault, Mobility, traced_latencies_s
 from models.errors import ScenarioError
 from models.graph import LayerGraph
 from models.route import QueryMode
@@ -156,6 +157,10 @@ class World:
     """Sampling period of the usage table; infinite: one row a node at the end."""
     header_bytes: int = 0
     compute: Literal["profiled", "measured"] = "profiled"
+    faults: tuple[Fault, ...] = ()
+    """What breaks, see `emulator.weather.Weather`; a fault's place in the list names its stream of the seed."""
+    mobility: tuple[Mobility, ...] = ()
+    """Which clients move; each is in one entry at most."""
 
     def __post_init__(self) -> None:
         if not self.users:
@@ -202,6 +207,7 @@ class World:
     def lookahead_s(self) -> float:
         """The smallest latency that any message can have, ever: the width of a lockstep window."""
         used = [link.latency_s for link in (*self.links.values(), *self.pairs.values())]
+        used += traced_latencies_s(self.faults)
         if self.planning.at < 0 or self.nodes[self.planning.at].tier == "client":
             used.append(self.planning.loopback_s)
         return min(used)

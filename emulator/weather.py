@@ -1,0 +1,245 @@
+"""What every link and machine of a world is like at every instant: its faults and its moving users, never its traffic.
+
+All of it comes from the seed: each fault has its own stream for each pair of nodes or server, and each moving client
+one, so that one fault changes no other and answers do not depend on the order of the questions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import partial
+from math import inf
+from typing import Any
+
+from emulator.faults import Crash, Journey, Loss, Mobility
+from emulator.link_faults import LinkFaults, State, stream
+from emulator.timeline import Timeline, joined, outside, repeated, sojourns, switched
+from emulator.wandering import nearest_edges
+from emulator.world import World
+
+__all__ = ["State", "Weather"]
+
+Leg = tuple[int, int]
+"""A link of the scenario, from node to node."""
+
+
+class Weather:
+    """The timelines of a world, made when they are first asked for and known as far as they were asked.
+
+    Nodes are indices. A planner is where it lives: its links and crashes are those of its place, and the way between
+    a planner and the machine that it lives with never fails. Instants are at least 0 and finite.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._faults = LinkFaults(world)
+        self._routes: dict[Leg, Timeline[State]] = {}
+        self._ways: dict[tuple[int, int, int], Timeline[State]] = {}
+        self._lives: dict[int, Timeline[bool]] = {}
+        self._edges: dict[int, Timeline[int]] = {}
+        self._contacts: dict[int, Timeline[bool]] = {}
+        self._movers: dict[int, Mobility] = {client: spec for spec in world.mobility for client in spec.clients}
+        self._crashing = {node for fault in world.faults if isinstance(fault, Crash) for node in fault.nodes}
+
+    def __reduce__(self) -> tuple[type[Weather], tuple[World]]:
+        return Weather, (self._world,)
+
+    @property
+    def least_latency_s(self) -> float:
+        """The smallest latency that any link can have, ever: traces and mobility included."""
+        return self._world.lookahead_s
+
+    def dynamic(self, source: int, to: int) -> bool:
+        """Whether anything may ever happen to a message from one node to another.
+
+        False for a link that is always as `World.link` says and loses nothing, between nodes that never crash. True
+        promises nothing.
+        """
+        ends = self._place(source), self._place(to)
+        if not self._crashing.isdisjoint(ends):
+            return True
+        if self._world.loops_back(source, to):
+            return False
+        mover = self._mover(*ends)
+        if mover is not None and (self._movers[mover].interruption_s > 0 or self._roams(mover, *ends)):
+            return True
+        return bool(self._faults.covering(*ends))
+
+    def state(self, source: int, to: int, at_s: float) -> State:
+        """The link from one node to another at an instant; a change at an instant holds from it on.
+
+        Whether its ends are alive is another question (`alive`).
+        """
+        return self._route(source, to).at(at_s)
+
+    def changes(self, source: int, to: int) -> Iterator[tuple[float, State]]:
+        """Every change of a link after instant 0, in order, possibly endless.
+
+        Each differs from the one before, except that after a thousand steps without effect one is told.
+        """
+        return self._route(source, to).after()
+
+    def loss(self, source: int, to: int, at_s: float) -> float:
+        """The probability that a message which is on the link at an instant gets lost: at least 0, below 1."""
+        lost = 0.0
+        for leg in self._legs(source, to, at_s):
+            for share in self._faults.losses(*leg, at_s):
+                lost += share - lost * share
+        return lost
+
+    def lossy(self, source: int, to: int) -> bool:
+        """Whether the link may ever lose a message."""
+        faults = (fault for leg in self._legs(source, to) for _, fault in self._faults.covering(*leg))
+        return any(isinstance(fault, Loss) for fault in faults)
+
+    def crashes(self, node: int) -> Iterator[tuple[float, float]]:
+        """When a node is dead, as (down, up) in order; `up` is infinite when it does not come back.
+
+        Spans do not overlap; two touch only where a thousand crashes in a row fell into a dead time.
+        """
+        life = self._life(self._place(node))
+        down = None if life.at(0.0) else 0.0
+        for at_s, alive in life.after():
+            if down is not None:
+                yield down, at_s
+            down = None if alive else at_s
+        if down is not None:
+            yield down, inf
+
+    def alive(self, node: int, at_s: float) -> bool:
+        """Whether a node is not dead at an instant; it is dead from `down` on and alive again from `up` on."""
+        return self._life(self._place(node)).at(at_s)
+
+    def attachments(self, client: int) -> Iterator[tuple[float, int]]:
+        """Since when a moving client is attached to which edge server (node index), the first at 0; possibly endless.
+
+        Nothing for a client that does not move. After a thousand legs without hand-over the server is told again.
+        """
+        if client in self._movers:
+            edges = self._edge(client)
+            yield 0.0, edges.at(0.0)
+            yield from edges.after()
+
+    def attached(self, client: int, at_s: float) -> int | None:
+        """The edge server (node index) of a moving client at an instant; None for one that does not move."""
+        return self._edge(client).at(at_s) if client in self._movers else None
+
+    def handover(self, client: int) -> str:
+        """What a hand-over does with what was stored: `reupload`, `copy` or `forward`; empty for one at rest."""
+        return self._movers[client].handover if client in self._movers else ""
+
+    def _place(self, node: int) -> int:
+        at = self._world.planning.at
+        return at if node == self._world.planner and at >= 0 else node
+
+    def _mover(self, source: int, to: int) -> int | None:
+        """The moving client at one end of a link whose other end is a server."""
+        for client, server in ((source, to), (to, source)):
+            if client in self._movers and self._world.nodes[server].tier != "client":
+                return client
+        return None
+
+    def _roams(self, mover: int, source: int, to: int) -> bool:
+        """Whether the way depends on where the client is attached: that to the cloud does not."""
+        return self._world.nodes[to if mover == source else source].tier == "edge"
+
+    def _route(self, source: int, to: int) -> Timeline[State]:
+        if (source, to) not in self._routes:
+            self._routes[source, to] = self._routed(source, to)
+        return self._routes[source, to]
+
+    def _routed(self, source: int, to: int) -> Timeline[State]:
+        if self._world.loops_back(source, to):
+            link = self._world.link(source, to)
+            return Timeline(State(True, link.latency_s, link.bandwidth_bytes_s))
+        source, to = self._place(source), self._place(to)
+        mover = self._mover(source, to)
+        if mover is None:
+            return self._faults.link(source, to)
+        if self._roams(mover, source, to):
+            route = switched(self._edge(mover), partial(self._way, source, to))
+        else:
+            route = self._faults.link(source, to)
+        return joined((route, self._contact(mover)), _in_contact) if self._movers[mover].interruption_s else route
+
+    def _way(self, source: int, to: int, edge: int) -> Timeline[State]:
+        """Between a client and an edge server, over the server that the client is attached to."""
+        legs = _over(edge, source, to)
+        if len(legs) == 1:
+            return self._faults.link(source, to)
+        key = source, edge, to
+        if key not in self._ways:
+            self._ways[key] = joined([self._faults.link(*leg) for leg in legs], _one_after_the_other)
+        return self._ways[key]
+
+    def _legs(self, source: int, to: int, at_s: float | None = None) -> Sequence[Leg]:
+        """The links that a message goes over at an instant, or at any."""
+        if self._world.loops_back(source, to):
+            return ()
+        source, to = self._place(source), self._place(to)
+        mover = self._mover(source, to)
+        if mover is None or not self._roams(mover, source, to):
+            return ((source, to),)
+        edges = _reachable(self._movers[mover]) if at_s is None else [self._edge(mover).at(at_s)]
+        return [leg for edge in edges for leg in _over(edge, source, to)]
+
+    def _life(self, node: int) -> Timeline[bool]:
+        if node not in self._lives:
+            parts = [
+                self._lived(index, fault, node)
+                for index, fault in enumerate(self._world.faults)
+                if isinstance(fault, Crash) and node in fault.nodes
+            ]
+            self._lives[node] = joined(parts, all) if parts else Timeline(True)
+        return self._lives[node]
+
+    def _lived(self, index: int, fault: Crash, node: int) -> Timeline[bool]:
+        if fault.mean_up_s is not None and fault.mean_down_s is not None:
+            spans = sojourns(stream(self._world, index, node), fault.mean_up_s, fault.mean_down_s)
+        else:
+            spans = repeated(fault.at_s, fault.for_s, fault.every_s)
+        return outside(spans, False, True)
+
+    def _edge(self, client: int) -> Timeline[int]:
+        if client not in self._edges:
+            spec, name = self._movers[client], self._world.nodes[client].name
+            if isinstance(spec, Journey):
+                self._edges[client] = Timeline(spec.stops[0][1], spec.stops[1:])
+            else:
+                steps = nearest_edges(spec, random.Random(f"{self._world.seed}/move/{name}"))
+                self._edges[client] = Timeline(next(steps)[1], steps)
+        return self._edges[client]
+
+    def _contact(self, client: int) -> Timeline[bool]:
+        """Whether no hand-over interrupts a client."""
+        if client not in self._contacts:
+            spans = _interruptions(self._edge(client), self._movers[client].interruption_s)
+            self._contacts[client] = outside(spans, False, True)
+        return self._contacts[client]
+
+
+def _interruptions(edges: Timeline[int], for_s: float) -> Iterator[tuple[float, float]]:
+    before = edges.at(0.0)
+    for at_s, edge in edges.after():
+        # A server that is told again passes the time on, as a span of nothing.
+        yield at_s, round(at_s + for_s, 9) if edge != before else at_s
+        before = edge
+
+
+def _reachable(spec: Mobility) -> list[int]:
+    return sorted({edge for _, edge in spec.stops} if isinstance(spec, Journey) else {edge for edge, *_ in spec.edges})
+
+
+def _over(edge: int, source: int, to: int) -> Sequence[Leg]:
+    return ((source, to),) if edge in (source, to) else ((source, edge), (edge, to))
+
+
+def _one_after_the_other(legs: Sequence[State]) -> State:
+    up = all(leg.up for leg in legs)
+    return State(up, sum(leg.latency_s for leg in legs), min(leg.bandwidth_bytes_s for leg in legs))
+
+
+def _in_contact(parts: Sequence[Any]) -> State:
+    state: State = parts[0]
+    return state if parts[1] else State(False, state.latency_s, 0.0)
