@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from emulator.checks_faults import check_faults
 from emulator.fields import fault, shown
 from emulator.naming import kind_name, node_names
 from emulator.sections import TIERS
@@ -23,6 +24,7 @@ def check(scenario: Scenario) -> None:
     _users(scenario)
     _links(scenario)
     _names(scenario)
+    check_faults(scenario)
 
 
 def _servers(scenario: Scenario) -> None:

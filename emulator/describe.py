@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from emulator.faults import Fault, Mobility, Pairs
 from emulator.world import LinkSpec, World
 from models.graph import Layer
 
@@ -55,7 +56,30 @@ def describe_world(world: World) -> dict[str, Any]:
         ],
         "planning": _plain(world.planning, "at")
         | {"at": names[world.planning.at] if world.planning.at >= 0 else "client"},
+        "faults": [_fault(fault, names) for fault in world.faults],
+        "mobility": [_fault(spec, names) for spec in world.mobility],
     }
+
+
+def _fault(spec: Fault | Mobility, names: Sequence[str]) -> dict[str, Any]:
+    """A fault or a way of moving by its kind, with names for indices; of long lists only how many they hold."""
+    told: dict[str, Any] = {"kind": type(spec).__name__.lower()}
+    for key, value in _plain(spec).items():
+        if key == "pairs":
+            told["links"] = _between(value, names)
+        elif key in ("nodes", "clients"):
+            told[key] = [names[index] for index in value]
+        elif key == "edges":
+            told["edges_m"] = {names[index]: [x, y] for index, x, y in value}
+        else:
+            told[key] = len(value) if key in ("points", "stops") else value
+    return told
+
+
+def _between(pairs: Pairs, names: Sequence[str]) -> str:
+    """`client-edge`, `r1-*` for all links of a node; `r1>r3` for one way only."""
+    ends = ["*" if end is None else names[end] if isinstance(end, int) else end for end in (pairs.source, pairs.to)]
+    return (">" if pairs.one_way else "-").join(ends)
 
 
 def _label(layer: Layer) -> str:

@@ -13,6 +13,7 @@ from emulator.fields import GB, MB, Fault
 from emulator.machines import in_folder, stream
 from emulator.machines import nodes as machines
 from emulator.naming import kind_name
+from emulator.resolve_faults import resolve_faults
 from emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from emulator.yaml_lines import Path
 from models.errors import LayerliftError
@@ -30,6 +31,7 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
     users = _users(scenario, nodes, shelf)
     index = {node.name: node.index for node in nodes}
     links = _links(scenario)
+    faults, mobility = resolve_faults(scenario, nodes, users.made)
     place = scenario.planner
     wrong = place.predictions if isinstance(place.predictions, sections.Wrong) else sections.Wrong()
     return World(
@@ -55,6 +57,8 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
         sample_s=_or_inf(scenario.sample_s),
         header_bytes=scenario.header_bytes,
         compute=scenario.compute,
+        faults=faults,
+        mobility=mobility,
     )
 
 

@@ -17,6 +17,7 @@ from emulator.checks import check
 from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
 from emulator.overrides import override
 from emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
+from emulator.sections_faults import AnyFault
 from emulator.world import World
 from emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from models.errors import ScenarioError, near
@@ -37,6 +38,8 @@ class Scenario(Part):
     pairs: tuple[Pair, ...] = ()
     share_links: Flag = assume(True)
     users: tuple[Users, ...] = ()
+    faults: tuple[AnyFault, ...] = ()
+    """What breaks and who moves."""
     models: dict[Text, Model] = Field(default_factory=dict)
     alexnet_mb: Positive | None = None
     """Short for `models: {alexnet: {parameters_mb: ...}}` (the paper prints 223)."""
