@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from emulator.world import LinkSpec, World
+from emulator.world import LinkSpec, UserSpec, World
 from models.graph import Layer
 
 Prices = Callable[[str, str], float]
@@ -50,12 +50,27 @@ def describe_world(world: World) -> dict[str, Any]:
                 "planner": user.planner,
                 "queries": user.queries,
                 "arrival_s": user.arrival_s,
+                "stay_s": None if user.stay is None else user.stay.mean_s,
+                "asks": asking_words(user),
+                "weight": user.weight,
+                "objective": _plain(user.objective),
             }
             for user in world.users
         ],
         "planning": _plain(world.planning, "at")
         | {"at": names[world.planning.at] if world.planning.at >= 0 else "client"},
     }
+
+
+def asking_words(user: UserSpec) -> str:
+    """How a user asks, as a person reads it: `back to back`, or `every 33 ms, 1 at once, the freshest waiting`."""
+    if user.asks is None:
+        pause = f", {user.think.words()} after each answer" if user.think_s else ""
+        return f"back to back{pause}" if user.in_flight == 1 else f"back to back, {user.in_flight} at once{pause}"
+    waiting = "any number" if user.queue is None else "none" if user.queue == 0 else f"at most {user.queue}"
+    if user.late == "drop":
+        waiting = "the freshest"
+    return f"{user.asks.words()}, {user.in_flight} at once, {waiting} waiting"
 
 
 def _label(layer: Layer) -> str:
