@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from emulator.arrivals import AtOnce, Recorded
 from emulator.checks_faults import check_faults
 from emulator.fields import fault, shown
 from emulator.naming import kind_name, node_names
-from emulator.sections import TIERS
+from emulator.sections import TIERS, Users
+from emulator.yaml_lines import Path
 from models.errors import near
 
 if TYPE_CHECKING:
@@ -43,8 +45,7 @@ def _users(scenario: Scenario) -> None:
     left = listed
     for index, kind in enumerate(scenario.users):
         path = ("users", index)
-        if kind.queries is None and scenario.until_s is None:
-            raise fault((*path, "queries"), "is missing, and so is until_s: the run would never end; give one of them")
+        _asking(kind, path, endless=scenario.until_s is None)
         name = kind_name(scenario, index)
         if name in kinds:
             raise fault((*path, "kind"), f"is {name!r}, as that of users.{kinds[name]} is: expected distinct kinds")
@@ -60,6 +61,28 @@ def _users(scenario: Scenario) -> None:
                 f"asks for more clients than nodes lists ({listed}): list more nodes of tier client, "
                 "or give this kind a `device` and it brings its own",
             )
+
+
+def _asking(kind: Users, path: Path, endless: bool) -> None:
+    """Whether a user can ask like this, and does so for a time that ends (`endless`: the run itself does not)."""
+    once = isinstance(kind.asks, Recorded) and kind.asks.repeat_s is None
+    if endless and kind.queries is None and kind.stay_s is None and not once:
+        raise fault(
+            (*path, "queries"),
+            "is missing, and so is until_s: the run would never end; give one of them (or stay_s)",
+        )
+    if isinstance(kind.asks, AtOnce) and kind.queries is None:
+        raise fault(
+            (*path, "queries"), "is missing: expected how many are asked at the one instant that asks.at_s says"
+        )
+    if kind.asks is not None and kind.think_s != 0:
+        raise fault((*path, "think_s"), "is given beside asks: expected pauses or a law of asking, not both")
+    if kind.asks is None and kind.late == "drop":
+        raise fault((*path, "late"), "is drop without asks: a user that asks back to back is never late; give asks")
+    if kind.asks is None and kind.queue is not None:
+        raise fault((*path, "queue"), "is given without asks: questions asked back to back never wait; give asks")
+    if kind.late == "drop" and kind.queue is not None:
+        raise fault((*path, "queue"), "is given beside late: drop, with which only the freshest question waits")
 
 
 def _links(scenario: Scenario) -> None:
@@ -98,6 +121,12 @@ def _names(scenario: Scenario) -> None:
         raise fault(
             ("planner", "at"),
             f"is {shown(scenario.planner.at)}, expected client or a node{near(scenario.planner.at, known)}",
+        )
+    if scenario.planner.heartbeat_s is not None and scenario.planner.at == "client":
+        raise fault(
+            ("planner", "heartbeat_s"),
+            "is given, but planner.at is client: servers can tell their load only to a planner at a node; "
+            "name one in planner.at",
         )
     nodes = [name for name in known if name != "client"]
     for index, pair in enumerate(scenario.pairs):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from emulator.faults import Fault, Mobility, Pairs
-from emulator.world import LinkSpec, World
+from emulator.world import LinkSpec, UserSpec, World
 from models.graph import Layer
 
 Prices = Callable[[str, str], float]
@@ -51,6 +51,10 @@ def describe_world(world: World) -> dict[str, Any]:
                 "planner": user.planner,
                 "queries": user.queries,
                 "arrival_s": user.arrival_s,
+                "stay_s": None if user.stay is None else user.stay.mean_s,
+                "asks": asking_words(user),
+                "weight": user.weight,
+                "objective": _plain(user.objective),
             }
             for user in world.users
         ],
@@ -80,6 +84,17 @@ def _between(pairs: Pairs, names: Sequence[str]) -> str:
     """`client-edge`, `r1-*` for all links of a node; `r1>r3` for one way only."""
     ends = ["*" if end is None else names[end] if isinstance(end, int) else end for end in (pairs.source, pairs.to)]
     return (">" if pairs.one_way else "-").join(ends)
+
+
+def asking_words(user: UserSpec) -> str:
+    """How a user asks, as a person reads it: `back to back`, or `every 33 ms, 1 at once, the freshest waiting`."""
+    if user.asks is None:
+        pause = f", {user.think.words()} after each answer" if user.think_s else ""
+        return f"back to back{pause}" if user.in_flight == 1 else f"back to back, {user.in_flight} at once{pause}"
+    waiting = "any number" if user.queue is None else "none" if user.queue == 0 else f"at most {user.queue}"
+    if user.late == "drop":
+        waiting = "the freshest"
+    return f"{user.asks.words()}, {user.in_flight} at once, {waiting} waiting"
 
 
 def _label(layer: Layer) -> str:

@@ -71,6 +71,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -
             load_s_per_byte=machine.load_s_per_mb / MB,
             max_batch=machine.max_batch,
             policy=machine.policy,
+            share_models=machine.share_models,
             idle_w=power["idle_w"][k],
             compute_w=power["compute_w"][k],
             radio_w=power["radio_w"][k],

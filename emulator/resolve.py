@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emulator import sections
 from emulator.catalog import Catalog, ProfileError, Shelf
 from emulator.fields import GB, MB, Fault
-from emulator.machines import in_folder, stream
+from emulator.machines import in_folder
 from emulator.machines import nodes as machines
-from emulator.naming import kind_name
+from emulator.population import population
 from emulator.resolve_faults import resolve_faults
-from emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
 from emulator.yaml_lines import Path
 from models.errors import LayerliftError
 from models.graph import LayerGraph, Parameter
-from planners.problem import Objective
 
 if TYPE_CHECKING:
     from emulator.scenario import Scenario
@@ -28,7 +27,8 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
     """Build the world. Raises `Fault` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
     shelf = catalog or Shelf()
     nodes = machines(scenario)
-    users = _users(scenario, nodes, shelf)
+    _known_policies(scenario)
+    users = population(scenario, nodes, shelf)
     index = {node.name: node.index for node in nodes}
     links = _links(scenario)
     faults, mobility = resolve_faults(scenario, nodes, users.made)
@@ -50,6 +50,9 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
             predictions="error" if isinstance(place.predictions, sections.Wrong) else place.predictions,
             gather_s=place.gather_s,
             plan_timeout_s=_or_inf(place.plan_timeout_s),
+            heartbeat_s=_or_inf(place.heartbeat_s),
+            knows_load=place.knows_load,
+            bandwidth_known=place.bandwidth_known,
         ),
         pairs=_pairs(scenario, nodes, index, links),
         share_links=scenario.share_links,
@@ -104,74 +107,29 @@ def _changed(usual: LinkSpec | None, pair: sections.Pair, path: Path) -> LinkSpe
     )
 
 
-@dataclass
-class _Population:
-    """The users, and the models that they ask for, in the order of first mention."""
-
-    made: tuple[UserSpec, ...]
-    models: list[tuple[str, Path]]
+def _known_policies(scenario: Scenario) -> None:
+    for path, machine in _machines(scenario).items():
+        _known_policy(machine.policy, (*path, "policy"))
 
 
-def _users(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) -> _Population:
-    """Give each user a client: those a kind brings, or the next listed ones."""
-    brought = {index: _brought(scenario, index, clients) for index in range(len(scenario.users))}
-    listed = iter(_listed(scenario, clients))
-    models: dict[str, Path] = {}
-    made: list[UserSpec] = []
-    for index, kind in enumerate(scenario.users):
-        _known_planner(kind.planner, ("users", index, "planner"), shelf)
-        for name in kind.model:
-            models.setdefault(name, ("users", index, "model"))
-        own = brought[index] if kind.device else list(islice(listed, kind.count))
-        made.extend(_kind(scenario, index, own, list(models), len(made)))
-    return _Population(tuple(made), list(models.items()))
-
-
-def _listed(scenario: Scenario, nodes: Sequence[NodeSpec]) -> list[int]:
-    count = sum(group.count or 1 for group in scenario.nodes if group.tier == "client")
-    return [node.index for node in nodes[:count]]
-
-
-def _brought(scenario: Scenario, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
-    before = len(_listed(scenario, nodes))
-    before += sum(kind.count or 1 for kind in scenario.users[:index] if kind.device)
-    return list(range(before, before + (scenario.users[index].count or 1)))
-
-
-def _known_planner(text: str, path: Path, shelf: Catalog) -> None:
+def _known_policy(text: str, path: Path) -> None:
+    """Refuse what no policy is called. Where there are no policies to ask, any name will do."""
     try:
-        shelf.planner(text)
+        make = importlib.import_module("emulator.policies").make
+    except ImportError:
+        return
+    try:
+        make(text)
     except LayerliftError as error:
         raise Fault(path, f"is {text!r}: {error}") from None
 
 
-def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
-    kind, name = scenario.users[index], kind_name(scenario, index)
-    arrivals = kind.arrival.times(len(clients), stream(scenario.seed, "arrival", name))
-    mix = stream(scenario.seed, "model", name)
-    asked = mix.choices([models.index(m) for m in kind.model], list(kind.model.values()), k=len(clients))
-    return [
-        UserSpec(
-            index=first + number,
-            name=f"{name}-{number + 1}",
-            client=client,
-            model=asked[number],
-            planner=kind.planner,
-            objective=Objective(**kind.objective.model_dump()),
-            arrival_s=arrivals[number],
-            queries=kind.queries,
-            think_s=kind.think_s,
-            kind=name,
-            profile_runs=kind.profile_runs,
-            query=kind.query,
-            uploads_at_once=kind.uploads_at_once,
-            cr_timeout_s=_or_inf(kind.cr_timeout_s),
-            retries=kind.retries,
-            on_refusal=kind.on_refusal,
-            retry_wait_s=kind.retry_wait_s,
-        )
-        for number, client in enumerate(clients)
-    ]
+def _machines(scenario: Scenario) -> dict[Path, sections.Machine]:
+    """The machines that the scenario describes, by the path of their section."""
+    return {
+        **{("nodes", i): group for i, group in enumerate(scenario.nodes)},
+        **{("users", i, "device"): kind.device for i, kind in enumerate(scenario.users) if kind.device},
+    }
 
 
 def _models(
@@ -203,12 +161,8 @@ def _models(
 
 
 def _blamed(scenario: Scenario, error: ProfileError) -> tuple[Path, str]:
-    sections_by_path: dict[Path, sections.Machine | None] = {
-        **{("nodes", i): group for i, group in enumerate(scenario.nodes)},
-        **{("users", i, "device"): kind.device for i, kind in enumerate(scenario.users)},
-    }
-    for path, machine in sections_by_path.items():
-        if machine and machine.profile != "reference" and in_folder(scenario, machine.profile) == error.device_class:
+    for path, machine in _machines(scenario).items():
+        if machine.profile != "reference" and in_folder(scenario, machine.profile) == error.device_class:
             return (*path, "profile"), f"is {machine.profile!r}: {error}"
     return (), str(error)
 

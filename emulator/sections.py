@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 from emulator.arrivals import Arrival, AtOnce
+from emulator.draws import Pause, Spell
 from emulator.fields import (
     ASSUMED,
     NOTHING,
@@ -53,7 +54,10 @@ class Machine(Part):
     profile: Text = "reference"
     """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
     discipline: Literal["sharing", "fifo"] = "sharing"
-    policy: Text = "greedy"
+    policy: Text = "first_come"
+    """Who is admitted, and what each of those gets."""
+    share_models: Flag = False
+    """Whether users of one model share what is stored of it."""
     max_batch: Count = 1
     memory_mb: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
     load_s_per_mb: NonNegative = assume(0.0)
@@ -139,12 +143,44 @@ class Objective(Part):
         return self
 
 
+class SharedObjective(Objective):
+    """One of several objectives among which a kind's users are dealt by the seed."""
+
+    share: Positive = 1.0
+    """Relative to the shares of the others."""
+
+
+def _objectives(value: Any) -> str:
+    return "<mix>" if isinstance(value, list | tuple) else "<one>"
+
+
+Objectives = Annotated[
+    Annotated[Objective, Tag("<one>")]
+    | Annotated[Annotated[tuple[SharedObjective, ...], Field(min_length=1)], Tag("<mix>")],
+    Discriminator(_objectives),
+]
+
+
 def _mix(value: Any) -> Any:
     return {value: 1.0} if isinstance(value, str) else value
 
 
 def _one(value: Any) -> Any:
     return "one" if value == 1 and not isinstance(value, bool) else value
+
+
+def _true(value: Any) -> Any:
+    return "true" if value is True else value
+
+
+def _word_or_seconds(value: Any) -> str:
+    return "<word>" if isinstance(value, str) else "<seconds>"
+
+
+Replan = Annotated[
+    Annotated[Literal["never", "on_change"], Tag("<word>")] | Annotated[Positive, Tag("<seconds>")],
+    Discriminator(_word_or_seconds),
+]
 
 
 class Users(Part):
@@ -155,10 +191,22 @@ class Users(Part):
     model: Annotated[dict[Text, Positive], BeforeValidator(_mix), Field(min_length=1)]
     """A zoo name, a key of `models`, a file, or a mix of them with weights."""
     planner: Text = "local"
-    objective: Objective = Objective()
+    objective: Objectives = Objective()
+    weight: Positive = 1.0
+    """Priority, for policies that know one."""
     arrival: Arrival = AtOnce()
+    stay_s: Spell | None = None
+    """From its arrival; then it asks nothing new, waits for what is under way and leaves. Null: until it is done."""
     queries: Count | None = None
-    think_s: NonNegative = assume(0.0)
+    asks: Arrival | None = None
+    """When each user's questions come, from its start of asking on; null: back to back, after `think_s`."""
+    think_s: Pause = assume(0.0)
+    in_flight: Count = 1
+    """How many queries of a user may be under way at once."""
+    queue: Whole | None = None
+    """How many of its questions may wait for that; null: any number."""
+    late: Literal["keep", "drop"] = "keep"
+    """Whether waiting questions keep their turn, or the freshest takes the place of all that wait."""
     device: Device | None = None
     profile_runs: Whole = assume(1)
     query: QueryMode = "dataflow"
@@ -167,6 +215,11 @@ class Users(Part):
     retries: Whole = assume(5)
     on_refusal: Literal["wait", "skip", "replan"] = "skip"
     retry_wait_s: Positive = assume(1.0)
+    backoff_s: Positive = assume(0.5)
+    """Before an upload that failed is tried again; doubles with each failure in a row."""
+    resume: Flag = False
+    """Whether it goes on at the byte where it stopped."""
+    replan: Replan = "never"
 
 
 class Wrong(Part):
@@ -198,6 +251,11 @@ class Planning(Part):
     """How long a planner that can plan users jointly waits for others after a request; null: it plans each alone."""
     predictions: Predictions = assume("exact")
     plan_timeout_s: Positive | None = None
+    heartbeat_s: Positive | None = None
+    """How often each server tells the planner its load; null: never."""
+    knows_load: Flag = True
+    """Whether problems carry the servers' load and offers, or show them idle."""
+    bandwidth_known: Annotated[Literal["true", "nominal", "measured"], BeforeValidator(_true)] = "true"
 
 
 class Model(Part):

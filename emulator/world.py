@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from emulator.asking import Asks, Draw, Fixed
 from emulator.faults import Fault, Mobility, traced_latencies_s
 from models.errors import ScenarioError
 from models.graph import LayerGraph
@@ -40,7 +41,9 @@ class NodeSpec:
     memory_bytes: float = INF
     load_s_per_byte: float = 0.0
     max_batch: int = 1
-    policy: str = "greedy"
+    policy: str = "first_come"
+    share_models: bool = False
+    """Whether users of one model share what is stored of it."""
     idle_w: float = 0.0
     compute_w: float = 0.0
     """Increment while computing (client), or what a busy core draws (server)."""
@@ -96,9 +99,9 @@ class UserSpec:
     objective: Objective = field(default_factory=Objective)
     arrival_s: float = 0.0
     queries: int | None = None
-    """How many are asked before the user leaves; None: until the run ends."""
+    """How many are asked before the user leaves; None: until it has stayed `stay`, its trace or the run ends."""
     think_s: float = 0.0
-    """Pause between an answer and the next question."""
+    """Pause between an answer and the next question; its mean where `think_law` is given."""
     kind: str = "user"
     """The scenario entry that made this user: users of one kind differ only in drawn numbers."""
     profile_runs: int = 1
@@ -110,6 +113,32 @@ class UserSpec:
     on_refusal: Literal["wait", "skip", "replan"] = "skip"
     retry_wait_s: float = 1.0
     """How long the upload thread waits before a refused part is sent again (`on_refusal: wait`)."""
+    think_law: Draw | None = None
+    """What each pause is drawn from; None: always `think_s`."""
+    asks: Asks | None = None
+    """When questions come, in seconds from the user's start of asking; None: back to back with pauses."""
+    in_flight: int = 1
+    """How many queries may be under way at once."""
+    queue: int | None = None
+    """How many questions may wait; one more fails with `queue full`. None: any number."""
+    late: Literal["keep", "drop"] = "keep"
+    """drop: a new question takes the place of all that wait, which fail with `late`."""
+    stay: Draw | None = None
+    """Seconds from its arrival until it asks nothing new; resolved scenarios hold the drawn number (`Fixed`)."""
+    weight: float = 1.0
+    """Priority, for policies that know one."""
+    backoff_s: float = 0.5
+    """Before an upload that failed is tried again; doubles with each failure in a row."""
+    resume: bool = False
+    """Whether such an upload goes on at the byte where it stopped."""
+    replan: Literal["never", "on_change", "every"] = "never"
+    replan_s: float = INF
+    """Seconds between plans (`replan: every`)."""
+
+    @property
+    def think(self) -> Draw:
+        """What each pause between an answer and the next question is drawn from."""
+        return self.think_law or Fixed(self.think_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +160,12 @@ class PlanningSpec:
     """How long a planner that can plan users jointly waits for others after a request; None: it plans each alone."""
     plan_timeout_s: float = INF
     """Wall-clock limit of one planning; later plans leave the user local."""
+    heartbeat_s: float = INF
+    """How often each server tells the planner its load."""
+    knows_load: bool = True
+    """Whether problems carry the servers' load and offers; else the planner plans as if they were idle."""
+    bandwidth_known: Literal["true", "nominal", "measured"] = "true"
+    """What bandwidth a planner is told: that of the instant, that of the scenario, or what transfers have shown."""
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def test_help_lists_every_command_with_running_first() -> None:
         ("nodes=[{tier: client, ghz: 1}]", "nodes has no servers"),
         ("nodes.1.ghz=fast", "nodes.1.ghz"),
         ("nodes.1.gzh=8", "nodes.1.gzh is not a known field; did you mean ghz?"),
-        ("users.0.plannr=ionn", "users.0.plannr is not a known field; did you mean planner?"),
+        ("users.0.plannr=ionn", "users.0.plannr is not a known field; did you mean planner or replan?"),
         ("users.0.planner=ionm", "there is no planner 'ionm'; did you mean ionn?"),
         ("users.0.model=sqeezenet", "there is no network 'sqeezenet' in the zoo; did you mean squeezenet"),
         ("users.0.queries=-1", "users.0.queries is -1"),

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from emulator import arrivals, sections
+from emulator import arrivals, draws, sections
 from emulator.scenario import Scenario
 from models.errors import ScenarioError
 
@@ -21,8 +21,10 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     "section",
     [
         Scenario,
-        *(sections.Nodes, sections.Device, sections.Link, sections.Pair, sections.Users, sections.Objective),
+        *(sections.Nodes, sections.Device, sections.Link, sections.Pair, sections.Users, sections.SharedObjective),
         *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson, sections.Planning, sections.Wrong, sections.Model),
+        *(arrivals.Bursting, arrivals.Burst, arrivals.Daily, arrivals.Diurnal, arrivals.Recorded),
+        *(draws.ExponentialDraw, draws.UniformDraw),
     ],
 )
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
@@ -36,6 +38,21 @@ def test_the_whole_example_is_a_world() -> None:
     resolved = Scenario.from_dict(yaml.safe_load(BLOCKS[0])).resolve()
     assert len(resolved.users) == 300
     assert [node.name for node in resolved.nodes[-5:]] == ["edge1", "edge2", "edge3", "cloud", "planner"]
+
+
+def test_one_entry_makes_a_crowd_whose_members_all_differ() -> None:
+    (entry,) = yaml.safe_load(next(block for block in BLOCKS if block.startswith("users:")))["users"]
+    resolved = Scenario.from_dict(yaml.safe_load(BLOCKS[0]) | {"users": [entry]}).resolve()
+    devices = [resolved.nodes[user.client] for user in resolved.users]
+    assert len(resolved.users) == 300
+    for drawn in (
+        [node.ghz for node in devices],
+        [node.battery_j for node in devices],
+        [user.arrival_s for user in resolved.users],
+        [user.stay for user in resolved.users],
+    ):
+        assert len(set(drawn)) == 300
+    assert len({(user.model, user.objective) for user in resolved.users}) == 4
 
 
 def test_the_pieces_fit_into_the_paper_scenario() -> None:

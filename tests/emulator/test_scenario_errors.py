@@ -33,7 +33,7 @@ def line_of(text: str, part: str) -> int:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("planner: ionn", "plannr: ionn", "users.0.plannr is not a known field; did you mean planner?"),
+        ("planner: ionn", "plannr: ionn", "users.0.plannr is not a known field; did you mean planner or replan?"),
         (
             "latency_ms: 2}",
             "latency_ms: 0}",
@@ -98,7 +98,8 @@ def line_of(text: str, part: str) -> int:
         (
             "queries: 120",
             "queries: 5, arrival: {every: 2}",
-            "users.0.arrival is {'every': 2}, expected one of {at_s: seconds}, {every_ms: distance} or {per_s: rate}",
+            "users.0.arrival is {'every': 2}, expected one of {at_s: seconds}, {every_ms: distance}, {per_s: rate}, "
+            "{burst: {...}}, {diurnal: {...}} or {trace: file}",
         ),
         (
             "queries: 120",
@@ -268,7 +269,7 @@ def test_off_and_dates_and_times_are_words(tmp_path: Path) -> None:
         ("users.x.queries=1", "expected an index from 0 to 0 or *, not x"),
         ("seed.x=1", "--set seed.x=1: seed is 7, which has no field 'x'"),
         ("sed=1", "--set sed=1: sed is not a known field; did you mean seed?"),
-        ("users.0.plannr=x", "users.0.plannr is not a known field; did you mean planner?"),
+        ("users.0.plannr=x", "users.0.plannr is not a known field; did you mean planner or replan?"),
         ("users", "--set users: expected path=value, such as users.0.queries=5"),
         ("=3", "expected path=value"),
         ("users..queries=3", "expected path=value"),

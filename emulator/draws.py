@@ -1,0 +1,60 @@
+"""How long something takes each time: a number of seconds, or the law that it is drawn from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import Discriminator, Tag, model_validator
+
+from emulator import asking
+from emulator.fields import NonNegative, Part, Positive, fault
+
+
+class ExponentialDraw(Part):
+    """Exponential with this mean in seconds."""
+
+    exponential: Positive
+
+    def law(self) -> asking.Draw:
+        """Return the law as a world carries it."""
+        return asking.Exponential(self.exponential)
+
+
+class UniformDraw(Part):
+    """Any number of seconds between two ends alike."""
+
+    uniform: tuple[NonNegative, NonNegative]
+
+    @model_validator(mode="after")
+    def _ascending(self) -> UniformDraw:
+        if self.uniform[0] > self.uniform[1]:
+            raise fault(("uniform",), f"is {list(self.uniform)}, expected [low, high]")
+        return self
+
+    def law(self) -> asking.Draw:
+        """Return the law as a world carries it."""
+        return asking.Uniform(*self.uniform)
+
+
+def draw_of(given: float | ExponentialDraw | UniformDraw) -> asking.Draw:
+    """Return the law of a field that is a number or a law."""
+    return asking.Fixed(given) if isinstance(given, int | float) else given.law()
+
+
+def _law(value: Any) -> str | None:
+    if isinstance(value, int | float):
+        return "<seconds>"
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Part) else ()
+    return next((f"<{key}>" for key in ("exponential", "uniform") if key in keys), None)
+
+
+_WHICH: Final = Discriminator(
+    _law,
+    custom_error_type="draw",
+    custom_error_message="a number of seconds, {exponential: mean} or {uniform: [low, high]}",
+)
+_Laws = Annotated[ExponentialDraw, Tag("<exponential>")] | Annotated[UniformDraw, Tag("<uniform>")]
+Pause = Annotated[Annotated[NonNegative, Tag("<seconds>")] | _Laws, _WHICH]
+"""Seconds of at least 0, or a law."""
+Spell = Annotated[Annotated[Positive, Tag("<seconds>")] | _Laws, _WHICH]
+"""Seconds above 0, or a law."""

@@ -1,0 +1,163 @@
+"""The users of a scenario: one line of it becomes hundreds that differ in what they draw from the seed.
+
+Every drawn number has a substream of its own, named after its purpose and the kind of users, so that another kind,
+or another field, changes none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from emulator import sections
+from emulator.arrivals import Law
+from emulator.asking import Asks, Draw, Fixed
+from emulator.catalog import Catalog
+from emulator.draws import draw_of
+from emulator.fields import Fault
+from emulator.machines import stream
+from emulator.naming import kind_name
+from emulator.world import INF, NodeSpec, UserSpec
+from emulator.yaml_lines import Path
+from models.errors import LayerliftError, ScenarioError
+from planners.problem import Objective
+
+if TYPE_CHECKING:
+    from emulator.scenario import Scenario
+
+
+@dataclass
+class Population:
+    """The users, and the models that they ask for, in the order of first mention."""
+
+    made: tuple[UserSpec, ...]
+    models: list[tuple[str, Path]]
+
+
+def population(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
+    """Give each user a client: those a kind brings, or the next listed ones.
+
+    Raises `Fault` for an unknown planner, or a trace that cannot be used or is too short.
+    """
+    brought = {index: _brought(scenario, index, clients) for index in range(len(scenario.users))}
+    listed = iter(_listed(scenario, clients))
+    models: dict[str, Path] = {}
+    made: list[UserSpec] = []
+    for index, kind in enumerate(scenario.users):
+        _known_planner(kind.planner, ("users", index, "planner"), shelf)
+        for name in kind.model:
+            models.setdefault(name, ("users", index, "model"))
+        own = brought[index] if kind.device else list(islice(listed, kind.count))
+        made.extend(_kind(scenario, index, own, list(models), len(made)))
+    return Population(tuple(made), list(models.items()))
+
+
+def _listed(scenario: Scenario, nodes: Sequence[NodeSpec]) -> list[int]:
+    count = sum(group.count or 1 for group in scenario.nodes if group.tier == "client")
+    return [node.index for node in nodes[:count]]
+
+
+def _brought(scenario: Scenario, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
+    before = len(_listed(scenario, nodes))
+    before += sum(kind.count or 1 for kind in scenario.users[:index] if kind.device)
+    return list(range(before, before + (scenario.users[index].count or 1)))
+
+
+def _known_planner(text: str, path: Path, shelf: Catalog) -> None:
+    try:
+        shelf.planner(text)
+    except LayerliftError as error:
+        raise Fault(path, f"is {text!r}: {error}") from None
+
+
+def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
+    kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients))
+    arrivals, objectives, stays = drawn.arrivals(), drawn.objectives(), drawn.stays()
+    asked, asks, think = drawn.models(models), drawn.asks(), draw_of(kind.think_s)
+    return [
+        UserSpec(
+            index=first + number,
+            name=f"{drawn.name}-{number + 1}",
+            client=client,
+            model=asked[number],
+            planner=kind.planner,
+            objective=objectives[number],
+            arrival_s=arrivals[number],
+            queries=kind.queries,
+            think_s=think.mean_s,
+            kind=drawn.name,
+            profile_runs=kind.profile_runs,
+            query=kind.query,
+            uploads_at_once=kind.uploads_at_once,
+            cr_timeout_s=INF if kind.cr_timeout_s is None else kind.cr_timeout_s,
+            retries=kind.retries,
+            on_refusal=kind.on_refusal,
+            retry_wait_s=kind.retry_wait_s,
+            think_law=None if isinstance(think, Fixed) else think,
+            asks=asks,
+            in_flight=kind.in_flight,
+            queue=kind.queue,
+            late=kind.late,
+            stay=stays[number],
+            weight=kind.weight,
+            backoff_s=kind.backoff_s,
+            resume=kind.resume,
+            replan=kind.replan if isinstance(kind.replan, str) else "every",
+            replan_s=INF if isinstance(kind.replan, str) else kind.replan,
+        )
+        for number, client in enumerate(clients)
+    ]
+
+
+class _Drawn:
+    """What the members of one kind draw, each purpose from its own substream of the seed."""
+
+    def __init__(self, scenario: Scenario, index: int, count: int) -> None:
+        self.kind = scenario.users[index]
+        self.name = kind_name(scenario, index)
+        self._path: Path = ("users", index)
+        self._seed, self._folder, self._count = scenario.seed, scenario.folder, count
+
+    def arrivals(self) -> list[float]:
+        times = self._law("arrival", self.kind.arrival).times(self._count, stream(self._seed, "arrival", self.name))
+        if len(times) < self._count:
+            trace = getattr(self.kind.arrival, "trace", "")
+            raise Fault(
+                (*self._path, "arrival", "trace"),
+                f"is {trace!r}, which has {len(times):,} arrivals for {self._count:,} users: "
+                "expected a row for each (or give repeat_s)",
+            )
+        return times
+
+    def models(self, known: list[str]) -> list[int]:
+        mix = self.kind.model
+        rng = stream(self._seed, "model", self.name)
+        return rng.choices([known.index(name) for name in mix], list(mix.values()), k=self._count)
+
+    def objectives(self) -> list[Objective]:
+        given = self.kind.objective
+        if isinstance(given, sections.Objective):
+            return [_objective(given)] * self._count
+        shares = [each.share for each in given]
+        return stream(self._seed, "objective", self.name).choices(list(map(_objective, given)), shares, k=self._count)
+
+    def stays(self) -> list[Draw | None]:
+        if self.kind.stay_s is None:
+            return [None] * self._count
+        law, rng = draw_of(self.kind.stay_s), stream(self._seed, "stay", self.name)
+        return [Fixed(law.value(rng)) for _ in range(self._count)]
+
+    def asks(self) -> Asks | None:
+        return None if self.kind.asks is None else self._law("asks", self.kind.asks)
+
+    def _law(self, field: str, section: Law) -> Asks:
+        try:
+            return section.law(self._folder)
+        except ScenarioError as error:
+            raise Fault((*self._path, field, "trace"), f"cannot be used: {error}") from None
+
+
+def _objective(given: sections.Objective) -> Objective:
+    return Objective(**given.model_dump(exclude={"share"}))
