@@ -37,8 +37,11 @@ class Cpu:
         """Pieces present."""
         return len(self._jobs)
 
-    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None) -> int:
-        """Begin a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes."""
+    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None, owner: int = -1) -> int:
+        """Begin a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes.
+
+        Whose it is makes no difference here (see `emulator.weighted`).
+        """
         self._number = number = self._number + 1
         if self._jobs:
             self._catch_up()
@@ -128,8 +131,11 @@ class FifoCpu:
         """Pieces present."""
         return len(self._running) + len(self._waiting)
 
-    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None) -> int:
-        """Queue a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes."""
+    def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None, owner: int = -1) -> int:
+        """Queue a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes.
+
+        Whose it is makes no difference here (see `emulator.weighted`).
+        """
         self._number = number = self._number + 1
         self._waiting[number] = _Waiting(number, work_s, call, argument)
         self._start()

@@ -1,4 +1,4 @@
-"""Options of planners as people write them: `particles=100,iterations=50`, typed by the planner's own signature."""
+"""Options of plug-ins as people write them: `particles=100,iterations=50`, typed by the plug-in's own signature."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from models.errors import PlanError, near
+from models.errors import LayerliftError, PlanError, near
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 SEPARATOR = "/"
 """Between the items of a list-valued option: a comma already ends an option."""
 
 
+class Wording(NamedTuple):
+    """How messages speak of one kind of plug-in."""
+
+    noun: str
+    error: type[LayerliftError]
+    """What is raised."""
+    example: str
+    """An option of one of them, as people write it."""
+
+
+PLANNER = Wording("planner", PlanError, "particles=100")
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One keyword of a planner's constructor."""
+    """One keyword of a plug-in's constructor."""
 
     name: str
     kind: Any
@@ -53,41 +66,45 @@ def options_of(maker: Callable[..., object]) -> dict[str, Option]:
     return found
 
 
-def split_options(planner: str, text: str) -> dict[str, str]:
-    """Split `a=1,b=2` into a dictionary of texts. Raises `PlanError` when a piece is not `name=value`."""
+def split_options(name: str, text: str, wording: Wording = PLANNER) -> dict[str, str]:
+    """Split `a=1,b=2` into a dictionary of texts.
+
+    Raises the wording's error when a piece is not `option=value` or an option is given twice.
+    """
+    noun, error, example = wording
     found: dict[str, str] = {}
     for piece in text.split(","):
-        name, equals, value = piece.partition("=")
-        if not equals or not name.strip():
-            raise PlanError(f"planner {planner}: option {piece!r} was given, expected name=value (as in particles=100)")
-        if name.strip() in found:
-            raise PlanError(f"planner {planner}: option {name.strip()!r} is given twice")
-        found[name.strip()] = value.strip()
+        option, equals, value = piece.partition("=")
+        if not equals or not option.strip():
+            raise error(f"{noun} {name}: option {piece!r} was given, expected name=value (as in {example})")
+        if option.strip() in found:
+            raise error(f"{noun} {name}: option {option.strip()!r} is given twice")
+        found[option.strip()] = value.strip()
     return found
 
 
-def typed(planner: str, maker: Callable[..., object], given: Mapping[str, object]) -> dict[str, Any]:
+def typed(
+    name: str, maker: Callable[..., object], given: Mapping[str, object], wording: Wording = PLANNER
+) -> dict[str, Any]:
     """Check and convert the options `given` for `maker`: texts by its annotations, other values by their type.
 
-    Raises `PlanError` for an unknown option (with the near names), a missing one, or a value of the wrong type.
+    Raises the wording's error for an unknown option (with the near names), a missing one, or a value of the wrong type.
     """
+    noun, error, _ = wording
     known = options_of(maker)
     made: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in known:
-            raise PlanError(
-                f"planner {planner} has no option {name!r}" + (near(name, known) if known else "; it takes no options")
-            )
-        option = known[name]
+    for key, value in given.items():
+        if key not in known:
+            hint = near(key, known) if known else "; it takes no options"
+            raise error(f"{noun} {name} has no option {key!r}{hint}")
+        option = known[key]
         try:
-            made[name] = convert(option.kind, value)
+            made[key] = convert(option.kind, value)
         except (ValueError, TypeError):
-            raise PlanError(
-                f"planner {planner}: option {name}={value} was given, expected {option.type_name}"
-            ) from None
-    missing = [name for name, option in known.items() if option.required and name not in made]
+            raise error(f"{noun} {name}: option {key}={value} was given, expected {option.type_name}") from None
+    missing = [key for key, option in known.items() if option.required and key not in made]
     if missing:
-        raise PlanError(f"planner {planner} needs the option {missing[0]!r} ({known[missing[0]].type_name})")
+        raise error(f"{noun} {name} needs the option {missing[0]!r} ({known[missing[0]].type_name})")
     return made
 
 

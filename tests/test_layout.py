@@ -54,6 +54,15 @@ def test_the_kernel_knows_nothing_of_networks_or_models() -> None:
 TIME_PLANE = (
     *("kernel", "sharing", "messages", "problems", "routes", "flows", "fabric", "traffic"),
     *("host", "lockstep", "conductor", "together", "books"),
+    *(
+        "allocation",
+        "filling",
+        "weighted",
+        "policies/alpha_fair",
+        "policies/arrival",
+        "policies/drf",
+        "policies/quotas",
+    ),
     *(f"nodes/{node}" for node in ("client", "machine", "planner", "runner", "server", "uploader", "visit")),
 )
 UNWANTED = {"time", "datetime", "secrets", "uuid", "threading", "asyncio", "scipy", "onnxruntime", "pyarrow"}

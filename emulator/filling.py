@@ -1,0 +1,101 @@
+"""Water-filling: one resource by weight, and several at once by dominant share. Nothing but + - x /, min and max."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from math import fsum, inf
+
+
+def fill(capacity: float, weights: Sequence[float], wanted: Sequence[float]) -> list[float]:
+    """Divide `capacity` so that each gets `min(wanted, level * weight)`: the weighted max-min fair division.
+
+    Nothing is left while anybody with a weight wants more. `wanted` and `capacity` may be infinite, weights may be
+    zero (then the share is). The same claims have the same shares, however they are listed. Source: D. Bertsekas,
+    R. Gallager, Data Networks, section 6.5.2.
+    """
+    if fsum(wanted) <= capacity:
+        return [want if weight > 0.0 else 0.0 for want, weight in zip(wanted, weights, strict=True)]
+    level = _level(capacity, weights, wanted)
+    return [min(want, level * weight) if weight > 0.0 else 0.0 for want, weight in zip(wanted, weights, strict=True)]
+
+
+def _level(capacity: float, weights: Sequence[float], wanted: Sequence[float]) -> float:
+    """The water's level when not everybody can have all."""
+    level = capacity / (fsum(weights) or 1.0)
+    if all(want >= level * weight for want, weight in zip(wanted, weights, strict=True)):
+        return level
+    order = sorted((want / weight, weight, want) for want, weight in zip(wanted, weights, strict=True) if weight > 0.0)
+    waiting = list(accumulate(weight for _, weight, _ in reversed(order)))
+    left = capacity
+    for ratio, _, want in order:
+        level = max(left, 0.0) / waiting.pop()
+        if ratio > level:
+            return level
+        left -= want
+    return inf
+
+
+def fill_dominant(
+    demands: Sequence[Sequence[float]],
+    weights: Sequence[float],
+    floors: Sequence[Sequence[float]] | None = None,
+    room: float = 1.0,
+) -> list[float]:
+    """Raise all users' weighted dominant shares together until what they need is used up; return each one's speed.
+
+    `demands[u][r]` is the part of resource r that user u needs at full speed (may be above 1); `floors[u][r]` is
+    what it has already and keeps. User u gets `max(floor, speed * demand)` of each resource, with speed in [0, 1],
+    and all together at most `room` of each resource unless the floors alone are more. A user stops at full speed, or
+    when a resource of which it needs more is used up; the others go on. Who needs nothing goes at full speed.
+    Source: Ghodsi et al., Dominant Resource Fairness, NSDI 2011; weights as in its section 4.3; floors as in Kash,
+    Procaccia, Shah, JAIR 51, 2014.
+    """
+    held = floors or [[0.0] * len(demand) for demand in demands]
+    dominant = [max(demand, default=0.0) for demand in demands]
+    pace = [weight / most if most > 0.0 else inf for most, weight in zip(dominant, weights, strict=True)]
+    limits = [1.0] * len(demands)
+    open_ = list(range(len(demands[0]))) if demands else []
+    while open_:
+        levels = [_level_of(r, demands, held, pace, limits, room) for r in open_]
+        tightest = levels.index(min(levels))
+        if levels[tightest] == inf:
+            break
+        r, level = open_.pop(tightest), levels[tightest]
+        for u, demand in enumerate(demands):
+            if demand[r] > 0.0:
+                limits[u] = min(limits[u], max(level * pace[u], held[u][r] / demand[r]))
+    return limits
+
+
+def _level_of(
+    r: int,
+    demands: Sequence[Sequence[float]],
+    held: Sequence[Sequence[float]],
+    pace: Sequence[float],
+    limits: Sequence[float],
+    room: float,
+) -> float:
+    """The weighted dominant share at which resource r is used up; infinite when there is enough for all.
+
+    What is used grows piecewise linearly with the level. The bends are where a user outgrows its floor and where it
+    stops; the last bend below the room is found by bisection, the rest of the way is a straight line.
+    """
+    base = fsum(floor[r] for floor in held)
+    users = [u for u, demand in enumerate(demands) if demand[r] > 0.0 and limits[u] * demand[r] > held[u][r]]
+
+    def used(level: float) -> float:
+        growth = (max(0.0, min(limits[u], level * pace[u]) * demands[u][r] - held[u][r]) for u in users)
+        return base + fsum(growth)
+
+    bends = sorted({at for u in users for at in (held[u][r] / demands[u][r] / pace[u], limits[u] / pace[u])})
+    if not bends or used(bends[-1]) <= room:
+        return inf
+    if base >= room:
+        return 0.0
+    low, high = 0, len(bends) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if used(bends[middle]) <= room else (low, middle)
+    before, after = used(bends[low]), used(bends[high])
+    return bends[low] + (bends[high] - bends[low]) * max(0.0, room - before) / (after - before)

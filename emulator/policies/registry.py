@@ -1,0 +1,57 @@
+"""Allocation policies by name, as planners are: `NAME[:OPTIONS] | MODULE:CLASS[:OPTIONS]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from emulator.allocation import Policy, PolicyBase, PolicyError
+from planners import plugins
+from planners.options import Wording
+from planners.plugins import NO_PLUGINS
+
+__all__ = ["BUILTIN", "GROUP", "NO_PLUGINS", "Spec", "available", "make", "register", "spec", "specs", "unregister"]
+
+GROUP = "layerlift.policies"
+"""Entry-point group by which an installed package offers policies."""
+
+BUILTIN = {
+    "first_come": "emulator.policies.arrival:FirstCome",
+    "greedy": "emulator.policies.arrival:Greedy",
+    "equal": "emulator.policies.quotas:Equal",
+    "priority": "emulator.policies.quotas:Priority",
+    "max_min": "emulator.policies.alpha_fair:MaxMin",
+    "proportional": "emulator.policies.alpha_fair:Proportional",
+    "alpha_fair": "emulator.policies.alpha_fair:AlphaFair",
+    "drf": "emulator.policies.drf:Drf",
+    "dynamic_drf": "emulator.policies.drf:DynamicDrf",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spec(plugins.Spec):
+    """A policy's name and where it comes from."""
+
+    wording: ClassVar[Wording] = Wording("policy", PolicyError, "alpha=2")
+    base: ClassVar[type] = PolicyBase
+
+
+_registry = plugins.Registry(Spec, GROUP, BUILTIN)
+_plugins = _registry.plugins
+register, unregister = _registry.register, _registry.unregister
+available, spec, specs = _registry.available, _registry.spec, _registry.specs
+
+
+def make(text: str, options: Mapping[str, object] | None = None) -> Policy:
+    """Make the policy that `text` describes; `options` adds to those in the text.
+
+    Raises `PolicyError` for an unknown name or option (with near names), a value that does not do, or a class that is
+    no policy.
+    """
+    made = _registry.make(text.strip(), options)
+    if not isinstance(made, Policy):
+        raise PolicyError(
+            f"policy {text!r} makes a {type(made).__name__}, which has no method grants(capacity, claims, before)"
+        )
+    return made

@@ -1,0 +1,197 @@
+"""Plug-ins by name: one registry for all kinds of them (planners; the emulator's allocation policies).
+
+Grammar: `NAME[:OPTIONS] | MODULE:CLASS[:OPTIONS]` with `OPTIONS = name=value[,name=value]`. A name is built in, was
+registered, or is an installed package's entry point. Nothing is imported before it is wanted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any, ClassVar, Generic, TypeVar
+
+from models.errors import LayerliftError, near
+from planners.options import PLANNER, Option, Wording, options_of, split_options, typed
+
+NO_PLUGINS = "LAYERLIFT_NO_PLUGINS"
+"""Environment variable that, when not empty, switches the plug-ins of other packages off."""
+
+Maker = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A plug-in's name and where it comes from; `load` imports it. Each kind of plug-in has a subclass."""
+
+    name: str
+    target: str | Maker
+    """`module:Class`, or the class itself."""
+    source: str = "layerlift"
+    """The package that offers it."""
+
+    wording: ClassVar[Wording] = PLANNER
+    base: ClassVar[type] = object
+    """The class whose attributes are the defaults of capabilities that a plug-in does not state."""
+
+    def load(self) -> Maker:
+        """The class (or function) that makes the plug-in. Raises the kind's error when it cannot be imported."""
+        if not isinstance(self.target, str):
+            return self.target
+        return _import(self.name, self.target, self.source, self.wording)
+
+    def attribute(self, name: str) -> Any:
+        """A capability, with its default where the plug-in does not say."""
+        return getattr(self.load(), name, getattr(self.base, name, None))
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """What can be set after the colon."""
+        return options_of(self.load())
+
+    def cite(self) -> str:
+        """The source of the algorithm, or nothing."""
+        cite = getattr(self.load(), "cite", None)
+        return str(cite()) if cite is not None else ""
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class Registry(Generic[S]):
+    """All plug-ins of one kind. Mistakes raise the error of the kind's wording, with what was given and what to try."""
+
+    def __init__(self, kind: type[S], group: str, builtin: Mapping[str, str]) -> None:
+        """`group` is the entry-point group of installed packages, `builtin` maps names to `module:Class`."""
+        self.kind, self.group, self.builtin = kind, group, builtin
+        self.plugins = lru_cache(maxsize=1)(self._read_plugins)
+        """What installed packages offer; read once, imported only when wanted."""
+        self._registered: dict[str, S] = {name: kind(name, target) for name, target in builtin.items()}
+
+    def register(self, name: str, target: str | Maker, source: str = "registered") -> None:
+        """Offer a class under `name`; `target` is `module:Class`, imported when first wanted, or the class itself.
+
+        Raises the kind's error for a name that is taken or has characters with a meaning in the grammar.
+        """
+        noun, known = self.kind.wording.noun, self._known()
+        if not re.fullmatch(r"[A-Za-z_][\w-]*", name):
+            raise self._error(
+                f"{noun} name {name!r} was given, expected letters, digits, - and _, beginning with a letter"
+            )
+        if name in known:
+            raise self._error(f"{noun} {name!r} exists already (from {known[name][0].source}): choose another name")
+        self._registered[name] = self.kind(name, target, source)
+
+    def unregister(self, name: str) -> None:
+        """Take back what `register` did. Raises the kind's error for a name not registered, or built in."""
+        if name in self.builtin or name not in self._registered:
+            raise self._error(f"{self.kind.wording.noun} {name!r} was not registered, so it cannot be unregistered")
+        del self._registered[name]
+
+    def available(self) -> list[str]:
+        """All names, sorted; nothing is imported."""
+        return sorted(self._known())
+
+    def spec(self, name: str) -> S:
+        """What is registered as `name`.
+
+        Raises the kind's error with the near names when there is none, or with both packages when two offer the name.
+        """
+        noun, known = self.kind.wording.noun, self._known()
+        if name not in known:
+            hint = near(name, known)
+            raise self._error(f"there is no {noun} {name!r}{hint}; a class of your own is written module:Class")
+        first, *others = known[name]
+        if others:
+            packages = " and ".join(each.source for each in known[name])
+            raise self._error(f"{noun} {name!r} is offered twice, by {packages}: uninstall one or set {NO_PLUGINS}=1")
+        return first
+
+    def specs(self) -> Iterator[S]:
+        """All that can be imported, by name; one that cannot is skipped with a warning."""
+        for name in self.available():
+            try:
+                found = self.spec(name)
+                found.load()
+            except LayerliftError as problem:
+                warnings.warn(str(problem), stacklevel=2)
+                continue
+            yield found
+
+    def make(self, text: str, options: Mapping[str, object] | None = None) -> Any:
+        """Make what `text` describes (see the grammar above); `options` adds to those in the text.
+
+        Raises the kind's error for an unknown name or option, a value of the wrong type, or a missing module. Whether
+        what is made is of the kind is for the caller to check.
+        """
+        name, _, rest = text.partition(":")
+        if name in self._known() or not rest or "=" in rest.split(":")[0]:
+            found = self.spec(name)
+        else:
+            class_name, _, rest = rest.partition(":")
+            name = f"{name}:{class_name}"
+            found = self.kind(name, name, "the command line")
+        wording = self.kind.wording
+        given: dict[str, object] = {**(split_options(name, rest, wording) if rest else {}), **(options or {})}
+        maker = found.load()
+        self._require(name, maker)
+        return maker(**typed(name, maker, given, wording))
+
+    def _error(self, message: str) -> LayerliftError:
+        return self.kind.wording.error(message)
+
+    def _require(self, name: str, maker: Maker) -> None:
+        wanted = getattr(maker, "REQUIRED_MODULES", ())
+        missing = [module for module in wanted if find_spec(module.split(".")[0]) is None]
+        if missing:
+            package = getattr(maker, "extra", "") or missing[0]
+            raise self._error(
+                f"{self.kind.wording.noun} {name} needs the module {missing[0]}, which is not installed: "
+                f"pip install '{package}'"
+            )
+
+    def _known(self) -> dict[str, list[S]]:
+        known = {name: [found] for name, found in self._registered.items()}
+        for found in self.plugins():
+            known.setdefault(found.name, []).append(found)
+        return known
+
+    def _read_plugins(self) -> tuple[S, ...]:
+        if os.environ.get(NO_PLUGINS):
+            return ()
+        points = metadata.entry_points(group=self.group)
+        return tuple(self.kind(p.name, p.value, p.dist.name if p.dist else "an unknown package") for p in points)
+
+
+def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
+    module_name, _, attribute = target.partition(":")
+    which = f"{wording.noun} {name!r} (from {source})"
+    try:
+        found: Any = _module(module_name)
+    except Exception as problem:
+        raise wording.error(f"{which} cannot be imported: {type(problem).__name__}: {problem}") from problem
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise wording.error(f"{which}: {module_name} has no {part}{near(part, dir(found))}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise wording.error(f"{which} is a {type(found).__name__}, expected a class")
+    maker: Maker = found
+    return maker
+
+
+def _module(name: str) -> object:
+    """Import `name`; a module beside the user's files counts, although a console script does not look there."""
+    here = os.getcwd()
+    if here in sys.path or find_spec(name.split(".")[0]) is not None:
+        return importlib.import_module(name)
+    sys.path.append(here)
+    importlib.invalidate_caches()
+    return importlib.import_module(name)
