@@ -65,7 +65,7 @@ class Books:
 
     def _usage(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Add bytes, radio time, energy and money to what the node itself could measure."""
-        at, name, period, busy, held, held_byte_s, number = row
+        at, name, period, busy, held, held_byte_s, on_s, number = row
         node = self._index[name]
         if number:
             sample = self._traffic.at(number, node)
@@ -73,7 +73,7 @@ class Books:
             sample = self._last.get(node, Sample())
             sample = sample._replace(radio_s=min(sample.radio_s, period))
         spec = self._world.nodes[node]
-        energy = spec.idle_w * period + spec.compute_w * busy + spec.radio_w * sample.radio_s
+        energy = spec.idle_w * on_s + spec.compute_w * busy + spec.radio_w * sample.radio_s
         money = spec.price_per_s * busy + spec.price_per_byte_s * held_byte_s + sample.money
         return (
             at, name, period, busy, held, held_byte_s, sample.sent_bytes, sample.received_bytes, sample.radio_s, energy,

@@ -11,18 +11,22 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heappush
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from emulator.flows import Flow, Pair, Port, settle
 from emulator.kernel import Kernel
-from emulator.messages import Cancel, Delivery, Departure, UploadPart
+from emulator.live_links import Live, LiveLinks
+from emulator.messages import Cancel, Delivery, Departure, Message, Meter, ReadMeter, UploadPart, Weigh
 from emulator.traffic import Account, Traffic
+from emulator.weather import Weather
 from emulator.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").
 _COMPLETION, _START = 2, 3
 _FABRIC = -1
 """The fabric's place in the order of nodes: before all of them, so that what arrives at an instant is there for it."""
+_ORDERS = frozenset((Cancel, Weigh, ReadMeter))
+"""What nodes say to the fabric itself."""
 
 
 class _Route(NamedTuple):
@@ -32,6 +36,8 @@ class _Route(NamedTuple):
     bandwidth: float
     pair: Pair
     account: Account
+    live: Live | None
+    """What may happen to the link; None: nothing ever."""
 
 
 class Fabric:
@@ -45,18 +51,22 @@ class Fabric:
         self, world: World, kernel: Kernel | None = None, deliver: Callable[..., object] | None = None
     ) -> None:
         self._world = world
-        self._shared = world.share_links
+        self._weather = Weather(world)
+        self._flowing = world.share_links or self._weather.any
+        """Whether transfers are followed as flows, since their ends are not known at their beginnings."""
         self._kernel = kernel or Kernel()
         self._deliver = deliver
-        self._arrived: list[tuple[Delivery, Departure]] = []
-        self._stopped: list[tuple[float, int]] = []
-        self._events = 0
+        self._arrived: list[tuple[Delivery, Departure | None]] = []
+        self._stopped: list[tuple[float, str, int]] = []
+        self._events = self._told = 0
         self._routes: dict[tuple[int, int], _Route] = {}
         self._ports: dict[tuple[str, int], Port | None] = {}
         self._streams: dict[tuple[int, int, int, int], deque[Departure]] = {}
         self._ends: dict[tuple[int, int, int, int], float] = {}
         self._uploads: dict[tuple[int, int], Flow | tuple[Departure, float]] = {}
+        self._weights: dict[tuple[int, int], float] = {}
         self.traffic = Traffic(world)
+        self._links = LiveLinks(self, world, self._weather)
 
     def next_event(self) -> float:
         """When something may happen next; infinite when nothing is under way."""
@@ -71,13 +81,13 @@ class Fabric:
         """Accept what leaves a node; the departures of each node in order."""
         at, source, sequence, to, size, stream, message = departure
         route = self._routes.get((source, to)) or self._route(source, to)
-        enter = at + route.latency_s
+        enter = at + (route.latency_s if route.live is None else route.live.latency_s(at))
         self._events = number = self._events + 1
-        if type(message) is Cancel:
-            self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._cancel, departure)
+        if type(message) in _ORDERS:
+            self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._obey, departure)
             return
         self.traffic.sent_bytes += size
-        if self._shared and (size or stream):
+        if route.live is not None or (self._flowing and (size or stream)):
             order = _START, source, sequence, number
             heappush(self._kernel.heap, (enter, _FABRIC, order, self._begin, departure))
             return
@@ -99,7 +109,7 @@ class Fabric:
         self._arrived, self._stopped = [], []
         self._kernel.run_before(horizon)
         self.close(horizon)
-        arrived = [delivery for delivery, _ in self._arrived]
+        arrived = [delivery for delivery, _ in self._arrived if delivery.to >= 0]
         if len(arrived) > 1:
             arrived.sort()
         return arrived
@@ -112,11 +122,70 @@ class Fabric:
 
     def rewind(self, end: float) -> None:
         """The run ended at `end`, inside the last window: what arrived or was stopped after it is in flight again."""
-        self.traffic.cancelled_bytes -= sum(size for at, size in self._stopped if at > end)
+        for at, book, size in self._stopped:
+            if at > end:
+                self.traffic.take_back(book, size)
         for delivery, departure in self._arrived:
-            if delivery.at > end:
+            if delivery.at > end and departure is not None:
                 account = self._routes[departure.source, departure.to].account
                 self.traffic.undo(account, departure.bytes)
+
+    # What links that change need of the fabric
+
+    @property
+    def now(self) -> float:
+        """The fabric's clock, in seconds."""
+        return self._kernel.now
+
+    def at(self, when: float, source: int, sequence: int, call: Callable[[Any], object], argument: Any) -> None:
+        """Do something at a later moment, among the completions of that instant."""
+        self._events = number = self._events + 1
+        self._kernel.schedule(when, _FABRIC, (_COMPLETION, source, sequence, number), call, argument)
+
+    def change_at(self, when: float, order: tuple[int, ...], call: Callable[[Any], object], argument: Any) -> None:
+        """Do something at a later moment, before all completions of that instant."""
+        self._events = number = self._events + 1
+        self._kernel.schedule(when, _FABRIC, (*order, number), call, argument)
+
+    def tell(self, to: int, message: Message) -> None:
+        """Let node `to` know something now."""
+        self._told = sequence = self._told + 1
+        at, source = self._kernel.now, len(self._world.nodes)
+        if self._deliver is None:
+            self._arrived.append((Delivery(at, source, sequence, to, message), None))
+        else:
+            self._deliver(at, source, sequence, to, message)
+
+    def book(self, book: str, size: int) -> None:
+        """Note bytes that were `lost`, `cancelled` or sent `again`."""
+        self.traffic.put_down(book, size)
+        if self._deliver is None:
+            self._stopped.append((self._kernel.now, book, size))
+
+    def part_arrived(self, departure: Departure, size: int) -> None:
+        """Some bytes of a message that broke off have reached its receiver and count."""
+        self.traffic.delivered(self._routes[departure.source, departure.to].account, size)
+        if self._deliver is None:
+            cut = departure._replace(bytes=size)
+            self._arrived.append((Delivery(self._kernel.now, -1, 0, -1, departure.message), cut))
+
+    def transfer(self, departure: Departure) -> None:
+        """Begin a transfer whose turn it is."""
+        self._transfer(departure)
+
+    def stop(self, flow: Flow) -> Departure:
+        """End a transfer before its time."""
+        return self._close(flow)
+
+    def resize(self, pair: Pair, bandwidth: float) -> None:
+        """Give a pair another bandwidth (bytes per second)."""
+        pair.resize(bandwidth)
+        self._settle(pair)
+
+    def go_on(self, departure: Departure) -> None:
+        """Begin the next tensor of the same query on this pair, if one waits."""
+        if departure.stream:
+            self._next_in_stream(departure)
 
     def _arrive(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
@@ -152,12 +221,20 @@ class Fabric:
         if now > traffic.next_sample:
             traffic.sample_before(now)
         route = self._routes[source, to]
-        flow = Flow(route.pair, size, 1.0, now, departure)
+        pair, live = route.pair, route.live
+        if live is not None:
+            if not self._links.admit(departure, live):
+                return
+            size = live.carries(departure)
+        if not self._world.share_links:
+            pair = Pair(route.bandwidth if live is None else live.state.bandwidth_bytes_s, ())
+        flow = Flow(pair, size, self._weights.get((source, to), 1.0), now, departure)
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
-        pair = route.pair
         pair.add(flow)
         traffic.opened(route.account, now)
+        if live is not None:
+            live.flows[flow] = None
         if not size:
             flow.due = now
             self._schedule(flow)
@@ -166,13 +243,19 @@ class Fabric:
             flow.due = now + size / pair.bandwidth
             self._schedule(flow)
         else:
-            for moved in settle(pair, now):
-                self._schedule(moved)
+            self._settle(pair)
+
+    def _settle(self, pair: Pair) -> None:
+        for moved in settle(pair, self._kernel.now):
+            self._schedule(moved)
 
     def _end(self, due_flow: tuple[float, Flow]) -> None:
         due, flow = due_flow
         if flow.due == due:
             departure = self._close(flow)
+            live = self._routes[departure.source, departure.to].live
+            if live is not None and self._links.perished(departure, live):
+                return
             self._arrive(departure)
             if departure.stream:
                 self._next_in_stream(departure)
@@ -186,10 +269,12 @@ class Fabric:
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
         pair.remove(flow)
-        traffic.closed(self._routes[departure.source, departure.to].account, now)
+        route = self._routes[departure.source, departure.to]
+        if route.live is not None:
+            del route.live.flows[flow]
+        traffic.closed(route.account, now)
         if pair.flows or not pair.alone():
-            for moved in settle(pair, now):
-                self._schedule(moved)
+            self._settle(pair)
         return departure
 
     def _next_in_stream(self, departure: Departure) -> None:
@@ -199,9 +284,19 @@ class Fabric:
         else:
             del self._streams[key]
 
-    def _cancel(self, cancel: Departure) -> None:
+    def _obey(self, departure: Departure) -> None:
+        """Do what a node has ordered; the order has crossed its link."""
+        message = departure.message
+        if type(message) is Cancel:
+            self._cancel(departure.source, message.sequence)
+        elif type(message) is Weigh:
+            self._weigh(departure.source, departure.to, message.weight)
+        else:
+            self.tell(departure.source, Meter(self.traffic.radio_s(departure.source, self._kernel.now)))
+
+    def _cancel(self, source: int, sequence: int) -> None:
         """Stop a transfer; one that has arrived already is left alone. Its bytes are counted as cancelled."""
-        key = cancel.source, cancel.message.sequence  # type: ignore[union-attr]
+        key = source, sequence
         upload = self._uploads.get(key)
         if isinstance(upload, Flow):
             departure = self._close(upload)
@@ -212,9 +307,16 @@ class Fabric:
             self.traffic.cut(self._routes[departure.source, departure.to].account, end, self._kernel.now)
         else:
             return
-        self.traffic.cancelled_bytes += departure.bytes
-        if self._deliver is None:
-            self._stopped.append((self._kernel.now, departure.bytes))
+        self.book("cancelled", departure.bytes)
+
+    def _weigh(self, server: int, client: int, weight: float) -> None:
+        """Transfers between the two have another weight from now on, in both directions."""
+        for ends in ((server, client), (client, server)):
+            self._weights[ends] = weight
+            route = self._routes.get(ends)
+            if route is not None and route.pair.flows and self._world.share_links:
+                route.pair.reweigh(weight)
+                self._settle(route.pair)
 
     def _schedule(self, flow: Flow) -> None:
         due = flow.due
@@ -237,7 +339,8 @@ class Fabric:
             ports = () if local else (self._port("up", source), self._port("down", to))
             pair = Pair(link.bandwidth_bytes_s, tuple(port for port in ports if port is not None))
             account = self.traffic.account(source, to, link.price_per_byte)
-            found = _Route(link.latency_s, link.bandwidth_bytes_s, pair, account)
+            live = self._links.link(source, to, pair)
+            found = _Route(link.latency_s, link.bandwidth_bytes_s, pair, account, live)
             self._routes[source, to] = found
         return found
 

@@ -78,6 +78,21 @@ class Pair:
             wanted = port.pairs.pop(self)
             port.demand = port.demand - wanted if port.pairs else 0.0
 
+    def resize(self, bandwidth: float) -> None:
+        """Change the bandwidth; rates are stale until `settle`."""
+        if self.flows:
+            for port in self.ports:
+                wanted = min(bandwidth, 2.0 * port.capacity)
+                port.demand += wanted - port.pairs[self]
+                port.pairs[self] = wanted
+        self.bandwidth = bandwidth
+
+    def reweigh(self, weight: float) -> None:
+        """Give all its flows this weight; rates are stale until `settle`."""
+        for flow in self.flows:
+            flow.weight = weight
+        self.weight = weight * len(self.flows)
+
 
 def settle(changed: Pair, now: float) -> list[Flow]:
     """Make all rates fair again after a flow joined or left `changed`; return the flows whose rate changed.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from emulator import policies
 from emulator.kernel import Kernel
 from emulator.messages import Delivery, Departure, Message
 from emulator.nodes.client import Client
@@ -18,6 +19,7 @@ from emulator.nodes.planner import PlanJob, PlannerNode
 from emulator.nodes.server import Server
 from emulator.nodes.visit import Visit
 from emulator.routes import Routes, Stage
+from emulator.weather import Weather
 from emulator.world import ModelSpec, World
 
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -52,7 +54,14 @@ class Answered(NamedTuple):
     route: str
 
 
-Event = Stored | Piece | Answered
+class Dropped(NamedTuple):
+    """A query that ended without an answer: nobody needs its tensors any more."""
+
+    user: int
+    query: int
+
+
+Event = Stored | Piece | Answered | Dropped
 """What the data plane has to know."""
 
 
@@ -84,6 +93,11 @@ class Host:
         self._costs: dict[tuple[int, int, int], float] = {}
         self._waiting: list[Visit] = []
         self._user_of = {user.client: user for user in world.users}
+        self._places = {server: place for place, server in enumerate(world.servers, start=1)}
+        self._claims: dict[int, bool] = {
+            server: policies.has(policies.make(world.nodes[server].policy), "claims") for server in world.servers
+        }
+        self.weather = Weather(world)
         self._joined = False
         self.depart: Callable[[Departure], object]
         self.plan: Callable[[PlanJob], object]
@@ -170,6 +184,14 @@ class Host:
         """Node index of a place in a route of `user`: 0 is the client, k the k-th server."""
         return self.world.servers[place - 1] if place else self.world.users[user].client
 
+    def place_of(self, server: int) -> int:
+        """Number of a server (node index) in problems and routes; the inverse of `address`."""
+        return self._places[server]
+
+    def claims(self, server: int) -> bool:
+        """Whether a server's policy wants to know what users want of it."""
+        return self._claims[server]
+
     def client_of(self, user: int) -> int:
         """Node index of the user's device."""
         return self.world.users[user].client
@@ -200,6 +222,11 @@ class Host:
         """Note that a query has all its outputs."""
         if self._answers:
             self._events.append(Answered(self.kernel.now, user, query, route))
+
+    def dropped(self, user: int, query: int) -> None:
+        """Note that a query has failed."""
+        if self._answers:
+            self._events.append(Dropped(user, query))
 
     def _resume(self) -> None:
         waiting, self._waiting, self.kernel.halted = self._waiting, [], False

@@ -138,6 +138,10 @@ class Node:
         """Await it to let `seconds` of virtual time pass."""
         return Sleep(self, self.kernel.now + seconds)
 
+    def sleep_until(self, at: float) -> Sleep:
+        """Await it to let virtual time reach `at` (seconds), which has not passed."""
+        return Sleep(self, at)
+
     def signal(self) -> Signal:
         """A fresh signal of this node's kernel."""
         return Signal(self.kernel)

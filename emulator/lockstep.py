@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from emulator.host import Answer, Answered, Host, Piece, Stored
+from emulator.host import Answer, Answered, Dropped, Host, Piece, Stored
 from emulator.messages import Delivery, PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.traffic import Traffic
@@ -67,6 +67,10 @@ class DataPlane(Protocol):
 
     def answered(self, answered: Answered) -> None:
         """All outputs of a query exist: check them."""
+        ...
+
+    def forget(self, user: int, query: int) -> None:
+        """A query has failed: let go of its tensors."""
         ...
 
 
@@ -141,6 +145,8 @@ def pass_on(answer: Answer, data: DataPlane) -> None:
             data.execute(event)
         elif isinstance(event, Stored):
             data.store(event)
+        elif isinstance(event, Dropped):
+            data.forget(event.user, event.query)
         else:
             data.answered(event)
 

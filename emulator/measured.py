@@ -96,6 +96,9 @@ class Replay:
     def answered(self, answered: Answered) -> None:
         """See `DataPlane`."""
 
+    def forget(self, user: int, query: int) -> None:
+        """See `DataPlane`."""
+
     def measure(self, piece: Piece) -> float:
         """The cost that the earlier run measured. Raises `RunError` for a piece that it did not have."""
         try:

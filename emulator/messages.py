@@ -30,6 +30,9 @@ class Prediction(NamedTuple):
     memory_bytes: float
     load: float
     share: float
+    link_share: float = 1.0
+    has: tuple[int, ...] = ()
+    """Parameters of the user's model that are there already and need not travel (`share_models`)."""
 
 
 class PlanRequest(NamedTuple):
@@ -38,6 +41,12 @@ class PlanRequest(NamedTuple):
     user: int
     seconds: tuple[float, ...]
     predictions: tuple[Prediction, ...]
+    cause: str = "arrival"
+    """arrival | refused | evicted | down | up | handover | period"""
+    charge_j: float | None = None
+    """What is left in the client's battery."""
+    seen_bytes_s: tuple[tuple[int, float], ...] = ()
+    """Bandwidth to servers (node indices) as the client's own uploads have measured it."""
 
 
 class PlanReply(NamedTuple):
@@ -49,6 +58,8 @@ class PlanReply(NamedTuple):
     uploads: tuple[Upload, ...]
     whole: bool
     accepted: bool
+    predicted_s: float = 0.0
+    """What a query takes once all is confirmed, as the planner's problem has it."""
 
 
 class UploadPart(NamedTuple):
@@ -61,6 +72,37 @@ class UploadPart(NamedTuple):
     layers: tuple[int, ...]
     parameters: tuple[int, ...]
     """Parameters that travel: those of `layers` that the client has not sent to this server before."""
+
+
+class CopyPart(NamedTuple):
+    """Client to the server that it leaves: send `part` on to server `to` (a node), which will confirm it."""
+
+    to: int
+    bytes: int
+    part: UploadPart
+
+
+class Claim(NamedTuple):
+    """Client to server: what the user's plan wants of it."""
+
+    user: int
+    layers: tuple[int, ...]
+    only: bool
+    """Whether whatever else is stored for the user may be let go now."""
+    work_s: float
+    """CPU seconds of one query on this server, as predicted."""
+    link_bytes: int
+    """Bytes of one query over this server's links."""
+    period_s: float
+    """Seconds from one query to the next, if it were alone."""
+
+
+class Evicted(NamedTuple):
+    """Server to client: parts with these layers are no longer here; the policy took their memory back."""
+
+    user: int
+    server: int
+    layers: tuple[int, ...]
 
 
 class Confirm(NamedTuple):
@@ -85,6 +127,32 @@ class QueryStep(NamedTuple):
     tensor: int
 
 
+class Refused(NamedTuple):
+    """Server to client: a step of a query came for layers that are not here (any more)."""
+
+    user: int
+    query: int
+    server: int
+    missing: tuple[int, ...]
+
+
+class Abort(NamedTuple):
+    """Client to server: the query is finished elsewhere; forget it."""
+
+    user: int
+    query: int
+
+
+class Load(NamedTuple):
+    """Server to planner: a heartbeat."""
+
+    server: int
+    running: float
+    """Pieces of work under way."""
+    memory_bytes: float
+    """Room for parameters."""
+
+
 class Leave(NamedTuple):
     """Client to server: the user is gone; free what it held."""
 
@@ -95,6 +163,62 @@ class Cancel(NamedTuple):
     """Client to fabric: stop the transfer that the sender numbered `sequence`; effective after one link latency."""
 
     sequence: int
+
+
+class Weigh(NamedTuple):
+    """Server to fabric: the weight of all transfers between it and a client; effective after one link latency."""
+
+    weight: float
+
+
+class ReadMeter(NamedTuple):
+    """Client to its own meter: how long has the radio been on?"""
+
+
+class Meter(NamedTuple):
+    """The meter's answer: seconds with a transfer under way, since the start of the run."""
+
+    radio_s: float
+
+
+class Failed(NamedTuple):
+    """Network to sender: the upload that it numbered `sequence` broke off after so many bytes."""
+
+    sequence: int
+    reason: str
+    carried_bytes: int
+    down: bool
+    """Whether the way is still closed: the client will be told when it opens."""
+
+
+class Broken(NamedTuple):
+    """Network to client: a tensor of its query was lost on some link or at a dead node."""
+
+    query: int
+    route: str
+    reason: str
+    server: int
+    """The server at the broken end, -1 for a link between two servers."""
+    down: bool
+    """Whether the way to that server is still closed: the client will be told when it opens."""
+
+
+class NodeDown(NamedTuple):
+    """Network to client: a server has crashed, and what it stored is lost."""
+
+    server: int
+
+
+class NodeUp(NamedTuple):
+    """Network to client: a server is back, empty."""
+
+    server: int
+
+
+class LinkUp(NamedTuple):
+    """Network to client, to one that was told of a break: the link to a server works again."""
+
+    server: int
 
 
 class PlanReady(NamedTuple):
@@ -116,7 +240,11 @@ class PlanOutcome(NamedTuple):
     note: str
 
 
-Message = Hello | Prediction | PlanRequest | PlanReply | UploadPart | Confirm | QueryStep | Leave | Cancel | PlanReady
+Message = (
+    Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | Claim | Evicted | Confirm | QueryStep
+    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | Meter | Failed | Broken | NodeDown | NodeUp
+    | LinkUp | PlanReady
+)  # fmt: skip
 
 
 class Departure(NamedTuple):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from emulator.messages import FILE_ENTRY_BYTES, PlanRequest, Prediction
+from emulator.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
+from emulator.weather import Weather
 from emulator.world import INF, LinkSpec, World
 from planners.problem import ClientPower, Floats, Problem
 from planners.registry import make
@@ -29,18 +32,34 @@ def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...
     )
 
 
-def build_problem(world: World, request: PlanRequest) -> Problem:
-    """What the planner is told: the client's own profile, the servers' predictions and offers, links and prices."""
+class Known(NamedTuple):
+    """What a planner's place knows when it makes a problem, beside what the request says."""
+
+    now_s: float
+    weather: Weather
+    heard: Mapping[int, Load]
+    """The last heartbeat of each server (node index) that has sent any."""
+
+
+def build_problem(world: World, request: PlanRequest, known: Known | None = None) -> Problem:
+    """What the planner is told: the client's own profile, the servers' predictions and offers, links and prices.
+
+    A server that has not answered, or cannot be reached, is allowed nothing. Without `known`: before anything happened.
+    """
     user = world.users[request.user]
     spec = world.models[user.model]
     indices = (user.client, *world.servers)
     nodes = [world.nodes[index] for index in indices]
     client = nodes[0]
-    latency_s, bandwidth_bytes_s, price_per_byte = _links(world, user.client)
-    offered = {prediction.server: prediction for prediction in request.predictions}
-    columns = [request.seconds, *(offered[index].seconds for index in world.servers)]
-    memory = [client.memory_bytes, *(offered[index].memory_bytes for index in world.servers)]
+    told = {prediction.server: prediction for prediction in request.predictions}
+    offers = [_offer(world, request, told.get(server), server, known) for server in world.servers]
+    latency_s, bandwidth_bytes_s, price_per_byte, closed = _links(world, user.client, request, known, offers)
+    memory = [client.memory_bytes, *(offer.memory_bytes for offer in offers)]
+    columns = [request.seconds, *(offer.seconds for offer in offers)]
     sizes = [spec.graph.held_bytes([layer]) for layer in range(len(spec.graph))]
+    there = [True, *(server in told and server not in closed for server in world.servers)]
+    allowed = [[True, *(there[k] and size <= memory[k] for k in range(1, len(nodes)))] for size in sizes]
+    shares = [offer.link_share for offer in offers]
     return Problem(
         graph=spec.graph,
         nodes=("client", *(node.name for node in nodes[1:])),
@@ -49,8 +68,8 @@ def build_problem(world: World, request: PlanRequest) -> Problem:
         latency_s=latency_s,
         bandwidth_bytes_s=bandwidth_bytes_s,
         memory_bytes=np.array(memory, dtype=np.float64),
-        load=np.array([0.0, *(offered[index].load for index in world.servers)]),
-        share=np.array([1.0, *(offered[index].share for index in world.servers)]),
+        load=np.array([0.0, *(offer.load for offer in offers)]),
+        share=np.array([1.0, *(offer.share for offer in offers)]),
         price_per_s=np.array([node.price_per_s for node in nodes]),
         price_per_byte=price_per_byte,
         price_per_byte_s=np.array([node.price_per_byte_s for node in nodes]),
@@ -58,27 +77,69 @@ def build_problem(world: World, request: PlanRequest) -> Problem:
         busy_w=np.array([client.idle_w + client.compute_w, *(node.compute_w for node in nodes[1:])]),
         load_s_per_byte=np.array([node.load_s_per_byte for node in nodes]),
         cores=np.array([node.cores for node in nodes], dtype=np.int64),
-        allowed=np.array([[True, *(size <= room for room in memory[1:])] for size in sizes], dtype=np.bool_),
+        allowed=np.array(allowed, dtype=np.bool_),
         objective=user.objective,
         query=user.query,
         uploads_at_once=user.uploads_at_once,
         header_bytes=world.header_bytes,
-        battery_j=client.battery_j,
+        battery_j=client.battery_j if request.charge_j is None else request.charge_j,
+        link_share=np.array([1.0, *shares]) if min(shares) < 1.0 else None,
     )
 
 
-def _links(world: World, client: int) -> tuple[Floats, Floats, Floats]:
-    """Latency, bandwidth and price between the nodes of a client's problem, the client first."""
+def _offer(world: World, request: PlanRequest, told: Prediction | None, server: int, known: Known | None) -> Prediction:
+    """What a problem says of a server: its own words, with the load that the planner has heard of it since."""
+    if told is None:
+        return Prediction(request.user, server, request.seconds, 0.0, 0.0, 1.0)
+    if not world.planning.knows_load:
+        room = world.nodes[server].memory_bytes
+        return told._replace(load=0.0, share=1.0, link_share=1.0, memory_bytes=room)
+    heard = known.heard.get(server) if known is not None and world.planning.heartbeat_s < INF else None
+    return told if heard is None else told._replace(load=heard.running)
+
+
+def _links(
+    world: World, client: int, request: PlanRequest, known: Known | None, offers: list[Prediction]
+) -> tuple[Floats, Floats, Floats, set[int]]:
+    """Latency, bandwidth and price between the nodes of a client's problem, the client first; and closed servers."""
     there = [world.link(client, server) for server in world.servers]
     back = [world.link(server, client) for server in world.servers]
     among_latency, among_bandwidth, among_price = world.server_links
-    return (
-        _bordered(among_latency, 0.0, [link.latency_s for link in there], [link.latency_s for link in back]),
-        _bordered(
-            among_bandwidth, INF, [link.bandwidth_bytes_s for link in there], [link.bandwidth_bytes_s for link in back]
-        ),
-        _bordered(among_price, 0.0, [link.price_per_byte for link in there], [link.price_per_byte for link in back]),
+    latency = _bordered(among_latency, 0.0, [link.latency_s for link in there], [link.latency_s for link in back])
+    bandwidth = _bordered(
+        among_bandwidth, INF, [link.bandwidth_bytes_s for link in there], [link.bandwidth_bytes_s for link in back]
     )
+    price = _bordered(among_price, 0.0, [link.price_per_byte for link in there], [link.price_per_byte for link in back])
+    closed: set[int] = set()
+    if known is not None and world.planning.bandwidth_known == "true" and known.weather.any:
+        closed = _now(world, client, known, latency, bandwidth)
+    elif world.planning.bandwidth_known == "measured":
+        seen = dict(request.seen_bytes_s)
+        for place, server in enumerate(world.servers, start=1):
+            if server in seen:
+                bandwidth[0, place] = bandwidth[place, 0] = seen[server]
+    for place, offer in enumerate(offers, start=1):
+        if offer.link_share < 1.0:
+            spec = world.nodes[offer.server]
+            bandwidth[0, place] = min(bandwidth[0, place], spec.downlink_bytes_s * offer.link_share)
+            bandwidth[place, 0] = min(bandwidth[place, 0], spec.uplink_bytes_s * offer.link_share)
+    return latency, bandwidth, price, closed
+
+
+def _now(world: World, client: int, known: Known, latency: Floats, bandwidth: Floats) -> set[int]:
+    """Write the links of this moment into the tables; returns the servers whose links to the client are down."""
+    nodes, closed = (client, *world.servers), set()
+    for row, source in enumerate(nodes):
+        for column, to in enumerate(nodes):
+            if source == to or not known.weather.dynamic(source, to):
+                continue
+            state = known.weather.state(source, to, known.now_s)
+            latency[row, column] = state.latency_s
+            if state.up:
+                bandwidth[row, column] = state.bandwidth_bytes_s
+            elif client in (source, to):
+                closed.add(to if source == client else source)
+    return closed
 
 
 def _bordered(inner: Floats, corner: float, row: list[float], column: list[float]) -> Floats:

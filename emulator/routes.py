@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
-from models.graph import LayerGraph
-from models.route import CLIENT, QueryMode, Route, Send, compile_route
+from models.graph import LayerGraph, Segment
+from models.route import CLIENT, QueryMode, Route, Send, Step, compile_route
 
 
 class Parcel(NamedTuple):
@@ -36,14 +36,23 @@ class Stage(NamedTuple):
 class Itinerary:
     """A compiled route: the stages of each node, and which of them each arriving tensor is for."""
 
-    def __init__(self, key: str, model: int, graph: LayerGraph, route: Route) -> None:
-        self.key, self.model, self.route = key, model, route
+    def __init__(self, key: str, model: int, graph: LayerGraph, route: Route, rest: tuple[Step, ...] = ()) -> None:
+        self.key, self.model = key, model
+        if rest:
+            # The steps of the base keep their numbers, so that no two pieces of a query are called alike.
+            self.base_steps = len(route.steps)
+            self.route = Route((*route.steps, *rest), (), (), (CLIENT,))
+        else:
+            self.base_steps, self.route = 0, route
+        route = self.route
         shared = _ordered_pairs(route)
         self.stages: dict[int, tuple[Stage, ...]] = {}
         self.missing: dict[int, list[int]] = {}
         self.wakes: dict[int, dict[int, tuple[int, ...]]] = {}
         for node in route.nodes:
-            mine = [(n, step) for n, step in enumerate(route.steps) if step.segment.node == node]
+            mine = [
+                (n, step) for n, step in enumerate(route.steps) if step.segment.node == node and n >= self.base_steps
+            ]
             self.stages[node] = tuple(
                 Stage(
                     number,
@@ -68,7 +77,9 @@ class Itinerary:
         self.given = sum(1 for tensor in graph.outputs if graph.tensors[tensor].producer < 0)
         """Outputs that are inputs as well: the client has them from the start."""
         self.segments = len(route.steps)
+        """Of a rest: its own and those of its base, whether they ran or not."""
         self.remote_layers = sum(len(step.segment) for step in route.steps if step.segment.node != CLIENT)
+        """Of a rest: those that its base had planned elsewhere."""
 
     def local_layers(self) -> list[int]:
         """Layers that run on the client."""
@@ -100,7 +111,31 @@ class Routes:
         runs = ",".join(f"{placement[start]}:{start}" for start in starts)
         return self[f"{model}/{mode}/{runs}"]
 
+    def rest(self, base: Itinerary, held: Collection[int]) -> Itinerary:
+        """The itinerary that finishes a query of `base` on the client, who holds some tensors of it.
+
+        Its name is that of the base and the runs of layers that are left, which are numbered after the base's steps.
+        """
+        graph = self._graphs[base.model]
+        needed: set[int] = set()
+        wanted = [tensor for tensor in graph.outputs if tensor not in held]
+        while wanted:
+            producer = graph.tensors[wanted.pop()].producer
+            if producer not in needed:
+                needed.add(producer)
+                wanted += [tensor for tensor in graph.layers[producer].inputs if tensor not in held]
+        runs: list[list[int]] = []
+        for layer in sorted(needed):
+            if runs and runs[-1][1] == layer - 1:
+                runs[-1][1] = layer
+            else:
+                runs.append([layer, layer])
+        return self[f"{base.key}~{','.join(f'{first}-{last}' for first, last in runs)}"]
+
     def _compile(self, key: str) -> Itinerary:
+        base, _, rest = key.partition("~")
+        if rest:
+            return self._finish(self[base], key, rest)
         number, mode, runs = key.split("/")
         graph = self._graphs[int(number)]
         starts = [tuple(map(int, run.split(":"))) for run in runs.split(",")]
@@ -108,6 +143,12 @@ class Routes:
         for (node, start), (_, end) in pairwise([*starts, (0, len(graph))]):
             placement += [node] * (end - start)
         return Itinerary(key, int(number), graph, compile_route(graph, placement, cast(QueryMode, mode)))
+
+    def _finish(self, base: Itinerary, key: str, rest: str) -> Itinerary:
+        """What is left of a query, on the client, whose layers are runs such as `3-5,8-8`."""
+        runs = [tuple(map(int, run.split("-"))) for run in rest.split(",")]
+        steps = tuple(Step(Segment(CLIENT, first, last), (), ()) for first, last in runs)
+        return Itinerary(key, base.model, self._graphs[base.model], base.route, steps)
 
 
 def _ordered_pairs(route: Route) -> frozenset[tuple[int, int]]:

@@ -65,6 +65,12 @@ class Cpu:
                 self._arm()
                 return
 
+    def clear(self) -> None:
+        """Take every piece out; the time that they had stays counted as busy."""
+        self._catch_up()
+        self._jobs.clear()
+        self._arm()
+
     def busy_s(self, until: float) -> float:
         """Core-seconds of work done up to `until`, a moment not before the last event of this CPU."""
         return self._busy + (until - self._at) * min(len(self._jobs), self.cores)
@@ -148,6 +154,12 @@ class FifoCpu:
             if running is not None:
                 self._busy += self.node.kernel.now - running.begun_s
                 self._start()
+
+    def clear(self) -> None:
+        """Take every piece out; the time that they had stays counted as busy."""
+        self._busy += sum(self.node.kernel.now - job.begun_s for job in self._running.values())
+        self._waiting.clear()
+        self._running.clear()
 
     def busy_s(self, until: float) -> float:
         """Core-seconds of work done up to `until`, a moment not before the last event of this CPU."""

@@ -31,6 +31,7 @@ TABLES: Final[dict[str, tuple[tuple[str, Kind], ...]]] = {
         ("sent_bytes", "int"),  # from the client
         ("received_bytes", "int"),  # by the client
         ("money", "float"),  # USD: server seconds and bytes carried
+        ("fallback", "text"),  # why it was finished on the client; empty unless it was
     ),
     "segments": (
         ("at_s", "float"),
@@ -57,8 +58,10 @@ TABLES: Final[dict[str, tuple[tuple[str, Kind], ...]]] = {
         ("bytes", "int"),
         ("sent_s", "float"),
         ("ended_s", "float"),
-        ("status", "text"),  # confirmed | refused | lost | cancelled
+        ("status", "text"),  # confirmed | refused | lost | failed | cancelled
         ("reason", "text"),
+        ("wasted_bytes", "int"),  # that crossed a link for nothing
+        ("source", "text"),  # the client, or the server that sent the part on at a hand-over
     ),
     "plans": (
         ("at_s", "float"),
@@ -77,6 +80,7 @@ TABLES: Final[dict[str, tuple[tuple[str, Kind], ...]]] = {
         ("predicted_s", "float"),  # predicted latency once all is confirmed
         ("placement", "text"),  # runs of layers, e.g. "r1:0-3 r4:4-20"
         ("note", "text"),
+        ("cause", "text"),  # arrival | refused | evicted | down | up | hand-over | period
     ),
     "usage": (
         ("at_s", "float"),
@@ -95,13 +99,21 @@ TABLES: Final[dict[str, tuple[tuple[str, Kind], ...]]] = {
         ("at_s", "float"),
         ("server", "text"),
         ("user", "text"),
-        ("event", "text"),  # admitted | refused | released
+        ("event", "text"),  # admitted | refused | released | evicted | lost
         ("plan_version", "int"),
         ("part", "int"),
         ("layers", "int"),
         ("bytes", "int"),
         ("held_bytes", "int"),  # on the server, after the event
         ("reason", "text"),
+    ),
+    "changes": (
+        ("at_s", "float"),
+        ("node", "text"),
+        ("kind", "text"),  # crash | restart | link down | link up | hand-over | battery empty
+        ("peer", "text"),  # the other end of a link, the new edge server
+        ("user", "text"),
+        ("note", "text"),
     ),
     "measured": (
         ("at_s", "float"),

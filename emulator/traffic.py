@@ -56,6 +56,23 @@ class Traffic:
         account.sender.bytes += size
         account.receiver.received_bytes += size
 
+    def put_down(self, book: str, size: int) -> None:
+        """Note bytes that were `lost` or `cancelled`, or that the network sent `again` itself."""
+        if book == "lost":
+            self.lost_bytes += size
+        elif book == "cancelled":
+            self.cancelled_bytes += size
+        else:
+            self.sent_bytes += size
+
+    def take_back(self, book: str, size: int) -> None:
+        """Undo `put_down`: it fell after the end of the run."""
+        self.put_down(book, -size)
+
+    def radio_s(self, client: int, at: float) -> float:
+        """Seconds that a client's radio has been on, from the start of the run to `at`."""
+        return self._radios[client].ever(at)
+
     def undo(self, account: Account, size: int) -> None:
         """Count a delivery as in flight again: it fell after the end of the run."""
         self.delivered(account, -size)
@@ -167,11 +184,12 @@ class Account(NamedTuple):
 class _Radio:
     """Seconds with at least one transfer under way: the union of spans, as they become known."""
 
-    __slots__ = ("_limit", "_total", "since", "spans", "users")
+    __slots__ = ("_before", "_limit", "_total", "since", "spans", "users")
 
     def __init__(self) -> None:
         self.spans: list[tuple[float, float]] = []
         self.users, self.since, self._total = 0, 0.0, 0.0
+        self._before = 0.0
         self._limit = _SPANS
 
     def add(self, begin: float, end: float, safe: float) -> None:
@@ -195,7 +213,17 @@ class _Radio:
         if self.users and self.since < at:
             total += at - self.since
             self.since = at
+        self._before += total
         return total
+
+    def ever(self, at: float) -> float:
+        """Seconds on since the start of the run, up to `at`; nothing is changed by asking."""
+        total, reach = self._before + self._total, -inf
+        for begin, end in sorted(self.spans):
+            if begin < at and end > reach:
+                total += min(end, at) - max(begin, reach)
+                reach = min(end, at)
+        return total + max(0.0, at - self.since) if self.users else total
 
     def _settle(self, at: float) -> None:
         if not self.spans:

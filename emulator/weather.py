@@ -46,6 +46,11 @@ class Weather:
         return Weather, (self._world,)
 
     @property
+    def any(self) -> bool:
+        """Whether anything ever happens in this world."""
+        return bool(self._world.faults or self._world.mobility)
+
+    @property
     def least_latency_s(self) -> float:
         """The smallest latency that any link can have, ever: traces and mobility included."""
         return self._world.lookahead_s

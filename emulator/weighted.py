@@ -75,6 +75,12 @@ class WeightedCpu:
             del self._jobs[number]
             self._arm()
 
+    def clear(self) -> None:
+        """Take every piece out; the time that they had stays counted as busy."""
+        self._catch_up()
+        self._jobs.clear()
+        self._arm()
+
     def busy_s(self, until: float) -> float:
         """Core-seconds of work done up to `until`, a moment not before the last event of this CPU."""
         return self._busy + (until - self._at) * self._speed

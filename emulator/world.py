@@ -16,6 +16,7 @@ import numpy as np
 
 from emulator.asking import Asks, Draw, Fixed
 from emulator.faults import Fault, Mobility, traced_latencies_s
+from emulator.policies import takes_back
 from models.errors import ScenarioError
 from models.graph import LayerGraph
 from models.route import QueryMode
@@ -196,6 +197,8 @@ class World:
     """What breaks, see `emulator.weather.Weather`; a fault's place in the list names its stream of the seed."""
     mobility: tuple[Mobility, ...] = ()
     """Which clients move; each is in one entry at most."""
+    resend_s: float = 0.2
+    """After which a reliable transport sends a lost message again."""
 
     def __post_init__(self) -> None:
         if not self.users:
@@ -209,6 +212,13 @@ class World:
             raise ScenarioError(
                 "a link has zero latency: the emulation needs a positive latency on every link (try latency_ms: 0.1)"
             )
+
+    @cached_property
+    def revocable(self) -> bool:
+        """Whether a query may find that what it was begun with is gone: faults, moving users, policies that evict."""
+        return bool(
+            self.faults or self.mobility or any(takes_back(self.nodes[server].policy) for server in self.servers)
+        )
 
     @cached_property
     def clients(self) -> tuple[int, ...]:

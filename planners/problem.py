@@ -99,6 +99,9 @@ class Problem:
     uploads_at_once: Literal["one", "per_server"] = "one"
     header_bytes: int = 0
     battery_j: float | None = None
+    """What is left in the client's battery (J); None: it has none."""
+    link_share: Floats | None = None
+    """Share of each node's link that is offered to this user, shape (N,), in (0, 1]; `bandwidth_bytes_s` has it in."""
 
     def __post_init__(self) -> None:
         layers, nodes = len(self.graph), len(self.nodes)

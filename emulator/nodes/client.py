@@ -4,7 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from emulator.messages import FILE_ENTRY_BYTES, Confirm, Hello, Leave, PlanReply, PlanRequest, Prediction, QueryStep
+from emulator.messages import (
+    FILE_ENTRY_BYTES,
+    Abort,
+    Broken,
+    Claim,
+    Confirm,
+    Evicted,
+    Failed,
+    Hello,
+    Leave,
+    LinkUp,
+    Meter,
+    NodeDown,
+    NodeUp,
+    PlanReply,
+    PlanRequest,
+    Prediction,
+    QueryStep,
+    Refused,
+)
+from emulator.nodes.battery import Battery
+from emulator.nodes.bill import NOTHING, Bill, refusal
+from emulator.nodes.query import OpenQuery
+from emulator.nodes.questions import Questions
+from emulator.nodes.roaming import Roaming
 from emulator.nodes.runner import Runner
 from emulator.nodes.uploader import Uploader
 from emulator.nodes.visit import Visit
@@ -15,16 +39,13 @@ from models.route import CLIENT
 if TYPE_CHECKING:
     from emulator.host import Host
 
-_REFUSED_WAIT_S = 1.0
-"""A query that fails at once would be asked for ever at one instant; the next one comes this much later."""
-
 
 class Client(Runner):
-    """Asks queries back to back while parts of its model move away."""
+    """Asks queries while parts of its model move away, and finishes at home what others do not."""
 
     __slots__ = (
-        "_begun_s", "_bill", "_confirmed", "_done", "_itinerary", "_outputs", "_predicted", "_predictions", "_query",
-        "_stale", "_version", "_visit", "left", "uploader", "user",
+        "_again", "_battery", "_bill", "_cut", "_dead", "_greeted", "_itinerary", "_predicted", "_predictions",
+        "_questions", "_roaming", "_stale", "left", "open", "uploader", "user",
     )  # fmt: skip
 
     def __init__(self, host: Host, spec: NodeSpec, user: UserSpec) -> None:
@@ -32,20 +53,25 @@ class Client(Runner):
         self.user = user
         self.uploader = Uploader(self)
         self.left = False
-        self._predictions: list[Prediction] = []
+        self.open: dict[int, OpenQuery] = {}
+        """Queries under way, by number."""
+        self._questions = Questions(self)
+        self._battery: Battery | None = None
+        self._predictions: dict[int, Prediction] = {}
         self._predicted = self.signal()
-        self._done = self.signal()
-        self._visit: Visit | None = None
+        self._again = ""
+        self._greeted = False
+        self._dead: set[int] = set()
+        self._cut: set[int] = set()
         self._itinerary: Itinerary | None = None
         self._stale = True
-        self._outputs = 0
-        self._query = -1
-        self._begun_s = 0.0
-        self._version = self._confirmed = 0
         self._bill: dict[str, Bill] = {}
+        self._roaming = Roaming(self)
         self.call_at(user.arrival_s, self._arrive)
 
     def _arrive(self, _: object) -> None:
+        if self.spec.battery_j is not None:
+            self._battery = Battery(self, self.spec.battery_j)
         self.spawn(self._live())
 
     async def _live(self) -> None:
@@ -55,104 +81,175 @@ class Client(Runner):
             profiled = self.signal()
             self.cpu.serve(user.profile_runs * sum(self.seconds(user.model)), profiled.set)
             await profiled
-        self.spawn(self._install())
-        query = 0
-        while user.queries is None or query < user.queries:
-            await self._ask(query)
-            query += 1
-        self._leave()
+        if self.left:
+            return
+        self.spawn(self._install("arrival"))
+        if user.replan == "every":
+            self.call_at(self.kernel.now + user.replan_s, self._replan_regularly)
+        await self._questions.run()
+        if not self.left:
+            self._leave("user left")
+
+    # Installing: predictions, plans
 
     def _greet(self) -> None:
+        self._predictions, self._predicted, self._greeted = {}, self.signal(), True
         for server in self.host.world.servers:
-            self.send(server, self.host.world.header_bytes, Hello(self.user.index, self.user.model))
+            if server not in self._dead:
+                self.send(server, self.host.world.header_bytes, Hello(self.user.index, self.user.model))
+        self._count_predictions()
 
-    def replan(self) -> None:
+    def replan(self, cause: str) -> None:
         """Ask every server again what it offers, and then for another plan; once at a time."""
-        if self._predicted.done and not self.left:
-            self._predictions, self._predicted = [], self.signal()
-            self._greet()
-            self.spawn(self._install())
+        if self.left or self.kernel.now < self.user.arrival_s:
+            return
+        if not self._predicted.done:
+            self._again = cause
+            return
+        self._greet()
+        self.spawn(self._install(cause))
 
-    async def _install(self) -> None:
+    def changed_world(self, cause: str) -> None:
+        """Something that plans rest on has changed: plan again, if this user does so on changes."""
+        if self.user.replan == "on_change" and self.uploader.version:
+            self.replan(cause)
+
+    def _replan_regularly(self, _: object) -> None:
+        if not self.left:
+            self.replan("period")
+            self.call_at(self.kernel.now + self.user.replan_s, self._replan_regularly)
+
+    async def _install(self, cause: str) -> None:
         """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2)."""
         await self._predicted
-        world, seconds = self.host.world, self.seconds(self.user.model)
-        files = 1 + len(self._predictions)
-        size = world.header_bytes + files * FILE_ENTRY_BYTES * len(seconds)
-        predictions = tuple(sorted(self._predictions, key=lambda p: p.server))
-        at_home = world.planning.at < 0
-        self.send(world.planner, 0 if at_home else size, PlanRequest(self.user.index, seconds, predictions))
-
-    async def _ask(self, number: int) -> None:
-        """One query: plan version and confirmed set are read once, at its start."""
-        itinerary = self._route()
-        self._query, self._begun_s = number, self.kernel.now
-        self._version, self._confirmed = self.uploader.version, self.uploader.confirmed_parts
-        bill = self._bill.get(itinerary.key) or self._price(itinerary)
-        if bill.refusal:
-            self._report("failed", bill.refusal)
-            await self.sleep(max(self.user.think_s, _REFUSED_WAIT_S))
+        if self.left:
             return
-        self._outputs = itinerary.outputs - itinerary.given
-        self._done = self.signal()
-        self._visit = visit = Visit(self, itinerary, CLIENT, self.user.index, number)
-        header = self.host.world.header_bytes
-        for to, tensor, size, ordered in itinerary.opening:
-            message = QueryStep(self.user.index, number, itinerary.key, tensor)
-            self.send(self.host.address(self.user.index, to), size + header, message, number + 1 if ordered else 0)
-        visit.go()
-        if self._outputs:
-            await self._done
-        self._visit = None
-        self._report("answered", "")
-        if self.user.think_s:
-            await self.sleep(self.user.think_s)
+        world, seconds = self.host.world, self.seconds(self.user.model)
+        predictions = tuple(self._predictions[server] for server in sorted(self._predictions))
+        files = 1 + len(predictions)
+        size = 0 if world.planning.at < 0 else world.header_bytes + files * FILE_ENTRY_BYTES * len(seconds)
+        charge_j = self._battery.left_j() if self._battery is not None else None
+        seen = self.uploader.seen()
+        self.send(world.planner, size, PlanRequest(self.user.index, seconds, predictions, cause, charge_j, seen))
+
+    def predict(self, message: Prediction) -> None:
+        """Collect file_2 of one server."""
+        self._predictions[message.server] = message
+        self._count_predictions()
+
+    def _count_predictions(self) -> None:
+        if self._greeted and all(
+            server in self._predictions or server in self._dead for server in self.host.world.servers
+        ):
+            self._predicted.set()
+
+    def prediction(self, server: int) -> Prediction | None:
+        """What a server (node index) has said last."""
+        return self._predictions.get(server)
 
     def plan(self, message: PlanReply) -> None:
         """Begin to upload what the plan moves; the query thread follows as parts are confirmed."""
         if message.accepted and not self.left:
             self.uploader.follow(message)
             self.changed()
+        if self._again:
+            cause, self._again = self._again, ""
+            self.replan(cause)
 
-    def changed(self) -> None:
-        """The plan or the confirmed set has changed: the next query takes another route."""
-        self._stale = True
+    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> None:
+        """Tell a server what the plan wants of it; with `only`, that it may let go of whatever else is there."""
+        server = self.host.address(self.user.index, place)
+        told = self._predictions.get(server)
+        seconds = told.seconds if told is not None else self.seconds(self.user.model)
+        size = self.uploader.link_bytes(place)
+        period_s = max(self.uploader.predicted_s + self.user.think_s, 1e-9)
+        claim = Claim(self.user.index, layers, only, sum(seconds[layer] for layer in layers), size, period_s)
+        self.send(server, self.host.world.header_bytes, claim)
 
-    def confirm(self, message: Confirm) -> None:
-        """Pass a confirm result to the upload thread."""
-        self.uploader.confirm(message)
+    # Asking
 
-    def predict(self, message: Prediction) -> None:
-        """Collect file_2 of one server."""
-        self._predictions.append(message)
-        if len(self._predictions) == len(self.host.world.servers):
-            self._predicted.set()
+    def begin(self, number: int, asked_s: float) -> OpenQuery | None:
+        """Begin a query: plan version and confirmed set are read now, once. None: it has failed at once."""
+        itinerary = self._route()
+        bill = self._bill.get(itinerary.key)
+        if bill is None:
+            bill = self._bill[itinerary.key] = Bill(self, itinerary)
+        query = OpenQuery(self, number, asked_s, itinerary, bill)
+        if bill.refusal:
+            self._report(query, "failed", bill.refusal)
+            return None
+        self.open[number] = query
+        header, user = self.host.world.header_bytes, self.user.index
+        for to, tensor, size, ordered in itinerary.opening:
+            message = QueryStep(user, number, itinerary.key, tensor)
+            self.send(self.host.address(user, to), size + header, message, number + 1 if ordered else 0)
+        query.visit.go()
+        if not query.outputs:
+            self._answer(query)
+        return query
 
     def query(self, message: QueryStep) -> None:
         """Take a tensor back: an answer, or an input of a stage here."""
-        visit = self._visit
-        if visit is None or message.query != self._query:
+        query = self.open.get(message.query)
+        if query is None or message.route != query.itinerary.key:
             return
-        if message.tensor in visit.itinerary.answers:
-            self._outputs -= 1
-        visit.arrive(message.tensor)
-        if not self._outputs:
-            self._done.set()
+        query.received.append(message.tensor)
+        if message.tensor in query.itinerary.answers:
+            query.outputs -= 1
+        query.visit.arrive(message.tensor)
+        if not query.outputs:
+            self._answer(query)
 
     def stage_ended(self, visit: Visit, stage: Stage) -> None:
         """Count the outputs that were made here."""
         if stage.finals:
-            self._outputs -= stage.finals
-            if not self._outputs:
-                self._done.set()
+            query = self.open.get(visit.query)
+            if query is not None and query.visit is visit:
+                query.outputs -= stage.finals
+                if not query.outputs:
+                    self._answer(query)
 
-    def finish(self, at: float) -> None:
-        """An open query fails with `run ended` at its age; uploads in flight are reported as cancelled."""
-        if self._visit is not None:
-            self._report("failed", "run ended")
-        if not self.left:
-            self.uploader.stop("run ended")
-        super().finish(at)
+    def _answer(self, query: OpenQuery) -> None:
+        if self.open.pop(query.number, None) is not None:
+            self._report(query, "answered", "")
+            query.done.set()
+            self._ended()
+
+    def _ended(self) -> None:
+        if self.uploader.tidies:
+            self.uploader.tidy()
+        self._questions.ended()
+
+    def fall_back(self, query: OpenQuery, reason: str) -> None:
+        """Finish a query here that cannot be finished where it was to be; servers are told to forget it."""
+        if query.fallback:
+            return
+        base = query.itinerary
+        query.fall_back(self, reason)
+        for place in base.stages:
+            node = self.host.address(self.user.index, place)
+            if place != CLIENT and node not in self._dead:
+                self.send(node, self.host.world.header_bytes, Abort(self.user.index, query.number))
+        wanting = refusal(self, query.itinerary.local_layers())
+        if wanting:
+            self._fail(query, wanting)
+        else:
+            query.visit.go()
+
+    def _fail(self, query: OpenQuery, reason: str) -> None:
+        query.visit.stop()
+        if self.open.pop(query.number, None) is not None:
+            self._report(query, "failed", reason)
+            query.done.set()
+            self._ended()
+
+    def fail_unbegun(self, number: int, asked_s: float, reason: str) -> None:
+        """Report a question that was never begun."""
+        now = self.kernel.now
+        self.row(
+            "queries", self.user.name, number, "failed", reason, asked_s, now, now, now - asked_s,
+            self.uploader.version, self.uploader.confirmed_parts, 0, 0, *NOTHING, "",
+        )  # fmt: skip
 
     def _route(self) -> Itinerary:
         if self._stale or self._itinerary is None:
@@ -162,57 +259,147 @@ class Client(Runner):
             self._stale = False
         return self._itinerary
 
-    def _price(self, itinerary: Itinerary) -> Bill:
-        self._bill[itinerary.key] = bill = Bill(self, itinerary)
-        return bill
+    def changed(self) -> None:
+        """The plan or the confirmed set has changed: the next query takes another route."""
+        self._stale = True
 
-    def _report(self, status: str, reason: str) -> None:
-        itinerary = self._itinerary
-        assert itinerary is not None
-        bill, now = self._bill[itinerary.key], self.kernel.now
+    def _report(self, query: OpenQuery, status: str, reason: str) -> None:
+        itinerary, now = query.base or query.itinerary, self.kernel.now
         done = status == "answered"
         self.row(
-            "queries", self.user.name, self._query, status, reason, self._begun_s, self._begun_s, now,
-            now - self._begun_s, self._version, self._confirmed, itinerary.segments, itinerary.remote_layers,
-            *(bill.figures if done else (0.0, 0.0, 0, 0, 0.0)),
+            "queries", self.user.name, query.number, status, reason, query.asked_s, query.begun_s, now,
+            now - query.asked_s, query.version, query.confirmed, query.itinerary.segments, itinerary.remote_layers,
+            *(query.figures(self) if done else NOTHING), query.fallback,
         )  # fmt: skip
         if done:
-            self.host.answered(self.user.index, self._query, itinerary.key)
+            self.host.answered(self.user.index, query.number, query.itinerary.key)
+        else:
+            self.host.dropped(self.user.index, query.number)
 
-    def _leave(self) -> None:
+    # What others do to it
+
+    def confirm(self, message: Confirm) -> None:
+        """Pass a confirm result to the upload thread."""
+        self.uploader.confirm(message)
+
+    def failed(self, message: Failed) -> None:
+        """An upload broke off on its way."""
+        self.uploader.failed(message)
+
+    def broken(self, message: Broken) -> None:
+        """A tensor of a query was lost: go on without whoever should have had or sent it."""
+        if message.down and message.server >= 0:
+            self._avoid(self._cut, message.server)
+        query = self.open.get(message.query)
+        if query is not None and query.itinerary.key == message.route:
+            self.fall_back(query, message.reason)
+
+    def refused(self, message: Refused) -> None:
+        """A server has not got layers that it was thought to have: they are not sent to any more."""
+        self.uploader.forget(message.server, message.missing)
+        self.changed()
+        query = self.open.get(message.query)
+        if query is not None:
+            self.fall_back(query, f"refused by {self.host.world.nodes[message.server].name}")
+
+    def evicted(self, message: Evicted) -> None:
+        """A server's policy has taken memory back: those layers run here again."""
+        self.uploader.forget(message.server, message.layers)
+        self.changed()
+        self.changed_world("evicted")
+
+    def node_down(self, message: NodeDown) -> None:
+        """A server has crashed: what it held is lost, and what it worked on is finished here."""
+        server = message.server
+        if server in self._dead:
+            return
+        self._avoid(self._dead, server)
+        self.uploader.lost(server)
+        self._count_predictions()
+        place = self.host.place_of(server)
+        for query in list(self.open.values()):
+            if place in query.itinerary.stages and query.waits:
+                self.fall_back(query, f"{self.host.world.nodes[server].name} is down")
+        self.changed_world("down")
+
+    def node_up(self, message: NodeUp) -> None:
+        """A server is back: what the plan places there is sent again."""
+        if message.server not in self._dead:
+            return
+        self._dead.discard(message.server)
+        self._reach(message.server)
+        if not self.left and self.kernel.now >= self.user.arrival_s and message.server not in self._predictions:
+            self.send(message.server, self.host.world.header_bytes, Hello(self.user.index, self.user.model))
+
+    def link_up(self, message: LinkUp) -> None:
+        """The link to a server works again."""
+        if message.server in self._cut:
+            self._cut.discard(message.server)
+            if not self.left:
+                self.change("link up", self.host.world.nodes[message.server].name)
+            self._reach(message.server)
+
+    def avoid_link(self, server: int) -> None:
+        """The link to a server is down."""
+        self._avoid(self._cut, server)
+
+    def reachable(self, server: int) -> bool:
+        """Whether a server (node index) is thought to be up and within reach."""
+        return server not in self._dead and server not in self._cut
+
+    def _avoid(self, why: set[int], server: int) -> None:
+        if server not in why:
+            why.add(server)
+            if why is self._cut and not self.left:
+                self.change("link down", self.host.world.nodes[server].name)
+            self.changed()
+
+    def _reach(self, server: int) -> None:
+        if self.left or not self.reachable(server):
+            return
+        self.changed()
+        self.uploader.resume(server)
+        self.changed_world("up")
+
+    def meter(self, message: Meter) -> None:
+        """Pass a reading to the battery."""
+        if self._battery is not None and not self.left:
+            self._battery.meter(message)
+
+    def change(self, kind: str, peer: str = "", note: str = "") -> None:
+        """Report something that happened to this user's world."""
+        self.row("changes", kind, peer, self.user.name, note)
+
+    # The end
+
+    def die(self, reason: str) -> None:
+        """The device is off for good: everything open fails, and servers notice by the connection that is gone."""
+        self.change(reason)
         self.left = True
-        self.uploader.stop("user left")
+        self._questions.give_up(reason)
+        for query in list(self.open.values()):
+            self._fail(query, reason)
+        self.cpu.clear()
+        self.switched_off_s = self.kernel.now
+        self._leave(reason)
+
+    def _leave(self, reason: str) -> None:
+        self.left = True
+        self.uploader.stop(reason)
         for server in sorted(self.uploader.servers):
             self.send(server, self.host.world.header_bytes, Leave(self.user.index))
         self.host.leave((self.kernel.now, self.user.index))
 
-    handlers: ClassVar = {Prediction: predict, PlanReply: plan, Confirm: confirm, QueryStep: query}
+    def finish(self, at: float) -> None:
+        """An open query fails with `run ended` at its age; uploads in flight are reported as cancelled."""
+        for query in list(self.open.values()):
+            self._report(query, "failed", "run ended")
+        if not self.left:
+            self._questions.give_up("run ended")
+            self.uploader.stop("run ended")
+        super().finish(at)
 
-
-class Bill:
-    """What an answered query along one itinerary costs its user: fixed once, since a route says it all."""
-
-    __slots__ = ("figures", "refusal")
-
-    def __init__(self, client: Client, itinerary: Itinerary) -> None:
-        host = client.host
-        graph, user = host.model_of(client.user.index).graph, client.user.index
-        work_s: dict[int, float] = {}
-        money = 0.0
-        for place, stages in itinerary.stages.items():
-            node = host.address(user, place)
-            seconds = host.world.seconds(itinerary.model, node)
-            work_s[place] = sum(sum(seconds[stage.first : stage.last + 1]) for stage in stages)
-            money += work_s[place] * host.world.nodes[node].price_per_s
-        sent = received = 0
-        for place, parcel in itinerary.all_parcels():
-            size = parcel.bytes + host.world.header_bytes
-            sent += size if place == CLIENT else 0
-            received += size if parcel.to == CLIENT else 0
-            money += size * host.world.link(host.address(user, place), host.address(user, parcel.to)).price_per_byte
-        local = work_s.pop(CLIENT, 0.0)
-        self.figures = (local, sum(work_s.values()), sent, received, money)
-        layers = itinerary.local_layers()
-        need = graph.held_bytes(layers) + max((graph.layers[layer].run_bytes for layer in layers), default=0)
-        room = client.spec.memory_bytes
-        self.refusal = f"client memory: {need} bytes needed, {room:.0f} there" if need > room else ""
+    handlers: ClassVar = {
+        Prediction: predict, PlanReply: plan, Confirm: confirm, QueryStep: query, Failed: failed, Broken: broken,
+        Refused: refused, Evicted: evicted, NodeDown: node_down, NodeUp: node_up, LinkUp: link_up, Meter: meter,
+    }  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from emulator.kernel import Node
 from emulator.messages import Departure, Message
 from emulator.sharing import Cpu, FifoCpu
+from emulator.weighted import WeightedCpu
 from emulator.world import NodeSpec
 
 if TYPE_CHECKING:
@@ -30,12 +31,15 @@ class Machine(Node):
         "host",
         "name",
         "spec",
+        "switched_off_s",
     )
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host.kernel, spec.index)
         self.host, self.spec, self.name = host, spec, spec.name
-        self.cpu = Cpu(self, spec.cores) if spec.discipline == "sharing" else FifoCpu(self, spec.cores)
+        self.cpu = self.make_cpu()
+        self.switched_off_s = inf
+        """When the machine went off for good; it draws nothing from then on."""
         self.held_bytes = 0
         self._held_at = self._held_byte_s = 0.0
         self._held_before: list[tuple[float, float, int, float]] = []
@@ -44,6 +48,10 @@ class Machine(Node):
         self._seconds: dict[int, tuple[float, ...]] = {}
         if host.world.sample_s < inf:
             self.call_at(host.world.sample_s, self._sample, 1)
+
+    def make_cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+        """The CPU that its discipline asks for."""
+        return Cpu(self, self.spec.cores) if self.spec.discipline == "sharing" else FifoCpu(self, self.spec.cores)
 
     def receive(self, message: Any) -> None:
         """Take a message that has arrived."""
@@ -95,7 +103,8 @@ class Machine(Node):
         return busy - before, self.held_bytes, held
 
     def _sample(self, number: int) -> None:
-        self.row("usage", self.host.world.sample_s, *self.usage(self.kernel.now), number)
+        period_s = self.host.world.sample_s
+        self.row("usage", period_s, *self.usage(self.kernel.now), self._on_s(period_s), number)
         self._sampled = (number, self._sampled[1])
         self.call_at((number + 1) * self.host.world.sample_s, self._sample, number + 1)
 
@@ -103,4 +112,9 @@ class Machine(Node):
         """Report what the end of the run at `at` cuts off. Overridden by machines that have more to say."""
         begun = self._sampled[0] * self.host.world.sample_s if self._sampled[0] else 0.0
         if at > begun:
-            self.row("usage", at - begun, *self.usage(at), 0)
+            self.row("usage", at - begun, *self.usage(at), self._on_s(at - begun), 0)
+
+    def _on_s(self, period_s: float) -> float:
+        """Seconds of the period that ends now in which the machine was on."""
+        off_s = self.kernel.now - self.switched_off_s
+        return period_s if off_s <= 0.0 else max(0.0, period_s - off_s)

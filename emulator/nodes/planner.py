@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from emulator.messages import PlanReady, PlanReply, PlanRequest
+from emulator.messages import Load, PlanReady, PlanReply, PlanRequest
 from emulator.nodes.machine import Machine
-from emulator.problems import build_problem
+from emulator.problems import Known, build_problem
 from emulator.world import NodeSpec
 from models.graph import LayerGraph
 from planners.problem import Problem
@@ -43,7 +43,7 @@ class PlanJob(NamedTuple):
 class PlannerNode(Machine):
     """One for all users. Plans of one user are numbered from 1."""
 
-    __slots__ = ("_gathered", "_joint", "_pending", "_requests", "_versions")
+    __slots__ = ("_gathered", "_heard", "_joint", "_pending", "_requests", "_versions")
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host, spec)
@@ -52,6 +52,11 @@ class PlannerNode(Machine):
         self._versions: dict[int, int] = {}
         self._gathered: dict[str, list[tuple[PlanRequest, float]]] = {}
         self._joint: dict[str, bool] = {}
+        self._heard: dict[int, Load] = {}
+
+    def load(self, message: Load) -> None:
+        """Remember a server's heartbeat: problems carry it until the next one comes."""
+        self._heard[message.server] = message
 
     def request(self, message: PlanRequest) -> None:
         """Hand the problem out, alone or, for a planner that plans users jointly, with those that come soon after."""
@@ -82,12 +87,15 @@ class PlannerNode(Machine):
         """The plans are due after the declared seconds, and never within the window."""
         world, now = self.host.world, self.kernel.now
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        problems = tuple(build_problem(self.host.world, request) for request, _ in requests)
+        problems = tuple(build_problem(world, asked, self._known()) for asked, _ in requests)
         together = problems if len(problems) > 1 else ()
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
             self._pending[number] = asked
             self.host.plan(PlanJob(due_s, number, planner, problem, together, index))
+
+    def _known(self) -> Known:
+        return Known(self.kernel.now, self.host.weather, self._heard)
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""
@@ -100,9 +108,12 @@ class PlannerNode(Machine):
             "plans", user.name, version, user.planner, "failed" if outcome.reason else "accepted", outcome.reason,
             requested_s, len(remote), len(graph) - len(remote), len(outcome.uploads),
             upload_bytes(graph, outcome.placement), outcome.local_s, outcome.predicted_s,
-            self._describe(request.user, outcome.placement), outcome.note,
+            self._describe(request.user, outcome.placement), outcome.note, request.cause,
         )  # fmt: skip
-        reply = PlanReply(request.user, version, outcome.placement, outcome.uploads, outcome.whole, not outcome.reason)
+        reply = PlanReply(
+            request.user, version, outcome.placement, outcome.uploads, outcome.whole, not outcome.reason,
+            outcome.predicted_s,
+        )  # fmt: skip
         size = 0 if world.planning.at < 0 else world.header_bytes + PLAN_ENTRY_BYTES * len(graph)
         self.send(user.client, size, reply)
 
@@ -114,7 +125,7 @@ class PlannerNode(Machine):
             for segment in graph.segments(placement)
         )
 
-    handlers: ClassVar = {PlanRequest: request, PlanReady: ready}
+    handlers: ClassVar = {PlanRequest: request, PlanReady: ready, Load: load}
 
 
 def upload_bytes(graph: LayerGraph, placement: tuple[int, ...]) -> int:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
-from emulator.messages import FILE_ENTRY_BYTES, Confirm, Hello, Leave, Prediction, QueryStep, UploadPart
+from emulator.messages import (
+    FILE_ENTRY_BYTES,
+    Abort,
+    Claim,
+    Confirm,
+    CopyPart,
+    Evicted,
+    Failed,
+    Hello,
+    Leave,
+    Load,
+    Prediction,
+    QueryStep,
+    Refused,
+    UploadPart,
+)
+from emulator.nodes.admission import Admission, weighs_cpu
 from emulator.nodes.runner import Runner
+from emulator.nodes.store import Shelves, Store
 from emulator.nodes.visit import Visit
 from emulator.problems import predicted_seconds
 from emulator.routes import Stage
+from emulator.sharing import Cpu, FifoCpu
+from emulator.weighted import WeightedCpu
 from emulator.world import NodeSpec
 from models.errors import RunError
 
@@ -16,111 +36,159 @@ if TYPE_CHECKING:
     from emulator.host import Host
 
 
-class Store:
-    """What one user has uploaded here."""
-
-    __slots__ = ("building", "held_bytes", "layers", "parameters", "parts", "trusted")
-
-    def __init__(self) -> None:
-        self.layers: set[int] = set()
-        self.parameters: set[int] = set()
-        self.parts: set[tuple[int, int]] = set()
-        self.building: dict[tuple[int, int], list[UploadPart]] = {}
-        """Parts that are not ready yet: every copy of them that wants a confirm result."""
-        self.held_bytes = 0
-        self.trusted: set[str] = set()
-        """Routes whose layers here have been checked against the store."""
-
-
 class Server(Runner):
     """Predicts (Program 2), stores parts, confirms them, and runs the stages of queries."""
 
-    __slots__ = ("_gone", "place", "stores", "visits")
+    __slots__ = ("_aborted", "_alive", "_copies", "_gone", "_shelves", "_spans", "admission", "place", "visits")
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self.place = host.world.servers.index(spec.index) + 1
         """Its number in problems and routes."""
-        self.stores: dict[int, Store] = {}
+        self._shelves = Shelves(spec.share_models)
+        self.admission = Admission(self)
         self._gone: set[int] = set()
+        self._aborted: dict[int, set[int]] = {}
+        self._copies: dict[int, UploadPart] = {}
         self.visits: dict[tuple[int, int], Visit] = {}
+        self._alive = True
+        self._spans = host.weather.crashes(spec.index)
+        self._next_crash()
+        if host.world.planning.heartbeat_s < inf:
+            self.call_at(host.world.planning.heartbeat_s, self._beat, 1)
+
+    def make_cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+        """One that knows users' weights, where the policy has them."""
+        return WeightedCpu(self, self.spec.cores) if weighs_cpu(self.spec) else super().make_cpu()
+
+    def held_of(self, user: int) -> int:
+        """Bytes that a user's parts take here."""
+        store = self._shelves.stores.get(user)
+        return store.held_bytes if store is not None else 0
 
     def hello(self, message: Hello) -> None:
-        """Answer with file_2: what each layer would cost here, as far as a regression can know."""
-        seconds = predicted_seconds(self.host.world, message.model, self.index)
-        store = self.stores.get(message.user)
-        room = self.spec.memory_bytes - self.held_bytes + (store.held_bytes if store is not None else 0)
-        reply = Prediction(message.user, self.index, seconds, room, float(len(self.cpu)), 1.0)
-        size = self.host.world.header_bytes + FILE_ENTRY_BYTES * len(seconds)
+        """Answer with file_2: what each layer would cost here, as far as a regression can know; and with an offer."""
+        world = self.host.world
+        seconds = predicted_seconds(world, message.model, self.index)
+        offer = self.admission.offer(message.user)
+        has = self._shelves.there(message.model, world.models[message.model].graph)
+        reply = Prediction(message.user, self.index, seconds, *offer, has)
+        size = world.header_bytes + FILE_ENTRY_BYTES * len(seconds)
         self.send(self.host.client_of(message.user), size, reply)
+
+    # Parts
 
     def upload(self, message: UploadPart) -> None:
         """Admit a part if it fits, build it, and send the confirm result; a duplicate is only confirmed again.
 
         A copy that was overtaken by its user's leaving is dropped: nobody would ever free it.
         """
-        if message.user in self._gone:
+        user = message.user
+        if user in self._gone:
             return
-        store, key = self.stores.setdefault(message.user, Store()), (message.version, message.part)
+        store, key = self._shelves.of(user), (message.version, message.part)
         if key in store.building:
             store.building[key].append(message)
             return
         if key in store.parts:
             self._confirm(message, "")
             return
-        graph = self.host.model_of(message.user).graph
-        fresh = sorted(set(message.parameters) - store.parameters)
-        size = sum(graph.parameters[p].held_bytes for p in fresh)
-        if self.held_bytes + size > self.spec.memory_bytes:
-            free = self.spec.memory_bytes - self.held_bytes
-            reason = f"memory: {size} bytes wanted, {free:.0f} free"
+        model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
+        fresh = sorted(graph.parameters_of(message.layers) - store.parameters)
+        gone = set(fresh) - set(message.parameters) - set(self._shelves.there(model, graph))
+        size = self._shelves.more_bytes(model, graph, fresh)
+        reason = f"gone: {len(gone)} shared parameters have left" if gone else self.admission.refusal(user, size)
+        if reason:
             self._allocation(message, "refused", size, reason)
             self._confirm(message, reason)
             return
-        store.parts.add(key)
-        store.building[key] = [message]
-        store.parameters.update(fresh)
-        store.held_bytes += size
-        self.hold(size)
+        self.hold(self._shelves.add(user, model, graph, message, fresh))
         self._allocation(message, "admitted", size, "")
-        moved = sum(graph.parameters[p].upload_bytes for p in fresh)
+        moved = sum(graph.parameters[p].upload_bytes for p in fresh if p in message.parameters)
         self.call_at(self.kernel.now + self.spec.load_s_per_byte * moved, self._built, message)
 
-    def query(self, message: QueryStep) -> None:
-        """Take a tensor of a query and run what it makes runnable."""
-        key = message.user, message.query
-        visit = self.visits.get(key)
-        if visit is None:
-            self._check(message)
-            itinerary = self.host.routes[message.route]
-            visit = self.visits[key] = Visit(self, itinerary, self.place, message.user, message.query)
-        visit.arrive(message.tensor)
+    def copy(self, message: CopyPart) -> None:
+        """Send a stored part on to the server that its user has moved to."""
+        store = self._shelves.stores.get(message.part.user)
+        if store is None or store.lacking(message.part.layers):
+            self._confirm(message.part, f"failed:0:not stored on {self.name}")
+            return
+        sequence = self.send(message.to, message.bytes + self.host.world.header_bytes, message.part)
+        if self.host.world.revocable:
+            self._copies[sequence] = message.part
 
-    def stage_ended(self, visit: Visit, stage: Stage) -> None:
-        """Forget a visit that has nothing left to do here."""
-        if visit.position == len(visit.stages):
-            del self.visits[visit.user, visit.query]
+    def failed(self, message: Failed) -> None:
+        """A copy broke off: its user has to know."""
+        part = self._copies.pop(message.sequence, None)
+        if part is not None:
+            self._confirm(part, f"failed:{message.carried_bytes}:{message.reason}")
+
+    def claim(self, message: Claim) -> None:
+        """Take what a user's plan wants; let go of the rest where it says so."""
+        if message.user in self._gone:
+            return
+        self.admission.claim(message)
+        if message.only:
+            self._keep(message.user, message.layers, "released", "not wanted any more")
 
     def leave(self, message: Leave) -> None:
         """Free what a user held."""
         self._gone.add(message.user)
-        store = self.stores.pop(message.user, None)
-        if store is not None and store.parts:
-            self.hold(-store.held_bytes)
-            user = self.host.user_names[message.user]
-            layers = len(store.layers)
-            self.row("allocations", user, "released", 0, -1, layers, store.held_bytes, self.held_bytes, "user left")
-            self.host.stored(self.index, message.user, ())
+        self._aborted.pop(message.user, None)
+        for user, query in [key for key in self.visits if key[0] == message.user]:
+            self._forget_visit(user, query)
+        self._keep(message.user, (), "released", "user left")
+        self.admission.leave(message.user)
+
+    def evict(self, user: int, wanted_bytes: float, reason: str) -> None:
+        """Take memory back from a user, whole parts, the latest first; the client is told which layers are gone."""
+        store = self._shelves.stores[user]
+        left = [own for _, own in store.parts.items()]
+        before, goal = set(store.layers), self.held_of(user) - wanted_bytes
+        while left and self.held_of(user) > goal:
+            left.pop()
+            self._keep(user, {layer for own in left for layer in own}, "evicted", reason)
+        after = self._shelves.stores.get(user)
+        gone = before - (after.layers if after is not None else set())
+        self.send(self.host.client_of(user), self.host.world.header_bytes, Evicted(user, self.index, (*sorted(gone),)))
+        for key, visit in list(self.visits.items()):
+            if key[0] == user and self._lacking(visit):
+                self._forget_visit(*key)
+                self._refuse(*key, ())
+
+    def _keep(self, user: int, layers: tuple[int, ...] | set[int], event: str, reason: str) -> None:
+        """Keep only these layers of a user's; report what is freed."""
+        store = self._shelves.stores.get(user)
+        if store is None or not (store.parts or store.layers):
+            self._shelves.stores.pop(user, None)
+            return
+        had, parameters = len(store.layers), set(store.parameters)
+        model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
+        freed = self._shelves.keep(user, model, graph, layers)
+        self.hold(-freed)
+        after = self._shelves.stores.get(user)
+        count = had - (len(after.layers) if after is not None else 0)
+        if after is not None and after.parameters == parameters and not count:
+            return
+        self.row(
+            "allocations", self.host.user_names[user], event, 0, -1, count, freed, self.held_bytes, reason
+        )  # fmt: skip
+        self.host.stored(self.index, user, ())
+        if after is not None and after.parameters:
+            self.host.stored(self.index, user, tuple(sorted(after.parameters)))
 
     def _built(self, message: UploadPart) -> None:
-        store = self.stores.get(message.user)
-        if store is None:
+        store = self._shelves.stores.get(message.user)
+        copies = store.building.pop((message.version, message.part), None) if store is not None else None
+        if store is None or copies is None or copies[0] is not message:
             return
         store.layers.update(message.layers)
         store.trusted.clear()
-        if message.parameters:  # none would say that all are let go
-            self.host.stored(self.index, message.user, message.parameters)
-        for each in store.building.pop((message.version, message.part)):
+        graph = self.host.model_of(message.user).graph
+        parameters = message.parameters if not self.spec.share_models else graph.parameters_of(message.layers)
+        if parameters:  # none would say that all are let go
+            self.host.stored(self.index, message.user, tuple(sorted(parameters)))
+        for each in copies:
             self._confirm(each, "")
 
     def _confirm(self, message: UploadPart, reason: str) -> None:
@@ -130,29 +198,115 @@ class Server(Runner):
     def _allocation(self, message: UploadPart, event: str, size: int, reason: str) -> None:
         user = self.host.user_names[message.user]
         self.row(
-            "allocations",
-            user,
-            event,
-            message.version,
-            message.part,
-            len(message.layers),
-            size,
-            self.held_bytes,
+            "allocations", user, event, message.version, message.part, len(message.layers), size, self.held_bytes,
             reason,
-        )
+        )  # fmt: skip
 
-    def _check(self, message: QueryStep) -> None:
-        """A server runs only what was uploaded to it: anything else is a fault of the emulation, not of the user."""
-        store = self.stores.get(message.user)
-        if store is not None and message.route in store.trusted:
-            return
+    # Queries
+
+    def query(self, message: QueryStep) -> None:
+        """Take a tensor of a query and run what it makes runnable."""
+        key = message.user, message.query
+        visit = self.visits.get(key)
+        if visit is None:
+            if self._aborted and message.query in self._aborted.get(message.user, ()):
+                return
+            if not self._ready_for(message):
+                return
+            itinerary = self.host.routes[message.route]
+            visit = self.visits[key] = Visit(self, itinerary, self.place, message.user, message.query)
+        visit.arrive(message.tensor)
+
+    def stage_ended(self, visit: Visit, stage: Stage) -> None:
+        """Forget a visit that has nothing left to do here."""
+        if visit.position == len(visit.stages):
+            del self.visits[visit.user, visit.query]
+
+    def abort(self, message: Abort) -> None:
+        """Forget a query that is finished elsewhere, and whatever of it may still come."""
+        self._forget_visit(message.user, message.query)
+        if message.user not in self._gone:
+            self._aborted.setdefault(message.user, set()).add(message.query)
+
+    def _forget_visit(self, user: int, query: int) -> None:
+        visit = self.visits.pop((user, query), None)
+        if visit is not None:
+            visit.stop()
+
+    def _refuse(self, user: int, query: int, missing: tuple[int, ...]) -> None:
+        self._aborted.setdefault(user, set()).add(query)
+        message = Refused(user, query, self.index, missing)
+        self.send(self.host.client_of(user), self.host.world.header_bytes, message)
+
+    def _lacking(self, visit: Visit) -> bool:
+        store = self._shelves.stores.get(visit.user, _EMPTY)
+        return any(store.lacking(range(stage.first, stage.last + 1)) for stage in visit.stages[visit.position :])
+
+    def _ready_for(self, message: QueryStep) -> bool:
+        """Whether the layers of a route are here. If not, the client is told, where a world can come to that."""
+        store = self._shelves.stores.get(message.user, _EMPTY)
+        if message.route in store.trusted:
+            return True
         for stage in self.host.routes[message.route].stages[self.place]:
-            if store is None or not store.layers.issuperset(range(stage.first, stage.last + 1)):
+            missing = store.lacking(range(stage.first, stage.last + 1))
+            if not missing:
+                continue
+            if not self.host.world.revocable and message.user not in self._gone:
                 raise RunError(
                     f"{self.spec.name} was asked to run layers {stage.first} to {stage.last} of user "
                     f"{self.host.user_names[message.user]}, which were never confirmed there"
                 )
-        if store is not None:
+            if message.user not in self._gone:
+                self._refuse(message.user, message.query, missing)
+            return False
+        if store is not _EMPTY:
             store.trusted.add(message.route)
+        return True
 
-    handlers: ClassVar = {Hello: hello, UploadPart: upload, QueryStep: query, Leave: leave}
+    # Its own life
+
+    def _beat(self, number: int) -> None:
+        world = self.host.world
+        if self._alive:
+            room = self.spec.memory_bytes - self.held_bytes
+            self.send(world.planner, world.header_bytes, Load(self.index, float(len(self.cpu)), room))
+        self.call_at((number + 1) * world.planning.heartbeat_s, self._beat, number + 1)
+
+    def _next_crash(self) -> None:
+        span = next(self._spans, None)
+        if span is not None:
+            self.call_at(span[0], self._crash, span[1])
+
+    def _crash(self, until_s: float) -> None:
+        """Lose everything: parts, claims, and the queries that were being worked on."""
+        self._alive = False
+        self.row("changes", "crash", "", "", "")
+        self.cpu.clear()
+        for visit in self.visits.values():
+            visit.stop()
+        self.visits.clear()
+        self._aborted.clear()
+        self._copies.clear()
+        for user, store in self._shelves.stores.items():
+            if store.parts:
+                self.hold(-store.held_bytes)
+                name, layers, held = self.host.user_names[user], len(store.layers), store.held_bytes
+                self.row("allocations", name, "lost", 0, -1, layers, held, self.held_bytes, "crash")
+                self.host.stored(self.index, user, ())
+        self._shelves.clear()
+        self.admission.clear()
+        if until_s < inf:
+            self.call_at(until_s, self._restart)
+
+    def _restart(self, _: object) -> None:
+        self._alive = True
+        self.row("changes", "restart", "", "", "")
+        self._next_crash()
+
+    handlers: ClassVar = {
+        Hello: hello, UploadPart: upload, CopyPart: copy, Failed: failed, Claim: claim, QueryStep: query, Abort: abort,
+        Leave: leave,
+    }  # fmt: skip
+
+
+_EMPTY = Store()

@@ -18,8 +18,8 @@ class Visit:
     """
 
     __slots__ = (
-        "begun_s", "itinerary", "job", "missing", "node", "place", "position", "query", "ready_s", "stages", "user",
-        "wakes", "works",
+        "begun_s", "itinerary", "job", "missing", "node", "place", "position", "query", "ready_s", "stages", "stopped",
+        "user", "wakes", "works",
     )  # fmt: skip
 
     def __init__(self, node: Runner, itinerary: Itinerary, place: int, user: int, query: int) -> None:
@@ -32,6 +32,7 @@ class Visit:
         self.position = 0
         self.begun_s = 0.0
         self.job = 0
+        self.stopped = False
 
     def arrive(self, tensor: int) -> None:
         """A tensor of the query has reached the node."""
@@ -44,16 +45,24 @@ class Visit:
     def go(self) -> None:
         """Start the next stage if it can start."""
         position = self.position
-        if not self.job and position < len(self.stages) and not self.missing[position]:
+        if not self.job and not self.stopped and position < len(self.stages) and not self.missing[position]:
             self.begun_s = self.node.kernel.now
             if self.works is None:
                 self.node.host.measure(self)
             else:
-                self.job = self.node.cpu.serve(self.works[position], self._end, self.works[position])
+                self.job = self.node.cpu.serve(self.works[position], self._end, self.works[position], self.user)
 
     def start(self, work_s: float) -> None:
         """Go on with a stage whose cost has just been measured."""
-        self.job = self.node.cpu.serve(work_s, self._end, work_s)
+        if not self.stopped:
+            self.job = self.node.cpu.serve(work_s, self._end, work_s, self.user)
+
+    def stop(self) -> None:
+        """Give up: what runs is taken from the CPU, nothing else starts."""
+        self.stopped = True
+        if self.job:
+            self.node.cpu.cancel(self.job)
+            self.job = 0
 
     def _end(self, work_s: float) -> None:
         node, stage = self.node, self.stages[self.position]

@@ -12,7 +12,7 @@ from emulator.allocation import (
     share_of,
     victims,
 )
-from emulator.policies.registry import available, make, register, spec, specs, unregister
+from emulator.policies.registry import available, has, make, register, spec, specs, takes_back, unregister
 
 __all__ = [
     "Capacity",
@@ -23,12 +23,14 @@ __all__ = [
     "PolicyError",
     "available",
     "flow_weights",
+    "has",
     "loses",
     "make",
     "register",
     "share_of",
     "spec",
     "specs",
+    "takes_back",
     "unregister",
     "victims",
 ]

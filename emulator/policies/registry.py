@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 from emulator.allocation import Policy, PolicyBase, PolicyError
@@ -11,7 +12,19 @@ from planners import plugins
 from planners.options import Wording
 from planners.plugins import NO_PLUGINS
 
-__all__ = ["BUILTIN", "GROUP", "NO_PLUGINS", "Spec", "available", "make", "register", "spec", "specs", "unregister"]
+__all__ = [
+    "BUILTIN",
+    "GROUP",
+    "NO_PLUGINS",
+    "Spec",
+    "available",
+    "make",
+    "register",
+    "spec",
+    "specs",
+    "takes_back",
+    "unregister",
+]
 
 GROUP = "layerlift.policies"
 """Entry-point group by which an installed package offers policies."""
@@ -55,3 +68,15 @@ def make(text: str, options: Mapping[str, object] | None = None) -> Policy:
             f"policy {text!r} makes a {type(made).__name__}, which has no method grants(capacity, claims, before)"
         )
     return made
+
+
+def has(policy: Policy, capability: str) -> bool:
+    """Whether a policy has a capability (see `PolicyBase`), by default where it does not say."""
+    return bool(getattr(policy, capability, getattr(PolicyBase, capability)))
+
+
+@cache
+def takes_back(text: str) -> bool:
+    """Whether the policy that `text` describes may take memory back. Raises what `make` raises."""
+    policy = make(text)
+    return has(policy, "claims") and has(policy, "revokes")

@@ -29,6 +29,7 @@ class Profiled:
         self.measured: list[Piece] = []
         self.stores: list[Stored] = []
         self.answers: list[Answered] = []
+        self.forgotten: list[tuple[int, int]] = []
         self.heard: list[Stored | Piece | Answered] = []
 
     def store(self, stored: Stored) -> None:
@@ -48,6 +49,9 @@ class Profiled:
     def answered(self, answered: Answered) -> None:
         self.heard.append(answered)
         self.answers.append(answered)
+
+    def forget(self, user: int, query: int) -> None:
+        self.forgotten.append((user, query))
 
 
 def with_data(world: World, groups: list[list[int]]) -> tuple[dict[str, list[Any]], Profiled]:
@@ -107,6 +111,8 @@ def test_the_data_plane_hears_of_every_piece_answer_and_part(world: World) -> No
     assert [p.at for p in plane.executed] == sorted(p.at for p in plane.executed)
     answered = {(row[2], row[3]) for row in rows["queries"] if row[4] == "answered"}
     assert {(users[a.user], a.query) for a in plane.answers} == answered
+    failed = {(row[2], row[3]) for row in rows["queries"] if row[4] == "failed"}
+    assert {(users[user], query) for user, query in plane.forgotten} == failed
     released = {(row[1], row[2]) for row in rows["allocations"] if row[3] == "released"}
     assert released <= {(names[s.node], users[s.user]) for s in plane.stores if not s.parameters}
     ready = {(row[1], row[2]) for row in rows["allocations"] if row[3] == "admitted"}

@@ -1,0 +1,259 @@
+"""Links that change while messages cross them: outages, loss, traces, mobility, and nodes that crash.
+
+What happens to a message on a bad link depends on what it is. Parts of models and tensors of queries (*data*) break
+off: whoever has to know is told after the link's latency. Everything else (*control*) is what a reliable transport
+carries: a lost copy is sent again after `resend_s`, and while the link is down it waits; only a dead node loses it.
+A link's changes are looked at only while something crosses it, waits for it, or wants to be told.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from emulator.flows import Flow, Pair
+from emulator.messages import Broken, Departure, Failed, LinkUp, NodeDown, NodeUp, QueryStep, UploadPart
+from emulator.weather import State, Weather
+from emulator.world import World
+
+if TYPE_CHECKING:
+    from emulator.fabric import Fabric
+
+_CRASH, _CHANGE = (0,), (1,)
+_DATA: Final = frozenset((UploadPart, QueryStep))
+
+
+class Live:
+    """One directed link that may change: its state now, what crosses it, what waits for it, and who is to be told."""
+
+    __slots__ = (
+        "_weather", "carried", "changes", "flows", "held", "pair", "rng", "source", "state", "to", "told", "watched",
+    )  # fmt: skip
+
+    def __init__(self, weather: Weather, world: World, source: int, to: int, pair: Pair) -> None:
+        self._weather, self.source, self.to, self.pair = weather, source, to, pair
+        self.state: State = weather.state(source, to, 0.0)
+        self.changes: Iterator[tuple[float, State]] | None = None
+        self.watched = False
+        self.flows: dict[Flow, None] = {}
+        self.held: list[Departure] = []
+        self.told: dict[int, None] = {}
+        """Clients that were told of a break here."""
+        self.carried: dict[tuple[int, int], int] = {}
+        """Bytes after which a message on its way is lost, by (source, sequence)."""
+        lossy = weather.lossy(source, to)
+        names = world.nodes[source].name, world.nodes[to].name
+        self.rng = random.Random(f"{world.seed}/loss/{names[0]}>{names[1]}") if lossy else None
+
+    def latency_s(self, at: float) -> float:
+        """The latency of what leaves at a moment."""
+        return self._weather.state(self.source, self.to, at).latency_s
+
+    def carries(self, departure: Departure) -> int:
+        """How many bytes of a message will cross: fewer than it has when it is to be lost on the way."""
+        return self.carried.get((departure.source, departure.sequence), departure.bytes)
+
+    @property
+    def busy(self) -> bool:
+        """Whether its changes matter to anybody now."""
+        return bool(self.flows or self.held or self.told)
+
+
+class LiveLinks:
+    """All links of a fabric that may change, and the nodes that may die."""
+
+    def __init__(self, fabric: Fabric, world: World, weather: Weather) -> None:
+        self._fabric, self._world, self._weather = fabric, world, weather
+        self._dead: set[int] = set()
+        self._of: dict[int, list[Live]] = {}
+        self._spans: dict[int, Iterator[tuple[float, float]]] = {}
+        for node in world.servers:
+            self._spans[node] = weather.crashes(node)
+            self._next_crash(node)
+
+    def link(self, source: int, to: int, pair: Pair) -> Live | None:
+        """The live link of a directed pair, made once; None for one to which nothing ever happens."""
+        if not self._weather.dynamic(source, to):
+            return None
+        made = Live(self._weather, self._world, source, to, pair)
+        for end in (source, to):
+            self._of.setdefault(end, []).append(made)
+        return made
+
+    # A message on its way
+
+    def admit(self, departure: Departure, live: Live) -> bool:
+        """Whether a message may begin to cross the link now; if not, it is lost or waits, and all is arranged."""
+        source, to = departure.source, departure.to
+        if to in self._dead or (source in self._dead and departure.bytes):
+            self._lose(departure, live, f"{self._name(to if to in self._dead else source)} is down", 0)
+            return False
+        self._look(live)
+        if not live.state.up:
+            if type(departure.message) in _DATA:
+                self._lose(departure, live, f"{self._words(live)} is down", 0)
+            else:
+                live.held.append(departure)
+                self._watch(live)
+            return False
+        if live.rng is not None:
+            share = self._weather.loss(source, to, self._fabric.now)
+            if live.rng.random() < share:
+                live.carried[source, departure.sequence] = int(live.rng.random() * departure.bytes)
+        self._watch(live)
+        return True
+
+    def perished(self, departure: Departure, live: Live) -> bool:
+        """Whether a message whose crossing has ended was lost by chance, not arrived; then all is arranged."""
+        carried = live.carried.pop((departure.source, departure.sequence), None)
+        if carried is None:
+            return False
+        if type(departure.message) is UploadPart:
+            self._lose(departure, live, f"lost on {self._words(live)}", carried)
+        else:
+            self._fabric.book("lost", departure.bytes)
+            when = self._fabric.now + self._world.resend_s
+            self._fabric.at(when, departure.source, departure.sequence, self._again, departure)
+        return True
+
+    def _again(self, departure: Departure) -> None:
+        self._fabric.book("again", departure.bytes)
+        self._fabric.transfer(departure)
+
+    def _lose(self, departure: Departure, live: Live, reason: str, carried: int) -> None:
+        """Book a message as lost and let whoever has to know hear of it, one latency later."""
+        message, kept = departure.message, 0
+        if type(message) is UploadPart and self._resumes(message.user, departure.source):
+            kept = carried
+            self._fabric.part_arrived(departure, kept)
+        self._fabric.book("lost", departure.bytes - kept)
+        when = self._fabric.now + live.state.latency_s
+        down = not live.state.up or live.source in self._dead or live.to in self._dead
+        if type(message) is UploadPart:
+            failed = Failed(departure.sequence, reason, carried, down)
+            self._fabric.at(when, departure.source, departure.sequence, self._tell, (departure.source, failed))
+            self._promise(departure.source, live)
+        elif type(message) is QueryStep:
+            client = self._world.users[message.user].client
+            server = departure.to if departure.source == client else departure.source
+            end = server if client in (departure.source, departure.to) else -1
+            broken = Broken(message.query, message.route, reason, end, down)
+            self._fabric.at(when, departure.source, departure.sequence, self._tell, (client, broken))
+            self._promise(client, live)
+        elif departure.to in self._dead and self._world.nodes[departure.source].tier == "client":
+            refused = departure.source, NodeDown(departure.to)
+            self._fabric.at(when, departure.source, departure.sequence, self._tell, refused)
+        self._fabric.go_on(departure)
+
+    def _promise(self, client: int, live: Live) -> None:
+        """A client that was told of a break of its own link is told when that works again."""
+        if not live.state.up and client in (live.source, live.to) and self._world.nodes[client].tier == "client":
+            live.told[client] = None
+            self._watch(live)
+
+    def _tell(self, what: tuple[int, Failed | Broken | NodeDown | NodeUp | LinkUp]) -> None:
+        self._fabric.tell(*what)
+
+    # Changes of links
+
+    def _look(self, live: Live) -> None:
+        """Bring the state of a link that nobody watched up to now."""
+        if not live.watched:
+            live.state = self._weather.state(live.source, live.to, self._fabric.now)
+
+    def _watch(self, live: Live) -> None:
+        if live.watched:
+            return
+        if live.changes is None:
+            live.changes = self._weather.changes(live.source, live.to)
+        for when, state in live.changes:
+            if when > self._fabric.now:
+                live.watched = True
+                order = (*_CHANGE, live.source, live.to)
+                self._fabric.change_at(when, order, self._change, (live, state))
+                return
+
+    def _change(self, what: tuple[Live, State]) -> None:
+        live, state = what
+        was, live.state, live.watched = live.state, state, False
+        if not state.up:
+            self._break(live, f"{self._words(live)} is down")
+        else:
+            if state.bandwidth_bytes_s != was.bandwidth_bytes_s:
+                self._resize(live, state.bandwidth_bytes_s)
+            if not was.up:
+                self._open(live)
+        if live.busy:
+            self._watch(live)
+
+    def _resize(self, live: Live, bandwidth: float) -> None:
+        pairs = {live.pair: None} if self._world.share_links else {flow.pair: None for flow in live.flows}
+        for pair in pairs:
+            self._fabric.resize(pair, bandwidth)
+
+    def _open(self, live: Live) -> None:
+        """The link works again: what waited goes, who was promised is told."""
+        held, live.held = live.held, []
+        for departure in held:
+            self._fabric.transfer(departure)
+        told, live.told = live.told, {}
+        for client in told:
+            server = live.to if live.source == client else live.source
+            self._fabric.tell(client, LinkUp(server))
+
+    def _break(self, live: Live, reason: str) -> None:
+        for flow in list(live.flows):
+            flow.remaining = max(0.0, flow.remaining - flow.rate * (self._fabric.now - flow.since))
+            flow.since = self._fabric.now
+            departure = self._fabric.stop(flow)
+            whole = live.carries(departure)
+            live.carried.pop((departure.source, departure.sequence), None)
+            carried = max(0, whole - int(flow.remaining + 1.0))
+            if type(departure.message) in _DATA or live.to in self._dead or live.source in self._dead:
+                self._lose(departure, live, reason, carried)
+            else:
+                self._fabric.book("lost", departure.bytes)
+                self._fabric.book("again", departure.bytes)
+                live.held.append(departure)
+
+    # Nodes that crash
+
+    def _next_crash(self, node: int) -> None:
+        span = next(self._spans[node], None)
+        if span is not None:
+            self._fabric.change_at(span[0], (*_CRASH, node), self._crash, (node, span[1]))
+
+    def _crash(self, what: tuple[int, float]) -> None:
+        node, up_s = what
+        self._dead.add(node)
+        for live in sorted(self._of.get(node, ()), key=lambda each: (each.source, each.to)):
+            self._break(live, f"{self._name(node)} is down")
+            held, live.held = live.held, []
+            for departure in held:
+                self._lose(departure, live, f"{self._name(node)} is down", 0)
+        self._announce(node, NodeDown(node))
+        if up_s < inf:
+            self._fabric.change_at(up_s, (*_CRASH, node), self._restart, node)
+
+    def _restart(self, node: int) -> None:
+        self._dead.discard(node)
+        self._announce(node, NodeUp(node))
+        self._next_crash(node)
+
+    def _announce(self, node: int, message: NodeDown | NodeUp) -> None:
+        """Let every client with a user know, one latency later."""
+        for user in self._world.users:
+            when = self._fabric.now + self._weather.state(node, user.client, self._fabric.now).latency_s
+            self._fabric.at(when, node, user.client, self._tell, (user.client, message))
+
+    def _resumes(self, user: int, source: int) -> bool:
+        spec = self._world.users[user]
+        return spec.resume and spec.client == source
+
+    def _name(self, node: int) -> str:
+        return self._world.nodes[node].name
+
+    def _words(self, live: Live) -> str:
+        return f"link {self._name(live.source)} > {self._name(live.to)}"

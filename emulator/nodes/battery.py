@@ -1,0 +1,52 @@
+"""A client's battery: what its clock, its CPU and its radio have drawn, and the moment at which nothing is left.
+
+The CPU is the client's own; how long the radio was on, only the network knows. So the client asks its meter as often
+as it must: never before the charge could be gone at full power, and to the hundredth of a second at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.messages import Meter, ReadMeter
+
+if TYPE_CHECKING:
+    from emulator.nodes.client import Client
+
+_STEP_S = 0.01
+"""The end of a battery is found to this, in seconds at full power."""
+
+
+class Battery:
+    """Charged with `battery_j` when its user arrives. Watts and joules are those of the client's `NodeSpec`."""
+
+    __slots__ = ("_began_s", "_busy_s", "_client", "_radio_s", "charge_j")
+
+    def __init__(self, client: Client, charge_j: float) -> None:
+        self._client, self.charge_j = client, charge_j
+        self._began_s = client.kernel.now
+        self._busy_s = client.cpu.busy_s(self._began_s)
+        self._radio_s = 0.0
+        self._read(None)
+
+    def left_j(self) -> float:
+        """What is left now, as far as the last reading of the meter tells; not below 0."""
+        client, now = self._client, self._client.kernel.now
+        spec = client.spec
+        drawn = spec.idle_w * (now - self._began_s) + spec.compute_w * (client.cpu.busy_s(now) - self._busy_s)
+        return max(0.0, self.charge_j - drawn - spec.radio_w * self._radio_s)
+
+    def meter(self, message: Meter) -> None:
+        """Take a reading; the battery is empty, or is looked at again when it could be."""
+        client, spec = self._client, self._client.spec
+        self._radio_s = message.radio_s
+        full_w = spec.idle_w + spec.compute_w * spec.cores + spec.radio_w
+        left_s = self.left_j() / full_w if full_w > 0.0 else 0.0
+        if left_s <= _STEP_S and full_w > 0.0:
+            client.die("battery empty")
+        elif full_w > 0.0:
+            client.call_at(client.kernel.now + left_s, self._read)
+
+    def _read(self, _: object) -> None:
+        if not self._client.left:
+            self._client.send(self._client.host.world.planner, 0, ReadMeter())

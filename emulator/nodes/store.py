@@ -1,0 +1,95 @@
+"""What users have uploaded to a server, and the memory that it takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from emulator.messages import UploadPart
+from models.graph import LayerGraph
+
+Key = tuple[int, int]
+"""Plan version and part."""
+
+
+class Store:
+    """What one user has uploaded here."""
+
+    __slots__ = ("building", "held_bytes", "layers", "parameters", "parts", "trusted")
+
+    def __init__(self) -> None:
+        self.layers: set[int] = set()
+        """Layers that can run here."""
+        self.parameters: set[int] = set()
+        self.parts: dict[Key, tuple[int, ...]] = {}
+        """Layers of each part, in the order of their coming."""
+        self.building: dict[Key, list[UploadPart]] = {}
+        """Parts that are not ready yet: every copy of them that wants a confirm result."""
+        self.held_bytes = 0
+        self.trusted: set[str] = set()
+        """Routes whose layers here have been checked against the store."""
+
+    def lacking(self, layers: Iterable[int]) -> tuple[int, ...]:
+        """Which of these layers cannot run here."""
+        return tuple(layer for layer in layers if layer not in self.layers)
+
+
+class Shelves:
+    """All stores of one server. With `shared`, users of one model share its parameters: each is held once."""
+
+    def __init__(self, shared: bool) -> None:
+        self._shared = shared
+        self._users: Counter[tuple[int, int]] = Counter()
+        self.stores: dict[int, Store] = {}
+
+    def of(self, user: int) -> Store:
+        """The store of a user; an empty one for whoever has none yet."""
+        return self.stores.setdefault(user, Store())
+
+    def there(self, model: int, graph: LayerGraph) -> tuple[int, ...]:
+        """Parameters of a model that somebody holds here already and others may use."""
+        if not self._shared:
+            return ()
+        return tuple(number for number in range(len(graph.parameters)) if self._users[model, number])
+
+    def more_bytes(self, model: int, graph: LayerGraph, parameters: Iterable[int]) -> int:
+        """Memory that these parameters would take in addition."""
+        new = (p for p in parameters if not (self._shared and self._users[model, p]))
+        return sum(graph.parameters[p].held_bytes for p in new)
+
+    def add(self, user: int, model: int, graph: LayerGraph, part: UploadPart, fresh: Collection[int]) -> int:
+        """Store a part whose parameters `fresh` this user has not got here yet; the bytes that it takes in addition."""
+        store = self.of(user)
+        size = self.more_bytes(model, graph, fresh)
+        for parameter in fresh:
+            self._users[model, parameter] += 1
+        store.parameters.update(fresh)
+        store.parts[part.version, part.part] = part.layers
+        store.building[part.version, part.part] = [part]
+        store.held_bytes += size
+        return size
+
+    def keep(self, user: int, model: int, graph: LayerGraph, layers: Collection[int]) -> int:
+        """Let go of whatever of a user's the given layers do not need; the bytes that this frees."""
+        store = self.stores.get(user)
+        if store is None:
+            return 0
+        store.parts = {key: own for key, own in store.parts.items() if all(layer in layers for layer in own)}
+        store.building = {key: copies for key, copies in store.building.items() if key in store.parts}
+        store.layers.intersection_update(layers)
+        store.trusted.clear()
+        needed = graph.parameters_of({*store.layers, *(layer for own in store.parts.values() for layer in own)})
+        gone = sorted(store.parameters - needed)
+        for parameter in gone:
+            self._users[model, parameter] -= 1
+        freed = self.more_bytes(model, graph, gone)
+        store.parameters.intersection_update(needed)
+        store.held_bytes -= freed
+        if not store.parts and not store.layers:
+            del self.stores[user]
+        return freed
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.stores.clear()
+        self._users.clear()
