@@ -6,7 +6,7 @@ here and dropped after its last use, so memory stays flat however long a run is.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -14,10 +14,12 @@ import numpy as np
 
 from emulator.books import Write
 from emulator.engine import Engine, Task, Timing
+from emulator.finished import Finished
 from emulator.host import Answered, Piece, Stored
 from emulator.routes import Routes
 from emulator.world import World
 from models.cutting import Subgraph, subgraph
+from models.errors import RunError
 from models.network import Network
 from models.session import Optimization, uncut_session
 
@@ -62,12 +64,13 @@ class _Use(NamedTuple):
 
 
 class _Query:
-    """Tensors of one query that somebody still needs, and its logits."""
+    """Tensors of one query that somebody still needs, by index, and its logits."""
 
     __slots__ = ("left", "logits", "tensors")
 
     def __init__(self, left: Mapping[int, int]) -> None:
         self.left = dict(left)
+        """How many steps have yet to read a tensor."""
         self.tensors: dict[int, Ref] = {}
         self.logits: dict[str, Ref] = {}
 
@@ -100,7 +103,9 @@ class DataPlane:
         self._world, self._networks, self._backend, self._write = world, networks, backend, write
         self._routes = Routes([model.graph for model in world.models])
         self._once, self._inputs, self._optimization = execution == "once", inputs, optimization
+        self._revocable = bool(getattr(world, "revocable", False))
         self._queries: dict[tuple[int, int], _Query] = {}
+        self._over: defaultdict[int, Finished] = defaultdict(Finished)
         self._chosen: dict[str, tuple[int, int]] = {}
         self._uses: dict[str, tuple[dict[int, _Use], dict[int, int]]] = {}
         self._pieces: dict[tuple[int, int, int], Subgraph] = {}
@@ -128,11 +133,13 @@ class DataPlane:
         self._backend.hold(stored.node, stored.user, model, [parameters[p].name for p in stored.parameters])
 
     def execute(self, piece: Piece) -> None:
-        """Run a piece, in order."""
-        if self._once:
-            query = piece.user, piece.query
-            if self._chosen.setdefault(piece.route, query) != query:
-                return
+        """Run a piece, in order.
+
+        A query may go on under another route, after a `~` in its name, when a server has died: those pieces read what
+        earlier ones made. What still runs elsewhere of a query that is over is let be.
+        """
+        if piece.query in self._over[piece.user] or (self._once and not self._wanted(piece)):
+            return
         self._run(piece)
         if len(self._runs) >= _CHECK_AT_ONCE:
             self._read_timings()
@@ -147,12 +154,18 @@ class DataPlane:
     def answered(self, answered: Answered) -> None:
         """Compare the answer with the uncut network's, now or a little later; forget the query."""
         query = self._queries.pop((answered.user, answered.query), None)
-        if query is None:
-            return
-        if query.logits:
+        if self._revocable:
+            self._over[answered.user].add(answered.query)
+        if query is not None and query.logits:
             self._answers.append((answered, query.logits))
         if len(self._answers) >= _CHECK_AT_ONCE:
             self._compare()
+
+    def forget(self, user: int, query: int) -> None:
+        """A query has failed: let go of its tensors. With `once`, its route is free for the next query on it."""
+        self._over[user].add(query)
+        if self._queries.pop((user, query), None) is not None and self._once:
+            self._chosen = {route: chosen for route, chosen in self._chosen.items() if chosen != (user, query)}
 
     def close(self) -> None:
         """Wait for everything under way, and compare and report what is left."""
@@ -161,32 +174,62 @@ class DataPlane:
 
     # How
 
-    def _run(self, piece: Piece) -> _Run:
-        uses, left = self._uses_of(piece.route)
-        use = uses[piece.step]
+    def _wanted(self, piece: Piece) -> bool:
+        """With `once`: whether a piece belongs to a query that is executed, or begins one."""
+        query = piece.user, piece.query
+        if query not in self._queries and ("~" in piece.route or self._chosen.setdefault(piece.route, query) != query):
+            return False
+        if self._lacking(piece):
+            # It took a route that another query has left free since, and its first pieces were passed over.
+            self.forget(*query)
+            return False
+        return True
+
+    def _query(self, piece: Piece) -> _Query:
+        """The piece's query, which may begin with it."""
         query = self._queries.get((piece.user, piece.query))
         if query is None:
+            uses, left = self._uses_of(piece.route)
             query = self._queries[piece.user, piece.query] = _Query(left)
-            query.tensors.update(self._sample(use.model, piece.query % self._inputs))
+            query.tensors.update(self._sample(uses[piece.step].model, piece.query % self._inputs))
+        return query
+
+    def _lacking(self, piece: Piece) -> list[int]:
+        """Tensors that a piece reads and nobody has made."""
+        known = self._query(piece).tensors
+        return [tensor for tensor in self._uses_of(piece.route)[0][piece.step].inputs if tensor not in known]
+
+    def _run(self, piece: Piece) -> _Run:
+        query, use = self._query(piece), self._uses_of(piece.route)[0][piece.step]
         network = self._networks[use.model]
         subgraph = self._piece(use)
         names = network.graph.tensors
+        for tensor in self._lacking(piece):
+            raise RunError(
+                f"query {piece.query} of user {piece.user} was to run layers {use.first} to {use.last} without "
+                f"{names[tensor].name!r}: expected a piece before that makes it"
+            )
         inputs = {names[tensor].name: query.tensors[tensor] for tensor in use.inputs}
         task = Task(piece.node, piece.user, use.model, use.first, use.last)
         made, timing = self._backend.run(task, subgraph, inputs)
-        _, outputs = network.graph.boundary(use.first, use.last)
-        for tensor in outputs:
-            if query.left.get(tensor):
-                query.tensors[tensor] = made[names[tensor].name]
         query.logits.update({name: made[name] for name in network.logits if name in made})
-        for tensor in use.inputs:
-            query.left[tensor] -= 1
-            if not query.left[tensor]:
-                del query.tensors[tensor]
+        outputs = network.graph.boundary(use.first, use.last)[1]
+        self._keep(query, use, {tensor: made[names[tensor].name] for tensor in outputs})
         self.executed += 1
         run = _Run(piece, use, timing)
         self._runs.append(run)
         return run
+
+    def _keep(self, query: _Query, use: _Use, made: Mapping[int, Ref]) -> None:
+        """Keep what will be read, and drop what was read for the last time; all of it where a server may die."""
+        if self._revocable:
+            query.tensors.update(made)
+            return
+        query.tensors.update({tensor: ref for tensor, ref in made.items() if query.left.get(tensor)})
+        for tensor in use.inputs:
+            query.left[tensor] -= 1
+            if not query.left[tensor]:
+                del query.tensors[tensor]
 
     def _uses_of(self, route: str) -> tuple[dict[int, _Use], dict[int, int]]:
         found = self._uses.get(route)

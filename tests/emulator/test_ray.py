@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +124,74 @@ def test_tensors_that_die_with_an_actor_are_made_again(local: RunResult, started
     assert made.digest == local.digest
     assert errors(made) == [0.0] * 24
     assert made.run["executed_pieces"] == local.run["executed_pieces"]
+
+
+class Killer(threading.Thread):
+    """Kills host actors at random moments of wall clock, wherever in their lives they are: one, or all at once.
+
+    It strikes less often than an actor may die in a row.
+    """
+
+    STRIKES = 4
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.killed = self.strikes = 0
+        self._rng = random.Random(f"{seed}/kills")
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while self.strikes < self.STRIKES and not self._over.wait(self._rng.uniform(0.05, 1.2)):
+            alive = host_actors()
+            victims = alive if self._rng.random() < 0.3 else self._rng.sample(alive, min(1, len(alive)))
+            for pid in victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.killed += len(victims)
+            self.strikes += bool(victims)
+
+    def __enter__(self) -> Killer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+
+
+def host_actors() -> list[int]:
+    """Processes of host actors that this process has started, be they still starting."""
+    found = []
+    for pid in sorted(descendants(os.getpid())):
+        with contextlib.suppress(OSError):
+            if b"ray::HostActor" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+def not_too_fast(state: Progress, world: World) -> None:
+    """So that there is time to be killed in."""
+    time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("seed", "options"),
+    [(1, {"execution": "none"}), (2, {"execution": "every"}), (3, {"compute": "measured"})],
+)
+def test_actors_killed_at_random_moments_change_nothing(
+    local: RunResult, started: list, tmp_path: Path, seed: int, options: dict
+) -> None:
+    from emulator.measured import measured_costs
+
+    with Killer(seed) as killer:
+        made = run(phones(**options), out=tmp_path / "made", actors=3, progress=not_too_fast)
+    assert killer.killed >= 2
+    assert started[0][0].restarts >= 1
+    whole = local
+    if "compute" in options:
+        whole = run(phones(**options), replay=measured_costs(tmp_path / "made"), local=True)
+    assert made.digest == whole.digest
+    assert errors(made) == ([] if options.get("execution") == "none" else [0.0] * 24)
 
 
 def ray_pid(hosts: Any, host: int) -> int:
