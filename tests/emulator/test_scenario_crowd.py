@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import sys
 from collections import Counter
 from math import inf
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +21,7 @@ from emulator.asking import AllAt, Bursts, Day, Exponential, Fixed, Regular, Ste
 from emulator.describe import asking_words, describe_world
 from emulator.scenario import Scenario
 from emulator.world import NodeSpec, PlanningSpec, UserSpec, World
-from models.errors import ScenarioError
+from models.errors import PlanError, ScenarioError
 from planners.problem import Objective
 
 BURST = {"quiet_per_s": 1, "busy_per_s": 20, "quiet_s": 30, "busy_s": 5}
@@ -158,6 +160,10 @@ def test_batteries_of_a_group_are_spread_evenly_unless_told() -> None:
 
 
 def test_each_purpose_draws_from_a_stream_of_its_own() -> None:
+    drawn = world(users=crowd(9, stay_s={"exponential": 60}, objective=[{"share": 3}, {"energy": 1}])).users
+    stays, minds = random.Random("1/stay/phone"), random.Random("1/objective/phone")
+    assert [user.stay for user in drawn] == [Fixed(Exponential(60.0).value(stays)) for _ in drawn]
+    assert [user.objective.energy for user in drawn] == minds.choices([0.0, 1.0], [3.0, 1.0], k=9)
     plain = world(users=crowd(arrival={"per_s": 1}, stay_s={"uniform": [1, 9]}, model={"small": 1, "large": 1}))
     mixed = world(
         users=[
@@ -301,6 +307,19 @@ def test_a_user_with_a_trace_of_questions_ends_with_it(tmp_path: Path) -> None:
     asks = {"trace": str(tmp_path / "t.csv")}
     assert world(users=[{"model": "small", "asks": asks}]).users[0].asks == Trace((1.0,))
     assert "the run would never end" in refusal(users=[{"model": "small", "asks": {**asks, "repeat_s": 2}}])
+
+
+def test_an_unknown_policy_is_told_with_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(text: str) -> None:
+        if text != "first_come":
+            raise PlanError(f"no policy {text!r}")
+
+    monkeypatch.setitem(sys.modules, "emulator.policies", SimpleNamespace(make=make))
+    nodes = small()["nodes"]
+    assert len(world(nodes=nodes).users) == 2
+    nodes[2]["policy"] = "frst_come"
+    assert "nodes.2.policy is 'frst_come': no policy 'frst_come'" in refusal(nodes=nodes)
+    assert "users.0.device.policy is 'x': no policy" in refusal(users=crowd(1, device={"ghz": 1, "policy": "x"}))
 
 
 def test_heartbeats_need_a_planner_at_a_node() -> None:
