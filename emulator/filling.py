@@ -79,23 +79,30 @@ def _level_of(
     """The weighted dominant share at which resource r is used up; infinite when there is enough for all.
 
     What is used grows piecewise linearly with the level. The bends are where a user outgrows its floor and where it
-    stops; the last bend below the room is found by bisection, the rest of the way is a straight line.
+    stops; the last bend below the room is found by bisection, the rest of the way is a straight line. Without floors
+    it is plain water-filling.
     """
-    base = fsum(floor[r] for floor in held)
-    users = [u for u, demand in enumerate(demands) if demand[r] > 0.0 and limits[u] * demand[r] > held[u][r]]
+    growing = [limit * demand[r] > floor[r] for limit, demand, floor in zip(limits, demands, held, strict=True)]
+    rows = [
+        (held[u][r], limits[u] * demands[u][r], pace[u] * demands[u][r]) for u, grows in enumerate(growing) if grows
+    ]
+    left = room - fsum(floor[r] for floor, grows in zip(held, growing, strict=True) if not grows)
+    if fsum(top for _, top, _ in rows) <= left:
+        return inf
+    if left <= fsum(floor for floor, _, _ in rows):
+        return 0.0
+    if all(floor == 0.0 for floor, _, _ in rows):
+        return _level(left, [slope for _, _, slope in rows], [top for _, top, _ in rows])
 
     def used(level: float) -> float:
-        growth = (max(0.0, min(limits[u], level * pace[u]) * demands[u][r] - held[u][r]) for u in users)
-        return base + fsum(growth)
+        return fsum([max(floor, min(top, level * slope)) for floor, top, slope in rows])
 
-    bends = sorted({at for u in users for at in (held[u][r] / demands[u][r] / pace[u], limits[u] / pace[u])})
-    if not bends or used(bends[-1]) <= room:
-        return inf
-    if base >= room:
-        return 0.0
+    bends = sorted({at / slope for floor, top, slope in rows for at in (floor, top)})
     low, high = 0, len(bends) - 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if used(bends[middle]) <= room else (low, middle)
+        low, high = (middle, high) if used(bends[middle]) <= left else (low, middle)
     before, after = used(bends[low]), used(bends[high])
-    return bends[low] + (bends[high] - bends[low]) * max(0.0, room - before) / (after - before)
+    if after <= before:
+        return bends[low]
+    return bends[low] + (bends[high] - bends[low]) * max(0.0, left - before) / (after - before)

@@ -150,8 +150,8 @@ def _unweighed(policy: Policy, answer: Sequence[Grant]) -> None:
 
 def _same(policy: Policy, capacity: Capacity, claims: list[Claim], answer: Sequence[Grant]) -> None:
     before = {claim.user: grant for claim, grant in zip(claims[1:], answer[1:], strict=True)}
-    first = policy.grants(capacity, claims, before)
     given, kept = copy.deepcopy(claims), dict(before)
+    first = policy.grants(capacity, claims, before)
     if policy.grants(capacity, claims, before) != first or policy.grants(capacity, claims, {}) != list(answer):
         raise PolicyError("two equal calls differ: keep nothing between calls, and draw no random numbers")
     if claims != given or before != kept:
