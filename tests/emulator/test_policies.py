@@ -134,6 +134,14 @@ def test_dynamic_drf_gives_back_what_a_user_wants_no_more() -> None:
     )
 
 
+def test_dynamic_drf_lets_a_user_go_as_fast_as_what_it_has_allows() -> None:
+    """Memory is used up at a dominant share of 0.4, but the first user has all that it wants of it and needs CPU."""
+    before = {0: Grant(60.0, 0.2, 0.1)}
+    made = grants("dynamic_drf", [user(0, memory_bytes=60.0, work_s=1.0), user(1, memory_bytes=100.0)], before=before)
+    assert [grant.memory_bytes for grant in made] == pytest.approx([60.0, 40.0])
+    assert made[0].cpu == pytest.approx(1.0)
+
+
 # Axioms
 
 
