@@ -55,7 +55,7 @@ def handed_out(tables: Tables, world: Mapping[str, Any], edges: Sequence[float])
         if row["node"] in servers:
             _spread(handed[row["user"]][0], edges, row["begun_s"], row["ended_s"], row["work_s"])
     for row in rows_of(tables("allocations").select(["at_s", "user", "event", "bytes"])):
-        sign = {"admitted": 1.0, "released": -1.0, "evicted": -1.0}.get(row["event"], 0.0)
+        sign = {"admitted": 1.0, "released": -1.0, "evicted": -1.0, "lost": -1.0}.get(row["event"], 0.0)
         _hold(handed[row["user"]][1], edges, row["at_s"], sign * row["bytes"])
     for row in rows_of(tables("queries").select(["user", "begun_s", "ended_s", "sent_bytes", "received_bytes"])):
         carried = row["sent_bytes"] + row["received_bytes"]
@@ -86,13 +86,9 @@ def dominant_shares(handed: Handed, users: Sequence[str], window: int) -> list[f
 
 
 def disruptions(tables: Tables) -> list[float]:
-    """Return the instants (s) at which a server took back what a user still wanted: evictions, not leavings."""
-    rows = rows_of(tables("allocations").select(["at_s", "event", "reason"]))
-    return [
-        row["at_s"]
-        for row in rows
-        if row["event"] == "evicted" or (row["event"] == "released" and row["reason"] not in ("", "user left"))
-    ]
+    """Return the instants (s) at which a policy took back what a user still wanted: not leavings, not crashes."""
+    rows = rows_of(tables("allocations").select(["at_s", "event"]))
+    return [row["at_s"] for row in rows if row["event"] == "evicted"]
 
 
 def offloading_since(tables: Tables) -> dict[str, float]:

@@ -78,7 +78,7 @@ def usage_sums(table: Any) -> Mapping[str, dict[str, float]]:
 def held_money(table: Any, world: Mapping[str, Any], end_s: float) -> dict[str, float]:
     """Money per user for parameters held: price x bytes x seconds from admission to release or the run's end."""
     prices = {node["name"]: node["price_per_byte_s"] for node in world["nodes"]}
-    sign = {"admitted": 1, "released": -1}
+    sign = {"admitted": 1, "released": -1, "evicted": -1, "lost": -1}
     owed: dict[str, list[float]] = defaultdict(list)
     for row in rows_of(table.select(["at_s", "server", "user", "event", "bytes"])):
         price = prices.get(row["server"], 0.0) * sign.get(row["event"], 0)

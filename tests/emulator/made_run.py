@@ -43,7 +43,7 @@ def query(at: float, user: str, number: int, asked: float, latency: float, reaso
     """A row of queries."""
     client = {"ann": "c1", "bob": "p1"}.get(user, "c1")
     status = "failed" if reason else "answered"
-    return (at, client, user, number, status, reason, asked, asked, at, latency, 1, 0, 1, 0, 0.1, 0.0, 10, 20, money)
+    return (at, client, user, number, status, reason, asked, asked, at, latency, 1, 0, 1, 0, 0.1, 0.0, 10, 20, money, "")
 
 
 def made_rows() -> dict[str, list[tuple]]:
@@ -62,13 +62,13 @@ def made_rows() -> dict[str, list[tuple]]:
         ],
         "segments": [(0.9, "c1", "ann", 0, 0, 0, 3, 0.0, 0.0, 0.9, 0.9)],
         "uploads": [
-            (3.0, "c1", "ann", 1, 0, 0, "e1", 1, 100, 2.0, 3.0, "confirmed", ""),
-            (3.5, "c1", "ann", 1, 1, 0, "e1", 1, 200, 3.0, 3.5, "lost", "link down"),
-            (6.0, "c1", "ann", 1, 1, 1, "e1", 1, 200, 4.0, 6.0, "confirmed", ""),
+            (3.0, "c1", "ann", 1, 0, 0, "e1", 1, 100, 2.0, 3.0, "confirmed", "", 0, "c1"),
+            (3.5, "c1", "ann", 1, 1, 0, "e1", 1, 200, 3.0, 3.5, "lost", "link down", 200, "c1"),
+            (6.0, "c1", "ann", 1, 1, 1, "e1", 1, 200, 4.0, 6.0, "confirmed", "", 0, "c1"),
         ],
         "plans": [
-            (1.5, "c1", "ann", 1, "ionn", "accepted", "", 1.0, 2, 2, 2, 300, 1.0, 0.7, "c1:0-1 e1:2-3", "cheap"),
-            (1.6, "p1", "bob", 1, "local", "accepted", "", 1.0, 0, 4, 0, 0, 10.0, 10.0, "p1:0-3", ""),
+            (1.5, "c1", "ann", 1, "ionn", "accepted", "", 1.0, 2, 2, 2, 300, 1.0, 0.7, "c1:0-1 e1:2-3", "cheap", "arrival"),
+            (1.6, "p1", "bob", 1, "local", "accepted", "", 1.0, 0, 4, 0, 0, 10.0, 10.0, "p1:0-3", "", "arrival"),
         ],
         "usage": [
             (10.0, "c1", 10.0, 4.0, 0, 0.0, 400, 40, 3.0, 35.0, 0.0),
@@ -82,6 +82,7 @@ def made_rows() -> dict[str, list[tuple]]:
             (6.0, "e1", "ann", "admitted", 1, 1, 1, 200, 300, ""),
             (16.0, "e1", "ann", "released", 1, 0, 1, 100, 200, ""),
         ],
+        "changes": [(7.5, "c1", "link down", "e1", "ann", ""), (8.0, "c1", "link up", "e1", "ann", "")],
         "measured": [
             (1.5, "planner", "planning_s", "ann", 0, 0, "ionn", 0.25, 0.0),
             (1.6, "planner", "planning_s", "bob", 0, 0, "local", 0.5, 0.0),
