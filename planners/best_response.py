@@ -52,15 +52,16 @@ class BestResponse(PlannerBase):
         self.memory: Memory = memory
         asked = make(inner)
         self._asked = None if inner == "one_climb" else asked
-        self.handles_dag = getattr(asked, "handles_dag", PlannerBase.handles_dag)
-        self.multi_server = getattr(asked, "multi_server", PlannerBase.multi_server)
+        for name in ("handles_dag", "multi_server"):
+            setattr(self, name, getattr(asked, name, getattr(PlannerBase, name)))
 
     @classmethod
     def cite(cls) -> str:
         """The source of the algorithm."""
         return (
             "Chen, Jiao, Li, Fu, Efficient multi-user computation offloading for mobile-edge cloud computing, "
-            "ToN 24(5):2795, 2016; Rosenthal, A class of games possessing pure-strategy Nash equilibria, IJGT 2:65, 1973"
+            "ToN 24(5):2795, 2016; Rosenthal, A class of games possessing pure-strategy Nash equilibria, "
+            "Int. J. Game Theory 2:65, 1973"
         )
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:

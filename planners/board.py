@@ -171,9 +171,7 @@ class Board:
             held = np.array(cost.held_bytes(problem, placement), dtype=np.float64)
             held[0] = 0.0
             legal = bool((held[1:] <= problem.memory_bytes[1:]).all())
-            self.rows[known] = Row(
-                legal, alone.latency_s, alone.energy_j, alone.money, held, np.array(alone.busy_s)
-            )
+            self.rows[known] = Row(legal, alone.latency_s, alone.energy_j, alone.money, held, np.array(alone.busy_s))
         return self.rows[known]
 
 

@@ -88,7 +88,7 @@ class Crowd:
             return np.ones(len(placements[0]), dtype=np.bool_)
         held = [population.held_bytes(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
         taken = np.cumsum(np.take_along_axis(np.array(held), self._by_offer[:, None, :], axis=0), axis=0)
-        fitting: Bools = (taken <= self._offers[:, None, :]).all(axis=(0, 2))
+        fitting: Bools = np.logical_and.reduce(taken <= self._offers[:, None, :], axis=(0, 2))
         return fitting
 
     def room_left(self, user: int, held: Floats) -> Floats:

@@ -154,7 +154,7 @@ class Menu:
 
 
 def ahead(new: Key, old: Key, epsilon: float) -> bool:
-    """Whether `new` is better than `old` by more than `epsilon`, relatively, in the first term that tells them apart."""
+    """Whether `new` is better than `old`, by more than `epsilon` of the first term that tells them apart."""
     for ours, theirs in zip(new, old, strict=True):
         if ours == theirs:
             continue
@@ -190,7 +190,8 @@ def _whole(problem: Problem, spans: Spans, server: int) -> Column:
     through = np.where(sent.waited_any & ends_home, begun + back_s + sent.waited / down_bytes_s + after_s, -np.inf)
     answer = np.where(sent.answered_any, begun + back_s + sent.answered / down_bytes_s, -np.inf)
     power, client = problem.power, before + after
-    carried = problem.price_per_byte[0, server] * (sent.opened + sent.up) + problem.price_per_byte[server, 0] * sent.down
+    there, back = problem.price_per_byte[0, server], problem.price_per_byte[server, 0]
+    carried = there * (sent.opened + sent.up) + back * sent.down
     return Column(
         server, spans.first, spans.last, spans.held, floor, np.maximum(through, answer), work,
         power.compute_w * client + power.radio_w * (opened_s + up_s + down_s) + problem.busy_w[server] * work,

@@ -19,7 +19,7 @@ from planners.best_response import BestResponse
 from planners.board import Board
 from planners.crowd import Crowd
 from planners.intervals import grains, interval, intervals
-from planners.menu import Menu, ahead
+from planners.menu import Choice, Menu, ahead
 from planners.plan import validate
 from planners.play import Play
 from planners.spans import spans_of
@@ -98,7 +98,8 @@ def test_the_table_of_intervals_is_the_cost_model_under_any_load(data: st.DataOb
         server = column.server
         slowdown = free.slowdown.copy()
         slowdown[server] += extra
-        rows = np.array([interval(free, server, *map(int, span)) for span in zip(column.first, column.last, strict=True)])
+        spans = zip(column.first.tolist(), column.last.tolist(), strict=True)
+        rows = np.array([interval(free, server, first, last) for first, last in spans])
         assert len(rows) == len(grains(free)) * (len(grains(free)) + 1) // 2
         found = population.evaluate(free, rows, np.repeat(slowdown[None, :], len(rows), axis=0))
         latency = column.latency_s(float(slowdown[server]))
@@ -127,7 +128,7 @@ def test_long_networks_are_cut_between_units_as_one_climb_cuts_them() -> None:
 
 
 @given(crowds())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_nobody_gains_by_another_interval_where_it_says_converged(users) -> None:
     plans = answered(users, epsilon=0.001)
     crowd, placements = Crowd(users), chosen(plans)
@@ -145,7 +146,7 @@ def test_nobody_gains_by_another_interval_where_it_says_converged(users) -> None
 
 
 @given(crowds())
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_users_together_hold_no_more_than_the_servers_offer(users) -> None:
     for planner in ("best_response", "gibbs:sweeps=10", "ga:evaluations=60"):
         plans = make(planner).plan_all(users, random.Random(0))
@@ -199,7 +200,43 @@ def test_unequal_offers_are_rooms_within_rooms() -> None:
     assert chosen(answered(users)) == [(1,), (1,), (0,), (0,)]
 
 
-CYCLE = None
+class Pennies:
+    """One user wants to be where the other is, who wants to be elsewhere: nobody can settle."""
+
+    def __init__(self, users) -> None:
+        away = np.zeros(3)
+        self.home = Choice((0,), away, away)
+        self.at = [Choice((server,), np.eye(3)[server], away) for server in (1, 2)]
+        self.local_value = [9.0] * users
+
+    def local(self, user: int) -> Choice:
+        return self.home
+
+    def key(self, user: int, choice: Choice, others) -> tuple[float, float]:
+        if choice is self.home:
+            return 0.0, self.local_value[user]
+        met = others[choice.placement[0]] > 0
+        return 0.0, 1.0 if met == (user == 0) else 2.0
+
+    def best(self, user: int, others, room) -> Choice:
+        return min(self.at, key=lambda choice: self.key(user, choice, others))
+
+
+def test_a_cycle_is_seen_and_told() -> None:
+    play = Play(Crowd([one_layer([9.0, 1.0, 1.0])] * 2), Pennies(2), 0.0)
+    assert play.settle(50, "arrival") == (
+        "converged: no, cycle of 2 rounds seen after 3, 6 moves; the best end of a round is taken"
+    )
+
+
+def test_who_is_better_off_at_home_is_sent_there() -> None:
+    play = Play(Crowd([one_layer([9.0, 1.0, 1.0])] * 2), Pennies(2), 0.0)
+    play.settle(1, "arrival")
+    assert chosen(play.state) == [(1,), (2,)]
+    assert play.send_home() == 0
+    play.answers.local_value[0] = 1.5
+    assert play.send_home() == 1
+    assert chosen(play.state) == [(0,), (2,)]
 
 
 def test_epsilon_keeps_users_from_moving_for_little() -> None:
@@ -216,7 +253,7 @@ def test_the_rounds_are_an_upper_limit_that_the_note_tells() -> None:
 
 
 @given(crowds())
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_the_same_users_settle_the_same_way_whatever_the_seed_and_nobody_is_named(users) -> None:
     first = BestResponse().plan_all(users, random.Random(0))
     assert BestResponse().plan_all(list(users), random.Random(9)) == first
@@ -246,7 +283,7 @@ def test_together_is_better_than_everybody_for_himself(inner: str, order: str) -
 
 
 @given(crowds(limited=False))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_gibbs_is_no_worse_than_its_starts(users) -> None:
     """What it starts from: everybody at home, everybody on what would be best alone."""
     board = Board(Crowd(users))
