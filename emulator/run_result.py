@@ -94,6 +94,11 @@ class RunResult:
         return self.table("allocations")
 
     @property
+    def changes(self) -> Any:
+        """One row per crash, hand-over, empty battery, and link that a client has found down or up again."""
+        return self.table("changes")
+
+    @property
     def measured(self) -> Any:
         """Wall-clock measurements and output errors, outside the digest."""
         return self.table("measured")

@@ -4,12 +4,19 @@ The model is mean-field: a user whose queries follow each other keeps `busy / la
 average, and a piece there shares the processor with the pieces of all others. The latencies of users alone give the
 averages, and the averages lengthen the pieces once: no fixed point is sought. Links are independent, as everywhere
 in planning.
+
+Memory is shared too. A problem's `memory_bytes` is what a server offered its user when asked: its free memory and what
+that user already holds there, so equal offers are one room for all of them together. Of unequal offers the users with
+small ones share what was offered to the largest of these, and all together share the largest offer: for every user,
+those who were offered no more than it hold together no more than its offer. Where servers keep a quota for each user,
+that is too strict: `memory="each"` leaves every user its own offer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -17,10 +24,13 @@ from models.errors import PlanError
 from planners import population
 from planners.judge import Judge, Key
 from planners.population import Placements
-from planners.problem import Floats, Problem
+from planners.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
 """Keeps a query that costs nothing from running infinitely often."""
+
+Memory = Literal["shared", "each"]
+"""Whose the offered memory is: all users' together, or each user's own."""
 
 
 class Crowd:
@@ -29,7 +39,7 @@ class Crowd:
     Raises `PlanError` when there is no problem, or when two users see different servers.
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], memory: Memory = "shared") -> None:
         if not problems:
             raise PlanError("no user was given to plan for, expected at least one problem")
         for problem in problems:
@@ -40,6 +50,13 @@ class Crowd:
         self.problems = tuple(problems)
         known: dict[str, Judge] = {}
         self.judges = tuple(known.setdefault(problem.digest, Judge(problem)) for problem in problems)
+        offers = np.array([problem.memory_bytes for problem in problems])
+        offers[:, 0 if memory == "shared" else slice(None)] = np.inf
+        self.limited = bool(np.isfinite(offers).any())
+        """Whether memory that users share may run out."""
+        self._by_offer = np.argsort(offers, axis=0, kind="stable")
+        self._offers = np.take_along_axis(offers, self._by_offer, axis=0)
+        self._rank = np.argsort(self._by_offer, axis=0, kind="stable")
 
     def __len__(self) -> int:
         return len(self.problems)
@@ -49,7 +66,7 @@ class Crowd:
 
         `placements[u]` has shape (P, L of user u): row p of every array together is choice p. Returns shapes (P,)
         and (P,), compared as `Judge.keys` are: the lower violation wins, then the lower value. The balance that the
-        objectives weigh is that of the servers under all users.
+        objectives weigh is that of the servers under all users. A choice that overfills a server has violation inf.
         """
         costs = [population.evaluate(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
         running = [running_pieces(each) for each in costs]
@@ -62,7 +79,31 @@ class Crowd:
             missed, worth = judge.keys(rows, shared)
             violations += missed
             values += worth
+        violations[~self.has_room(placements)] = np.inf
         return violations, values
+
+    def has_room(self, placements: Sequence[Placements]) -> Bools:
+        """Whether all users' parameters fit together; arrays as in `scores`, the answer has shape (P,)."""
+        if not self.limited:
+            return np.ones(len(placements[0]), dtype=np.bool_)
+        held = [population.held_bytes(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
+        taken = np.cumsum(np.take_along_axis(np.array(held), self._by_offer[:, None, :], axis=0), axis=0)
+        fitting: Bools = np.logical_and.reduce(taken <= self._offers[:, None, :], axis=(0, 2))
+        return fitting
+
+    def room_left(self, user: int, held: Floats) -> Floats:
+        """Bytes that `user` may hold on each node, shape (N,), while users hold `held`, shape (U, N).
+
+        What `user` itself holds does not count. At most 0 where the others hold too much already.
+        """
+        nodes = np.arange(held.shape[1])
+        if not self.limited:
+            return np.full(len(nodes), np.inf)
+        ranked = np.take_along_axis(held, self._by_offer, axis=0)
+        ranked[self._rank[user], nodes] = 0.0
+        slack = self._offers - np.cumsum(ranked, axis=0)
+        left: Floats = np.minimum.accumulate(slack[::-1], axis=0)[::-1][self._rank[user], nodes]
+        return left
 
     def score(self, placements: Sequence[Sequence[int]]) -> Key:
         """The score of one choice: one placement per user."""

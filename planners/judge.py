@@ -98,14 +98,22 @@ class Judge:
     def keys(self, placements: Placements, costs: population.Costs | None = None) -> tuple[Floats, Floats]:
         """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,); `costs` where they are known."""
         found = costs or population.evaluate(self.problem, placements)
-        wanted = self.problem.objective
-        missed = np.zeros(len(placements))
-        if wanted.deadline_s is not None:
-            missed += np.maximum(0.0, found.latency_s / wanted.deadline_s - 1.0)
-        if wanted.budget is not None:
-            missed += np.maximum(0.0, found.money / wanted.budget - 1.0)
+        missed, values = self.ranks(found.latency_s, found.energy_j, found.money, found.balance)
         missed[~population.fits(self.problem, placements)] = np.inf
-        return missed, _weigh(self.problem, self.divisors, found.latency_s, found.energy_j, found.money, found.balance)
+        return missed, values
+
+    def ranks(
+        self, latency_s: Floats, energy_j: Floats, money: Floats, balance: Floats | float
+    ) -> tuple[Floats, Floats]:
+        """Ranks of many legal placements with these costs, shapes (P,) -> violations (P,), values (P,)."""
+        wanted = self.problem.objective
+        missed = np.zeros(len(latency_s))
+        if wanted.deadline_s is not None:
+            missed += np.maximum(0.0, latency_s / wanted.deadline_s - 1.0)
+        if wanted.budget is not None:
+            missed += np.maximum(0.0, money / wanted.budget - 1.0)
+        uneven = np.broadcast_to(balance, missed.shape)
+        return missed, _weigh(self.problem, self.divisors, latency_s, energy_j, money, uneven)
 
     def best(self, placements: Placements, costs: population.Costs | None = None) -> tuple[int, ...]:
         """The best of many placements, the first of equals; all-local when none is given."""

@@ -99,9 +99,12 @@ class Problem:
     uploads_at_once: Literal["one", "per_server"] = "one"
     header_bytes: int = 0
     battery_j: float | None = None
-    """What is left in the client's battery (J); None: it has none."""
+    """What the client's battery holds now, not when it was full; None: it has mains, or nobody knows."""
     link_share: Floats | None = None
-    """Share of each node's link that is offered to this user, shape (N,), in (0, 1]; `bandwidth_bytes_s` has it in."""
+    """Share of each server's link that is offered to this user, shape (N,), in (0, 1]; None: nobody shares it out.
+
+    For planners that want to know: `bandwidth_bytes_s` is what the user gets, the share accounted for.
+    """
 
     def __post_init__(self) -> None:
         layers, nodes = len(self.graph), len(self.nodes)
@@ -125,6 +128,12 @@ class Problem:
             if array.shape != shape:
                 raise PlanError(f"problem.{name} has shape {array.shape}, expected {shape} (layers, nodes)")
             array.setflags(write=False)
+        if self.link_share is not None:
+            if self.link_share.shape != (nodes,) or not bool(((self.link_share > 0) & (self.link_share <= 1)).all()):
+                raise PlanError(
+                    f"problem.link_share is {self.link_share.tolist()}, expected {nodes} shares above 0 and at most 1"
+                )
+            self.link_share.setflags(write=False)
         if not bool(self.allowed[:, 0].all()):
             raise PlanError("problem.allowed forbids the client a layer: the client must be able to run everything")
 
@@ -184,6 +193,9 @@ class Problem:
             "allowed",
         ]:
             hasher.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        if self.link_share is not None:
+            hasher.update(b"link_share")
+            hasher.update(np.ascontiguousarray(self.link_share).tobytes())
         return hasher.hexdigest()
 
 

@@ -42,6 +42,7 @@ BUILTIN = {
     "greedy": "planners.baselines:Greedy",
     "one_climb": "planners.intervals:OneClimb",
     "gibbs": "planners.gibbs:Gibbs",
+    "best_response": "planners.best_response:BestResponse",
     "exhaustive": "planners.exhaustive:Exhaustive",
     "direct": "planners.one_step:Direct",
     "one_step": "planners.one_step:OneStep",

@@ -14,7 +14,7 @@ from planners.base import PlannerBase
 from planners.crowd import Crowd
 from planners.judge import Judge, Key
 from planners.plan import Plan, offload
-from planners.population import Placements, fits
+from planners.population import Placements, fits, held_bytes
 from planners.problem import Bools, Floats, Problem
 from planners.swarm_moves import Genome, Ints
 
@@ -51,11 +51,21 @@ class Space:
         return [tuple(int(node) for node in row[span]) for span in self.spans]
 
     def repair(self, rows: Placements) -> None:
-        """Send layers back to the client, last first, where they overfill a server; in place."""
+        """Send layers back to the client where they overfill a server, alone or with the users before; in place."""
         for problem, span, limited in zip(self.crowd.problems, self.spans, self._limited, strict=True):
             if limited:
                 for row in np.flatnonzero(~fits(problem, rows[:, span])):
-                    rows[row, span] = _fitted(problem, rows[row, span].tolist())
+                    rows[row, span] = _fitted(problem, rows[row, span].tolist(), problem.memory_bytes)
+        if self.crowd.limited and len(self.spans) > 1:
+            for row in np.flatnonzero(~self.crowd.has_room([rows[:, span] for span in self.spans])):
+                self._share(rows[row])
+
+    def _share(self, row: Ints) -> None:
+        """Let the users, in order, keep what fits into the memory that those before them leave; in place."""
+        held = np.zeros((len(self.spans), len(self.crowd.problems[0].nodes)))
+        for user, (problem, span) in enumerate(zip(self.crowd.problems, self.spans, strict=True)):
+            row[span] = _fitted(problem, row[span].tolist(), self.crowd.room_left(user, held))
+            held[user] = held_bytes(problem, row[None, span])[0]
 
     def cuts(self) -> Placements:
         """Rows of single cuts: each user's best per server, so that row k has the users on their k-th best servers.
@@ -222,11 +232,11 @@ def _best_cuts(judge: Judge) -> Placements:
     return judge.cuts[order[np.sort(first)]]
 
 
-def _fitted(problem: Problem, placement: list[int]) -> list[int]:
+def _fitted(problem: Problem, placement: list[int], room_bytes: Floats) -> list[int]:
     """`placement` with the layers on the client that do not fit where they are, in the order of the layers."""
     graph = problem.graph
     held: list[set[int]] = [set() for _ in problem.nodes]
-    room = problem.memory_bytes.tolist()
+    room = room_bytes.tolist()
     made = []
     for layer, node in zip(graph.layers, placement, strict=True):
         new = set(layer.parameters) - held[node]

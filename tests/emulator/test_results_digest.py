@@ -180,7 +180,7 @@ def test_a_cell_of_another_kind_is_refused_by_name(column, value, message):
 
 
 def test_a_row_of_another_length_is_refused():
-    with pytest.raises(RunError, match="12 values, expected 13"):
+    with pytest.raises(RunError, match="14 values, expected 15"):
         batch("uploads", [made_rows()["uploads"][0], made_rows()["uploads"][0][:-1]])
     with pytest.raises(RunError, match="did you mean queries"):
         batch("querys", [])

@@ -15,7 +15,7 @@ from strategies import layer_graphs
 
 from models.errors import PlanError
 from planners import Judge, Objective, cost, simple_problem
-from planners.battery import Sketch, chain_graph, draw_graph
+from planners.battery import Sketch, battery, chain_graph, draw_graph
 from planners.problem import ClientPower
 
 RATE, DELAY = 1000.0, 0.5
@@ -214,3 +214,19 @@ def test_a_problem_says_what_is_wrong_with_it() -> None:
         assert cost.latency(same, (1,)) == cost.latency(problem, (1,))
         with pytest.raises(ValueError, match="read-only"):
             same.seconds[0, 0] = 5.0
+
+
+def test_a_share_of_the_links_is_part_of_a_problem_only_where_it_is_given() -> None:
+    problem = battery()["modules"]
+    shared = replace(problem, link_share=np.array([1.0, 0.5, 0.25, 1.0]))
+    assert problem.link_share is None
+    assert len({problem.digest, shared.digest, replace(shared, link_share=np.array([1.0, 0.5, 0.5, 1.0])).digest}) == 3
+    assert replace(shared, link_share=None).digest == problem.digest
+    copied = pickle.loads(pickle.dumps(shared))
+    assert copied.digest == shared.digest
+    for same in (shared, copied):
+        with pytest.raises(ValueError, match="read-only"):
+            same.link_share[1] = 1.0
+    for wrong in ([1.0, 0.5], [1.0, 0.0, 1.0, 1.0], [1.0, 1.5, 1.0, 1.0]):
+        with pytest.raises(PlanError, match="expected 4 shares above 0 and at most 1"):
+            replace(problem, link_share=np.array(wrong))

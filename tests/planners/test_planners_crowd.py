@@ -13,8 +13,9 @@ from models.errors import PlanError
 from planners import Objective, cost, make, simple_problem
 from planners.arithmetic import exponential
 from planners.battery import battery, chain_graph
+from planners.board import LOCAL, Board
 from planners.crowd import Crowd
-from planners.gibbs import LOCAL, Board, Gibbs
+from planners.gibbs import Gibbs
 from planners.intervals import intervals
 from planners.testing import check_planner
 

@@ -1,0 +1,106 @@
+"""Who tells a user its best plan against the others' load: tables of intervals, or any placing planner."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from planners import cost, population
+from planners.base import Planner
+from planners.crowd import Crowd, evenness, running_pieces
+from planners.judge import Key
+from planners.menu import Choice, Menu
+from planners.problem import Floats
+from planners.spans import Spans
+
+CELLS_AT_MOST = 1 << 23
+"""Intervals whose costs are remembered, 72 bytes each; those of further users are computed again at every turn."""
+
+
+class Answers(Protocol):
+    """A user's side of the game. `others` are the pieces that other users keep running, shape (N,)."""
+
+    def local(self, user: int) -> Choice:
+        """Staying at home."""
+
+    def key(self, user: int, choice: Choice, others: Floats) -> Key:
+        """Rank of a choice (see `planners.judge`), smaller is better."""
+
+    def best(self, user: int, others: Floats, room: Floats) -> Choice:
+        """The best choice with at most `room` bytes of parameters on a node, shape (N,)."""
+
+
+class Told:
+    """What both kinds of answers have in common: ranks by the cost model itself."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self.crowd = crowd
+
+    def local(self, user: int) -> Choice:
+        """Staying at home."""
+        problem = self.crowd.problems[user]
+        nothing = np.zeros(len(problem.nodes))
+        return Choice((0,) * len(problem.graph), nothing, nothing)
+
+    def key(self, user: int, choice: Choice, others: Floats) -> Key:
+        """Rank of any choice, by the model of `planners.crowd`."""
+        problem, judge = self.crowd.problems[user], self.crowd.judges[user]
+        found = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
+        uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
+        missed, value = judge.rank(found.latency_s, found.energy_j, found.money, float(uneven))
+        return missed if cost.fits(problem, choice.placement) else np.inf, value
+
+
+class Tabled(Told):
+    """The best interval on one server, or local, from tables (see `planners.menu`)."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        super().__init__(crowd)
+        self._spans: dict[tuple[str, int], Spans] = {}
+        self._menus: dict[str, Menu] = {}
+        self._cells = 0
+
+    def menu(self, user: int) -> Menu:
+        """The tables of a user; users with equal problems share them."""
+        judge = self.crowd.judges[user]
+        digest = judge.problem.digest
+        if digest in self._menus:
+            return self._menus[digest]
+        made = Menu(judge, self._spans)
+        if self._cells + made.cells <= CELLS_AT_MOST:
+            self._cells += made.cells
+            self._menus[digest] = made
+        return made
+
+    def best(self, user: int, others: Floats, room: Floats) -> Choice:
+        """The first of the best intervals."""
+        return self.menu(user).best(others, room)[1]
+
+
+class Asked(Told):
+    """What `planner` answers to the problem with the others' load on top and the memory that they leave.
+
+    A planner that draws gets the same numbers for a user at every turn: the state alone decides what comes next.
+    """
+
+    def __init__(self, crowd: Crowd, planner: Planner, seed: int) -> None:
+        super().__init__(crowd)
+        self._planner = planner
+        self._seed = seed
+
+    def best(self, user: int, others: Floats, room: Floats) -> Choice:
+        """The planner's answer; raises what the planner raises. An answer that is not legal is staying at home."""
+        problem = self.crowd.problems[user]
+        memory = np.minimum(problem.memory_bytes, np.maximum(room, 0.0))
+        changed = replace(problem, load=problem.load + others, memory_bytes=memory)
+        plan = self._planner.plan(changed, random.Random(f"{self._seed}/inner/{user}"))
+        if not cost.fits(changed, plan.placement):
+            return self.local(user)
+        placement = np.array([plan.placement], dtype=np.int64)
+        running = running_pieces(population.evaluate(problem, placement))[0]
+        held = population.held_bytes(problem, placement)[0]
+        held[0] = 0.0
+        return Choice(tuple(int(node) for node in plan.placement), running, held)

@@ -1,0 +1,262 @@
+"""Every interval that a user may choose and what it costs under any load, as arrays.
+
+Where all layers of an interval are allowed, a query is at most in three places one after the other, so that its
+latency is `max(floor, through + work * slowdown)` exactly: `floor` for what never sees the server. The other
+intervals (with layers in between that stay on the client) are walked once, alone, and lengthened by their work on
+the server, which is never less than the truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from planners import cost, population
+from planners.crowd import SHORTEST_QUERY_S, contended, evenness
+from planners.intervals import grains, interval
+from planners.judge import Judge, Key
+from planners.population import Placements
+from planners.problem import Bools, Floats, Problem
+from planners.spans import Spans, spans_of
+
+TIE = 1e-12
+"""Keys that differ relatively by less are equal: the first one is taken, whatever the rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The intervals on one server, in order of first and last layer; arrays have shape (K,)."""
+
+    server: int
+    first: Placements
+    last: Placements
+    held: Floats
+    """Bytes of parameters."""
+    floor_s: Floats
+    through_s: Floats
+    work_s: Floats
+    fixed_j: Floats
+    """Energy without the client's idle power over the latency."""
+    fixed_money: Floats
+    """Money without what memory costs over the latency."""
+
+    def latency_s(self, slowdown: float) -> Floats:
+        """Latency of a query while pieces on the server are so much longer."""
+        made: Floats = np.maximum(self.floor_s, self.through_s + self.work_s * slowdown)
+        return made
+
+    def kept(self, chosen: Bools) -> Column:
+        """The chosen ones of the intervals."""
+        return Column(
+            self.server, self.first[chosen], self.last[chosen], self.held[chosen], self.floor_s[chosen],
+            self.through_s[chosen], self.work_s[chosen], self.fixed_j[chosen], self.fixed_money[chosen],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a user does, and what the others feel of it."""
+
+    placement: tuple[int, ...]
+    running: Floats
+    """Pieces on each node on average, shape (N,) (see `planners.crowd`)."""
+    held: Floats
+    """Bytes of parameters on each node, shape (N,); the client's entry is 0."""
+
+
+class Menu:
+    """The intervals of one problem on every server, but for those that are worse than staying local even alone.
+
+    With others about, an interval only gets worse and staying local does not, so nothing is lost; where the balance
+    of the servers is weighed that is not so, and all intervals are kept.
+    """
+
+    def __init__(self, judge: Judge, known: dict[tuple[str, int], Spans]) -> None:
+        """`known` keeps what holds for a network, whoever asks: by its digest and the header's bytes."""
+        self.judge = judge
+        self.problem = problem = judge.problem
+        label = (problem.graph.digest, problem.header_bytes)
+        if label not in known:
+            known[label] = spans_of(problem.graph, grains(problem), problem.header_bytes)
+        self.spans = known[label]
+        nothing = np.zeros(len(problem.nodes))
+        self.local = Choice((0,) * len(problem.graph), nothing, nothing)
+        self._local_cost = cost.evaluate(problem, self.local.placement)
+        self.columns = [self._column(server) for server in problem.servers]
+
+    @property
+    def cells(self) -> int:
+        """Intervals kept, over all servers."""
+        return sum(len(column.first) for column in self.columns)
+
+    def local_key(self, others: Floats) -> Key:
+        """Rank of staying local while the others keep `others` pieces running, shape (N,)."""
+        found = self._local_cost
+        return self.judge.rank(found.latency_s, found.energy_j, found.money, self._uneven(others[None, :]))
+
+    def best(self, others: Floats, room: Floats) -> tuple[Key, Choice]:
+        """The best interval or staying local, the first of equals, with at most `room` bytes on a server.
+
+        Both arrays have shape (N,); `room` comes on top of `Problem.memory_bytes`.
+        """
+        key, chosen = self.local_key(others), self.local
+        slowdown = contended(self.problem, others)
+        for column in self.columns:
+            legal = np.flatnonzero(column.held <= room[column.server])
+            if not len(legal):
+                continue
+            missed, values = self._ranks(column, float(slowdown[column.server]), others)
+            place = legal[_first_best(missed[legal], values[legal])]
+            found = float(missed[place]), float(values[place])
+            if ahead(found, key, TIE):
+                key, chosen = found, self._choice(column, int(place))
+        return key, chosen
+
+    def _choice(self, column: Column, place: int) -> Choice:
+        problem, server = self.problem, column.server
+        alone = np.maximum(column.latency_s(float(problem.slowdown[server])), SHORTEST_QUERY_S)
+        running, held = np.zeros(len(problem.nodes)), np.zeros(len(problem.nodes))
+        running[server] = column.work_s[place] / alone[place]
+        held[server] = column.held[place]
+        return Choice(interval(problem, server, int(column.first[place]), int(column.last[place])), running, held)
+
+    def _ranks(self, column: Column, slowdown: float, others: Floats) -> tuple[Floats, Floats]:
+        problem, server = self.problem, column.server
+        latency = column.latency_s(slowdown)
+        joules = column.fixed_j + problem.power.idle_w * latency
+        money = column.fixed_money + problem.price_per_byte_s[server] * column.held * latency
+        uneven: Floats | float = 0.0
+        if problem.objective.balance:
+            total = np.repeat(others[None, :], len(latency), axis=0)
+            alone = np.maximum(column.latency_s(float(problem.slowdown[server])), SHORTEST_QUERY_S)
+            total[:, server] += column.work_s / alone
+            uneven = evenness(problem, total)
+        return self.judge.ranks(latency, joules, money, uneven)
+
+    def _uneven(self, total: Floats) -> float:
+        return float(evenness(self.problem, total)[0]) if self.problem.objective.balance else 0.0
+
+    def _column(self, server: int) -> Column:
+        """The legal intervals on a server that may ever be chosen."""
+        problem, spans = self.problem, self.spans
+        forbidden = np.concatenate([[0], np.cumsum(~problem.allowed[:, server])])
+        whole = forbidden[spans.last + 1] == forbidden[spans.first]
+        made = _whole(problem, spans, server).kept(whole & (spans.held <= problem.memory_bytes[server]))
+        if not whole.all():
+            made = _merged(made, _broken(problem, spans, server, np.flatnonzero(~whole)))
+        if problem.objective.balance:
+            return made
+        nobody = np.zeros(len(problem.nodes))
+        missed, values = self._ranks(made, float(problem.slowdown[server]), nobody)
+        limit, local = self.local_key(nobody)
+        return made.kept((missed < limit) | ((missed == limit) & (values < local)))
+
+
+def ahead(new: Key, old: Key, epsilon: float) -> bool:
+    """Whether `new` is better than `old`, by more than `epsilon` of the first term that tells them apart."""
+    for ours, theirs in zip(new, old, strict=True):
+        if ours == theirs:
+            continue
+        if np.isinf(theirs):
+            return ours < theirs
+        if abs(theirs - ours) > epsilon * abs(theirs):
+            return ours < theirs
+    return False
+
+
+def _first_best(missed: Floats, values: Floats) -> int:
+    least = missed.min()
+    among = np.flatnonzero(missed <= least * (1.0 + TIE))
+    best = values[among].min()
+    return int(among[np.flatnonzero(values[among] <= best + TIE * abs(best))[0]])
+
+
+def _whole(problem: Problem, spans: Spans, server: int) -> Column:
+    """The intervals as if every layer were allowed: the client, the server, the client, one after the other."""
+    there_s, back_s = problem.latency_s[0, server], problem.latency_s[server, 0]
+    up_bytes_s, down_bytes_s = problem.bandwidth_bytes_s[0, server], problem.bandwidth_bytes_s[server, 0]
+    at_client, at_server = (np.concatenate([[0.0], np.cumsum(problem.seconds[:, node])]) for node in (0, server))
+    before, after = at_client[spans.first], at_client[-1] - at_client[spans.last + 1]
+    work = at_server[spans.last + 1] - at_server[spans.first]
+    sent = _tokens(problem, spans)
+    before_s, after_s = before * problem.slowdown[0], after * problem.slowdown[0]
+    opened_s, up_s, down_s = sent.opened / up_bytes_s, sent.up / up_bytes_s, sent.down / down_bytes_s
+    begun = np.where(sent.opened_any, there_s + opened_s, 0.0)
+    begun = np.where(sent.up_any, there_s + np.maximum(before_s, opened_s) + up_s, begun)
+    made = [problem.graph.tensors[tensor].producer for tensor in problem.graph.outputs]
+    ends_home = max(made) > spans.last
+    floor = np.where(ends_home, before_s + after_s, np.where(min(made) < spans.first, before_s, 0.0))
+    through = np.where(sent.waited_any & ends_home, begun + back_s + sent.waited / down_bytes_s + after_s, -np.inf)
+    answer = np.where(sent.answered_any, begun + back_s + sent.answered / down_bytes_s, -np.inf)
+    power, client = problem.power, before + after
+    there, back = problem.price_per_byte[0, server], problem.price_per_byte[server, 0]
+    carried = there * (sent.opened + sent.up) + back * sent.down
+    return Column(
+        server, spans.first, spans.last, spans.held, floor, np.maximum(through, answer), work,
+        power.compute_w * client + power.radio_w * (opened_s + up_s + down_s) + problem.busy_w[server] * work,
+        carried + problem.price_per_s[0] * client + problem.price_per_s[server] * work,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    opened: Floats
+    opened_any: Bools
+    up: Floats
+    up_any: Bools
+    down: Floats
+    waited: Floats
+    waited_any: Bools
+    answered: Floats
+    answered_any: Bools
+
+
+def _tokens(problem: Problem, spans: Spans) -> _Sent:
+    """What is sent; in serial mode a token where nothing else tells the next place to begin, and all is waited for."""
+    opened, up, down = spans.opened, spans.up, spans.down
+    opened_any, up_any = spans.opened_any, spans.up_any
+    waited, waited_any = spans.waited, spans.waited_any
+    if problem.query == "serial":
+        token = float(problem.header_bytes)
+        later, goes_on = spans.first > 0, spans.last < len(problem.graph) - 1
+        opened = np.where(~later & ~opened_any, token, opened)
+        up = np.where(later & ~up_any, token, up)
+        down = np.where(goes_on & ~spans.down_any, token, down)
+        opened_any, up_any = opened_any | ~later, up_any | later
+        waited, waited_any = down, goes_on
+    return _Sent(opened, opened_any, up, up_any, down, waited, waited_any, spans.answered, spans.answered_any)
+
+
+def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> Column:
+    """Legal intervals with layers in between that must stay on the client; one of each that move the same layers."""
+    layers = np.arange(len(problem.graph))
+    inside = (layers >= spans.first[chosen][:, None]) & (layers <= spans.last[chosen][:, None])
+    rows = (inside & problem.allowed[:, server]).astype(np.int64) * server
+    rows, index = np.unique(rows, axis=0, return_index=True)
+    chosen = chosen[index]
+    fitting = population.fits(problem, rows) & rows.any(axis=1)
+    rows, chosen = rows[fitting], chosen[fitting]
+    costs = population.evaluate(problem, rows)
+    held, work = population.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]
+    return Column(
+        server, spans.first[chosen], spans.last[chosen], held, np.zeros(len(rows)),
+        costs.latency_s - work * problem.slowdown[server], work,
+        costs.energy_j - problem.power.idle_w * costs.latency_s,
+        costs.money - problem.price_per_byte_s[server] * held * costs.latency_s,
+    )  # fmt: skip
+
+
+def _merged(one: Column, other: Column) -> Column:
+    """Both columns' intervals in order."""
+    order = np.lexsort((np.concatenate([one.last, other.last]), np.concatenate([one.first, other.first])))
+
+    def both(ours: Floats, theirs: Floats) -> Floats:
+        made: Floats = np.concatenate([ours, theirs])[order]
+        return made
+
+    return Column(
+        one.server, np.concatenate([one.first, other.first])[order], np.concatenate([one.last, other.last])[order],
+        both(one.held, other.held), both(one.floor_s, other.floor_s), both(one.through_s, other.through_s),
+        both(one.work_s, other.work_s), both(one.fixed_j, other.fixed_j), both(one.fixed_money, other.fixed_money),
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""A game in rounds: every user in turn takes its best answer, until nobody moves, a state returns, or time is up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from planners.answers import Answers
+from planners.crowd import Crowd
+from planners.judge import Key
+from planners.menu import Choice, ahead
+from planners.problem import Floats
+
+Order = Literal["arrival", "worst"]
+
+
+class Seen(NamedTuple):
+    """The end of a round."""
+
+    score: Key
+    state: tuple[Choice, ...]
+
+
+class Play:
+    """All users' present choices; at first everybody is at home."""
+
+    def __init__(self, crowd: Crowd, answers: Answers, epsilon: float) -> None:
+        self.crowd = crowd
+        self.answers = answers
+        self.epsilon = epsilon
+        users, nodes = len(crowd), len(crowd.problems[0].nodes)
+        self.state = [answers.local(user) for user in range(users)]
+        self.moves = 0
+        self._running = np.zeros((users, nodes))
+        self._held = np.zeros((users, nodes))
+        self._felt: list[tuple[bytes, bytes] | None] = [None] * users
+
+    def settle(self, rounds: int, order: Order) -> str:
+        """Play at most `rounds` rounds and tell in words how it ended.
+
+        Without convergence the state is the best end of a round, and whoever is better off at home is there.
+        """
+        seen: dict[tuple[tuple[int, ...], ...], int] = {}
+        best: Seen | None = None
+        told = f"converged: no, stopped after {rounds} rounds"
+        for number in range(1, rounds + 1):
+            before = self.moves
+            for user in self._turns(order):
+                self._turn(user, self.epsilon if number > 1 else 0.0)
+            if self.moves == before:
+                return f"converged: yes, after {number} rounds, {self.moves} moves"
+            label = tuple(choice.placement for choice in self.state)
+            if label in seen:
+                told = f"converged: no, cycle of {number - seen[label]} rounds seen after {number}"
+                break
+            seen[label] = number
+            score = self.score()
+            if best is None or score < best.score:
+                best = Seen(score, tuple(self.state))
+        if best is not None:
+            self._take_all(best.state)
+        sent = self.send_home()
+        return f"{told}, {self.moves} moves; the best end of a round is taken" + (f", {sent} sent home" if sent else "")
+
+    def score(self) -> Key:
+        """Violations and values, each summed over the users."""
+        keys = [self.key(user) for user in range(len(self.state))]
+        return math.fsum(missed for missed, _ in keys), math.fsum(value for _, value in keys)
+
+    def key(self, user: int) -> Key:
+        """Rank of what a user does now."""
+        return self.answers.key(user, self.state[user], self.others(user))
+
+    def others(self, user: int) -> Floats:
+        """Pieces that all but `user` keep running, shape (N,)."""
+        own = self._running[user].copy()
+        self._running[user] = 0.0
+        total: Floats = self._running.sum(axis=0)
+        self._running[user] = own
+        return total
+
+    def send_home(self) -> int:
+        """Let users go home, in order, until nobody would be better off there; returns how many went."""
+        sent, again = 0, True
+        while again:
+            again = False
+            for user, choice in enumerate(self.state):
+                local, others = self.answers.local(user), self.others(user)
+                if choice.placement != local.placement and self.answers.key(user, local, others) < self.key(user):
+                    self._take(user, local)
+                    sent, again = sent + 1, True
+        return sent
+
+    def _turns(self, order: Order) -> Sequence[int]:
+        """The users in the order of their turns; `worst` is by how much more they pay than alone, relatively."""
+        users = range(len(self.state))
+        if order == "arrival":
+            return users
+        nobody = np.zeros(self._running.shape[1])
+        return sorted(users, key=lambda user: _loss(self.key(user), self.answers.key(user, self.state[user], nobody)))
+
+    def _turn(self, user: int, epsilon: float) -> None:
+        """Ask for the best answer, and take it if it gains enough; going home may gain as little as it likes."""
+        others, room = self.others(user), self.crowd.room_left(user, self._held)
+        felt = (others.tobytes(), room.tobytes())
+        if self._felt[user] == felt:
+            return
+        best, now = self.answers.best(user, others, room), self.state[user]
+        if best.placement != now.placement:
+            key = self.answers.key(user, now, others)
+            if ahead(self.answers.key(user, best, others), key, 0.0 if not any(best.placement) else epsilon):
+                self._take(user, best)
+                self.moves += 1
+        self._felt[user] = felt
+
+    def _take(self, user: int, choice: Choice) -> None:
+        self.state[user] = choice
+        self._running[user], self._held[user] = choice.running, choice.held
+
+    def _take_all(self, state: Sequence[Choice]) -> None:
+        for user, choice in enumerate(state):
+            self._take(user, choice)
+
+
+def _loss(now: Key, alone: Key) -> tuple[float, float]:
+    """Sorts who loses most first: by the deadline or budget missed, then by the value over that alone."""
+    return alone[0] - now[0], -now[1] / alone[1] if alone[1] > 0 else 0.0
