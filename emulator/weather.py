@@ -78,7 +78,7 @@ class Weather:
 
         Each differs from the one before, except that after a thousand steps without effect one is told.
         """
-        return self._route(source, to).after()
+        return self._route(source, to).changes()
 
     def loss(self, source: int, to: int, at_s: float) -> float:
         """The probability that a message which is on the link at an instant gets lost: at least 0, below 1."""
@@ -100,7 +100,7 @@ class Weather:
         """
         life = self._life(self._place(node))
         down = None if life.at(0.0) else 0.0
-        for at_s, alive in life.after():
+        for at_s, alive in life.changes():
             if down is not None:
                 yield down, at_s
             down = None if alive else at_s
@@ -119,7 +119,7 @@ class Weather:
         if client in self._movers:
             edges = self._edge(client)
             yield 0.0, edges.at(0.0)
-            yield from edges.after()
+            yield from edges.changes()
 
     def attached(self, client: int, at_s: float) -> int | None:
         """The edge server (node index) of a moving client at an instant; None for one that does not move."""
@@ -221,8 +221,8 @@ class Weather:
 
 def _interruptions(edges: Timeline[int], for_s: float) -> Iterator[tuple[float, float]]:
     before = edges.at(0.0)
-    for at_s, edge in edges.after():
-        # A server that is told again passes the time on, as a span of nothing.
+    for at_s, edge in edges.steps():
+        # Where the server stays, a span of nothing passes the time on.
         yield at_s, round(at_s + for_s, 9) if edge != before else at_s
         before = edge
 
