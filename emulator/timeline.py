@@ -17,6 +17,7 @@ Span = tuple[float, float]
 IDLE: Final = 1000
 """Of so many steps in a row that change nothing the last is told as a change, so that nobody waits for ever."""
 _NS: Final = 1e-9
+_KNOWN: Final = 64
 
 
 class Timeline(Generic[V]):
@@ -86,16 +87,25 @@ class Timeline(Generic[V]):
 
 
 def joined(parts: Sequence[Timeline[Any]], join: Callable[[Sequence[Any]], W]) -> Timeline[W]:
-    """The timeline of `join` applied to what all parts are at each instant."""
+    """The timeline of `join`, a function, applied to what all parts are at each instant."""
+    known: dict[tuple[Any, ...], W] = {}
+
+    def shared(values: tuple[Any, ...]) -> W:
+        # Mostly a few values come again and again: many timelines of them take little room.
+        if values not in known:
+            if len(known) == _KNOWN:
+                known.clear()
+            known[values] = join(values)
+        return known[values]
 
     def later() -> Iterator[tuple[float, W]]:
         values = [part.at(0.0) for part in parts]
         numbered = [_numbered(part, number) for number, part in enumerate(parts)]
         for at_s, number, value in merge(*numbered, key=lambda step: step[:2]):
             values[number] = value
-            yield at_s, join(tuple(values))
+            yield at_s, shared(tuple(values))
 
-    return Timeline(join(tuple(part.at(0.0) for part in parts)), later())
+    return Timeline(shared(tuple(part.at(0.0) for part in parts)), later())
 
 
 def _numbered(part: Timeline[V], number: int) -> Iterator[tuple[float, int, V]]:

@@ -54,6 +54,7 @@ def test_the_kernel_knows_nothing_of_networks_or_models() -> None:
 TIME_PLANE = (
     *("kernel", "sharing", "messages", "problems", "routes", "flows", "fabric", "traffic"),
     *("host", "lockstep", "conductor", "together", "books"),
+    *("faults", "timeline", "link_faults", "wandering", "weather"),
     *(f"nodes/{node}" for node in ("client", "machine", "planner", "runner", "server", "uploader", "visit")),
 )
 UNWANTED = {"time", "datetime", "secrets", "uuid", "threading", "asyncio", "scipy", "onnxruntime", "pyarrow"}
