@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
 
 from emulator.fields import (
     NOTHING,
@@ -37,7 +37,11 @@ def _where(given: Any) -> str | tuple[str, str]:
     return names[0] if len(names) == 1 else (names[0], names[1])
 
 
-Where = Annotated[str | tuple[str, str], PlainValidator(_where)]
+def _written(names: Any) -> Any:
+    return names if isinstance(names, str) else list(names)
+
+
+Where = Annotated[str | tuple[str, str], PlainValidator(_where), PlainSerializer(_written)]
 
 
 def _names(given: Any) -> tuple[str, ...]:
@@ -47,7 +51,7 @@ def _names(given: Any) -> tuple[str, ...]:
     return names
 
 
-Names = Annotated[tuple[str, ...], PlainValidator(_names)]
+Names = Annotated[tuple[str, ...], PlainValidator(_names), PlainSerializer(_written)]
 
 
 class Outage(Part):
@@ -162,7 +166,8 @@ class Move(Part):
     @model_validator(mode="after")
     def _possible(self) -> Move:
         if not SLOWEST_M_S <= self.speed_m_s.low <= self.speed_m_s.high <= FASTEST_M_S:
-            raise fault(("speed_m_s",), f"expected {SLOWEST_M_S:g} to {FASTEST_M_S:g}, as a number or [low, high]")
+            given = [self.speed_m_s.low, self.speed_m_s.high]
+            raise fault(("speed_m_s",), f"is {given}, expected {SLOWEST_M_S:g} to {FASTEST_M_S:g}, or a range of them")
         for name, place in (self.edges_m or {}).items():
             if place[0] > self.within_m[0] or place[1] > self.within_m[1]:
                 raise fault(("edges_m", name), f"is {list(place)}, expected a place within_m {list(self.within_m)}")

@@ -15,24 +15,24 @@ Span = tuple[float, float]
 """A beginning and an end; the end may be infinite."""
 
 IDLE: Final = 1000
-"""So many steps that change nothing are dropped in a row; the next is told, so that nobody waits for ever."""
+"""Of so many steps in a row that change nothing the last is told as a change, so that nobody waits for ever."""
 _NS: Final = 1e-9
+_KNOWN: Final = 64
 
 
 class Timeline(Generic[V]):
     """A right-continuous step function from time 0 on: `first`, then `later` (instant, value), not descending in time.
 
-    Of several values at one instant the last holds. Steps to an equal value are dropped, but for one in `IDLE`.
+    Of several values at one instant the last holds.
     """
 
-    __slots__ = ("_begun", "_idle", "_later", "_pending", "_times", "_values")
+    __slots__ = ("_begun", "_later", "_pending", "_times", "_values")
 
     def __init__(self, first: V, later: Iterable[tuple[float, V]] = ()) -> None:
         self._times, self._values = [0.0], [first]
         self._later = iter(later)
         self._pending: tuple[float, V] | None = None
         self._begun = False
-        self._idle = 0
 
     def at(self, at_s: float) -> V:
         """The value at a finite instant of at least 0."""
@@ -40,8 +40,8 @@ class Timeline(Generic[V]):
             self._learn(at_s)
         return self._values[bisect_right(self._times, at_s) - 1]
 
-    def after(self, at_s: float = 0.0) -> Iterator[tuple[float, V]]:
-        """The steps later than an instant, in order, as they become known; possibly endless."""
+    def steps(self, at_s: float = 0.0) -> Iterator[tuple[float, V]]:
+        """The steps later than an instant, in order, as they become known; also those to an equal value."""
         self.at(at_s)
         place = bisect_right(self._times, at_s)
         while True:
@@ -51,6 +51,15 @@ class Timeline(Generic[V]):
                 self._step()
             yield self._times[place], self._values[place]
             place += 1
+
+    def changes(self) -> Iterator[tuple[float, V]]:
+        """The steps after instant 0 to another value, and one to an equal value after `IDLE` of them in a row."""
+        before, idle = self.at(0.0), 0
+        for at_s, value in self.steps():
+            idle = idle + 1 if value == before else 0
+            if idle % IDLE == 0:
+                yield at_s, value
+            before = value
 
     def _known_before(self) -> float:
         if not self._begun:
@@ -73,29 +82,34 @@ class Timeline(Generic[V]):
         if at_s <= self._times[-1]:
             self._values[-1] = value
             return
-        if value == self._values[-1] and self._idle < IDLE:
-            self._idle += 1
-            return
-        self._idle = 0
         self._times.append(at_s)
-        self._values.append(value)
+        self._values.append(self._values[-1] if value == self._values[-1] else value)
 
 
 def joined(parts: Sequence[Timeline[Any]], join: Callable[[Sequence[Any]], W]) -> Timeline[W]:
-    """The timeline of `join` applied to what all parts are at each instant."""
+    """The timeline of `join`, a function, applied to what all parts are at each instant."""
+    known: dict[tuple[Any, ...], W] = {}
+
+    def shared(values: tuple[Any, ...]) -> W:
+        # Mostly a few values come again and again: many timelines of them take little room.
+        if values not in known:
+            if len(known) == _KNOWN:
+                known.clear()
+            known[values] = join(values)
+        return known[values]
 
     def later() -> Iterator[tuple[float, W]]:
         values = [part.at(0.0) for part in parts]
         numbered = [_numbered(part, number) for number, part in enumerate(parts)]
         for at_s, number, value in merge(*numbered, key=lambda step: step[:2]):
             values[number] = value
-            yield at_s, join(tuple(values))
+            yield at_s, shared(tuple(values))
 
-    return Timeline(join(tuple(part.at(0.0) for part in parts)), later())
+    return Timeline(shared(tuple(part.at(0.0) for part in parts)), later())
 
 
 def _numbered(part: Timeline[V], number: int) -> Iterator[tuple[float, int, V]]:
-    return ((at_s, number, value) for at_s, value in part.after())
+    return ((at_s, number, value) for at_s, value in part.steps())
 
 
 def switched(which: Timeline[V], parts: Callable[[V], Timeline[W]]) -> Timeline[W]:
@@ -103,11 +117,11 @@ def switched(which: Timeline[V], parts: Callable[[V], Timeline[W]]) -> Timeline[
 
     def later() -> Iterator[tuple[float, W]]:
         begin, part = 0.0, parts(which.at(0.0))
-        for end, name in which.after():
-            yield from _until(part.after(begin), end)
+        for end, name in which.steps():
+            yield from _until(part.steps(begin), end)
             begin, part = end, parts(name)
             yield begin, part.at(begin)
-        yield from part.after(begin)
+        yield from part.steps(begin)
 
     return Timeline(parts(which.at(0.0)).at(0.0), later())
 
@@ -127,8 +141,7 @@ def outside(spans: Iterable[Span], inside: V, usual: V) -> Timeline[V]:
         for begin, last in spans:
             if begin > end > -inf:
                 yield end, usual
-            if begin > end:
-                yield begin, inside
+            yield begin, inside
             end = max(end, last)
         if -inf < end < inf:
             yield end, usual

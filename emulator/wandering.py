@@ -159,6 +159,6 @@ def grid(count: int, area_m: Place) -> list[Place]:
     places = []
     for row in range(rows):
         first, last = count * row // rows, count * (row + 1) // rows
-        y = height * (row + 0.5) / rows
-        places += [(width * (number + 0.5) / (last - first), y) for number in range(last - first)]
+        y = round(height * (row + 0.5) / rows, 9)
+        places += [(round(width * (number + 0.5) / (last - first), 9), y) for number in range(last - first)]
     return places

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from functools import partial
 from math import inf
-from typing import Any
 
 from emulator.faults import Crash, Journey, Loss, Mobility
 from emulator.link_faults import LinkFaults, State, stream
@@ -22,6 +20,7 @@ __all__ = ["State", "Weather"]
 
 Leg = tuple[int, int]
 """A link of the scenario, from node to node."""
+_NO_WAY, _CUT = State(True, 0.0, inf), State(False, 0.0, 0.0)
 
 
 class Weather:
@@ -35,10 +34,10 @@ class Weather:
         self._world = world
         self._faults = LinkFaults(world)
         self._routes: dict[Leg, Timeline[State]] = {}
-        self._ways: dict[tuple[int, int, int], Timeline[State]] = {}
+        self._accesses: dict[tuple[int, bool], Timeline[State]] = {}
         self._lives: dict[int, Timeline[bool]] = {}
         self._edges: dict[int, Timeline[int]] = {}
-        self._contacts: dict[int, Timeline[bool]] = {}
+        self._contacts: dict[int, Timeline[State]] = {}
         self._movers: dict[int, Mobility] = {client: spec for spec in world.mobility for client in spec.clients}
         self._crashing = {node for fault in world.faults if isinstance(fault, Crash) for node in fault.nodes}
 
@@ -83,7 +82,7 @@ class Weather:
 
         Each differs from the one before, except that after a thousand steps without effect one is told.
         """
-        return self._route(source, to).after()
+        return self._route(source, to).changes()
 
     def loss(self, source: int, to: int, at_s: float) -> float:
         """The probability that a message which is on the link at an instant gets lost: at least 0, below 1."""
@@ -105,7 +104,7 @@ class Weather:
         """
         life = self._life(self._place(node))
         down = None if life.at(0.0) else 0.0
-        for at_s, alive in life.after():
+        for at_s, alive in life.changes():
             if down is not None:
                 yield down, at_s
             down = None if alive else at_s
@@ -124,7 +123,7 @@ class Weather:
         if client in self._movers:
             edges = self._edge(client)
             yield 0.0, edges.at(0.0)
-            yield from edges.after()
+            yield from edges.changes()
 
     def attached(self, client: int, at_s: float) -> int | None:
         """The edge server (node index) of a moving client at an instant; None for one that does not move."""
@@ -163,20 +162,32 @@ class Weather:
         if mover is None:
             return self._faults.link(source, to)
         if self._roams(mover, source, to):
-            route = switched(self._edge(mover), partial(self._way, source, to))
+            parts = [self._access(mover, mover == source), self._onward(mover, source, to)]
         else:
-            route = self._faults.link(source, to)
-        return joined((route, self._contact(mover)), _in_contact) if self._movers[mover].interruption_s else route
+            parts = [self._faults.link(source, to)]
+        if self._movers[mover].interruption_s:
+            parts.append(self._contact(mover))
+        return joined(parts, _one_after_the_other)
 
-    def _way(self, source: int, to: int, edge: int) -> Timeline[State]:
-        """Between a client and an edge server, over the server that the client is attached to."""
-        legs = _over(edge, source, to)
-        if len(legs) == 1:
-            return self._faults.link(source, to)
-        key = source, edge, to
-        if key not in self._ways:
-            self._ways[key] = joined([self._faults.link(*leg) for leg in legs], _one_after_the_other)
-        return self._ways[key]
+    def _access(self, client: int, outward: bool) -> Timeline[State]:
+        """Between a moving client and the server that it is attached to."""
+        if (client, outward) not in self._accesses:
+
+            def link(edge: int) -> Timeline[State]:
+                return self._faults.link(*((client, edge) if outward else (edge, client)))
+
+            self._accesses[client, outward] = switched(self._edge(client), link)
+        return self._accesses[client, outward]
+
+    def _onward(self, client: int, source: int, to: int) -> Timeline[State]:
+        """Between the server that a moving client is attached to and the edge server at the other end."""
+
+        def link(edge: int) -> Timeline[State]:
+            if edge in (source, to):
+                return Timeline(_NO_WAY)
+            return self._faults.link(*((edge, to) if client == source else (source, edge)))
+
+        return switched(self._edge(client), link)
 
     def _legs(self, source: int, to: int, at_s: float | None = None) -> Sequence[Leg]:
         """The links that a message goes over at an instant, or at any."""
@@ -216,18 +227,18 @@ class Weather:
                 self._edges[client] = Timeline(next(steps)[1], steps)
         return self._edges[client]
 
-    def _contact(self, client: int) -> Timeline[bool]:
-        """Whether no hand-over interrupts a client."""
+    def _contact(self, client: int) -> Timeline[State]:
+        """Whether no hand-over interrupts a client, as a part of its ways."""
         if client not in self._contacts:
             spans = _interruptions(self._edge(client), self._movers[client].interruption_s)
-            self._contacts[client] = outside(spans, False, True)
+            self._contacts[client] = outside(spans, _CUT, _NO_WAY)
         return self._contacts[client]
 
 
 def _interruptions(edges: Timeline[int], for_s: float) -> Iterator[tuple[float, float]]:
     before = edges.at(0.0)
-    for at_s, edge in edges.after():
-        # A server that is told again passes the time on, as a span of nothing.
+    for at_s, edge in edges.steps():
+        # Where the server stays, a span of nothing passes the time on.
         yield at_s, round(at_s + for_s, 9) if edge != before else at_s
         before = edge
 
@@ -240,11 +251,6 @@ def _over(edge: int, source: int, to: int) -> Sequence[Leg]:
     return ((source, to),) if edge in (source, to) else ((source, edge), (edge, to))
 
 
-def _one_after_the_other(legs: Sequence[State]) -> State:
-    up = all(leg.up for leg in legs)
-    return State(up, sum(leg.latency_s for leg in legs), min(leg.bandwidth_bytes_s for leg in legs))
-
-
-def _in_contact(parts: Sequence[Any]) -> State:
-    state: State = parts[0]
-    return state if parts[1] else State(False, state.latency_s, 0.0)
+def _one_after_the_other(parts: Sequence[State]) -> State:
+    up = all(part.up for part in parts)
+    return State(up, sum(part.latency_s for part in parts), min(part.bandwidth_bytes_s for part in parts))

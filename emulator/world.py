@@ -253,7 +253,8 @@ class World:
         """The smallest latency that any message can have, ever: the width of a lockstep window."""
         used = [link.latency_s for link in (*self.links.values(), *self.pairs.values())]
         used += traced_latencies_s(self.faults)
-        if self.planning.at < 0 or self.nodes[self.planning.at].tier == "client":
+        at = self.planning.at
+        if at < 0 or self.nodes[at].tier == "client" or self.planning.heartbeat_s < INF:
             used.append(self.planning.loopback_s)
         return min(used)
 

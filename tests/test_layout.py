@@ -63,7 +63,9 @@ TIME_PLANE = (
         "policies/drf",
         "policies/quotas",
     ),
-    *(f"nodes/{node}" for node in ("client", "machine", "planner", "runner", "server", "uploader", "visit")),
+    *("faults", "timeline", "link_faults", "wandering", "weather"),
+    *("asking", "live_links"),
+    *(f"nodes/{path.stem}" for path in sorted((ROOT / "emulator/nodes").glob("[a-z]*.py"))),
 )
 UNWANTED = {"time", "datetime", "secrets", "uuid", "threading", "asyncio", "scipy", "onnxruntime", "pyarrow"}
 """Clocks, true randomness and threads have no place where the same seed must give the same tables."""

@@ -43,7 +43,28 @@ def query(at: float, user: str, number: int, asked: float, latency: float, reaso
     """A row of queries."""
     client = {"ann": "c1", "bob": "p1"}.get(user, "c1")
     status = "failed" if reason else "answered"
-    return (at, client, user, number, status, reason, asked, asked, at, latency, 1, 0, 1, 0, 0.1, 0.0, 10, 20, money, "")
+    return (
+        at,
+        client,
+        user,
+        number,
+        status,
+        reason,
+        asked,
+        asked,
+        at,
+        latency,
+        1,
+        0,
+        1,
+        0,
+        0.1,
+        0.0,
+        10,
+        20,
+        money,
+        "",
+    )
 
 
 def made_rows() -> dict[str, list[tuple]]:
@@ -67,7 +88,25 @@ def made_rows() -> dict[str, list[tuple]]:
             (6.0, "c1", "ann", 1, 1, 1, "e1", 1, 200, 4.0, 6.0, "confirmed", "", 0, "c1"),
         ],
         "plans": [
-            (1.5, "c1", "ann", 1, "ionn", "accepted", "", 1.0, 2, 2, 2, 300, 1.0, 0.7, "c1:0-1 e1:2-3", "cheap", "arrival"),
+            (
+                1.5,
+                "c1",
+                "ann",
+                1,
+                "ionn",
+                "accepted",
+                "",
+                1.0,
+                2,
+                2,
+                2,
+                300,
+                1.0,
+                0.7,
+                "c1:0-1 e1:2-3",
+                "cheap",
+                "arrival",
+            ),
             (1.6, "p1", "bob", 1, "local", "accepted", "", 1.0, 0, 4, 0, 0, 10.0, 10.0, "p1:0-3", "", "arrival"),
         ],
         "usage": [

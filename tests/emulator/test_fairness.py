@@ -251,7 +251,7 @@ def test_a_query_asked_at_an_edge_waits_in_the_window_after_it():
 def test_starvation_over_the_run_counts_each_waiting_user_in_each_window():
     rows = made_rows()
     rows["plans"].append(
-        (1.7, "p1", "bob", 2, "ionn", "accepted", "", 1.0, 2, 2, 2, 300, 1.0, 0.7, "p1:0-1 e1:2-3", "")
+        (1.7, "p1", "bob", 2, "ionn", "accepted", "", 1.0, 2, 2, 2, 300, 1.0, 0.7, "p1:0-1 e1:2-3", "", "arrival")
     )
     found = fairness(result_of(rows), most_windows=2)
     assert [row["waiting"] for row in found["windows"]] == [2, 1]

@@ -51,7 +51,9 @@ def crowd(users):
     for i in range(users):
         name, client = f"u{i}", f"c{i}"
         rows["queries"] += [query(1.0, name, 0, 0.0, i / 1000), query(9.0, name, 1, 8.0, 0.001)]
-        rows["plans"].append((1.0, client, name, 1, "ionn", "accepted", "", 1.0, 2, 2, 1, 9, 1.0, 0.1, "c:0-3", "", "arrival"))
+        rows["plans"].append(
+            (1.0, client, name, 1, "ionn", "accepted", "", 1.0, 2, 2, 1, 9, 1.0, 0.1, "c:0-3", "", "arrival")
+        )
         rows["uploads"].append((5.0, client, name, 1, 0, 0, "e1", 1, 2**20, 2.0, 5.0, "confirmed", "", 0, client))
     return finished(rows=rows, run=run)
 

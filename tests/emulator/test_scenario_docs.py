@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from emulator import arrivals, draws, sections
+from emulator import arrivals, draws, sections, sections_faults
 from emulator.scenario import Scenario
 from models.errors import ScenarioError
 
@@ -25,6 +26,8 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
         *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson, sections.Planning, sections.Wrong, sections.Model),
         *(arrivals.Bursting, arrivals.Burst, arrivals.Daily, arrivals.Diurnal, arrivals.Recorded),
         *(draws.ExponentialDraw, draws.UniformDraw),
+        *(sections_faults.Outage, sections_faults.OnOff, sections_faults.Loss, sections_faults.Trace),
+        *(sections_faults.Crash, sections_faults.Move, sections_faults.Journey),
     ],
 )
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
@@ -63,6 +66,19 @@ def test_the_pieces_fit_into_the_paper_scenario() -> None:
     scenario = Scenario.load("paper", override)
     assert len(scenario.pairs) == 2
     assert {entry["path"] for entry in scenario.assumptions()} >= {"nodes.2.ghz", "links.edge-edge.latency_ms"}
+
+
+def test_the_faults_fit_into_the_paper_scenario(tmp_path: Path) -> None:
+    (tmp_path / "lte.csv").write_text("time_s,bandwidth_mb_s\n0,1\n1,2\n")
+    faults = yaml.safe_load(next(block for block in BLOCKS if block.startswith("faults:")))["faults"]
+    scenario = Scenario.load("paper", [f"faults={json.dumps(faults)}", f"folder={tmp_path}"])
+    assert [type(fault).__name__ for fault in scenario.resolve().faults] == [
+        "Outage",
+        "OnOff",
+        "Loss",
+        "Trace",
+        "Crash",
+    ]
 
 
 def test_the_quoted_errors_are_the_real_ones() -> None:

@@ -48,6 +48,12 @@ FULL: dict[str, Any] = small(
     models={"large": {"parameters_mb": 3, "dims": {"batch": 1}}},
     planner={"at": "edge1", "predictions": {"bias": 0.5, "sigma": 1}, "heartbeat_s": 1, "bandwidth_known": True},
     sources={"nodes.*.ghz": "assumed"},
+    faults=[
+        {"outage": ["edge1", "client"], "at_s": 1, "for_s": 2, "every_s": 4},
+        {"loss": "client-edge", "share": 0.5, "bad_share": 0.9, "good_s": 2, "bad_s": 1},
+        {"crash": "edge2", "mean_up_s": 3, "mean_down_s": 1},
+        {"move": ["k"], "within_m": [9, 9], "speed_m_s": [1, 2], "edges_m": {"edge1": [1, 2]}},
+    ],
 )
 
 scalars = st.one_of(
