@@ -5,29 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from emulator.messages import (
-    FILE_ENTRY_BYTES,
     Abort,
     Broken,
-    Claim,
     Confirm,
     Evicted,
     Failed,
-    Hello,
     Leave,
     LinkUp,
     Meter,
     NodeDown,
     NodeUp,
     PlanReply,
-    PlanRequest,
     Prediction,
     QueryStep,
     Refused,
 )
 from emulator.nodes.battery import Battery
 from emulator.nodes.bill import NOTHING, Bill, refusal
+from emulator.nodes.installer import Installer
 from emulator.nodes.query import OpenQuery
 from emulator.nodes.questions import Questions
+from emulator.nodes.reach import Reach
 from emulator.nodes.roaming import Roaming
 from emulator.nodes.runner import Runner
 from emulator.nodes.uploader import Uploader
@@ -44,25 +42,21 @@ class Client(Runner):
     """Asks queries while parts of its model move away, and finishes at home what others do not."""
 
     __slots__ = (
-        "_again", "_battery", "_bill", "_cut", "_dead", "_greeted", "_itinerary", "_predicted", "_predictions",
-        "_questions", "_roaming", "_stale", "left", "open", "uploader", "user",
+        "_battery", "_bill", "_itinerary", "_questions", "_roaming", "_stale", "installer", "left", "open", "reach",
+        "uploader", "user",
     )  # fmt: skip
 
     def __init__(self, host: Host, spec: NodeSpec, user: UserSpec) -> None:
         super().__init__(host, spec)
         self.user = user
-        self.uploader = Uploader(self)
         self.left = False
         self.open: dict[int, OpenQuery] = {}
         """Queries under way, by number."""
+        self.reach = Reach(self)
+        self.installer = Installer(self)
+        self.uploader = Uploader(self)
         self._questions = Questions(self)
         self._battery: Battery | None = None
-        self._predictions: dict[int, Prediction] = {}
-        self._predicted = self.signal()
-        self._again = ""
-        self._greeted = False
-        self._dead: set[int] = set()
-        self._cut: set[int] = set()
         self._itinerary: Itinerary | None = None
         self._stale = True
         self._bill: dict[str, Bill] = {}
@@ -76,95 +70,30 @@ class Client(Runner):
 
     async def _live(self) -> None:
         user = self.user
-        self._greet()
+        self.installer.greet()
         if user.profile_runs:
             profiled = self.signal()
             self.cpu.serve(user.profile_runs * sum(self.seconds(user.model)), profiled.set)
             await profiled
         if self.left:
             return
-        self.spawn(self._install("arrival"))
+        self.installer.start("arrival")
         if user.replan == "every":
-            self.call_at(self.kernel.now + user.replan_s, self._replan_regularly)
+            self.call_at(self.kernel.now + user.replan_s, self.installer.regularly)
         await self._questions.run()
         if not self.left:
             self._leave("user left")
-
-    # Installing: predictions, plans
-
-    def _greet(self) -> None:
-        self._predictions, self._predicted, self._greeted = {}, self.signal(), True
-        for server in self.host.world.servers:
-            if server not in self._dead:
-                self.send(server, self.host.world.header_bytes, Hello(self.user.index, self.user.model))
-        self._count_predictions()
-
-    def replan(self, cause: str) -> None:
-        """Ask every server again what it offers, and then for another plan; once at a time."""
-        if self.left or self.kernel.now < self.user.arrival_s:
-            return
-        if not self._predicted.done:
-            self._again = cause
-            return
-        self._greet()
-        self.spawn(self._install(cause))
-
-    def changed_world(self, cause: str) -> None:
-        """Something that plans rest on has changed: plan again, if this user does so on changes."""
-        if self.user.replan == "on_change" and self.uploader.version:
-            self.replan(cause)
-
-    def _replan_regularly(self, _: object) -> None:
-        if not self.left:
-            self.replan("period")
-            self.call_at(self.kernel.now + self.user.replan_s, self._replan_regularly)
-
-    async def _install(self, cause: str) -> None:
-        """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2)."""
-        await self._predicted
-        if self.left:
-            return
-        world, seconds = self.host.world, self.seconds(self.user.model)
-        predictions = tuple(self._predictions[server] for server in sorted(self._predictions))
-        files = 1 + len(predictions)
-        size = 0 if world.planning.at < 0 else world.header_bytes + files * FILE_ENTRY_BYTES * len(seconds)
-        charge_j = self._battery.left_j() if self._battery is not None else None
-        seen = self.uploader.seen()
-        self.send(world.planner, size, PlanRequest(self.user.index, seconds, predictions, cause, charge_j, seen))
-
-    def predict(self, message: Prediction) -> None:
-        """Collect file_2 of one server."""
-        self._predictions[message.server] = message
-        self._count_predictions()
-
-    def _count_predictions(self) -> None:
-        if self._greeted and all(
-            server in self._predictions or server in self._dead for server in self.host.world.servers
-        ):
-            self._predicted.set()
-
-    def prediction(self, server: int) -> Prediction | None:
-        """What a server (node index) has said last."""
-        return self._predictions.get(server)
 
     def plan(self, message: PlanReply) -> None:
         """Begin to upload what the plan moves; the query thread follows as parts are confirmed."""
         if message.accepted and not self.left:
             self.uploader.follow(message)
             self.changed()
-        if self._again:
-            cause, self._again = self._again, ""
-            self.replan(cause)
+        self.installer.planned()
 
-    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> None:
-        """Tell a server what the plan wants of it; with `only`, that it may let go of whatever else is there."""
-        server = self.host.address(self.user.index, place)
-        told = self._predictions.get(server)
-        seconds = told.seconds if told is not None else self.seconds(self.user.model)
-        size = self.uploader.link_bytes(place)
-        period_s = max(self.uploader.predicted_s + self.user.think_s, 1e-9)
-        claim = Claim(self.user.index, layers, only, sum(seconds[layer] for layer in layers), size, period_s)
-        self.send(server, self.host.world.header_bytes, claim)
+    def charge_j(self) -> float | None:
+        """What is left in the battery; None without one."""
+        return None if self._battery is None else self._battery.left_j()
 
     # Asking
 
@@ -228,7 +157,7 @@ class Client(Runner):
         query.fall_back(self, reason)
         for place in base.stages:
             node = self.host.address(self.user.index, place)
-            if place != CLIENT and node not in self._dead:
+            if place != CLIENT and node not in self.reach.dead:
                 self.send(node, self.host.world.header_bytes, Abort(self.user.index, query.number))
         wanting = refusal(self, query.itinerary.local_layers())
         if wanting:
@@ -253,8 +182,7 @@ class Client(Runner):
 
     def _route(self) -> Itinerary:
         if self._stale or self._itinerary is None:
-            graph = self.host.model_of(self.user.index).graph
-            placement = self.uploader.placement(len(graph))
+            placement = self.uploader.placement()
             self._itinerary = self.host.routes.named(self.user.model, self.user.query, placement)
             self._stale = False
         return self._itinerary
@@ -278,18 +206,10 @@ class Client(Runner):
 
     # What others do to it
 
-    def confirm(self, message: Confirm) -> None:
-        """Pass a confirm result to the upload thread."""
-        self.uploader.confirm(message)
-
-    def failed(self, message: Failed) -> None:
-        """An upload broke off on its way."""
-        self.uploader.failed(message)
-
     def broken(self, message: Broken) -> None:
         """A tensor of a query was lost: go on without whoever should have had or sent it."""
         if message.down and message.server >= 0:
-            self._avoid(self._cut, message.server)
+            self.reach.cut_off(message.server)
         query = self.open.get(message.query)
         if query is not None and query.itinerary.key == message.route:
             self.fall_back(query, message.reason)
@@ -306,62 +226,16 @@ class Client(Runner):
         """A server's policy has taken memory back: those layers run here again."""
         self.uploader.forget(message.server, message.layers)
         self.changed()
-        self.changed_world("evicted")
+        self.installer.on_change("evicted")
 
-    def node_down(self, message: NodeDown) -> None:
-        """A server has crashed: what it held is lost, and what it worked on is finished here."""
-        server = message.server
-        if server in self._dead:
-            return
-        self._avoid(self._dead, server)
-        self.uploader.lost(server)
-        self._count_predictions()
+    def fall_back_from(self, server: int, reason: str) -> None:
+        """Finish here what still waits for something from elsewhere and was to be on a server (node index), too."""
         place = self.host.place_of(server)
         for query in list(self.open.values()):
             if place in query.itinerary.stages and query.waits:
-                self.fall_back(query, f"{self.host.world.nodes[server].name} is down")
-        self.changed_world("down")
+                self.fall_back(query, reason)
 
-    def node_up(self, message: NodeUp) -> None:
-        """A server is back: what the plan places there is sent again."""
-        if message.server not in self._dead:
-            return
-        self._dead.discard(message.server)
-        self._reach(message.server)
-        if not self.left and self.kernel.now >= self.user.arrival_s and message.server not in self._predictions:
-            self.send(message.server, self.host.world.header_bytes, Hello(self.user.index, self.user.model))
-
-    def link_up(self, message: LinkUp) -> None:
-        """The link to a server works again."""
-        if message.server in self._cut:
-            self._cut.discard(message.server)
-            if not self.left:
-                self.change("link up", self.host.world.nodes[message.server].name)
-            self._reach(message.server)
-
-    def avoid_link(self, server: int) -> None:
-        """The link to a server is down."""
-        self._avoid(self._cut, server)
-
-    def reachable(self, server: int) -> bool:
-        """Whether a server (node index) is thought to be up and within reach."""
-        return server not in self._dead and server not in self._cut
-
-    def _avoid(self, why: set[int], server: int) -> None:
-        if server not in why:
-            why.add(server)
-            if why is self._cut and not self.left:
-                self.change("link down", self.host.world.nodes[server].name)
-            self.changed()
-
-    def _reach(self, server: int) -> None:
-        if self.left or not self.reachable(server):
-            return
-        self.changed()
-        self.uploader.resume(server)
-        self.changed_world("up")
-
-    def meter(self, message: Meter) -> None:
+    def read_meter(self, message: Meter) -> None:
         """Pass a reading to the battery."""
         if self._battery is not None and not self.left:
             self._battery.meter(message)
@@ -400,6 +274,16 @@ class Client(Runner):
         super().finish(at)
 
     handlers: ClassVar = {
-        Prediction: predict, PlanReply: plan, Confirm: confirm, QueryStep: query, Failed: failed, Broken: broken,
-        Refused: refused, Evicted: evicted, NodeDown: node_down, NodeUp: node_up, LinkUp: link_up, Meter: meter,
-    }  # fmt: skip
+        PlanReply: plan,
+        QueryStep: query,
+        Broken: broken,
+        Refused: refused,
+        Evicted: evicted,
+        Prediction: lambda client, message: client.installer.predict(message),
+        Confirm: lambda client, message: client.uploader.confirm(message),
+        Failed: lambda client, message: client.uploader.failed(message),
+        NodeDown: lambda client, message: client.reach.node_down(message),
+        NodeUp: lambda client, message: client.reach.node_up(message),
+        LinkUp: lambda client, message: client.reach.link_up(message),
+        Meter: lambda client, message: client.read_meter(message),
+    }

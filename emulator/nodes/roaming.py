@@ -34,9 +34,9 @@ class Roaming:
         if server != old and not client.left and client.kernel.now >= client.user.arrival_s:
             names = client.host.world.nodes
             client.change("hand-over", names[server].name, f"from {names[old].name}, {self._how}")
-            if self._how != "forward" and client.reachable(server):
+            if self._how != "forward" and client.reach.can(server):
                 places = client.host.place_of(old), client.host.place_of(server)
                 client.uploader.move(*places, copy=self._how == "copy")
-            client.changed_world("hand-over")
+            client.installer.on_change("hand-over")
         if not client.left:
             self._next()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.kernel import Signal
 from emulator.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
+from emulator.nodes.holdings import Holdings
 from emulator.routes import Itinerary
-from planners.plan import Upload
 
 if TYPE_CHECKING:
     from emulator.nodes.client import Client
@@ -42,32 +42,17 @@ class _Lane:
 
 
 class Uploader:
-    """Belongs to one client. Knows the plan in force, and what of it is confirmed where."""
+    """Belongs to one client. Sends the parts of the plan in force, and again where it must."""
 
     __slots__ = (
-        "_attempts", "_awaited", "_client", "_confirmed", "_copies", "_done", "_epoch", "_failures", "_former", "_full",
-        "_held", "_kept", "_lanes", "_open", "_parts", "_placement", "_replans", "_roams", "_seen", "_shared",
-        "_signals", "_skipped", "_tidy_s", "predicted_s", "servers", "tidies", "version",
+        "_attempts", "_client", "_epoch", "_full", "_lanes", "_open", "_replans", "_roams", "_seen", "_signals",
+        "_tidy_s", "holdings", "predicted_s", "servers", "tidies", "version",
     )  # fmt: skip
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._placement: tuple[int, ...] = ()
-        self._parts: list[Upload] = []
-        self._done: set[int] = set()
-        self._confirmed: set[tuple[int, int]] = set()
-        self._former: dict[int, int] = {}
-        """By layer: the place that a moving user has left, where the layer still is."""
-        self._copies: dict[int, int] = {}
-        """By part: the place that is to send it on to its new one."""
-        self._held: dict[int, set[int]] = {}
-        self._kept: dict[int, int] = {}
-        """By part: bytes that an attempt left at the server (`resume`)."""
-        self._shared: dict[int, set[int]] = {}
+        self.holdings = Holdings(client.host.model_of(client.user.index).graph)
         self._attempts: dict[int, int] = {}
-        self._skipped: set[int] = set()
-        """Parts that were refused or taken back: they are not sent again before the next plan."""
-        self._failures = 0
         self._roams = False
         self._tidy_s = 0.0
         self.tidies: set[int] = set()
@@ -75,7 +60,7 @@ class Uploader:
         self._signals: dict[tuple[int, int, int], Signal] = {}
         self._open: dict[int, _Attempt] = {}
         self._lanes: dict[int, _Lane] = {}
-        self._epoch = self._awaited = self._replans = self.version = 0
+        self._epoch = self._replans = self.version = 0
         self._seen: dict[int, float] = {}
         self._full: Itinerary | None = None
         self.predicted_s = 0.0
@@ -88,24 +73,12 @@ class Uploader:
     @property
     def confirmed_parts(self) -> int:
         """How many parts of the plan in force are confirmed."""
-        return len(self._done)
+        return len(self.holdings.done)
 
-    def placement(self, layers: int) -> tuple[int, ...]:
+    def placement(self) -> tuple[int, ...]:
         """Where each layer of the next query runs: as planned where confirmed and within reach, else here (0)."""
-        if not self._placement or len(self._done) < self._awaited:
-            return (0,) * layers
-        near = {
-            place: self._client.reachable(self._node(place)) for place in {*self._placement, *self._former.values()}
-        }
-        if self._awaited and not all(near[place] for place in set(self._placement) if place):
-            return (0,) * layers
-        return tuple(self._place(layer, place, near) for layer, place in enumerate(self._placement))
-
-    def _place(self, layer: int, place: int, near: dict[int, bool]) -> int:
-        if (place, layer) in self._confirmed and near[place]:
-            return place
-        former = self._former.get(layer, 0)
-        return former if former and (former, layer) in self._confirmed and near[former] else 0
+        near = {place: self._client.reach.can(self._node(place)) for place in self.holdings.places()}
+        return self.holdings.used(near)
 
     def seen(self) -> tuple[tuple[int, float], ...]:
         """Bytes per second of the last part that reached each server (node index), from sending to confirm result."""
@@ -121,20 +94,17 @@ class Uploader:
 
     def follow(self, plan: PlanReply) -> None:
         """Take up a plan. Layers that an earlier plan has put on the same server need not travel again."""
-        client, user = self._client, self._client.user
         self.stop("new plan")
-        before = {place for place, _ in self._confirmed} | {upload.server for upload in self._parts}
-        self.version, self._placement, self._parts = plan.version, plan.placement, list(plan.uploads)
-        self.predicted_s = plan.predicted_s
-        self._done, self._skipped, self._kept, self._attempts = set(), set(), {}, {}
-        self._former, self._copies, self._roams = {}, {}, False
-        self._awaited = len(plan.uploads) if plan.whole else 0
-        self._full = client.host.routes.named(user.model, user.query, plan.placement)
-        for place in sorted({upload.server for upload in self._parts}):
+        before = self.holdings.follow(plan.placement, plan.uploads, plan.whole)
+        self.version, self.predicted_s = plan.version, plan.predicted_s
+        self._attempts, self._roams = {}, False
+        self._route_fully()
+        used = {upload.server for upload in plan.uploads}
+        for place in sorted(used):
             self._claim(place)
         if plan.version > 1:
-            self._tidy_later(before | {upload.server for upload in self._parts})
-        self._send_later(range(len(self._parts)))
+            self._tidy_later(before | used)
+        self._send_later(range(len(plan.uploads)))
 
     def stop(self, reason: str) -> None:
         """Give up what is under way: transfers are cancelled, and each open part is reported with `reason`."""
@@ -153,35 +123,20 @@ class Uploader:
         for part, tried in self._open.items():
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
-                    self._client.avoid_link(tried.server)
-                kept = self._client.user.resume
-                self._kept[part] = self._kept.get(part, 0) + message.carried_bytes if kept else 0
-                wasted = 0 if kept else message.carried_bytes
-                self._answer((self.version, part, tried.attempt), f"failed:{wasted}:{message.reason}")
+                    self._client.reach.cut_off(tried.server)
+                kept, carried = self.holdings.kept, message.carried_bytes
+                if self._client.user.resume:
+                    kept[part], carried = kept.get(part, 0) + carried, 0
+                self._answer((self.version, part, tried.attempt), f"failed:{carried}:{message.reason}")
                 return
 
     def forget(self, server: int, layers: tuple[int, ...]) -> None:
         """A server (node index) has not got these layers any more; nothing is sent again before the next plan."""
-        place, gone = self._client.host.place_of(server), set(layers)
-        self._confirmed.difference_update((place, layer) for layer in gone)
-        graph = self._client.host.model_of(self._client.user.index).graph
-        left = graph.parameters_of(layer for where, layer in self._confirmed if where == place)
-        self._held.get(server, set()).intersection_update(left)
-        taken = {part for part in self._done if self._parts[part].server == place and self._lacks(part)}
-        self._done -= taken
-        self._skipped |= taken
+        self.holdings.forget(self._client.host.place_of(server), layers)
 
     def lost(self, server: int) -> None:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
-        place = self._client.host.place_of(server)
-        self._held.pop(server, None)
-        self._shared.pop(server, None)
-        self._confirmed = {(where, layer) for where, layer in self._confirmed if where != place}
-        self._copies = {part: source for part, source in self._copies.items() if source != place}
-        for part, upload in enumerate(self._parts):
-            if upload.server == place:
-                self._kept.pop(part, None)
-                self._done.discard(part)
+        self.holdings.lose(self._client.host.place_of(server))
         name = self._client.host.world.nodes[server].name
         for part, tried in list(self._open.items()):
             if server in (tried.server, tried.copied_from):
@@ -190,22 +145,19 @@ class Uploader:
     def resume(self, server: int) -> None:
         """A server (node index) can be reached again: send what the plan places there and is not confirmed."""
         place = self._client.host.place_of(server)
-        if place in self._placement:
+        if place in self.holdings.placement:
             self._claim(place)
-        waiting = {part for lane in self._lanes.values() for part in lane.parts}
-        self._send_later(
-            part
-            for part, upload in enumerate(self._parts)
-            if upload.server == place and part not in {*self._done, *self._skipped, *self._open, *waiting}
-        )
+        busy = {*self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
+        self._send_later(part for part in self.holdings.missing(place) if part not in busy)
 
     def move(self, old: int, new: int, copy: bool) -> None:
         """A moving user has another edge server: what the plan places on the old (a place) belongs on the new one.
 
         The old one goes on serving until the new one has everything. With `copy` it sends the parts on itself.
         """
-        client = self._client
-        moved = [part for part, upload in enumerate(self._parts) if upload.server == old]
+        moved = self.holdings.move(old, new, copy)
+        if not moved:
+            return
         for lane in self._lanes.values():
             lane.parts = deque(part for part in lane.parts if part not in moved)
         for part in moved:
@@ -213,27 +165,22 @@ class Uploader:
             if tried is not None:
                 self._cancel(part, tried, "hand-over")
                 self._answer((self.version, part, tried.attempt), "moved")
-            upload = self._parts[part]
-            self._parts[part] = Upload(new, upload.layers)
-            if copy and part in self._done:
-                self._copies[part] = old
-            self._done.discard(part)
-            self._kept.pop(part, None)
-            self._former.update((layer, old) for layer in upload.layers if (old, layer) in self._confirmed)
-        self._roams = bool(moved)
-        self._placement = tuple(new if place == old else place for place in self._placement)
-        self._full = client.host.routes.named(client.user.model, client.user.query, self._placement)
-        if moved:
-            self._claim(new)
-        self._send_later(part for part in moved if part not in self._skipped)
-        client.changed()
+        self._roams = True
+        self._route_fully()
+        self._claim(new)
+        self._send_later(part for part in moved if part not in self.holdings.skipped)
+        self._client.changed()
+
+    def _route_fully(self) -> None:
+        client = self._client
+        self._full = client.host.routes.named(client.user.model, client.user.query, self.holdings.placement)
 
     # Sending
 
     def _send_later(self, parts: Iterable[int]) -> None:
         one = self._client.user.uploads_at_once == "one"
         for part in parts:
-            lane = self._lanes.setdefault(0 if one else self._parts[part].server, _Lane())
+            lane = self._lanes.setdefault(0 if one else self.holdings.parts[part].server, _Lane())
             lane.parts.append(part)
         for number in sorted(self._lanes):
             lane = self._lanes[number]
@@ -250,15 +197,14 @@ class Uploader:
     async def _upload(self, epoch: int, part: int) -> bool:
         """Send one part until it is confirmed, given up or the plan is stopped; False stops the thread."""
         client, user = self._client, self._client.user
-        upload = self._parts[part]
-        server = self._node(upload.server)
-        self._failures = 0
+        failures = 0
         for _ in range(user.retries + 1):
             if epoch != self._epoch:
                 return False
-            if not client.reachable(server):
-                return True  # `resume` will take it up
-            answer, tried = await self._try(part, upload, server)
+            server = self._node(self.holdings.parts[part].server)
+            if part in self.holdings.done or not client.reach.can(server):
+                return True  # what cannot be reached is taken up by `resume`
+            answer, tried = await self._try(part, server)
             if epoch != self._epoch:
                 return False
             if self._open.pop(part, None) is None:
@@ -266,43 +212,51 @@ class Uploader:
             status, wasted, reason = _understood(answer, tried.size)
             self._report(part, tried, status, reason, wasted)
             if status == "confirmed":
-                self._confirm(part, upload, server, tried)
+                self._confirm(part, tried)
                 return True
-            if status == "refused":
-                if reason.startswith("gone"):
-                    self._shared.pop(server, None)
-                    continue
-                if user.on_refusal == "replan" and self._replans < user.retries:
-                    self._replans += 1
-                    client.replan("refused")
-                    return False
-                if user.on_refusal != "wait":
-                    self._skipped.add(part)
-                    return True
-                await client.sleep(user.retry_wait_s)
-            elif status == "failed":
-                self._copies.pop(part, None)
-                if client.reachable(server):
-                    await client.sleep(user.backoff_s * 2 ** min(self._failures, _BACKOFF_DOUBLINGS))
-                    self._failures += 1
+            if status == "refused" and not await self._refused(part, server, reason):
+                return user.on_refusal != "replan" or part in self.holdings.skipped
+            if status == "failed":
+                self.holdings.copies.pop(part, None)
+                if client.reach.can(server):
+                    await client.sleep(user.backoff_s * 2.0 ** min(failures, _BACKOFF_DOUBLINGS))
+                    failures += 1
         return True
 
-    async def _try(self, part: int, upload: Upload, server: int) -> tuple[str, _Attempt]:
+    async def _refused(self, part: int, server: int, reason: str) -> bool:
+        """Do with a refused part as its user wants; whether it is sent again."""
+        client, user = self._client, self._client.user
+        if reason.startswith("gone"):
+            self.holdings.shared.pop(client.host.place_of(server), None)
+            client.installer.forget_shared(server)
+            return True
+        if user.on_refusal == "replan" and self._replans < user.retries:
+            self._replans += 1
+            client.installer.replan("refused")
+            return False
+        if user.on_refusal != "wait":
+            self.holdings.skipped.add(part)
+            return False
+        await client.sleep(user.retry_wait_s)
+        return True
+
+    async def _try(self, part: int, server: int) -> tuple[str, _Attempt]:
         """Send a part once, and wait for what becomes of it."""
-        client, user, header = self._client, self._client.user, self._client.host.world.header_bytes
-        graph = client.host.model_of(user.index).graph
-        wanted = graph.parameters_of(upload.layers) - self._held.setdefault(server, set())
-        parameters = tuple(sorted(wanted - self._there(server)))
-        size = sum(graph.parameters[p].upload_bytes for p in parameters)
+        client, header = self._client, self._client.host.world.header_bytes
+        upload, holdings = self.holdings.parts[part], self.holdings
+        if upload.server not in holdings.shared:
+            holdings.shared[upload.server] = client.installer.shared(server)
+        parameters = holdings.wanted(part)
+        size = sum(holdings.graph.parameters[p].upload_bytes for p in parameters)
         attempt = self._attempts[part] = self._attempts.get(part, 0) + 1
-        message = UploadPart(user.index, self.version, part, attempt, upload.layers, parameters)
-        source = self._copies.get(part, 0)
+        message = UploadPart(client.user.index, self.version, part, attempt, upload.layers, parameters)
+        source = holdings.copies.get(part, 0)
         if source:
             via = self._node(source)
             sequence = client.send(via, header, CopyPart(server, size, message))
         else:
             via = -1
-            size = max(0, size - self._kept.get(part, 0))
+            size = max(0, size - holdings.kept.get(part, 0))
             sequence = client.send(server, size + header, message)
         self.servers.add(server)
         tried = _Attempt(attempt, server, sequence, client.kernel.now, len(upload.layers), size, via)
@@ -325,24 +279,17 @@ class Uploader:
         if signal is not None:
             signal.set(answer)
 
-    def _confirm(self, part: int, upload: Upload, server: int, tried: _Attempt) -> None:
-        graph = self._client.host.model_of(self._client.user.index).graph
-        self._held[server].update(graph.parameters_of(upload.layers))
-        self._confirmed.update((upload.server, layer) for layer in upload.layers)
-        self._done.add(part)
-        self._kept.pop(part, None)
-        self._copies.pop(part, None)
+    def _confirm(self, part: int, tried: _Attempt) -> None:
+        self.holdings.confirm(part)
         took_s = self._client.kernel.now - tried.sent_s
         if tried.size and took_s > 0.0 and tried.copied_from < 0:
-            self._seen[server] = tried.size / took_s
-        if self._roams and len(self._done) == len(self._parts):
-            self._let_go_of_former()
+            self._seen[tried.server] = tried.size / took_s
+        if self._roams and len(self.holdings.done) == len(self.holdings.parts):
+            # Everything is where a moving user wants it now: what lies elsewhere is let go.
+            self.holdings.former, self._roams = {}, False
+            left = {self._client.host.place_of(server) for server in self.servers}
+            self._tidy_later(left - set(self.holdings.placement))
         self._client.changed()
-
-    def _let_go_of_former(self) -> None:
-        """Everything is where a moving user wants it now: what lies elsewhere is let go."""
-        self._former, self._roams = {}, False
-        self._tidy_later({self._client.host.place_of(server) for server in self.servers} - set(self._placement))
 
     def _tidy_later(self, places: set[int]) -> None:
         """Let servers free what the plan does not want, once no query is under way that began before now."""
@@ -355,34 +302,17 @@ class Uploader:
         if any(query.begun_s <= self._tidy_s for query in self._client.open.values()):
             return
         places, self.tidies = sorted(self.tidies), set()
-        graph = self._client.host.model_of(self._client.user.index).graph
         for place in places:
-            layers = set(self._layers(place))
-            self._confirmed = {(where, layer) for where, layer in self._confirmed if where != place or layer in layers}
-            self._held.setdefault(self._node(place), set()).intersection_update(graph.parameters_of(layers))
+            self.holdings.keep_only(place)
             self._claim(place, only=True)
         self._client.changed()
 
     def _claim(self, place: int, only: bool = False) -> None:
         """Tell a server what is wanted of it, if its policy cares or something there may be let go."""
         server = self._node(place)
-        if self._client.reachable(server) and (only or self._client.host.claims(server)):
+        if self._client.reach.can(server) and (only or self._client.host.claims(server)):
             self.servers.add(server)
-            self._client.claim(place, self._layers(place), only)
-
-    def _layers(self, place: int) -> tuple[int, ...]:
-        return tuple(layer for layer, where in enumerate(self._placement) if where == place)
-
-    def _there(self, server: int) -> set[int]:
-        """Parameters that a server holds for others, as it said when last asked."""
-        if server not in self._shared:
-            told = self._client.prediction(server)
-            self._shared[server] = set(told.has) if told is not None else set()
-        return self._shared[server]
-
-    def _lacks(self, part: int) -> bool:
-        upload = self._parts[part]
-        return not all((upload.server, layer) in self._confirmed for layer in upload.layers)
+            self._client.installer.claim(place, self.holdings.layers(place), only)
 
     def _node(self, place: int) -> int:
         return self._client.host.address(self._client.user.index, place)

@@ -1,0 +1,139 @@
+"""What of a client's plan is where: its parts, what servers have confirmed, and what a moving user has left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from models.graph import LayerGraph
+from planners.plan import Upload
+
+
+class Holdings:
+    """The plan in force, in places (0 = the client, k = the k-th server), and what is confirmed of it and of others."""
+
+    __slots__ = (
+        "confirmed", "copies", "done", "former", "graph", "held", "kept", "parts", "placement", "shared", "skipped",
+        "whole",
+    )  # fmt: skip
+
+    def __init__(self, graph: LayerGraph) -> None:
+        self.graph = graph
+        self.placement: tuple[int, ...] = ()
+        self.parts: list[Upload] = []
+        self.whole = False
+        """Whether the plan is used only when all of it is confirmed."""
+        self.done: set[int] = set()
+        """Parts that are confirmed."""
+        self.skipped: set[int] = set()
+        """Parts that were refused or taken back: they are not sent again before the next plan."""
+        self.confirmed: set[tuple[int, int]] = set()
+        """(place, layer), of earlier plans too."""
+        self.held: dict[int, set[int]] = {}
+        """Parameters that each place holds for this user."""
+        self.shared: dict[int, set[int]] = {}
+        """Parameters that each place holds for others, as it said when last asked."""
+        self.kept: dict[int, int] = {}
+        """By part: bytes that an attempt left at the server (`resume`)."""
+        self.former: dict[int, int] = {}
+        """By layer: the place that a moving user has left, where the layer still is."""
+        self.copies: dict[int, int] = {}
+        """By part: the place that is to send it on to its new one."""
+
+    def follow(self, placement: tuple[int, ...], parts: Iterable[Upload], whole: bool) -> set[int]:
+        """Take up another plan; returns the places that the one before had used or that hold something."""
+        before = {place for place, _ in self.confirmed} | {upload.server for upload in self.parts}
+        self.placement, self.parts, self.whole = placement, list(parts), whole
+        self.done, self.skipped, self.kept, self.former, self.copies = set(), set(), {}, {}, {}
+        return before
+
+    def used(self, reachable: Mapping[int, bool]) -> tuple[int, ...]:
+        """Where each layer of a query that begins now runs: as planned where confirmed and reachable, else here."""
+        nowhere = (0,) * len(self.graph)
+        if not self.placement:
+            return nowhere
+        if self.whole and (
+            len(self.done) < len(self.parts) or not all(reachable[place] for place in self.placement if place)
+        ):
+            return nowhere
+        return tuple(self._place(layer, place, reachable) for layer, place in enumerate(self.placement))
+
+    def _place(self, layer: int, place: int, reachable: Mapping[int, bool]) -> int:
+        if (place, layer) in self.confirmed and reachable[place]:
+            return place
+        former = self.former.get(layer, 0)
+        return former if former and (former, layer) in self.confirmed and reachable[former] else 0
+
+    def places(self) -> set[int]:
+        """Places where layers may run now."""
+        return {*self.placement, *self.former.values()} - {0}
+
+    def layers(self, place: int) -> tuple[int, ...]:
+        """Layers that the plan has at a place."""
+        return tuple(layer for layer, where in enumerate(self.placement) if where == place)
+
+    def wanted(self, part: int) -> tuple[int, ...]:
+        """Parameters of a part that its server has not got yet, ascending."""
+        upload = self.parts[part]
+        there = self.held.get(upload.server, set()) | self.shared.get(upload.server, set())
+        return tuple(sorted(self.graph.parameters_of(upload.layers) - there))
+
+    def confirm(self, part: int) -> None:
+        """A part is stored where it belongs."""
+        place, layers = self.parts[part]
+        self.held.setdefault(place, set()).update(self.graph.parameters_of(layers))
+        self.confirmed.update((place, layer) for layer in layers)
+        self.done.add(part)
+        self.kept.pop(part, None)
+        self.copies.pop(part, None)
+
+    def forget(self, place: int, layers: Iterable[int]) -> None:
+        """A place has not got these layers any more; what they are parts of is not sent again."""
+        self.confirmed.difference_update((place, layer) for layer in layers)
+        left = self.graph.parameters_of(layer for where, layer in self.confirmed if where == place)
+        self.held.get(place, set()).intersection_update(left)
+        taken = {part for part in self.done if self.parts[part].server == place and self._lacks(part)}
+        self.done -= taken
+        self.skipped |= taken
+
+    def _lacks(self, part: int) -> bool:
+        place, layers = self.parts[part]
+        return not all((place, layer) in self.confirmed for layer in layers)
+
+    def keep_only(self, place: int) -> None:
+        """A place lets go of whatever the plan does not have there."""
+        layers = set(self.layers(place))
+        self.confirmed = {(where, layer) for where, layer in self.confirmed if where != place or layer in layers}
+        self.held.setdefault(place, set()).intersection_update(self.graph.parameters_of(layers))
+
+    def lose(self, place: int) -> None:
+        """A place has lost everything."""
+        self.held.pop(place, None)
+        self.shared.pop(place, None)
+        self.confirmed = {(where, layer) for where, layer in self.confirmed if where != place}
+        self.copies = {part: source for part, source in self.copies.items() if source != place}
+        for part, upload in enumerate(self.parts):
+            if upload.server == place:
+                self.kept.pop(part, None)
+                self.done.discard(part)
+
+    def missing(self, place: int) -> list[int]:
+        """Parts that belong at a place and should be sent there."""
+        return [
+            part
+            for part, upload in enumerate(self.parts)
+            if upload.server == place and part not in self.done and part not in self.skipped
+        ]
+
+    def move(self, old: int, new: int, copy: bool) -> list[int]:
+        """What the plan has at one place belongs at another now; returns the parts concerned."""
+        moved = [part for part, upload in enumerate(self.parts) if upload.server == old]
+        for part in moved:
+            layers = self.parts[part].layers
+            self.parts[part] = Upload(new, layers)
+            if copy and part in self.done:
+                self.copies[part] = old
+            self.done.discard(part)
+            self.kept.pop(part, None)
+            self.former.update((layer, old) for layer in layers if (old, layer) in self.confirmed)
+        self.placement = tuple(new if place == old else place for place in self.placement)
+        return moved

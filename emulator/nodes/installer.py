@@ -1,0 +1,121 @@
+"""The installation phase at the client: every server's prediction, then a plan, and another one when things change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emulator.kernel import Signal
+from emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
+
+if TYPE_CHECKING:
+    from emulator.nodes.client import Client
+
+
+class Installer:
+    """Belongs to one client: asks servers what they would cost and offer (file_2), and the planner for a plan."""
+
+    __slots__ = ("_again", "_client", "_greeted", "_predicted", "_predictions")
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._predictions: dict[int, Prediction] = {}
+        self._predicted: Signal = client.signal()
+        self._greeted = False
+        self._again = ""
+
+    def greet(self) -> None:
+        """Ask every server that is up."""
+        self._predictions, self._predicted, self._greeted = {}, self._client.signal(), True
+        for server in self._client.host.world.servers:
+            if server not in self._client.reach.dead:
+                self._hello(server)
+        self.count()
+
+    def greet_again(self, server: int) -> None:
+        """Ask a server that was down when the others were asked."""
+        if self._greeted and not self._client.left and server not in self._predictions:
+            self._hello(server)
+
+    def _hello(self, server: int) -> None:
+        user = self._client.user
+        self._client.send(server, self._client.host.world.header_bytes, Hello(user.index, user.model))
+
+    def predict(self, message: Prediction) -> None:
+        """Collect file_2 of one server."""
+        self._predictions[message.server] = message
+        self.count()
+
+    def count(self) -> None:
+        """See whether every server has answered that can."""
+        dead = self._client.reach.dead
+        silent = len(dead - self._predictions.keys()) if dead else 0
+        if self._greeted and len(self._predictions) + silent == len(self._client.host.world.servers):
+            self._predicted.set()
+
+    def start(self, cause: str) -> None:
+        """Ask for a plan once every server has answered."""
+        self._client.spawn(self._install(cause))
+
+    def replan(self, cause: str) -> None:
+        """Ask every server again what it offers, and then for another plan; once at a time."""
+        if self._client.left or not self._greeted:
+            return
+        if not self._predicted.done:
+            self._again = cause
+            return
+        self.greet()
+        self.start(cause)
+
+    def on_change(self, cause: str) -> None:
+        """Something that plans rest on has changed: plan again, if this user does so on changes."""
+        if self._client.user.replan == "on_change" and self._client.uploader.version:
+            self.replan(cause)
+
+    def regularly(self, _: object) -> None:
+        """Plan again every `replan_s` seconds."""
+        client = self._client
+        if not client.left:
+            self.replan("period")
+            client.call_at(client.kernel.now + client.user.replan_s, self.regularly)
+
+    def planned(self) -> None:
+        """A plan has come; if another was wanted meanwhile, ask for it now."""
+        if self._again:
+            cause, self._again = self._again, ""
+            self.replan(cause)
+
+    async def _install(self, cause: str) -> None:
+        """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2)."""
+        await self._predicted
+        client = self._client
+        if client.left:
+            return
+        world, seconds = client.host.world, client.seconds(client.user.model)
+        predictions = tuple(self._predictions[server] for server in sorted(self._predictions))
+        files = 1 + len(predictions)
+        size = 0 if world.planning.at < 0 else world.header_bytes + files * FILE_ENTRY_BYTES * len(seconds)
+        seen = client.uploader.seen()
+        request = PlanRequest(client.user.index, seconds, predictions, cause, client.charge_j(), seen)
+        client.send(world.planner, size, request)
+
+    def shared(self, server: int) -> set[int]:
+        """Parameters that a server (node index) holds for others of this model, as it said when last asked."""
+        told = self._predictions.get(server)
+        return set(told.has) if told is not None else set()
+
+    def forget_shared(self, server: int) -> None:
+        """What a server said that it holds for others is not true any more."""
+        told = self._predictions.get(server)
+        if told is not None:
+            self._predictions[server] = told._replace(has=())
+
+    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> None:
+        """Tell a server what the plan wants of it; with `only`, that it may let go of whatever else is there."""
+        client = self._client
+        server = client.host.address(client.user.index, place)
+        told = self._predictions.get(server)
+        seconds = told.seconds if told is not None else client.seconds(client.user.model)
+        size = client.uploader.link_bytes(place)
+        period_s = max(client.uploader.predicted_s + client.user.think_s, 1e-9)
+        claim = Claim(client.user.index, layers, only, sum(seconds[layer] for layer in layers), size, period_s)
+        client.send(server, client.host.world.header_bytes, claim)
