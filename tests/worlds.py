@@ -317,6 +317,7 @@ class WatchedHosts(LocalHosts):
 
     def __init__(self, world: World, groups: Sequence[Sequence[int]]) -> None:
         super().__init__(world, groups)
+        self.groups = [list(group) for group in groups]
         self.calls: list[tuple[int, float, list[Delivery]]] = []
         self.answers: list[Answer] = []
         self.ended_at = inf

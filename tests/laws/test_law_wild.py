@@ -1,0 +1,257 @@
+"""Every law, in worlds where links break, servers crash, users move, policies evict and batteries run out.
+
+A part of the sweep runs with the other tests. `pytest -m slow tests/laws/test_law_wild.py` checks every law in 1,000
+random worlds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wild import wild_worlds
+from worlds import InlinePlans, Run, examples, groupings, run_world
+
+from emulator.conductor import Conductor, LocalHosts
+from emulator.host import Answered, Host, Piece, Stored
+from emulator.messages import Cancel, PlanReady, ReadMeter, Weigh
+from emulator.routes import Routes
+from emulator.tables import TABLES
+from emulator.together import Together
+from emulator.world import World
+
+ORDERS = (Cancel, Weigh, ReadMeter)
+
+
+def check_every_law(world: World, groups: list[list[int]]) -> None:
+    """Run a world in four packings, and count everything again from the outside."""
+    run = run_world(world)
+    packing_never_matters(world, groups, run)
+    replay_is_exact(world, run)
+    bytes_are_kept(run)
+    queries_end_once(run)
+    layers_run(run)
+    busy_time_fits(run)
+    memory_fits(run)
+
+
+def _told(rows: dict[str, list[Any]], ending: Any) -> tuple[object, ...]:
+    books = (ending.sent_bytes, ending.delivered_bytes, ending.lost_bytes, ending.cancelled_bytes)
+    return repr(rows), ending.at_s, *books
+
+
+def packing_never_matters(world: World, groups: list[list[int]], run: Run) -> None:
+    expected = _told(run.rows, run.ending)
+    for grouping in ([[node.index] for node in world.nodes], groups):
+        other = run_world(world, grouping)
+        assert _told(other.rows, other.ending) == expected
+    rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+    ending = Together(world, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
+    assert _told(rows, ending) == expected
+
+
+def replay_is_exact(world: World, run: Run) -> None:
+    """A new host that is fed all deliveries at once has done what the old one did in many windows."""
+    fresh, arrived, reached = Host(world, run.hosts.groups[0]), [], 0.0
+    for number, horizon, deliveries in run.hosts.calls:
+        if number == 0:
+            arrived += deliveries
+            reached = horizon
+    if not run.hosts.calls:
+        return
+    again = fresh.advance(reached, arrived)
+    answers = [answer for (n, _, _), answer in zip(run.hosts.calls, run.hosts.answers, strict=True) if n == 0]
+    assert again.departures == [each for answer in answers for each in answer.departures]
+    for table in TABLES:
+        assert again.rows.get(table, []) == [row for answer in answers for row in answer.rows.get(table, [])]
+
+
+def bytes_are_kept(run: Run) -> None:
+    ending, world = run.ending, run.world
+    assert min(ending.lost_bytes, ending.cancelled_bytes, ending.in_flight_bytes) >= 0
+    total = ending.delivered_bytes + ending.lost_bytes + ending.cancelled_bytes + ending.in_flight_bytes
+    assert ending.sent_bytes == total
+    left = {(d.source, d.sequence): d for d in run.hosts.departures if d.at <= ending.at_s}
+    network = len(world.nodes)
+    arrived = [
+        d for d in run.hosts.deliveries
+        if d.at <= ending.at_s and d.source != network and type(d.message) is not PlanReady
+    ]  # fmt: skip
+    keys = [(d.source, d.sequence) for d in arrived]
+    assert len(set(keys)) == len(keys), "delivered twice"
+    assert set(keys) <= set(left), "delivered and never sent"
+    whole = sum(left[key].bytes for key in keys)
+    parts = ending.delivered_bytes - whole
+    assert parts >= 0
+    assert parts == 0 or any(user.resume for user in world.users)
+    first = sum(d.bytes for d in left.values() if type(d.message) not in ORDERS)
+    assert ending.sent_bytes >= first
+    assert ending.sent_bytes == first or world.faults or world.mobility
+    usage = run.tables["usage"]
+    received = sum(row["received_bytes"] for row in usage)
+    assert sum(row["sent_bytes"] for row in usage) == received == ending.delivered_bytes
+    if not world.faults and not world.mobility:
+        assert ending.lost_bytes == 0
+
+
+def queries_end_once(run: Run) -> None:
+    world = run.world
+    by_user: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in run.tables["queries"]:
+        by_user[row["user"]].append(row)
+    reasons = {"", "run ended", "queue full", "late", "user left", "battery empty"}
+    for user in world.users:
+        rows = by_user[user.name]
+        numbers = [row["query"] for row in rows]
+        assert sorted(numbers) == list(range(len(rows))), "each question ends exactly once"
+        assert user.queries is None or len(rows) <= user.queries
+        for row in rows:
+            assert (row["status"] == "answered") == (row["reason"] == "")
+            assert row["reason"] in reasons or row["reason"].startswith("client memory")
+            assert row["asked_s"] <= row["begun_s"] <= row["ended_s"]
+            assert row["latency_s"] == row["ended_s"] - row["asked_s"]
+        under_way = sorted((row["begun_s"], 1) for row in rows if row["begun_s"] < row["ended_s"])
+        under_way += sorted((row["ended_s"], -1) for row in rows if row["begun_s"] < row["ended_s"])
+        count = 0
+        for _, step in sorted(under_way):
+            count += step
+            assert count <= user.in_flight
+        ends = world.until_s == inf and user.asks is None and user.stay is None
+        if ends and world.nodes[user.client].battery_j is None and user.queries is not None:
+            assert len(rows) == user.queries
+    assert all(row["at_s"] <= run.ending.at_s for rows in run.tables.values() for row in rows)
+
+
+def layers_run(run: Run) -> None:
+    """An answered query ran every layer: once where it was begun, or at least once where it was finished at home."""
+    by_query: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in run.tables["segments"]:
+        by_query[row["user"], row["query"]].append(row)
+        assert row["ready_s"] <= row["begun_s"] <= row["ended_s"] == row["at_s"]
+    models = {user.name: run.world.models[user.model].graph for user in run.world.users}
+    for query in run.tables["queries"]:
+        rows = by_query.pop((query["user"], query["query"]), [])
+        ran = Counter(layer for row in rows for layer in range(row["first_layer"], row["last_layer"] + 1))
+        steps = [row["step"] for row in rows if row["ended_s"] <= query["ended_s"]]
+        assert len(set(steps)) == len(steps), "no piece runs twice"
+        if query["status"] != "answered":
+            continue
+        every = range(len(models[query["user"]]))
+        if query["fallback"]:
+            base = [row for row in rows if row["node"] == query["client"] or row["ended_s"] <= query["ended_s"]]
+            done = {layer for row in base for layer in range(row["first_layer"], row["last_layer"] + 1)}
+            outputs = {models[query["user"]].tensors[t].producer for t in models[query["user"]].outputs} - {-1}
+            assert outputs <= done
+        else:
+            assert ran == Counter(every)
+            assert [row["step"] for row in sorted(rows, key=lambda row: row["step"])] == list(range(query["segments"]))
+            here = sum(row["work_s"] for row in rows if row["node"] == query["client"])
+            assert here == pytest.approx(query["client_work_s"], rel=1e-12)
+        if query["client_work_s"] > 0:
+            assert query["latency_s"] > 0
+
+
+def busy_time_fits(run: Run) -> None:
+    machines = {node.name: node for node in run.world.nodes}
+    ended: dict[str, float] = defaultdict(float)
+    busy: dict[str, float] = defaultdict(float)
+    for row in run.tables["segments"]:
+        ended[row["node"]] += row["work_s"]
+    for row in run.tables["usage"]:
+        machine = machines[row["node"]]
+        assert 0.0 <= row["busy_s"] <= machine.cores * row["period_s"] + 1e-9
+        assert 0.0 <= row["radio_s"] <= row["period_s"] + 1e-9
+        assert 0 <= row["held_bytes"] <= machine.memory_bytes
+        assert 0.0 <= row["held_byte_s"] <= machine.memory_bytes * row["period_s"] * (1.0 + 1e-9)
+        busy[row["node"]] += row["busy_s"]
+    assert all(busy[name] >= work - 1e-9 for name, work in ended.items()), "work that no core did"
+
+
+def memory_fits(run: Run) -> None:
+    held: dict[str, int] = defaultdict(int)
+    of_user: dict[tuple[str, str], int] = defaultdict(int)
+    nodes = {node.name: node for node in run.world.nodes}
+    sign = {"admitted": 1, "refused": 0, "released": -1, "evicted": -1, "lost": -1}
+    for row in run.tables["allocations"]:
+        change = sign[row["event"]] * row["bytes"]
+        held[row["server"]] += change
+        of_user[row["server"], row["user"]] += change
+        assert 0 <= row["held_bytes"] == held[row["server"]] <= nodes[row["server"]].memory_bytes
+        if not nodes[row["server"]].share_models:
+            assert of_user[row["server"], row["user"]] >= 0
+            assert row["event"] not in ("lost",) or of_user[row["server"], row["user"]] == 0
+        if row["event"] == "evicted":
+            assert nodes[row["server"]].policy not in ("first_come", "greedy")
+    last = {row["node"]: row["held_bytes"] for row in run.tables["usage"]}
+    assert all(last.get(name, 0) == held[name] for name in nodes if run.ending.at_s > 0)
+
+
+@given(wild_worlds(), st.data())
+@examples(60)
+def test_every_law_in_wild_worlds(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.slow
+@given(wild_worlds(), st.data())
+@examples(1000)
+def test_every_law_in_a_thousand_wild_worlds(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+class Executing:
+    """A data plane that checks that each piece has its inputs and its parameters when it runs."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.routes = world, Routes([model.graph for model in world.models])
+        self.made: dict[tuple[int, int], set[int]] = {}
+        self.held: dict[tuple[int, int], set[int]] = defaultdict(set)
+        self.over: set[tuple[int, int]] = set()
+        self.answers = 0
+
+    def store(self, stored: Stored) -> None:
+        mine = self.held[stored.node, stored.user]
+        mine.update(stored.parameters)
+        if not stored.parameters:
+            mine.clear()
+
+    def execute(self, piece: Piece) -> None:
+        itinerary = self.routes[piece.route]
+        graph, key = self.world.models[itinerary.model].graph, (piece.user, piece.query)
+        segment = itinerary.route.steps[piece.step].segment
+        inputs, outputs = graph.boundary(segment.first, segment.last)
+        made = self.made.setdefault(key, set(graph.inputs))
+        if key not in self.over:
+            assert made.issuperset(inputs), "a piece ran before its inputs were made"
+        made.update(outputs)
+        client = self.world.users[piece.user].client
+        if piece.node != client:
+            wanted = graph.parameters_of(range(segment.first, segment.last + 1))
+            assert wanted <= self.held[piece.node, piece.user], "a piece ran without its parameters"
+
+    def measure(self, piece: Piece) -> float:
+        raise AssertionError("nothing is measured here")
+
+    def answered(self, answered: Answered) -> None:
+        graph = self.world.models[self.world.users[answered.user].model].graph
+        assert self.made.pop((answered.user, answered.query), set(graph.inputs)).issuperset(graph.outputs)
+        self.over.add((answered.user, answered.query))
+        self.answers += 1
+
+    def forget(self, user: int, query: int) -> None:
+        self.made.pop((user, query), None)
+        self.over.add((user, query))
+
+
+@given(wild_worlds(), st.data())
+@examples(40)
+def test_what_would_be_executed_can_be(world: World, data: st.DataObject) -> None:
+    plane = Executing(world)
+    rows: dict[str, list[Any]] = {table: [] for table in TABLES}
+    hosts = LocalHosts(world, data.draw(groupings(world)), execution=True)
+    Conductor(world, hosts, InlinePlans(world), lambda table, more: rows[table].extend(more), plane).run()
+    assert plane.answers >= sum(row[4] == "answered" for row in rows["queries"])
