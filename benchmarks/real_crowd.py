@@ -25,7 +25,7 @@ LIMIT_MIB = 12 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def scenario(users: int, queries: int, execution: str) -> Scenario:
+def scenario(users: int, queries: int, execution: str, planner: str = "ionn") -> Scenario:
     """The paper's servers and links, shared by many phones."""
     paper = Scenario.load("paper").model_dump(mode="json", exclude_unset=True, by_alias=True)
     clients, *servers = paper["nodes"]
@@ -39,7 +39,7 @@ def scenario(users: int, queries: int, execution: str) -> Scenario:
             "nodes": [{**clients, "count": users, "names": "phone{}"}, *servers],
             "links": paper["links"],
             "share_links": True,
-            "users": [{**kind, "planner": "ionn", "think_s": 0.5} for kind in kinds],
+            "users": [{**kind, "planner": planner, "think_s": 0.5} for kind in kinds],
             "reference_ghz": paper["reference_ghz"],
             "execution": execution,
             "inputs": 4,
@@ -51,7 +51,7 @@ class Costs(Watch):
     """Watches memory, and the CPU seconds of each kind of process."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(every_s=3.0)  # looking costs the processes that are looked at
         self.seconds: dict[int, tuple[str, float]] = {}
 
     def look(self) -> None:
@@ -78,13 +78,15 @@ def told(result: RunResult, costs: Costs, wall_s: float) -> None:
     """What the run took."""
     queries = result.queries.num_rows
     spent = costs.by_kind()
-    rows = result.measured.select(["kind", "value"]).to_pylist()
+    rows = result.measured.select(["kind", "name", "value"]).to_pylist()
     executed_s = sum(row["value"] for row in rows if row["kind"] == "execution_s")
     pieces = result.run["executed_pieces"]
+    cuts = len({row["name"] for row in rows if row["kind"] == "execution_s"})
     whole = [f"{kind} {seconds:.0f}" for kind, seconds in spent.most_common()]
     run_s = wall_s - result.run["setup_s"]
     print(
-        f"{queries:,} queries, {pieces:,} pieces: {wall_s:.0f} s ({result.run['setup_s']:.0f} s to start), "
+        f"{queries:,} queries, {pieces:,} pieces ({cuts} different): {wall_s:.0f} s "
+        f"({wall_s - run_s:.0f} of them to start), "
         f"{queries / run_s:.1f} queries a second after that"
     )
     print(
@@ -116,12 +118,13 @@ def measured(wanted: Scenario, options: dict[str, Any]) -> tuple[RunResult, Cost
 @click.option("--users", default=300, show_default=True)
 @click.option("--queries", default=12, show_default=True)
 @click.option("--execution", type=click.Choice(["every", "once"]), default="every", show_default=True)
+@click.option("--planner", default="ionn", show_default=True, help="`random` cuts everywhere.")
 @click.option("--actors", default="auto", show_default=True)
-def main(users: int, queries: int, execution: str, actors: str) -> None:
-    result, costs, wall_s = measured(scenario(users, queries, execution), {"actors": actors})
+def main(users: int, queries: int, execution: str, planner: str, actors: str) -> None:
+    result, costs, wall_s = measured(scenario(users, queries, execution, planner), {"actors": actors})
     told(result, costs, wall_s)
     errors = [row["value"] for row in result.measured.to_pylist() if row["kind"] == "output_error"]
-    alone = run(scenario(users, queries, "none"), local=True)
+    alone = run(scenario(users, queries, "none", planner), local=True)
     same = alone.digest == result.digest
     print(f"{len(errors):,} answers compared, largest error {max(errors):g}; digest {'same' if same else 'DIFFERS'}")
     whole = execution != "every" or len(errors) == result.queries.num_rows

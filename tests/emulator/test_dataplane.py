@@ -16,6 +16,7 @@ from pieces import LAYERS, SECONDS, Lived, branching, split_world
 from worlds import fixed
 
 import models
+from emulator import dataplane
 from emulator.dataplane import DataPlane, LocalBackend, relative_error
 from emulator.engine import Task
 from emulator.host import Piece, Stored
@@ -64,12 +65,14 @@ class Watched(LocalBackend):
         return [ref.value if isinstance(ref, Handle) else ref for ref in refs]
 
 
-def test_references_are_dropped_after_their_last_use(network: Network) -> None:
+def test_references_are_dropped_after_their_last_use(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataplane, "_UNDER_WAY", 24)
+    monkeypatch.setattr(dataplane, "_CHECK_AT_ONCE", 8)
     backend = Watched([network])
     lived = Lived(split_world(network, SPREAD, queries=200), [network], backend, inputs=3)
     assert len(lived.errors) == 200
     assert len(backend.live) == 3, "only the inputs stay"
-    assert backend.peak <= 3 + 64 + len(network.graph.tensors), "answers to compare, and one query under way"
+    assert backend.peak <= 3 + 24 + 8 + len(network.graph.tensors), "answers to compare, and one query under way"
 
 
 def test_a_query_under_way_holds_only_what_is_still_to_be_read(network: Network) -> None:
