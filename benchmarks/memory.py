@@ -31,14 +31,15 @@ SPREAD = "random"
 class Watch(threading.Thread):
     """Samples memory until told to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = 0.5) -> None:
         super().__init__(daemon=True)
+        self._every_s = every_s
         self.peak_mib = 0.0
         self.processes = 0
         self._over = threading.Event()
 
     def run(self) -> None:
-        while not self._over.wait(0.5):
+        while not self._over.wait(self._every_s):
             found = processes(os.getpid())
             total = sum(map(pss_mib, found))
             if total > self.peak_mib:

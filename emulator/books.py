@@ -59,8 +59,8 @@ class Books:
             if rows:
                 if table == "queries":
                     self._queries += len(rows)
-                self._write(table, rows)
                 self._tables[table] = []
+                self._write(table, rows)
         self._pending = 0
 
     def _usage(self, row: tuple[Any, ...]) -> tuple[Any, ...]:

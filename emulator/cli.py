@@ -26,6 +26,9 @@ class Layerlift(click.Group):
         except LayerliftError as error:
             click.echo(f"layerlift: {error}", err=True)
             sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("layerlift: interrupted", err=True)
+            sys.exit(130)
         except BrokenPipeError:
             sys.exit(0)
 

@@ -28,6 +28,9 @@ Ref = Any
 """A tensor somewhere: an array of this process, or a reference into Ray's object store."""
 
 _CHECK_AT_ONCE = 64
+"""Timings are read, and answers compared, so many at a time."""
+_UNDER_WAY = 256
+"""The newest executions and answers are not waited for: who runs them shall not stand idle meanwhile."""
 
 
 class Backend(Protocol):
@@ -116,7 +119,8 @@ class DataPlane:
         self.executed = 0
         """Pieces run so far."""
         self.operators: dict[str, tuple[float, float]] = {}
-        """Seconds per operator, measured here and profiled, over the first run of each distinct piece."""
+        """Seconds per operator, measured here and profiled, over pieces that hold all layers between them."""
+        self._timed: list[set[int]] = [set() for _ in networks]
         for user in world.users:
             graph = networks[user.model].graph
             backend.hold(user.client, user.index, user.model, [p.name for p in graph.parameters])
@@ -141,8 +145,8 @@ class DataPlane:
         if piece.query in self._over[piece.user] or (self._once and not self._wanted(piece)):
             return
         self._run(piece)
-        if len(self._runs) >= _CHECK_AT_ONCE:
-            self._read_timings()
+        if len(self._runs) >= _UNDER_WAY + _CHECK_AT_ONCE:
+            self._read_timings(_CHECK_AT_ONCE)
 
     def measure(self, piece: Piece) -> float:
         """Run a piece now; its CPU seconds, scaled to its node's speed."""
@@ -158,8 +162,8 @@ class DataPlane:
             self._over[answered.user].add(answered.query)
         if query is not None and query.logits:
             self._answers.append((answered, query.logits))
-        if len(self._answers) >= _CHECK_AT_ONCE:
-            self._compare()
+        if len(self._answers) >= _UNDER_WAY + _CHECK_AT_ONCE:
+            self._compare(_CHECK_AT_ONCE)
 
     def forget(self, user: int, query: int) -> None:
         """A query has failed: let go of its tensors. With `once`, its route is free for the next query on it."""
@@ -169,8 +173,8 @@ class DataPlane:
 
     def close(self) -> None:
         """Wait for everything under way, and compare and report what is left."""
-        self._read_timings()
-        self._compare()
+        self._read_timings(len(self._runs))
+        self._compare(len(self._answers))
 
     # How
 
@@ -210,7 +214,11 @@ class DataPlane:
                 f"{names[tensor].name!r}: expected a piece before that makes it"
             )
         inputs = {names[tensor].name: query.tensors[tensor] for tensor in use.inputs}
-        task = Task(piece.node, piece.user, use.model, use.first, use.last)
+        layers = range(use.first, use.last + 1)
+        task = Task(
+            piece.node, piece.user, use.model, use.first, use.last, not self._timed[use.model].issuperset(layers)
+        )
+        self._timed[use.model].update(layers)
         made, timing = self._backend.run(task, subgraph, inputs)
         query.logits.update({name: made[name] for name in network.logits if name in made})
         outputs = network.graph.boundary(use.first, use.last)[1]
@@ -271,8 +279,8 @@ class DataPlane:
                 self._expected[model, other] = {name: found[name] for name in network.logits}
         return self._expected[model, number]
 
-    def _read_timings(self) -> None:
-        runs, self._runs = self._runs, []
+    def _read_timings(self, oldest: int) -> None:
+        runs, self._runs = self._runs[:oldest], self._runs[oldest:]
         rows: list[tuple[Any, ...]] = []
         for run, timing in zip(runs, self._backend.fetch([run.timing for run in runs]), strict=True):
             piece, use = run.piece, run.use
@@ -296,8 +304,8 @@ class DataPlane:
             measured, expected = self.operators.get(operator, (0.0, 0.0))
             self.operators[operator] = measured + operators[operator], expected + profiled[operator]
 
-    def _compare(self) -> None:
-        answers, self._answers = self._answers, []
+    def _compare(self, oldest: int) -> None:
+        answers, self._answers = self._answers[:oldest], self._answers[oldest:]
         rows: list[tuple[Any, ...]] = []
         for answered, logits in answers:
             user = self._world.users[answered.user]

@@ -33,6 +33,8 @@ class Task(NamedTuple):
     model: int
     first: int
     last: int
+    operators: bool = False
+    """Whether to time its operators too, in one more run."""
 
 
 class Timing(NamedTuple):
@@ -41,7 +43,7 @@ class Timing(NamedTuple):
     seconds: float
     """CPU seconds of its thread."""
     operators: dict[str, float]
-    """Seconds per operator of one more run, with onnxruntime's own clock; filled when a piece runs here first."""
+    """Seconds per operator of one more run, with onnxruntime's own clock; filled when the task asks for it."""
 
 
 class Ran(NamedTuple):
@@ -83,9 +85,8 @@ class Engine:
                 f"without holding {missing[0]!r}: expected an upload before"
             )
         feeds = {**inputs, **{name: held[name]() for name in piece.big}}
-        known = piece.key in self._sessions
         tensors, seconds = self._session(piece).timed_run(feeds)
-        return Ran(tensors, Timing(seconds, {} if known else self._operators(piece, feeds)))
+        return Ran(tensors, Timing(seconds, self._operators(piece, feeds) if task.operators else {}))
 
     def _operators(self, piece: Subgraph, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,8 +25,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from emulator.dataplane import Ref
 from emulator.delivery_log import DeliveryLog
 from emulator.engine import Task
+from emulator.holdings import Holdings
 from emulator.host import Answer
 from emulator.host_actor import HostActor
+from emulator.interruption import afterwards
 from emulator.lineage import TIMING, Lineage, Tensor
 from emulator.lockstep import Call, homes
 from emulator.messages import PlanOutcome
@@ -87,12 +89,16 @@ class RayCluster:
             reach(self._address)
             options["address"] = self._address
         try:
-            ray.init(**options)
+            with afterwards():
+                ray.init(**options)
+                self._stack.callback(ray.shutdown)
         except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
             self._stack.close()
             where = f"join Ray at {self._address}" if self._address else "start Ray"
             raise RunError(f"cannot {where}: {one_line(error)}; --local runs the same without Ray") from error
-        self._stack.callback(ray.shutdown)
+        except KeyboardInterrupt:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(
@@ -291,19 +297,19 @@ class RayBackend:
 
     def __init__(self, hosts: RayHosts, networks: Sequence[Network]) -> None:
         self._hosts = hosts
-        self._weights: list[dict[str, Ref]] = []
         self.networks: list[Network] = []
         """The same networks, with weights that alias the object store."""
+        weights: list[dict[str, _Weight]] = []
         for network in networks:
-            self._weights.append({name: ray.put(array) for name, array in network.weights().items()})
-            arrays = dict(zip(self._weights[-1], ray.get(list(self._weights[-1].values())), strict=True))
+            refs = {name: ray.put(array) for name, array in network.weights().items()}
+            arrays = dict(zip(refs, ray.get(list(refs.values())), strict=True))
             self.networks.append(replace(network, source=MemorySource(arrays)))
+            weights.append({name: _Weight(ref) for name, ref in refs.items()})
         self._pieces: dict[tuple[str, int, int], Ref] = {}
         self._unfinished: list[deque[Ref]] = [deque() for _ in hosts.actors]
-        self._taught: list[set[int]] = [set() for _ in hosts.actors]
-        self._held: dict[tuple[int, int], tuple[int, set[str]]] = {}
+        self._holdings = Holdings(hosts.home, hosts.actors, weights)
         self._lineage = Lineage(self._submit, self._resubmit, _alive)
-        hosts.revived.append(self._hold_again)
+        hosts.revived.append(self._holdings.again)
 
     def keep(self, array: np.ndarray) -> Ref:
         """See `Backend`."""
@@ -311,13 +317,11 @@ class RayBackend:
 
     def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
         """See `Backend`."""
-        self._held.setdefault((node, user), (model, set()))[1].update(parameters)
-        self._hold(node, user, model, parameters)
+        self._holdings.hold(node, user, model, parameters)
 
     def release(self, node: int, user: int) -> None:
         """See `Backend`."""
-        self._held.pop((node, user), None)
-        self._at(node).release.options(concurrency_group="compute").remote(node, user)
+        self._holdings.release(node, user)
 
     def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Tensor], Tensor]:
         """See `Backend`."""
@@ -351,34 +355,17 @@ class RayBackend:
         if piece.key not in self._pieces:
             self._pieces[piece.key] = ray.put(piece)
         names = [*piece.outputs, *piece.watched, TIMING]
-        execute = self._at(task.node).execute.options(concurrency_group="compute", num_returns=len(names))
+        actor = self._hosts.actors[self._hosts.home[task.node]]
+        execute = actor.execute.options(concurrency_group="compute", num_returns=len(names))
         refs = execute.remote(task, self._pieces[piece.key], list(inputs), *inputs.values())
         return dict(zip(names, refs, strict=True))
 
     def _resubmit(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> dict[str, Ref]:
         """Run a piece again, even if its node has let go of the weights since."""
-        self._hold(task.node, task.user, task.model, piece.big)
-        refs = self._submit(task, piece, inputs)
-        if (task.node, task.user) not in self._held:
-            self.release(task.node, task.user)
+        refs: dict[str, Ref] = self._holdings.lend(
+            task.node, task.user, task.model, piece.big, lambda: self._submit(task, piece, inputs)
+        )
         return refs
-
-    def _hold(self, node: int, user: int, model: int, parameters: Iterable[str]) -> None:
-        actor, taught = self._at(node), self._taught[self._hosts.home[node]]
-        if model not in taught:
-            taught.add(model)
-            weights = {name: _Weight(ref) for name, ref in self._weights[model].items()}
-            actor.learn.options(concurrency_group="compute").remote(model, weights)
-        actor.hold.options(concurrency_group="compute").remote(node, user, model, list(parameters))
-
-    def _hold_again(self, host: int) -> None:
-        self._taught[host].clear()
-        for (node, user), (model, parameters) in self._held.items():
-            if self._hosts.home[node] == host:
-                self._hold(node, user, model, sorted(parameters))
-
-    def _at(self, node: int) -> Any:
-        return self._hosts.actors[self._hosts.home[node]]
 
 
 def _alive(ref: Ref) -> bool:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from emulator.interruption import left_behind
 from emulator.run_result import RUN_FILE, RunResult
 from emulator.summary import PHASES
 from emulator.wording import NOTHING, count, dollars, error, joules, placement, reasons, seconds, share, size
@@ -50,6 +51,7 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     if not result.complete:
         reason = f" ({result.run['reason']})" if result.run.get("reason") else ""
         _say(console, f"This run is {result.run['status']}{reason}: the numbers are those so far.", "yellow")
+        _say(console, left_behind(result))
     failed: Counter[str] = Counter()
     for user in summary["users"]:
         failed.update(user["failed"])

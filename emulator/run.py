@@ -17,6 +17,7 @@ from emulator.conductor import Conductor
 from emulator.dataplane import DataPlane as Tensors
 from emulator.dataplane import Execution, LocalBackend
 from emulator.describe import describe_world
+from emulator.interruption import BY_THE_USER, Interruptions
 from emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
 from emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
 from emulator.messages import PlanOutcome
@@ -112,13 +113,13 @@ def run(
         "execution": "replay" if replay is not None else execution,
         "profiles": profiles,
     }
-    with ExitStack() as stack:
+    with Interruptions(say) as interruptions, ExitStack() as stack:
         began = time.perf_counter()
         late = _LateWriter()
         stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say, memory)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
-        watch = _watch(pacer, progress, world)
+        watch = _watch(pacer, progress, world, interruptions)
         conductor: Conductor | Together
         if stage.together and world.compute == "profiled" and chosen.pace is None:
             conductor = Together(world, stage.plans, writer.add, data, watch)
@@ -126,12 +127,13 @@ def run(
             conductor = Conductor(world, stage.hosts(), stage.plans, writer.add, data, watch)
         setup_s = time.perf_counter() - began
         try:
-            ending = conductor.run()
-            if stage.tensors is not None:
-                stage.tensors.close()
+            with interruptions.deferred():
+                ending = conductor.run()
+                if stage.tensors is not None:
+                    stage.tensors.close()
         except KeyboardInterrupt:
             conductor.flush()
-            writer.interrupt("interrupted by the user", _so_far(conductor.progress, time.perf_counter() - began))
+            writer.interrupt(BY_THE_USER, _so_far(conductor.progress, time.perf_counter() - began))
             return writer.result()
         _write_planning(writer, world, stage.plans)
         _write_lateness(writer, pacer)
@@ -250,12 +252,16 @@ def _ray_stage(
 
 
 def _watch(
-    pacer: Pacer, progress: Callable[[Progress, World], None] | None, world: World
+    pacer: Pacer,
+    progress: Callable[[Progress, World], None] | None,
+    world: World,
+    interruptions: Interruptions,
 ) -> Callable[[Progress], None]:
     def before_window(state: Progress) -> None:
-        pacer.wait(state.now_s)
-        if progress is not None:
-            progress(state, world)
+        with interruptions.point():
+            pacer.wait(state.now_s)
+            if progress is not None:
+                progress(state, world)
 
     return before_window
 

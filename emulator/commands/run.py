@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from emulator.interruption import left_behind
 from emulator.measured import Measured, measured_costs
 from emulator.progress import LiveProgress
 from emulator.report import show
@@ -91,6 +92,7 @@ def _finish(result: RunResult, quiet: bool) -> None:
     if not quiet:
         show(result, Console())
     if not result.complete:
+        click.echo(left_behind(result), err=True)
         raise click.exceptions.Exit(130)
 
 

@@ -89,25 +89,27 @@ def test_the_answer_is_the_uncut_one_bit_for_bit(network: Network, tail: Subgrap
     assert engine.run(TASK, tail, feeds).tensors["y"].tobytes() == whole["y"].tobytes()
 
 
-def test_operators_are_timed_once_per_piece_and_again_when_its_session_was_dropped(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_module, "_SESSIONS", 2)
-    engine = Engine("off")
+def test_operators_are_timed_when_the_task_asks(network: Network) -> None:
+    engine, piece = Engine("off"), subgraph(network, 0, 2)
     inputs = network.sample_inputs(0)
+    timed = engine.run(Task(4, 2, 0, 0, 2, operators=True), piece, inputs).timing.operators
+    assert set(timed) == set(LAYERS[:3])
+    assert all(seconds > 0.0 for seconds in timed.values())
+    assert engine.run(Task(4, 2, 0, 0, 2), piece, inputs).timing.operators == {}
+
+
+def test_the_session_that_was_used_least_recently_goes(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "_SESSIONS", 2)
+    opened: list[int] = []
+    whole = engine_module.Engine._open
+    monkeypatch.setattr(
+        engine_module.Engine, "_open", lambda self, piece: (opened.append(piece.last), whole(self, piece))[1]
+    )
+    engine = Engine("off")
     pieces = [subgraph(network, 0, last) for last in range(3)]
-
-    def operators(piece: Subgraph) -> dict[str, float]:
-        return engine.run(Task(4, 2, 0, piece.first, piece.last), piece, inputs).timing.operators
-
-    first = operators(pieces[2])
-    assert set(first) == set(LAYERS[:3])
-    assert all(seconds > 0.0 for seconds in first.values())
-    assert operators(pieces[2]) == {}
-    operators(pieces[0])
-    assert operators(pieces[2]) == {}, "used a moment ago: the other one is the oldest"
-    operators(pieces[1])
-    assert operators(pieces[0]), "two others were used since"
+    for last in (2, 2, 0, 2, 1, 2, 0):
+        engine.run(Task(4, 2, 0, 0, last), pieces[last], network.sample_inputs(0))
+    assert opened == [2, 0, 1, 0]
 
 
 def test_time_is_that_of_the_thread(network: Network) -> None:
