@@ -101,10 +101,10 @@ def test_two_in_flight_share_one_core() -> None:
     )
 
 
-def test_two_in_flight_before_one_core_that_serves_in_turn() -> None:
-    """The second has begun, as far as its user can tell, but waits for the CPU: answers come as with one in flight."""
-    run = ask({"discipline": "fifo"}, asks=CAMERA, queries=4, in_flight=2)
-    begun = (0.0, 0.1, 0.26, 0.52)
+def test_three_in_flight_before_one_core_that_serves_in_turn() -> None:
+    """Two have begun, as far as their user can tell, but wait for the CPU: answers come as with one in flight."""
+    run = ask({"discipline": "fifo"}, asks=CAMERA, queries=5, in_flight=3)
+    begun = (0.0, 0.1, 0.2, 0.3, 0.52)
     same(outcomes(run), {k: ("", at, WORK * (k + 1)) for k, at in enumerate(begun)})
 
 
@@ -142,6 +142,26 @@ def test_a_user_whose_last_question_is_turned_away_waits_for_the_one_under_way()
     run = ask(asks=CAMERA, queries=3, queue=0)
     assert [row["status"] for row in run.tables["queries"]] == ["failed", "failed", "answered"]
     assert run.ending.at_s == pytest.approx(WORK)
+
+
+def test_a_user_with_nothing_to_ask_leaves_at_once() -> None:
+    run = ask(asks=CAMERA, queries=0, arrival_s=1.0)
+    assert outcomes(run) == {}
+    assert run.ending.at_s == 1.0
+
+
+@pytest.mark.parametrize(
+    ("user", "instants"), [({"asks": CAMERA}, (0.0, 0.1, 0.2)), ({"think_s": 0.3}, (0.0, 1.0, 2.0))]
+)
+def test_questions_that_fail_at_once_end_too(user: dict[str, Any], instants: tuple[float, ...]) -> None:
+    """A device without room for the model: a law goes on at its instants, and who asks back to back waits a second."""
+    world = small_world(
+        chain_graph([0, 0], [1_000]), (WORK,), client={"memory_bytes": 999}, user={"queries": 3, **user}
+    )  # fmt: skip
+    run = run_world(world)
+    reason = "client memory: 1000 bytes needed, 999 there"
+    same(outcomes(run), {number: (reason, at, at) for number, at in enumerate(instants)})
+    assert run.ending.at_s == pytest.approx(instants[-1] + (0.0 if "asks" in user else 1.0))
 
 
 def test_a_user_leaves_when_its_trace_has_ended() -> None:
