@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from emulator.compare import Comparison, Trial, Variant
 from emulator.compare_metrics import see
@@ -18,6 +19,8 @@ from emulator.scenario import Scenario
 from models.errors import LayerliftError, RunError, ScenarioError
 
 Alone = dict[str, list[float]]
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray paints its errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,5 +211,6 @@ def trials(work: Work, *, local: bool, address: str | None = None, done: Callabl
 
     for number, found in in_tasks(perform, work.jobs, address):
         job = work.jobs[number]
-        yield Trial(job.variant, job.seed, "failed", reason=str(found)) if isinstance(found, LayerliftError) else found
+        lost = isinstance(found, LayerliftError)
+        yield Trial(job.variant, job.seed, "failed", reason=_COLOUR.sub("", str(found))) if lost else found
         done()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +31,6 @@ th, td { padding: 3px 12px 3px 0; text-align: right; white-space: nowrap; border
 th:first-child, td:first-child { text-align: left }
 .apart { color: #777 }
 """
-_BUNDLE: Final = "window.vegaEmbed = vegaEmbed;"
 _SCHEMA: Final = pa.schema(
     [
         *((name, pa.string()) for name in ("variant", "planner", "policy", "swept", "swept_value")),
@@ -88,8 +88,6 @@ def draw(comparison: Comparison, path: Path) -> None:
 
 def page(comparison: Comparison) -> str:
     """Return the page: what differs in words, the charts, all means and differences, and remarks."""
-    import vl_convert
-
     specs = {figure.key: dressed(figure.chart).to_dict() for figure in figures(comparison)}
     told = json.dumps(specs, allow_nan=False).replace("</", "<\\/")
     title = escape(f"Comparison: {comparison.title}")
@@ -101,7 +99,7 @@ def page(comparison: Comparison) -> str:
         [
             "<!DOCTYPE html>",
             f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>',
-            f"<script>{vl_convert.javascript_bundle(_BUNDLE)}</script></head><body>",
+            f"<script>{_drawing()}</script></head><body>",
             f"<h1>{title}</h1>",
             f"<p>{escape(_how(comparison))}</p>",
             *_listed(verdicts(comparison)),
@@ -117,6 +115,14 @@ def page(comparison: Comparison) -> str:
             "",
         ]
     )
+
+
+@cache
+def _drawing() -> str:
+    """The program that draws the charts in a browser."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 def _how(comparison: Comparison) -> str:

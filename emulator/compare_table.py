@@ -60,10 +60,11 @@ def show(comparison: Comparison, console: Console) -> None:
     means = f"means over {count(len(seeds), 'seed')} ±95 % confidence" if len(seeds) > 1 else "one seed, no intervals"
     console.print(Text(f"{comparison.title}: {means}", style="bold"))
     everyone = range(len(comparison.variants))
-    grids = [_grid(comparison, everyone, comparison.mean, False)]
+    grid = _grid(comparison, everyone, comparison.mean, False)
     others = [number for number in everyone if comparison.baseline(number) is not None]
     apart = _grid(comparison, others, comparison.against, True)
-    console.print(_rich(grids[0]))
+    if grid.lines:
+        console.print(_rich(grid))
     if others and apart.lines:
         paired = " (paired by seed)" if len(seeds) > 1 else ""
         console.print(Text(f"\nDifference to {_first(comparison)}{paired}", style="bold"))

@@ -70,8 +70,8 @@ def _decimals(value: float) -> int:
 def verdicts(comparison: Comparison) -> list[str]:
     """Return a sentence for each variant on what it mends and costs against its baseline.
 
-    It tells the cost of users (mean and worst), Jain's index, answers and the total benefit. What a paired interval does not
-    tell from 0 is said to be undecided. Of a sweep of several variants it is the last value's.
+    It tells the cost of users (mean and worst), Jain's index, answers and the total benefit. What a paired interval
+    does not tell from 0 is said to be undecided. Of a sweep of several variants it is the last value's.
     """
     cost = ("slowdown_mean_users", "slowdown_worst_user") if comparison.slow else ("latency_mean_users_s",)
     said = []

@@ -386,9 +386,10 @@ def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | Non
     by `RayCluster`; what has not ended when the generator is closed is dropped.
     """
     remote: Any = ray.remote
-    with RayCluster(address):
+    with RayCluster(address), ExitStack() as pending:
         task = remote(num_cpus=1, max_retries=1)(call)
         numbers = {task.remote(job): number for number, job in enumerate(jobs)}
+        pending.callback(lambda: [ray.cancel(ref, force=True) for ref in numbers])
         while numbers:
             [ref], _ = ray.wait(list(numbers))
             try:
