@@ -215,9 +215,18 @@ class Comparison:
             elif trial.seen.note:
                 said.setdefault(f"{label}: {trial.seen.note}", []).append(trial.seed)
         told = [*self.notes, *(f"{text} ({_seeds(seeds)})" for text, seeds in said.items())]
+        told += [f"the same for every user: {', '.join(labels)}" for labels in self._twins()]
         if self._same():
             told.append("all seeds gave the same: nothing in this scenario is drawn, so intervals have no width")
         return told
+
+    def _twins(self) -> list[list[str]]:
+        """Labels of variants whose users met the same at every seed: on charts they cover each other."""
+        groups: dict[str, list[str]] = defaultdict(list)
+        for number, variant in enumerate(self.variants):
+            met = [(trial.seed, trial.seen.users) for trial in self.of(number) if trial.seen]
+            groups[repr([(seed, [user[:2] for user in users]) for seed, users in met])].append(variant.label)
+        return [labels for met, labels in groups.items() if len(labels) > 1 and met != "[]"]
 
     def _same(self) -> bool:
         groups = [[trial.seen for trial in self.of(variant)] for variant in range(len(self.variants))]

@@ -124,7 +124,7 @@ def _arrival(comparison: Comparison, variants: Sequence[int]) -> Any:
     rows, instants = arrivals(comparison, variants)
     if not rows:
         return None
-    title = "arrival (virtual seconds)" if instants else "place in the order of arrival"
+    title = "arrival (s)" if instants else "place in order"
     cost = alt.Y("cost:Q", title="slowdown" if comparison.slow else "latency (s)", scale=alt.Scale(zero=False))
     base = alt.Chart()
     points = base.transform_filter("datum.what == 'user'").mark_point(filled=True, size=14, opacity=0.35)

@@ -127,17 +127,17 @@ def _bar(total: int) -> Iterator[Progress]:
 
 
 def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool) -> None:
+    """Write, then print: who reads the table may stop reading."""
+    written = write(found, out) if out is not None else []
+    if chart is not None and any(trial.seen for trial in found.trials):
+        draw(found, chart)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
         console = Console()
         show(found, console if console.is_terminal else Console(width=WIDEST))
-    seen = any(trial.seen for trial in found.trials)
-    if out is not None:
-        names = ", ".join(path.name for path in write(found, out))
-        click.echo(f"Written to {out}: {names}", err=True)
-    if chart is not None and seen:
-        draw(found, chart)
+    if written:
+        click.echo(f"Written to {out}: {', '.join(path.name for path in written)}", err=True)
 
 
 COMMANDS: Final[list[click.Command]] = [compare]

@@ -185,6 +185,11 @@ def test_the_terminal_table_is_never_wider_than_it_may_be(variants):
     assert ("Difference to pso+recursive, policy0 (paired by seed)" in text) == (variants > 1)
 
 
+def test_variants_that_cover_each_other_on_charts_are_named():
+    made = comparison(("a", [seen((1.0, 2.0))]), ("b", [seen((1.0, 3.0))]), ("c", [seen((1.0, 2.0))]))
+    assert "the same for every user: a, c" in made.remarks()
+
+
 # Charts
 
 
