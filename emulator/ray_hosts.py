@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -31,6 +31,7 @@ from emulator.host_actor import HostActor
 from emulator.interruption import afterwards
 from emulator.lineage import TIMING, Lineage, Tensor
 from emulator.lockstep import Call, homes
+from emulator.loopback import loopback_only
 from emulator.messages import PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.placing import reach
@@ -41,7 +42,6 @@ from models.network import MemorySource, Network
 from models.protos import one_line
 from models.session import Optimization
 
-_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""
 _TRIES = 5
@@ -84,7 +84,7 @@ class RayCluster:
         if self._address is None:
             # Without an address Ray would join whatever runs on this machine, or what RAY_ADDRESS names.
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": self._bytes}
-            self._stack.enter_context(_loopback_only())
+            self._stack.enter_context(loopback_only(ray_constants))
         else:
             reach(self._address)
             options["address"] = self._address
@@ -111,25 +111,6 @@ def _machines() -> list[str]:
     """Names that Ray gave to the machines which are up, in one order."""
     nodes: Any = ray.nodes
     return sorted(str(node["NodeID"]) for node in nodes() if node["Alive"])
-
-
-@contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Let a private Ray listen on loopback only.
-
-    Ray has a switch for it, meant for desktops that must not show a firewall dialogue, but reads it once at import,
-    where it would also break joining a real cluster later: so it is turned here, and turned back.
-    """
-    known = hasattr(ray_constants, "ENABLE_RAY_CLUSTER")
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    os.environ[_LOOPBACK] = "0"
-    try:
-        yield
-    finally:
-        os.environ.pop(_LOOPBACK, None)
-        if known:
-            ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class RayHosts:
@@ -374,3 +355,24 @@ def _alive(ref: Ref) -> bool:
     except RayError:
         return False
     return True
+
+
+def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | None = None) -> Iterator[tuple[int, Any]]:
+    """Yield (number, answer) for each job as its Ray task ends; `call` is a module's own function, jobs can be pickled.
+
+    A task per CPU at a time. What raised or was lost is answered by a `LayerliftError`. Ray is started or joined as
+    by `RayCluster`; what has not ended when the generator is closed is dropped.
+    """
+    remote: Any = ray.remote
+    with RayCluster(address), ExitStack() as pending:
+        task = remote(num_cpus=1, max_retries=1)(call)
+        numbers = {task.remote(job): number for number, job in enumerate(jobs)}
+        pending.callback(lambda: [ray.cancel(ref, force=True) for ref in numbers])
+        while numbers:
+            [ref], _ = ray.wait(list(numbers))
+            try:
+                found: Any = ray.get(ref)
+            except RayError as error:
+                found = getattr(error, "cause", None)
+                found = found if isinstance(found, LayerliftError) else RunError(f"a task was lost: {one_line(error)}")
+            yield numbers.pop(ref), found

@@ -35,7 +35,10 @@ class Questions:
         client, user = self._client, self._client.user
         if user.stay is not None:
             until_s = user.arrival_s + user.stay.value(self._stream("stay"))
-            client.call_at(max(client.kernel.now, until_s), self._stay_over)
+            if until_s <= client.kernel.now:
+                self.give_up("user left")
+                return
+            client.call_at(until_s, self._stay_over)
         if user.asks is not None:
             client.spawn(self._follow_law())
         elif user.in_flight == 1 and user.stay is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from emulator.kernel import Signal
 from emulator.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
-from emulator.nodes.holdings import Holdings
+from emulator.nodes.deployment import Deployment
 from emulator.routes import Itinerary
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ class Uploader:
 
     __slots__ = (
         "_attempts", "_client", "_epoch", "_full", "_lanes", "_open", "_replans", "_roams", "_seen", "_signals",
-        "_tidy_s", "holdings", "predicted_s", "servers", "tidies", "version",
+        "_tidy_s", "deployment", "predicted_s", "servers", "tidies", "version",
     )  # fmt: skip
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self.holdings = Holdings(client.host.model_of(client.user.index).graph)
+        self.deployment = Deployment(client.host.model_of(client.user.index).graph)
         self._attempts: dict[int, int] = {}
         self._roams = False
         self._tidy_s = 0.0
@@ -73,12 +73,12 @@ class Uploader:
     @property
     def confirmed_parts(self) -> int:
         """How many parts of the plan in force are confirmed."""
-        return len(self.holdings.done)
+        return len(self.deployment.done)
 
     def placement(self) -> tuple[int, ...]:
         """Where each layer of the next query runs: as planned where confirmed and within reach, else here (0)."""
-        near = {place: self._client.reach.can(self._node(place)) for place in self.holdings.places()}
-        return self.holdings.used(near)
+        near = {place: self._client.reach.can(self._node(place)) for place in self.deployment.places()}
+        return self.deployment.used(near)
 
     def seen(self) -> tuple[tuple[int, float], ...]:
         """Bytes per second of the last part that reached each server (node index), from sending to confirm result."""
@@ -95,7 +95,7 @@ class Uploader:
     def follow(self, plan: PlanReply) -> None:
         """Take up a plan. Layers that an earlier plan has put on the same server need not travel again."""
         self.stop("new plan")
-        before = self.holdings.follow(plan.placement, plan.uploads, plan.whole)
+        before = self.deployment.follow(plan.placement, plan.uploads, plan.whole)
         self.version, self.predicted_s = plan.version, plan.predicted_s
         self._attempts, self._roams = {}, False
         self._route_fully()
@@ -124,7 +124,7 @@ class Uploader:
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
                     self._client.reach.cut_off(tried.server)
-                kept, carried = self.holdings.kept, message.carried_bytes
+                kept, carried = self.deployment.kept, message.carried_bytes
                 if self._client.user.resume:
                     kept[part], carried = kept.get(part, 0) + carried, 0
                 self._answer((self.version, part, tried.attempt), f"failed:{carried}:{message.reason}")
@@ -132,11 +132,11 @@ class Uploader:
 
     def forget(self, server: int, layers: tuple[int, ...]) -> None:
         """A server (node index) has not got these layers any more; nothing is sent again before the next plan."""
-        self.holdings.forget(self._client.host.place_of(server), layers)
+        self.deployment.forget(self._client.host.place_of(server), layers)
 
     def lost(self, server: int) -> None:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
-        self.holdings.lose(self._client.host.place_of(server))
+        self.deployment.lose(self._client.host.place_of(server))
         name = self._client.host.world.nodes[server].name
         for part, tried in list(self._open.items()):
             if server in (tried.server, tried.copied_from):
@@ -145,17 +145,17 @@ class Uploader:
     def resume(self, server: int) -> None:
         """A server (node index) can be reached again: send what the plan places there and is not confirmed."""
         place = self._client.host.place_of(server)
-        if place in self.holdings.placement:
+        if place in self.deployment.placement:
             self._claim(place)
         busy = {*self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
-        self._send_later(part for part in self.holdings.missing(place) if part not in busy)
+        self._send_later(part for part in self.deployment.missing(place) if part not in busy)
 
     def move(self, old: int, new: int, copy: bool) -> None:
         """A moving user has another edge server: what the plan places on the old (a place) belongs on the new one.
 
         The old one goes on serving until the new one has everything. With `copy` it sends the parts on itself.
         """
-        moved = self.holdings.move(old, new, copy)
+        moved = self.deployment.move(old, new, copy)
         if not moved:
             return
         for lane in self._lanes.values():
@@ -168,19 +168,19 @@ class Uploader:
         self._roams = True
         self._route_fully()
         self._claim(new)
-        self._send_later(part for part in moved if part not in self.holdings.skipped)
+        self._send_later(part for part in moved if part not in self.deployment.skipped)
         self._client.changed()
 
     def _route_fully(self) -> None:
         client = self._client
-        self._full = client.host.routes.named(client.user.model, client.user.query, self.holdings.placement)
+        self._full = client.host.routes.named(client.user.model, client.user.query, self.deployment.placement)
 
     # Sending
 
     def _send_later(self, parts: Iterable[int]) -> None:
         one = self._client.user.uploads_at_once == "one"
         for part in parts:
-            lane = self._lanes.setdefault(0 if one else self.holdings.parts[part].server, _Lane())
+            lane = self._lanes.setdefault(0 if one else self.deployment.parts[part].server, _Lane())
             lane.parts.append(part)
         for number in sorted(self._lanes):
             lane = self._lanes[number]
@@ -201,8 +201,8 @@ class Uploader:
         for _ in range(user.retries + 1):
             if epoch != self._epoch:
                 return False
-            server = self._node(self.holdings.parts[part].server)
-            if part in self.holdings.done or not client.reach.can(server):
+            server = self._node(self.deployment.parts[part].server)
+            if part in self.deployment.done or not client.reach.can(server):
                 return True  # what cannot be reached is taken up by `resume`
             answer, tried = await self._try(part, server)
             if epoch != self._epoch:
@@ -215,9 +215,9 @@ class Uploader:
                 self._confirm(part, tried)
                 return True
             if status == "refused" and not await self._refused(part, server, reason):
-                return user.on_refusal != "replan" or part in self.holdings.skipped
+                return user.on_refusal != "replan" or part in self.deployment.skipped
             if status == "failed":
-                self.holdings.copies.pop(part, None)
+                self.deployment.copies.pop(part, None)
                 if client.reach.can(server):
                     await client.sleep(user.backoff_s * 2.0 ** min(failures, _BACKOFF_DOUBLINGS))
                     failures += 1
@@ -227,7 +227,7 @@ class Uploader:
         """Do with a refused part as its user wants; whether it is sent again."""
         client, user = self._client, self._client.user
         if reason.startswith("gone"):
-            self.holdings.shared.pop(client.host.place_of(server), None)
+            self.deployment.shared.pop(client.host.place_of(server), None)
             client.installer.forget_shared(server)
             return True
         if user.on_refusal == "replan" and self._replans < user.retries:
@@ -235,7 +235,7 @@ class Uploader:
             client.installer.replan("refused")
             return False
         if user.on_refusal != "wait":
-            self.holdings.skipped.add(part)
+            self.deployment.skipped.add(part)
             return False
         await client.sleep(user.retry_wait_s)
         return True
@@ -243,20 +243,20 @@ class Uploader:
     async def _try(self, part: int, server: int) -> tuple[str, _Attempt]:
         """Send a part once, and wait for what becomes of it."""
         client, header = self._client, self._client.host.world.header_bytes
-        upload, holdings = self.holdings.parts[part], self.holdings
-        if upload.server not in holdings.shared:
-            holdings.shared[upload.server] = client.installer.shared(server)
-        parameters = holdings.wanted(part)
-        size = sum(holdings.graph.parameters[p].upload_bytes for p in parameters)
+        upload, mine = self.deployment.parts[part], self.deployment
+        if upload.server not in mine.shared:
+            mine.shared[upload.server] = client.installer.shared(server)
+        parameters = mine.wanted(part)
+        size = sum(mine.graph.parameters[p].upload_bytes for p in parameters)
         attempt = self._attempts[part] = self._attempts.get(part, 0) + 1
         message = UploadPart(client.user.index, self.version, part, attempt, upload.layers, parameters)
-        source = holdings.copies.get(part, 0)
+        source = mine.copies.get(part, 0)
         if source:
             via = self._node(source)
             sequence = client.send(via, header, CopyPart(server, size, message))
         else:
             via = -1
-            size = max(0, size - holdings.kept.get(part, 0))
+            size = max(0, size - mine.kept.get(part, 0))
             sequence = client.send(server, size + header, message)
         self.servers.add(server)
         tried = _Attempt(attempt, server, sequence, client.kernel.now, len(upload.layers), size, via)
@@ -280,15 +280,15 @@ class Uploader:
             signal.set(answer)
 
     def _confirm(self, part: int, tried: _Attempt) -> None:
-        self.holdings.confirm(part)
+        self.deployment.confirm(part)
         took_s = self._client.kernel.now - tried.sent_s
         if tried.size and took_s > 0.0 and tried.copied_from < 0:
             self._seen[tried.server] = tried.size / took_s
-        if self._roams and len(self.holdings.done) == len(self.holdings.parts):
+        if self._roams and len(self.deployment.done) == len(self.deployment.parts):
             # Everything is where a moving user wants it now: what lies elsewhere is let go.
-            self.holdings.former, self._roams = {}, False
+            self.deployment.former, self._roams = {}, False
             left = {self._client.host.place_of(server) for server in self.servers}
-            self._tidy_later(left - set(self.holdings.placement))
+            self._tidy_later(left - set(self.deployment.placement))
         self._client.changed()
 
     def _tidy_later(self, places: set[int]) -> None:
@@ -303,7 +303,7 @@ class Uploader:
             return
         places, self.tidies = sorted(self.tidies), set()
         for place in places:
-            self.holdings.keep_only(place)
+            self.deployment.keep_only(place)
             self._claim(place, only=True)
         self._client.changed()
 
@@ -312,7 +312,7 @@ class Uploader:
         server = self._node(place)
         if self._client.reach.can(server) and (only or self._client.host.claims(server)):
             self.servers.add(server)
-            self._client.installer.claim(place, self.holdings.layers(place), only)
+            self._client.installer.claim(place, self.deployment.layers(place), only)
 
     def _node(self, place: int) -> int:
         return self._client.host.address(self._client.user.index, place)

@@ -225,12 +225,9 @@ def test_at_the_instant_of_its_end_a_stay_asks_nothing_new() -> None:
     assert run.ending.at_s == 2.0
 
 
-OVERDUE = pytest.mark.xfail(strict=True, reason="each lane asks once although the stay was over before the profiling")
-
-
 @pytest.mark.parametrize(
     "user",
-    [{"asks": CAMERA}, pytest.param({}, marks=OVERDUE), pytest.param({"in_flight": 2}, marks=OVERDUE)],
+    [{"asks": CAMERA}, {}, {"in_flight": 2}],
 )
 def test_a_stay_that_is_over_before_the_profiling_asks_nothing(user: dict[str, Any]) -> None:
     run = ask(profile_runs=1, stay=Fixed(0.1), **user)

@@ -8,7 +8,7 @@ from models.graph import LayerGraph
 from planners.plan import Upload
 
 
-class Holdings:
+class Deployment:
     """The plan in force, in places (0 = the client, k = the k-th server), and what is confirmed of it and of others."""
 
     __slots__ = (
