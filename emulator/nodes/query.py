@@ -54,10 +54,9 @@ class OpenQuery:
         base, visit = self.itinerary, self.visit
         visit.stop()
         self.base, self.fallback, self.done_stages = base, reason, visit.position
-        held = self._held(client)
-        self.itinerary = client.host.routes.rest(base, held)
-        graph = client.host.model_of(client.user.index).graph
-        self.outputs = sum(1 for tensor in graph.outputs if tensor not in held)
+        self.itinerary = client.host.routes.rest(base, self._held(client))
+        # A layer that runs again makes all its outputs again, those that have come back already among them.
+        self.outputs = sum(stage.finals for stage in self.itinerary.stages[CLIENT])
         self.visit = Visit(client, self.itinerary, CLIENT, client.user.index, self.number)
 
     def _held(self, client: Client) -> set[int]:

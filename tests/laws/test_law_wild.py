@@ -112,6 +112,7 @@ def queries_end_once(run: Run) -> None:
         for row in rows:
             assert (row["status"] == "answered") == (row["reason"] == "")
             assert row["reason"] in reasons or row["reason"].startswith("client memory")
+            assert row["reason"] != "run ended" or world.until_s < inf, "a query that hangs"
             assert row["asked_s"] <= row["begun_s"] <= row["ended_s"]
             assert row["latency_s"] == row["ended_s"] - row["asked_s"]
         under_way = sorted((row["begun_s"], 1) for row in rows if row["begun_s"] < row["ended_s"])
