@@ -188,7 +188,8 @@ class Crowd:
         yield env.timeout(self.world.lookahead_s)
         self.rows["plans"].append(
             (env.now, "planner", user.name, 1, "round-robin", "accepted", "", requested, LAYERS - KEPT, KEPT, 1,
-             self.part, 1.0, 1.0, f"client:0-{KEPT - 1} {server.spec.name}:{KEPT}-{LAYERS - 1}", "")
+             self.part, 1.0, 1.0, f"client:0-{KEPT - 1} {server.spec.name}:{KEPT}-{LAYERS - 1}", "",
+             "arrival")
         )  # fmt: skip
         yield env.timeout(self.latency)
         sent = env.now
@@ -214,6 +215,8 @@ class Crowd:
                 env.now,
                 "confirmed",
                 "",
+                0,
+                name,
             )
         )
         confirmed.append(server)
@@ -244,5 +247,5 @@ class Crowd:
         now, user = self.env.now, self.world.users[number].name
         self.rows["queries"].append(
             (now, self.world.nodes[number].name, user, query, "answered", "", begun, begun, now, now - begun, parts,
-             parts, segments, LAYERS - KEPT if parts else 0, local, remote, sent, received, remote * 1e-5)
+             parts, segments, LAYERS - KEPT if parts else 0, local, remote, sent, received, remote * 1e-5, "")
         )  # fmt: skip
