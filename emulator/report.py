@@ -37,6 +37,7 @@ def show(result: RunResult, console: Console) -> None:
     else:
         _each_kind(kinds, console)
     _servers(summary["servers"], console)
+    _troubles(summary, console)
     _tail(result, summary, console)
 
 
@@ -62,6 +63,38 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     )
     if failed:
         _say(console, f"Failed: {reasons(failed)}.")
+
+
+def _troubles(summary: Mapping[str, Any], console: Console) -> None:
+    """What broke, and what that cost; nothing where nothing did."""
+    found = summary.get("troubles") or {}
+    said = []
+    falls = found.get("fallbacks") or {}
+    if falls:
+        why = {
+            "server": "its server was down",
+            "link": "its link was down",
+            "refused": "it was refused",
+            "lost": "lost",
+        }
+        told = ", ".join(f"{number:,} because {why[key]}" for key, number in falls.items())
+        said.append(f"{count(sum(falls.values()), 'query')} finished on the client: {told}.")
+    if found.get("wasted_bytes"):
+        said.append(f"{size(found['wasted_bytes'])} of uploads were carried in vain.")
+    parts = ("refused", "evicted", "lost")
+    words = {"refused": "parts refused", "evicted": "evictions", "lost": "stores lost in crashes"}
+    told = ", ".join(f"{found[key]:,} {words[key]}" for key in parts if found.get(key))
+    if told:
+        said.append(f"Servers: {told}.")
+    if found.get("changes"):
+        said.append("Seen: " + ", ".join(f"{kind} {number:,}" for kind, number in found["changes"].items()) + ".")
+    lived = [user["lifetime_s"] for user in summary["users"] if user.get("lifetime_s") is not None]
+    if lived:
+        said.append(f"Batteries of {count(len(lived), 'user')} ran out, the first after {seconds(min(lived))}.")
+    if said:
+        _title(console, "What broke")
+        for sentence in said:
+            _say(console, sentence)
 
 
 def _each_user(users: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from emulator.describe import Prices, layer_runs, prices_per_byte
 from emulator.tally import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
+from emulator.troubles import troubles, troubles_of_users
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""
@@ -50,7 +51,7 @@ class Upload(NamedTuple):
 
 
 def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Summarise a run: `users`, `kinds`, `servers` and `totals`, all JSON.
+    """Summarise a run: `users`, `kinds`, `servers`, `totals` and `troubles`, all JSON.
 
     `run` is the content of run.json; its `world` is `emulator.describe.describe_world(world)`. Pure.
     """
@@ -63,6 +64,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     held = held_money(tables("allocations"), world, end_s)
     prices = prices_per_byte(world)
     errors = worst_errors(tables("measured"))
+    hurt = troubles_of_users(tables, world)
     users: list[dict[str, Any]] = []
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     pooled: dict[str, dict[str, list[float]]] = defaultdict(lambda: {phase: [] for phase in PHASES})
@@ -74,6 +76,8 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         entry["money"] = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
         entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes", "energy_j")})
         entry["output_error"] = errors.get(name)
+        entry["queries_per_j"] = _ratio(entry["answered"], entry["energy_j"])
+        entry.update(hurt[name])
         users.append(entry)
         members[user["kind"]].append(entry)
         for phase in PHASES:
@@ -83,6 +87,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         "kinds": [_kind(kind, members[kind], pooled[kind]) for kind in pooled],
         "servers": [_server(node, nodes[node["name"]], end_s) for node in world["nodes"] if _serves(node)],
         "totals": _totals(tables, run, world, users, nodes, end_s),
+        "troubles": troubles(tables),
     }
 
 
@@ -187,6 +192,8 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
         "upload_bytes": sum(user["upload"]["bytes"] for user in users),
         "upload_ended_s": spread(ended),
         "energy_j": math.fsum(user["energy_j"] for user in users),
+        "queries_per_j": _ratio(sum(user["answered"] for user in users), math.fsum(user["energy_j"] for user in users)),
+        "lifetime_s": spread(user["lifetime_s"] for user in users if user["lifetime_s"] is not None),
         "money": math.fsum(user["money"]["total"] for user in users),
         "output_error": max((user["output_error"] for user in users if user["output_error"] is not None), default=None),
     }
@@ -236,6 +243,10 @@ def _totals(
         "wall_s": wall_s,
         "queries_per_wall_s": answered / wall_s if wall_s else None,
     }
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return above / below if below else None
 
 
 def _end_s(tables: Tables, run: Mapping[str, Any]) -> float:

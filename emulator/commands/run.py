@@ -28,6 +28,7 @@ from models.errors import RunError
 @click.option("--execution", type=click.Choice(["every", "once", "none"]), help="Which queries run real layers.")
 @click.option("--compute", type=click.Choice(["profiled", "measured"]), help="Where costs come from.")
 @click.option("--planner", help="Plan every user with this planner, e.g. ionn or my_module:MyPlanner.")
+@click.option("--policy", help="Let every server share itself out by this policy, e.g. drf.")
 @click.option("--seed", type=int, help="Another seed.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override any field of the scenario.")
 @click.option("--pace", type=float, help="Virtual seconds per second of wall clock.")
@@ -40,6 +41,7 @@ def run_command(
     execution: str | None,
     compute: str | None,
     planner: str | None,
+    policy: str | None,
     seed: int | None,
     settings: tuple[str, ...],
     out: Path | None,
@@ -58,6 +60,10 @@ def run_command(
     loaded = Scenario.load(scenario, overrides)
     if planner is not None:
         overrides += [f"users.{number}.planner={planner}" for number in range(len(loaded.users))]
+    if policy is not None:
+        servers = (number for number, group in enumerate(loaded.nodes) if group.tier != "client")
+        overrides += [f"nodes.{number}.policy={policy}" for number in servers]
+    if planner is not None or policy is not None:
         loaded = Scenario.load(scenario, overrides)
     directory = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     _finish(_run(loaded, directory, force, options), quiet)

@@ -59,8 +59,31 @@ def _ray() -> Iterator[None]:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("_ray")
 @pytest.mark.parametrize("options", [{"actors": 4}, {"actors": 2, "time_plane": "local"}])
-def test_over_ray_the_same(local: RunResult, _ray: None, options: dict[str, object]) -> None:
+def test_over_ray_the_same(local: RunResult, options: dict[str, object]) -> None:
     made = run(breaking("execution=every"), **options)
     assert made.digest == local.digest
     assert errors(made) == [0.0] * 150
+
+
+def test_the_summary_counts_what_broke(local: RunResult) -> None:
+    found = local.summary["troubles"]
+    fallbacks = [text for text in local.queries["fallback"].to_pylist() if text]
+    assert sum(found["fallbacks"].values()) == len(fallbacks)
+    assert found["fallbacks"]["link"] == sum(text.startswith("link") for text in fallbacks)
+    assert found["wasted_bytes"] == sum(local.uploads["wasted_bytes"].to_pylist())
+    assert found["lost"] == local.allocations["event"].to_pylist().count("lost")
+    assert sum(user["fallbacks"] for user in local.summary["users"]) == len(fallbacks)
+    assert all(user["queries_per_j"] == user["answered"] / user["energy_j"] for user in local.summary["users"])
+
+
+def test_an_empty_battery_is_a_lifetime() -> None:
+    made = run(breaking("execution=none", "users.0.device.battery_j=6", "users.0.queries=200"), local=True)
+    died = {row["user"]: row["at_s"] for row in made.changes.to_pylist() if row["kind"] == "battery empty"}
+    assert set(died) == {"phone-1", "phone-2", "phone-3"}
+    arrived = {user["name"]: user["arrival_s"] for user in made.run["world"]["users"]}
+    lifetimes = {user["user"]: user["lifetime_s"] for user in made.summary["users"]}
+    assert lifetimes == {user: (died[user] - arrived[user] if user in died else None) for user in lifetimes}
+    reasons = {row["reason"] for row in made.queries.to_pylist() if row["user"] in died and row["status"] == "failed"}
+    assert reasons <= {"battery empty"}

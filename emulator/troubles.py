@@ -1,0 +1,60 @@
+"""What went wrong in a run, for whom: fallbacks, bytes in vain, evictions, crashes, hand-overs, empty batteries."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emulator.tally import rows_of
+
+Tables = Callable[[str], Any]
+
+
+def troubles(tables: Tables) -> dict[str, Any]:
+    """Return counts over the whole run, all JSON.
+
+    `fallbacks`: answered queries that were finished on their client, by why (`server` down, `link` down, `refused`);
+    `wasted_bytes` of uploads; `refused`, `evicted` and `lost` as servers reported them (`evicted` counts disruptions:
+    one user losing something at one instant); `changes` by kind.
+    """
+    events = Counter(tables("allocations")["event"].to_pylist())
+    falls = (_why(text) for text in tables("queries")["fallback"].to_pylist() if text)
+    return {
+        "fallbacks": dict(Counter(falls)),
+        "wasted_bytes": sum(tables("uploads")["wasted_bytes"].to_pylist()),
+        **{event: events.get(event, 0) for event in ("refused", "evicted", "lost")},
+        "changes": dict(Counter(tables("changes")["kind"].to_pylist())),
+    }
+
+
+def _why(fallback: str) -> str:
+    if fallback.startswith("link"):
+        return "link"
+    return "refused" if fallback.startswith("refused") else "server" if fallback.endswith("is down") else "lost"
+
+
+def troubles_of_users(tables: Tables, world: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return by user: `fallbacks`, `wasted_bytes`, `disruptions`, `handovers`, and `lifetime_s` (s) of its battery.
+
+    The lifetime is from the user's arrival to the empty battery; None for a battery that lasted or that there is not.
+    """
+    found: dict[str, dict[str, Any]] = defaultdict(
+        lambda: {"fallbacks": 0, "wasted_bytes": 0, "disruptions": 0, "handovers": 0, "lifetime_s": None}
+    )
+    arrived = {user["name"]: float(user["arrival_s"]) for user in world["users"]}
+    for user, text in _columns(tables("queries"), "user", "fallback"):
+        found[user]["fallbacks"] += bool(text)
+    for user, wasted in _columns(tables("uploads"), "user", "wasted_bytes"):
+        found[user]["wasted_bytes"] += wasted
+    for user, event in _columns(tables("allocations"), "user", "event"):
+        found[user]["disruptions"] += event == "evicted"
+    for row in rows_of(tables("changes").select(["at_s", "kind", "user"])):
+        found[row["user"]]["handovers"] += row["kind"] == "hand-over"
+        if row["kind"] == "battery empty":
+            found[row["user"]]["lifetime_s"] = row["at_s"] - arrived.get(row["user"], 0.0)
+    return found
+
+
+def _columns(table: Any, *names: str) -> Any:
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
