@@ -20,7 +20,11 @@ from models.errors import RunError
 
 
 def alone_latencies(
-    scenario: Scenario, *, each: bool = False, notice: Callable[[str], None] | None = None
+    scenario: Scenario,
+    *,
+    each: bool = False,
+    notice: Callable[[str], None] | None = None,
+    memory: PlanMemory | None = None,
 ) -> dict[str, list[float]]:
     """Run users alone and return what their queries took (s), by query number; `emulator.fairness_people.Alone`.
 
@@ -31,12 +35,13 @@ def alone_latencies(
 
     The user meets the same world, seed, arrival instant, faults and end; the other clients stay idle. Runs are local,
     with execution none. A query that is open when the run ends is not in the list, unless it is the only one: then
-    its age is. `notice` gets a sentence before each run. Raises `RunError` for `compute: measured`, which has no
-    latencies before it executes, and what `emulator.run.run` raises.
+    its age is. `notice` gets a sentence before each run; `memory` holds what has been planned already. Raises
+    `RunError` for `compute: measured`, which has no latencies before it executes, what `emulator.run.run` raises, and
+    `KeyboardInterrupt` when one of the runs was interrupted.
     """
     if scenario.compute == "measured":
         raise RunError("the scenario has compute: measured, so users cannot run alone without execution: try profiled")
-    world, memory = scenario.resolve(), PlanMemory()
+    world, memory = scenario.resolve(), memory or PlanMemory()
     chosen = _classes(world) if each else _typical(world)
     found: dict[str, list[float]] = {}
     for names, user in chosen:
@@ -68,6 +73,8 @@ def _latencies(scenario: Scenario, world: World, user: UserSpec, memory: PlanMem
     assert isinstance(one, _Solitude)
     one._world = alone_world(world, user)
     result = run(one, local=True, memory=memory)
+    if not result.complete:
+        raise KeyboardInterrupt
     person = people(result.queries, result.run["world"])[0]
     answered = [query.latency_s for query in person.queries if query.state == "answered"]
     return answered or [query.latency_s for query in person.waits if query.latency_s > 0][:1]

@@ -2,36 +2,38 @@
 
 The time plane is a plain synchronous call; executions and plannings have concurrency groups of their own, so that the
 clock of an actor never waits for its tensors. Ray's own restarts stay off: a retry would corrupt the emulation. What
-dies is started again here and lives through its log.
+dies is started again here and fed the deliveries that it had already had.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import ray
 from ray._private import ray_constants
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from emulator.dataplane import Ref
-from emulator.delivery_log import DeliveryLog
-from emulator.engine import Task
-from emulator.host import Answer
-from emulator.host_actor import HostActor
+from emulator.engine import Engine, Task
+from emulator.host import Answer, Host
 from emulator.lineage import TIMING, Lineage, Tensor
 from emulator.lockstep import Call, homes
-from emulator.messages import PlanOutcome
+from emulator.loopback import loopback_only
+from emulator.messages import Delivery, PlanOutcome
 from emulator.nodes.planner import PlanJob
 from emulator.placing import reach
+from emulator.planning import answer
 from emulator.world import World
 from models.cutting import Subgraph
 from models.errors import LayerliftError, RunError
@@ -39,11 +41,50 @@ from models.network import MemorySource, Network
 from models.protos import one_line
 from models.session import Optimization
 
-_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""
 _TRIES = 5
 """How often in a row the same may be lost before it is no accident."""
+
+
+class HostActor:
+    """What lives in one Ray actor."""
+
+    def __init__(self, world: World, members: Sequence[int], execution: bool, optimization: Optimization) -> None:
+        self._host = Host(world, members, execution)
+        self._engine = Engine(optimization)
+        self._pieces: dict[tuple[str, int, int], Subgraph] = {}
+
+    def advance(
+        self, horizon: float, deliveries: Sequence[Delivery], costs: Sequence[tuple[tuple[int, int, int], float]]
+    ) -> Answer:
+        """See `Host.advance`."""
+        return self._host.advance(horizon, deliveries, costs)
+
+    def finish(self, at: float) -> Answer:
+        """See `Host.finish`."""
+        return self._host.finish(at)
+
+    def process(self) -> int:
+        """The actor's process number; answers once the actor is up."""
+        return os.getpid()
+
+    def hold(self, node: int, user: int, refs: Mapping[str, Ref]) -> None:
+        """Let a node hold parameters, which stay where they are: in the machine's object store."""
+        self._engine.hold(node, user, {name: _Weight(ref) for name, ref in refs.items()})
+
+    def release(self, node: int, user: int) -> None:
+        """Let a node forget what it held for a user."""
+        self._engine.release(node, user)
+
+    def execute(self, task: Task, piece: Subgraph, names: Sequence[str], *tensors: np.ndarray) -> Any:
+        """Run a piece: its tensors in the order of outputs and watched ones, then its timing."""
+        ran = self._engine.run(task, piece, dict(zip(names, tensors, strict=True)))
+        return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.timing)
+
+    def plan(self, job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
+        """See `emulator.planning.answer`."""
+        return answer(job, seed, timeout_s)
 
 
 class _Weight:
@@ -82,7 +123,7 @@ class RayCluster:
         if self._address is None:
             # Without an address Ray would join whatever runs on this machine, or what RAY_ADDRESS names.
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": self._bytes}
-            self._stack.enter_context(_loopback_only())
+            self._stack.enter_context(loopback_only(ray_constants))
         else:
             reach(self._address)
             options["address"] = self._address
@@ -107,25 +148,6 @@ def _machines() -> list[str]:
     return sorted(str(node["NodeID"]) for node in nodes() if node["Alive"])
 
 
-@contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Let a private Ray listen on loopback only.
-
-    Ray has a switch for it, meant for desktops that must not show a firewall dialogue, but reads it once at import,
-    where it would also break joining a real cluster later: so it is turned here, and turned back.
-    """
-    known = hasattr(ray_constants, "ENABLE_RAY_CLUSTER")
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    os.environ[_LOOPBACK] = "0"
-    try:
-        yield
-    finally:
-        os.environ.pop(_LOOPBACK, None)
-        if known:
-            ray_constants.ENABLE_RAY_CLUSTER = before
-
-
 class RayHosts:
     """One actor per group of nodes, spread over the machines of the cluster; see `emulator.conductor.Hosts`."""
 
@@ -137,11 +159,11 @@ class RayHosts:
         remote: Any = ray.remote
         grouped = remote(concurrency_groups={"compute": 1, "plan": 1})
         self._class = grouped(HostActor)
-        self._machine = [""] * len(groups)
-        self._shunned: set[str] = set()
         self.actors: list[Any] = [self._start(host) for host in range(len(groups))]
         self.restarts = 0
-        self._logs = [DeliveryLog() for _ in groups]
+        # They live as long as the hosts do, and the system deletes them when this process ends.
+        self._logs: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in groups]  # noqa: SIM115
+        self._horizons = [0.0] * len(groups)
         self.revived: list[Callable[[int], None]] = []
         """Told the number of each host that was started again."""
 
@@ -150,11 +172,11 @@ class RayHosts:
 
     def wait(self) -> list[int]:
         """Wait until every actor is up; their process numbers. Raises `RunError` when one cannot start."""
-        return self._ask([(host, _process) for host in range(len(self))])
-
-    def mend(self) -> None:
-        """Start again every actor that has died."""
-        self._ask([(host, _process) for host in range(len(self))])
+        try:
+            pids: list[int] = ray.get([actor.process.remote() for actor in self.actors])
+        except RayError as error:
+            raise RunError(f"a host actor cannot start: {one_line(error)}") from error
+        return pids
 
     def close(self) -> None:
         """Let the actors go."""
@@ -163,117 +185,91 @@ class RayHosts:
 
     def advance(self, calls: Sequence[Call]) -> list[Answer]:
         """See `Hosts`. A dead actor is started again and the call repeated; everything else goes on as it was."""
-        answers: list[Answer] = self._ask([(call[0], partial(_advance, call)) for call in calls])
-        for (host, horizon, mail, costs), answer in zip(calls, answers, strict=True):
-            self._logs[host].add(horizon, mail, costs, answer.halted)
+        refs = [_advance(call, self.actors[call[0]]) for call in calls]
+        answers: list[Answer] = []
+        for ref, call in zip(refs, calls, strict=True):
+            answers.append(self._answer(ref, call[0], partial(_advance, call)))
+        for host, horizon, mail, costs in calls:
+            if mail or costs:
+                pickle.dump((mail, costs), self._logs[host], pickle.HIGHEST_PROTOCOL)
+            self._horizons[host] = horizon
         return answers
 
     def finish(self, at: float) -> list[Answer]:
         """See `Hosts`."""
-        return self._ask([(host, lambda actor: actor.finish.remote(at)) for host in range(len(self))])
+        answers: list[Answer] = []
+        for host, ref in enumerate([actor.finish.remote(at) for actor in self.actors]):
+            answers.append(self._answer(ref, host, lambda actor: actor.finish.remote(at)))
+        return answers
 
     def plan(self, node: int, job: PlanJob, seed: int, timeout_s: float) -> Ref:
         """Begin a planning in the actor of a node."""
         return self.actors[self.home[node]].plan.options(concurrency_group="plan").remote(job, seed, timeout_s)
 
     def planned(self, ref: Ref) -> tuple[tuple[PlanOutcome, ...], float] | None:
-        """Wait for a planning; None when it died with its actor, which is then there again for the next."""
+        """Wait for a planning; None when it died with its actor."""
         try:
             found: Any = ray.get(ref)
-        except RayError as error:
-            if not _lost(error):
-                raise _plain(error) from None
-            self.mend()
+        except RayActorError:
             return None
         outcomes: tuple[tuple[PlanOutcome, ...], float] = found
         return outcomes
 
+    def mend(self) -> None:
+        """Start again every actor that has died."""
+        for host, ref in enumerate([actor.process.remote() for actor in self.actors]):
+            try:
+                ray.get(ref)
+            except RayActorError:
+                self._revive(host)
+
     def _start(self, host: int) -> Any:
         """Start the actor of a host. Hosts go to the machines in turn: Ray's own spreading is by chance."""
         machines = _machines()
-        machines = [machine for machine in machines if machine not in self._shunned] or machines
-        self._machine[host] = machines[host % len(machines)]
-        there = NodeAffinitySchedulingStrategy(self._machine[host], soft=False)
+        there = NodeAffinitySchedulingStrategy(machines[host % len(machines)], soft=False)
         actor = self._class.options(num_cpus=0, max_restarts=0, scheduling_strategy=there)
         return actor.remote(self._world, self._groups[host], *self._rest)
 
-    def _ask(self, calls: Sequence[tuple[int, Callable[[Any], Ref]]]) -> list[Any]:
-        """Ask several hosts at once; those that die are started again and asked again. Answers in order."""
-        refs = [ask(self.actors[host]) for host, ask in calls]
-        answers: list[Any] = [None] * len(calls)
-        waiting = list(range(len(calls)))
+    def _answer(self, ref: Ref, host: int, ask: Callable[[Any], Ref]) -> Answer:
+        """Wait for a host's answer; one that dies is started again and asked again."""
         for attempt in range(_TRIES):
-            waiting, died = self._collect(waiting, refs, answers)
-            if not waiting:
-                break
-            if attempt == _TRIES - 1:
-                raise died
-            self._revive([calls[number][0] for number in waiting])
-            for number in waiting:
-                host, ask = calls[number]
-                refs[number] = ask(self.actors[host])
-        return answers
-
-    @staticmethod
-    def _collect(waiting: Sequence[int], refs: Sequence[Ref], answers: list[Any]) -> tuple[list[int], LayerliftError]:
-        """Wait for answers; which of them died with their actors, and of what."""
-        lost: list[int] = []
-        died: LayerliftError = RunError("no host actor failed")
-        for number in waiting:
             try:
-                answers[number] = ray.get(refs[number])
+                found: Any = ray.get(ref)
+                answer: Answer = found
+                return answer
+            except RayActorError as error:
+                lost = _plain(error)
+                if attempt < _TRIES - 1:
+                    self._revive(host)
+                    ref = ask(self.actors[host])
             except RayError as error:
-                died = _plain(error)
-                if not _lost(error):
-                    raise died from None
-                lost.append(number)
-        return lost, died
-
-    def _revive(self, hosts: Sequence[int]) -> None:
-        """Start hosts again, all at once, and bring each to where it was; what they answer meanwhile is known."""
-        self._shunned.clear()
-        down = list(hosts)
-        for _ in range(_TRIES):
-            for host in down:
-                ray.kill(self.actors[host])
-                self.restarts += 1
-                self.actors[host] = self._start(host)
-            failed = {host: error for host in down if (error := self._repeat(host)) is not None}
-            # A machine that has just died may still be said to be up.
-            self._shunned.update(self._machine[host] for host in failed)
-            down = list(failed)
-            if not down:
-                break
-        else:
-            raise next(iter(failed.values()))
-        for told in self.revived:
-            for host in hosts:
-                told(host)
-
-    def _repeat(self, host: int) -> LayerliftError | None:
-        """Let a new actor live through what the old one had been told; the error that it died of, if it did."""
-        try:
-            for block in self._logs[host].blocks():
-                ray.get(self.actors[host].repeat.remote(block))
-        except RayError as error:
-            if not _lost(error):
                 raise _plain(error) from None
-            return _plain(error)
-        return None
+        raise lost
 
-
-def _process(actor: Any) -> Ref:
-    return actor.process.remote()
+    def _revive(self, host: int) -> None:
+        """Start the host again and bring it to where it was, in one `advance` whose answer is already known."""
+        self.restarts += 1
+        self.actors[host] = self._start(host)
+        log, mail, costs = self._logs[host], [], []
+        log.seek(0)
+        while True:
+            try:
+                deliveries, known = pickle.load(log)
+            except EOFError:
+                break
+            mail += deliveries
+            costs += known
+        try:
+            ray.get(self.actors[host].advance.remote(self._horizons[host], mail, costs))
+        except RayError as error:
+            raise _plain(error) from None
+        for told in self.revived:
+            told(host)
 
 
 def _advance(call: Call, actor: Any) -> Ref:
     _, horizon, mail, costs = call
     return actor.advance.remote(horizon, mail, costs)
-
-
-def _lost(error: RayError) -> bool:
-    """Whether something died. The rest was raised by the host itself, and would be again."""
-    return not isinstance(error, RayTaskError) and not getattr(error, "actor_init_failed", False)
 
 
 def _plain(error: RayError) -> LayerliftError:
@@ -300,7 +296,6 @@ class RayBackend:
             self.networks.append(replace(network, source=MemorySource(arrays)))
         self._pieces: dict[tuple[str, int, int], Ref] = {}
         self._unfinished: list[deque[Ref]] = [deque() for _ in hosts.actors]
-        self._taught: list[set[int]] = [set() for _ in hosts.actors]
         self._held: dict[tuple[int, int], tuple[int, set[str]]] = {}
         self._lineage = Lineage(self._submit, self._resubmit, _alive)
         hosts.revived.append(self._hold_again)
@@ -364,18 +359,13 @@ class RayBackend:
         return refs
 
     def _hold(self, node: int, user: int, model: int, parameters: Iterable[str]) -> None:
-        actor, taught = self._at(node), self._taught[self._hosts.home[node]]
-        if model not in taught:
-            taught.add(model)
-            weights = {name: _Weight(ref) for name, ref in self._weights[model].items()}
-            actor.learn.options(concurrency_group="compute").remote(model, weights)
-        actor.hold.options(concurrency_group="compute").remote(node, user, model, list(parameters))
+        refs = {name: self._weights[model][name] for name in parameters}
+        self._at(node).hold.options(concurrency_group="compute").remote(node, user, refs)
 
     def _hold_again(self, host: int) -> None:
-        self._taught[host].clear()
         for (node, user), (model, parameters) in self._held.items():
             if self._hosts.home[node] == host:
-                self._hold(node, user, model, sorted(parameters))
+                self._hold(node, user, model, parameters)
 
     def _at(self, node: int) -> Any:
         return self._hosts.actors[self._hosts.home[node]]
@@ -387,3 +377,24 @@ def _alive(ref: Ref) -> bool:
     except RayError:
         return False
     return True
+
+
+def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | None = None) -> Iterator[tuple[int, Any]]:
+    """Yield (number, answer) for each job as its Ray task ends; `call` is a module's own function, jobs can be pickled.
+
+    A task per CPU at a time. What raised or was lost is answered by a `LayerliftError`. Ray is started or joined as
+    by `RayCluster`; what has not ended when the generator is closed is dropped.
+    """
+    remote: Any = ray.remote
+    with RayCluster(address), ExitStack() as pending:
+        task = remote(num_cpus=1, max_retries=1)(call)
+        numbers = {task.remote(job): number for number, job in enumerate(jobs)}
+        pending.callback(lambda: [ray.cancel(ref, force=True) for ref in numbers])
+        while numbers:
+            [ref], _ = ray.wait(list(numbers))
+            try:
+                found: Any = ray.get(ref)
+            except RayError as error:
+                found = getattr(error, "cause", None)
+                found = found if isinstance(found, LayerliftError) else RunError(f"a task was lost: {one_line(error)}")
+            yield numbers.pop(ref), found

@@ -1,0 +1,216 @@
+"""One scenario under several planners and policies: what is to be run, and the running of one such run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from emulator.compare import Comparison, Trial, Variant
+from emulator.compare_metrics import see
+from emulator.compare_sweep import Sweep
+from emulator.fairness_alone import alone_latencies
+from emulator.plan_memory import PlanMemory
+from emulator.run import run
+from emulator.scenario import Scenario
+from models.errors import LayerliftError, RunError, ScenarioError
+
+Alone = dict[str, list[float]]
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray paints its errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be compared."""
+
+    scenario: str
+    """The name or path of one."""
+    planners: tuple[str, ...] = ()
+    """Of all users; empty: those that the scenario has."""
+    policies: tuple[str, ...] = ()
+    """Of all servers; empty: those that the scenario has."""
+    seeds: tuple[int, ...] = ()
+    """Empty: `count` of them, from the scenario's own on."""
+    count: int = 1
+    sweep: Sweep | None = None
+    settings: tuple[str, ...] = ()
+    """`path=value` overrides for all."""
+    alone: bool = True
+    """Whether users run alone first, so that costs are slowdowns."""
+    each: bool = False
+    """Every user alone, not one of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run to be made; picklable."""
+
+    variant: int
+    seed: int
+    scenario: dict[str, Any]
+    """As plain values."""
+    baseline: dict[str, Any] | None
+    """The scenario whose users alone are the yardstick of totals; None: this one's own."""
+    world: str
+    """Jobs of one world share what they have planned."""
+    alone: bool
+    each: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """All that was asked for, checked: nothing has been run."""
+
+    title: str
+    variants: tuple[Variant, ...]
+    jobs: tuple[Job, ...]
+    swept: str
+    notes: tuple[str, ...]
+
+    def compared(self, trials: Sequence[Trial], notes: Sequence[str] = ()) -> Comparison:
+        """Return the comparison of what was run."""
+        ranked = sorted(trials, key=lambda trial: (trial.variant, trial.seed))
+        return Comparison(self.title, self.variants, tuple(ranked), self.swept, (*self.notes, *notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    variant: Variant
+    scenario: Scenario
+
+
+def work(asked: Asked) -> Work:
+    """Return the jobs that were asked for: all pairs of planners and policies, at each swept value, with each seed.
+
+    Seeds are paired: with one seed every variant has the same users, devices and arrivals. Jobs are ordered by world.
+    Raises a `LayerliftError` for whatever cannot be run; every variant is resolved with its first seed for that.
+    """
+    base = Scenario.load(asked.scenario, asked.settings)
+    seeds = asked.seeds or tuple(range(base.seed, base.seed + asked.count))
+    made = [
+        _made(asked, base, planner, policy, value, seeds[0])
+        for value in (asked.sweep.values if asked.sweep else ("",))
+        for planner in asked.planners or ("",)
+        for policy in asked.policies or ("",)
+    ]
+    if asked.alone and base.compute == "measured":
+        raise RunError(
+            "the scenario has compute: measured, so users cannot run alone without execution: try --no-alone"
+        )
+    plain = [each.scenario.model_dump(mode="json") for each in made]
+    jobs = []
+    for seed in seeds:
+        for number, each in enumerate(made):
+            first = next(n for n, other in enumerate(made) if other.variant.value == each.variant.value)
+            world = f"{each.variant.value}/{seed}"
+            yardstick = None if first == number else plain[first] | {"seed": seed}
+            jobs.append(Job(number, seed, plain[number] | {"seed": seed}, yardstick, world, asked.alone, asked.each))
+    values = asked.sweep.values if asked.sweep else ("",)
+    jobs.sort(key=lambda job: (values.index(made[job.variant].variant.value), job.seed, job.variant))
+    told = asked.sweep.told(base) if asked.sweep else ""
+    notes = _notes(asked, told)
+    variants = tuple(each.variant for each in made)
+    return Work(base.name, variants, tuple(jobs), asked.sweep.path if asked.sweep else "", notes)
+
+
+def _notes(asked: Asked, told: str) -> tuple[str, ...]:
+    said = [told] if told else []
+    if not asked.alone:
+        said.append("users did not run alone: costs are mean latencies, with the differences of devices in them")
+    elif not asked.each:
+        said.append("one user of each kind ran alone, under each planner and policy: slowdowns are against that one")
+    return tuple(said)
+
+
+def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, seed: int) -> _Made:
+    settings = {setting: f"--set {setting}" for setting in asked.settings}
+    own = {}
+    if asked.sweep is not None:
+        own = dict.fromkeys(asked.sweep.settings(value, base), f"--sweep {asked.sweep.path}={value}")
+    if planner:
+        own |= {f"users.{n}.planner={planner}": f"--planner {planner}" for n in range(len(base.users))}
+    if policy:
+        servers = [n for n, group in enumerate(base.nodes) if group.tier != "client"]
+        own |= {f"nodes.{n}.policy={policy}": f"--policy {policy}" for n in servers}
+    try:
+        scenario = Scenario.load(asked.scenario, [*settings, *own, f"seed={seed}"])
+        scenario.resolve()
+    except ScenarioError as error:
+        raise _as_given(error, own) from None
+    planners = list(dict.fromkeys(kind.planner for kind in scenario.users))
+    policies = list(dict.fromkeys(group.policy for group in scenario.nodes if group.tier != "client"))
+    named = (" and ".join(planners), " and ".join(policies))
+    shown = [text for text, choices in zip(named, (asked.planners, asked.policies), strict=True) if len(choices) > 1]
+    return _Made(Variant(", ".join(shown or named), *named, value, value or "only"), scenario)
+
+
+def _as_given(error: ScenarioError, own: dict[str, str]) -> ScenarioError:
+    """The error with the option that was given in place of the setting that it became."""
+    text = str(error)
+    for setting, option in own.items():
+        if text.startswith(f"--set {setting}: "):
+            return ScenarioError(option + text.removeprefix(f"--set {setting}"))
+    return error
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What runs of one world in one process share."""
+
+    memory: PlanMemory = field(default_factory=PlanMemory)
+    alone: dict[str, Alone] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=1)
+def _shelf(world: str) -> _Shelf:
+    return _Shelf()
+
+
+def perform(job: Job) -> Trial:
+    """Make one run, in this process; what it raises becomes a failed trial with its reason.
+
+    Users run alone first, once per scenario and process. Raises `KeyboardInterrupt` when it is interrupted.
+    """
+    shelf = _shelf(job.world)
+    try:
+        scenario = Scenario.from_dict(job.scenario)
+        alone = _alone(job.scenario, job.each, shelf) if job.alone else None
+        yardstick = _alone(job.baseline, job.each, shelf) if job.alone and job.baseline else alone
+        result = run(scenario, local=True, memory=shelf.memory)
+        if not result.complete:
+            raise KeyboardInterrupt
+        return Trial(job.variant, job.seed, "done", see(result, alone, yardstick))
+    except LayerliftError as error:
+        return Trial(job.variant, job.seed, "failed", reason=str(error))
+    except (Exception, SystemExit) as error:  # a stranger's plug-in may raise anything; the others are still compared
+        return Trial(job.variant, job.seed, "failed", reason=f"{type(error).__name__}: {error}")
+
+
+def _alone(plain: dict[str, Any], each: bool, shelf: _Shelf) -> Alone:
+    key = json.dumps([plain, each], sort_keys=True)
+    if key not in shelf.alone:
+        shelf.alone[key] = alone_latencies(Scenario.from_dict(plain), each=each, memory=shelf.memory)
+    return shelf.alone[key]
+
+
+def trials(work: Work, *, local: bool, address: str | None = None, done: Callable[[], None]) -> Iterator[Trial]:
+    """Yield the trials of all jobs as they end: here and in order, or as Ray tasks. `done` is called after each.
+
+    Raises `RunError` when Ray cannot be started or joined.
+    """
+    if local:
+        for job in work.jobs:
+            yield perform(job)
+            done()
+        return
+    from emulator.ray_hosts import in_tasks  # takes a third of a second to import
+
+    for number, found in in_tasks(perform, work.jobs, address):
+        job = work.jobs[number]
+        lost = isinstance(found, LayerliftError)
+        yield Trial(job.variant, job.seed, "failed", reason=_COLOUR.sub("", str(found))) if lost else found
+        done()

@@ -1,0 +1,162 @@
+"""A comparison in files: compare.json, compare.parquet, and compare.html, one page that needs no network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emulator.chart import SUFFIXES, save
+from emulator.compare import Comparison
+from emulator.compare_chart import dressed, figures, picture
+from emulator.compare_metrics import METRICS
+from emulator.compare_words import scale_of, shown, verdicts
+from emulator.wording import NOTHING, count
+from models.errors import RunError
+
+FILES: Final = ("compare.json", "compare.parquet", "compare.html")
+_STYLE: Final = """
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 24px auto; max-width: 1180px; padding: 0 16px }
+h1 { font-size: 22px } h2 { font-size: 17px; margin-top: 32px }
+.charts { display: flex; flex-wrap: wrap; gap: 20px 28px }
+.wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
+th, td { padding: 3px 12px 3px 0; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee }
+th:first-child, td:first-child { text-align: left }
+.apart { color: #777 }
+"""
+_SCHEMA: Final = pa.schema(
+    [
+        *((name, pa.string()) for name in ("variant", "planner", "policy", "swept", "swept_value")),
+        ("seed", pa.int64()),
+        *((name, pa.string()) for name in ("status", "reason", "metric", "unit")),
+        ("value", pa.float64()),
+        ("vs_first", pa.float64()),
+    ]
+)
+
+
+def check(out: Path | None, chart: Path | None, force: bool) -> None:
+    """Raise `RunError` for places that a comparison cannot be written to; nothing is written."""
+    if chart is not None and chart.suffix not in SUFFIXES:
+        raise RunError(f"cannot draw {chart.name!r}: expected a name that ends in {', '.join(SUFFIXES)}")
+    if chart is not None and not chart.parent.is_dir() and chart.parent != out:
+        raise RunError(f"cannot write {chart}: there is no folder {chart.parent}; choose another place")
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file, expected a directory for the comparison; give another with --out")
+    if not force and any((out / name).exists() for name in FILES):
+        raise RunError(f"{out} already holds a comparison: give another directory, or replace it with --force")
+
+
+def prepare(out: Path) -> None:
+    """Make the folder. Raises `RunError` when that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+
+
+def write(comparison: Comparison, out: Path) -> list[Path]:
+    """Write the files and return their paths; the page only where something was seen. Raises `RunError`."""
+    paths = [out / name for name in FILES]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        paths[0].write_text(json.dumps(comparison.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        pq.write_table(pa.Table.from_pylist(list(comparison.rows()), schema=_SCHEMA), paths[1], compression="zstd")
+        if not any(trial.seen for trial in comparison.trials):
+            return paths[:2]
+        paths[2].write_text(page(comparison), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+    return paths
+
+
+def draw(comparison: Comparison, path: Path) -> None:
+    """Write all charts as one picture: .png, .svg or .html. Raises `RunError` for one that cannot be written."""
+    save(lambda: dressed(picture(comparison)).to_dict(), path)
+
+
+def page(comparison: Comparison) -> str:
+    """Return the page: what differs in words, the charts, all means and differences, and remarks."""
+    specs = {figure.key: dressed(figure.chart).to_dict() for figure in figures(comparison)}
+    told = json.dumps(specs, allow_nan=False).replace("</", "<\\/")
+    title = escape(f"Comparison: {comparison.title}")
+    script = (
+        f"const specs = {told};\nfor (const key in specs) "
+        "vegaEmbed('#' + key, specs[key], {renderer: 'svg', actions: false}).catch(console.error);"
+    )
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>',
+            f"<script>{_drawing()}</script></head><body>",
+            f"<h1>{title}</h1>",
+            f"<p>{escape(_how(comparison))}</p>",
+            *_listed(verdicts(comparison)),
+            '<div class="charts">',
+            *(f'<div id="{key}"></div>' for key in specs),
+            "</div>",
+            "<h2>All numbers</h2>",
+            '<div class="wide"><table>',
+            *_table(comparison),
+            "</table></div>",
+            *_listed(comparison.remarks()),
+            f"<script>{script}</script></body></html>",
+            "",
+        ]
+    )
+
+
+@cache
+def _drawing() -> str:
+    """The program that draws the charts in a browser."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def _how(comparison: Comparison) -> str:
+    seeds = comparison.seeds
+    text = f"{count(len(comparison.variants), 'variant')}, {count(len(seeds), 'seed')} ({', '.join(map(str, seeds))})."
+    if len(seeds) < 2:
+        return f"{text} With one seed there are no confidence intervals."
+    return (
+        f"{text} Means over seeds with 95 % confidence intervals; in grey the difference to the first variant, "
+        "paired by seed."
+    )
+
+
+def _listed(sentences: list[str]) -> Iterator[str]:
+    if sentences:
+        yield "<ul>"
+        yield from (f"<li>{escape(text)}</li>" for text in sentences)
+        yield "</ul>"
+
+
+def _table(comparison: Comparison) -> Iterator[str]:
+    variants = range(len(comparison.variants))
+    yield _row("th", ["", *(escape(comparison.variants[number].label) for number in variants)])
+    for metric in METRICS:
+        means = [comparison.mean(metric.key, number) for number in variants]
+        scale = scale_of(metric, (found.mean for found in means))
+        cells: list[Any] = [shown(found, scale.factor) for found in means]
+        if set(cells) == {NOTHING}:
+            continue
+        for number in variants:
+            apart = shown(comparison.against(metric.key, number), scale.factor, signed=True)
+            cells[number] += f'<br><span class="apart">{apart}</span>' if apart != NOTHING else ""
+        yield _row("td", [escape(scale.title(metric)), *cells])
+
+
+def _row(tag: str, cells: list[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"

@@ -1,0 +1,88 @@
+"""`--sweep users=50,100,200`: the values of one scenario field, and what has to be set for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emulator.scenario import Scenario
+from models.errors import ScenarioError
+
+USERS = "users"
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A field and the values that it takes in turn, as texts of YAML."""
+
+    path: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Sweep:
+        """Read `PATH=V1,V2,...`; commas within brackets, braces and quotes belong to a value.
+
+        Raises `ScenarioError` when there is no path, or fewer than two different values.
+        """
+        path, equals, rest = text.partition("=")
+        values = list(dict.fromkeys(_split(rest)))
+        if not path.strip() or not equals or not all(values) or len(values) < 2:
+            raise ScenarioError(
+                f"--sweep is {text!r}, expected PATH=V1,V2,... with two values or more, as users=50,100"
+            )
+        return cls(path.strip(), tuple(values))
+
+    def settings(self, value: str, scenario: Scenario) -> list[str]:
+        """Return the `path=value` overrides that give the scenario this value.
+
+        `users` stands for how many there are in all: the only kind's count, or of several kinds counts in the
+        proportion that they have in `scenario`. Raises `ScenarioError` for a number of users that cannot be.
+        """
+        if self.path != USERS:
+            return [f"{self.path}={value}"]
+        if not (value.isascii() and value.isdigit() and len(value) <= 6 and int(value) >= len(scenario.users)):
+            least = f"a whole number of at least {len(scenario.users)}, one of each kind"
+            raise ScenarioError(f"--sweep {USERS} has {value!r}, expected {least}")
+        counts = apportion(int(value), sizes(scenario))
+        return [f"{USERS}.{number}.count={count}" for number, count in enumerate(counts)]
+
+    def told(self, scenario: Scenario) -> str:
+        """Return a sentence on how the users were scaled; empty when there is nothing to say."""
+        if self.path != USERS or len(scenario.users) < 2:
+            return ""
+        shares = ":".join(map(str, sizes(scenario)))
+        return f"--sweep users keeps the proportions of the {len(scenario.users)} kinds, {shares}"
+
+
+def sizes(scenario: Scenario) -> list[int]:
+    """Return how many users of each kind a scenario has."""
+    given = [kind.count or (1 if kind.device else 0) for kind in scenario.users]
+    rest = scenario.user_count - sum(given)
+    return [count or max(rest, 1) for count in given]
+
+
+def apportion(total: int, weights: Sequence[int]) -> list[int]:
+    """Divide `total` in whole parts, at least 1 each, in proportion to weights: the largest remainders get the rest."""
+    spare = total - len(weights)
+    exact = [max(total * weight / sum(weights) - 1, 0.0) for weight in weights]
+    scale = spare / sum(exact) if sum(exact) else 0.0
+    parts = [int(share * scale) for share in exact]
+    by_rest = sorted(range(len(weights)), key=lambda n: (parts[n] - exact[n] * scale, n))
+    for number in by_rest[: spare - sum(parts)]:
+        parts[number] += 1
+    return [part + 1 for part in parts]
+
+
+def _split(text: str) -> list[str]:
+    found, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        depth += (letter in "[{") - (letter in "]}") if not quote else 0
+        if letter == "," and not depth and not quote:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [value.strip() for value in found]

@@ -1,0 +1,127 @@
+"""How the numbers of a comparison are written: one unit per metric, intervals, and sentences on what differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from emulator.compare import Comparison
+from emulator.compare_metrics import BY_KEY, Metric
+from emulator.compare_stats import Interval
+from emulator.wording import NOTHING
+
+_FINEST: Final = 8
+
+
+class Scale(NamedTuple):
+    """The unit in which a metric is shown, and how many of it one SI unit is."""
+
+    unit: str
+    factor: float
+
+    def title(self, metric: Metric) -> str:
+        """`latency, mean over users (ms)`."""
+        return f"{metric.title} ({self.unit})" if self.unit else metric.title
+
+
+def scale_of(metric: Metric, values: Iterable[float]) -> Scale:
+    """Return the unit in which the largest of the values reads best."""
+    most = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    match metric.unit:
+        case "s":
+            return Scale("ms", 1e3) if most < 0.9995 else Scale("s", 1.0)
+        case "J":
+            return Scale("kJ", 1e-3) if most >= 9995 else Scale("J", 1.0)
+        case "share":
+            return Scale("%", 100.0)
+        case "USD":
+            return Scale("USD", 1.0)
+        case _:
+            return Scale("", 1.0)
+
+
+def shown(found: Interval | None, factor: float = 1.0, signed: bool = False) -> str:
+    """Return `1.23 ±0.04`: three significant digits, and half the width of the interval in as many decimals."""
+    if found is None or math.isnan(found.mean):
+        return NOTHING
+    if math.isinf(found.mean):
+        return "inf" if found.mean > 0 else "-inf"
+    mean, half = found.mean * factor, found.half * factor
+    decimals = _decimals(max(abs(mean), 0.0 if math.isnan(half) else half))
+    if mean == round(mean) and not half > 0:
+        decimals = 0
+    mean = round(mean, decimals) + 0.0  # without the sign of a negative nothing
+    text = f"{mean:+,.{decimals}f}" if signed and mean else f"{mean:,.{decimals}f}"
+    return text if math.isnan(half) else f"{text} ±{half:,.{decimals}f}"
+
+
+def plain(value: float) -> str:
+    """Return three significant digits."""
+    return shown(Interval(value, math.nan, 1))
+
+
+def _decimals(value: float) -> int:
+    if not value > 0:
+        return 0
+    return min(max(2 - math.floor(math.log10(value) + 1e-4), 0), _FINEST)
+
+
+def verdicts(comparison: Comparison) -> list[str]:
+    """Return a sentence for each variant on what it mends and costs against its baseline.
+
+    It tells the cost of users (mean and worst), Jain's index, answers and the total benefit. What a paired interval
+    does not tell from 0 is said to be undecided. Of a sweep of several variants it is the last value's.
+    """
+    cost = ("slowdown_mean_users", "slowdown_worst_user") if comparison.slow else ("latency_mean_users_s",)
+    said = []
+    last = comparison.variants[-1].value if len(comparison.names) > 1 else ""
+    for number, variant in enumerate(comparison.variants):
+        first = comparison.baseline(number)
+        if first is None or not comparison.of(number) or (last and variant.value != last):
+            continue
+        keys = (*cost, *_planned(comparison, number, first), "jain", "answered")
+        told = [text for key in keys if (text := _change(comparison, key, number, first))]
+        total = _loss(comparison, number, first)
+        told += [total] if total else []
+        if told:
+            said.append(f"{variant.label} against {comparison.variants[first].label}: {'; '.join(told)}.")
+    return said
+
+
+def _planned(comparison: Comparison, number: int, first: int) -> tuple[str, ...]:
+    """Slowdowns are against a user alone with its own planner: between planners latencies have to tell."""
+    planners = {comparison.variants[n].planner for n in (number, first)}
+    return ("latency_mean_users_s",) if comparison.slow and len(planners) > 1 else ()
+
+
+def _change(comparison: Comparison, key: str, number: int, first: int) -> str:
+    apart, metric = comparison.against(key, number), BY_KEY[key]
+    if apart is None or math.isnan(apart.mean):
+        return ""
+    before, after = comparison.mean(key, first), comparison.mean(key, number)
+    scale = scale_of(metric, (before.mean, after.mean))
+    if apart.mean == 0 and not apart.half > 0:
+        return "" if metric.unit == "count" else f"{metric.title} the same"
+    span = (
+        f"{shown(before._replace(half=math.nan), scale.factor)} to {shown(after._replace(half=math.nan), scale.factor)}"
+    )
+    unit = f" {scale.unit}" if scale.unit else ""
+    if apart.n > 1 and not apart.apart and math.isfinite(apart.mean):
+        return f"{metric.title} {span}{unit}, undecided ({shown(apart, scale.factor, signed=True)})"
+    sure = f" ({shown(apart, scale.factor, signed=True)})" if apart.n > 1 else ""
+    return f"{metric.title} {'rises' if apart.mean > 0 else 'falls'} from {span}{unit}{sure}"
+
+
+def _loss(comparison: Comparison, number: int, first: int) -> str:
+    """What of the first's total benefit is lost, as a share of it, seed by seed."""
+    if not comparison.variants[number].world or comparison.variants[number].world != comparison.variants[first].world:
+        return ""
+    own, other = comparison.values("total", number), comparison.values("total", first)
+    ratios = [own[seed] / other[seed] - 1 for seed in own if 0 < other.get(seed, 0.0) < math.inf]
+    if not ratios or not all(map(math.isfinite, ratios)):
+        return ""
+    change = math.fsum(ratios) / len(ratios)
+    if abs(change) < 5e-4:
+        return "total benefit the same"
+    return f"total benefit {abs(change):.1%} {'higher' if change > 0 else 'lower'}"
