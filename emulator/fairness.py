@@ -61,7 +61,7 @@ def fairness(
     if world is None:
         raise RunError("the run has no `world` in its run.json, expected that of a finished run: run it again")
     persons = people(result.queries, world)
-    deadlines = deadlines_of(result.run)
+    deadlines = deadlines_of(world)
     by_kind = {entry["kind"]: entry for entry in summary["kinds"]}
     kinds = []
     for kind, entry in by_kind.items():
@@ -106,7 +106,7 @@ def group(
     `welfare` and its `even_equivalent` by alpha; `envy`: share of comparable pairs (`envy_share`, 5 % tolerance);
     `unanswered`: share of the users with a query who had no answer at all; `arrival_bias`: Spearman of arrival
     instant with cost, above 0 when late users fare worse; `deadline`: attainment over queries and over users, by
-    kinds' deadlines; `price`: price of fairness. Users without any query are left out. Welfare and price against
+    users' own deadlines; `price`: price of fairness. Users without any query are left out. Welfare and price against
     everybody alone need slowdowns: 1 - mean(1/s).
     """
     asked = [person for person in persons if person.queries]
@@ -137,12 +137,12 @@ def group(
 def deadline_of(persons: Iterable[Person], deadlines: Mapping[str, float]) -> dict[str, float]:
     """Return deadline attainment over queries and over users (the mean of the users' own), each in [0, 1].
 
-    `deadlines` are seconds by kind; users of other kinds have none and are left out.
+    `deadlines` are seconds by user; users without one are left out.
     """
-    bound = [person for person in persons if person.kind in deadlines]
+    bound = [person for person in persons if person.name in deadlines]
     marks: list[tuple[float, int]] = []
     for person in bound:
-        limit = deadlines[person.kind]
+        limit = deadlines[person.name]
         decided = [q for q in person.queries if q.state != "open" or q.latency_s > limit]
         if decided:
             marks.append((deadline_attainment(decided, limit), len(decided)))
@@ -151,15 +151,10 @@ def deadline_of(persons: Iterable[Person], deadlines: Mapping[str, float]) -> di
     return {"queries": met / count if count else math.nan, "users": mean(share for share, _ in marks)}
 
 
-def deadlines_of(run: Mapping[str, Any]) -> dict[str, float]:
-    """Return the deadlines (s) of the kinds of users whose objective has one, from the content of run.json."""
-    kinds = (run.get("scenario") or {}).get("users", [])
-    found = {}
-    for number, kind in enumerate(kinds, start=1):
-        name = kind.get("kind") or ("user" if len(kinds) == 1 else f"user{number}")
-        if (kind.get("objective") or {}).get("deadline_s") is not None:
-            found[name] = float(kind["objective"]["deadline_s"])
-    return found
+def deadlines_of(world: Mapping[str, Any]) -> dict[str, float]:
+    """Return the deadlines (s) of the users whose objective has one, by name, from a described world."""
+    found = {user["name"]: (user.get("objective") or {}).get("deadline_s") for user in world["users"]}
+    return {name: float(limit) for name, limit in found.items() if limit is not None}
 
 
 def spread_of(values: Iterable[float]) -> dict[str, float] | None:

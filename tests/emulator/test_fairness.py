@@ -147,16 +147,16 @@ def test_deadlines_count_failures_and_old_open_queries_as_missed():
     assert deadline_attainment(waits, 1.5) == 1 / 4
     assert deadline_attainment(waits, 2.0) == 2 / 4
     assert math.isnan(deadline_attainment([waits[4]], 2.0))
-    crowd = [person("a", *waits), person("b", asked(0, 0, 1)), person("c", asked(0, 0, 9), kind="car")]
-    found = deadline_of(crowd, {"phone": 1.5})
+    crowd = [person("a", *waits), person("b", asked(0, 0, 1)), person("c", asked(0, 0, 9))]
+    found = deadline_of(crowd, {"a": 1.5, "b": 1.5})
     assert found == {"queries": pytest.approx(2 / 5), "users": pytest.approx((1 / 4 + 1) / 2)}
 
 
-def test_deadlines_are_found_by_kind():
-    some = {"objective": {"deadline_s": 2}}
-    assert deadlines_of({"scenario": {"users": [some]}}) == {"user": 2.0}
-    assert deadlines_of({"scenario": {"users": [some, {"kind": "car"} | some, {}]}}) == {"user1": 2.0, "car": 2.0}
-    assert deadlines_of({}) == {}
+def test_each_user_has_its_own_deadline():
+    users = [{"name": "a", "objective": {"deadline_s": 2}}, {"name": "b", "objective": {"deadline_s": None}}]
+    assert deadlines_of({"users": [*users, {"name": "c"}]}) == {"a": 2.0}
+    crowd = [person("a", asked(0, 0, 1)), person("b", asked(0, 0, 1)), person("c", asked(0, 0, 9))]
+    assert deadline_of(crowd, {"a": 0.5, "b": 2.0}) == {"queries": 0.5, "users": 0.5}
 
 
 def test_arrival_bias_is_above_zero_when_late_users_fare_worse():

@@ -19,7 +19,7 @@ def test_the_list_names_every_bundled_scenario_with_its_size() -> None:
     output = CliRunner().invoke(scenarios).output
     for name in bundled():
         assert name in output
-    row = next(line for line in output.splitlines() if "paper" in line)
+    row = next(line for line in output.splitlines() if line.startswith("│ paper "))
     assert [cell.strip() for cell in row.split("│")][1:6] == ["paper", "2", "5", "5", "alexnet"]
 
 
