@@ -64,6 +64,8 @@ def sources_fit(scenario: Scenario) -> None:
     """Raise a pydantic error for a pattern under `sources` that matches no field: a misspelt path would go unseen."""
     paths = [path for path, _ in _leaves(scenario, ())] + [dotted(path) for path, _, _ in _defaults(scenario, ())]
     for pattern in scenario.sources:
+        if not getattr(scenario, pattern.split(".")[0], True):
+            continue  # what it speaks of has been emptied, by a --set perhaps
         if not any(_covers(pattern, path) for path in paths):
             raise fault(("sources", pattern), f"matches no field of this scenario{near(pattern, paths[:200])}")
 

@@ -249,23 +249,29 @@ class Fabric:
         for moved in settle(pair, self._kernel.now):
             self._schedule(moved)
 
-    def _end(self, due_flow: tuple[float, Flow]) -> None:
-        due, flow = due_flow
-        if flow.due == due:
-            departure = self._close(flow)
-            live = self._routes[departure.source, departure.to].live
-            if live is not None and self._links.perished(departure, live):
-                return
-            self._arrive(departure)
-            if departure.stream:
-                self._next_in_stream(departure)
+    def _end(self, flow: Flow) -> None:
+        """A flow's timer: the flow ends, or has become slower since and is looked at again when it may end."""
+        now = self._kernel.now
+        if flow.armed != now:
+            return
+        flow.armed = inf
+        if flow.due != now:
+            self._schedule(flow)
+            return
+        departure = self._close(flow)
+        live = self._routes[departure.source, departure.to].live
+        if live is not None and self._links.perished(departure, live):
+            return
+        self._arrive(departure)
+        if departure.stream:
+            self._next_in_stream(departure)
 
     def _close(self, flow: Flow) -> Departure:
         departure: Departure = flow.tag  # type: ignore[assignment]
         now, traffic, pair = self._kernel.now, self.traffic, flow.pair
         if now > traffic.next_sample:
             traffic.sample_before(now)
-        flow.due = -1.0
+        flow.due = flow.armed = -1.0
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
         pair.remove(flow)
@@ -319,12 +325,14 @@ class Fabric:
                 self._settle(route.pair)
 
     def _schedule(self, flow: Flow) -> None:
+        """Set a flow's timer, unless one is set already that goes off before: most flows only become slower."""
         due = flow.due
-        if due < inf:
+        if due < flow.armed:
+            flow.armed = due
             departure: Departure = flow.tag  # type: ignore[assignment]
             self._events = number = self._events + 1
             order = (_COMPLETION, departure.source, departure.sequence, number)
-            heappush(self._kernel.heap, (due, _FABRIC, order, self._end, (due, flow)))
+            heappush(self._kernel.heap, (due, _FABRIC, order, self._end, flow))
 
     @staticmethod
     def _stream(departure: Departure) -> tuple[int, int, int, int]:

@@ -28,13 +28,15 @@ class Port:
 class Flow:
     """One transfer under way. `remaining` bytes are as of `since`; it moves at `rate` bytes per second."""
 
-    __slots__ = ("due", "pair", "rate", "remaining", "since", "tag", "weight")
+    __slots__ = ("armed", "due", "pair", "rate", "remaining", "since", "tag", "weight")
 
     def __init__(self, pair: Pair, size: int, weight: float, now: float, tag: object) -> None:
         self.pair, self.weight, self.tag = pair, weight, tag
         self.remaining, self.since, self.rate = float(size), now, 0.0
         self.due = inf
         """When it ends at this rate."""
+        self.armed = inf
+        """When its timer goes off; for whoever keeps timers."""
 
 
 class Pair:

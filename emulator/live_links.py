@@ -39,8 +39,8 @@ class Live:
         self.watched = False
         self.flows: dict[Flow, None] = {}
         self.held: list[Departure] = []
-        self.told: dict[int, None] = {}
-        """Clients that were told of a break here."""
+        self.told: dict[int, float] = {}
+        """Clients that were told of a break here, and when each hears of it."""
         self.carried: dict[tuple[int, int], int] = {}
         """Bytes after which a message on its way is lost, by (source, sequence)."""
         lossy = weather.lossy(source, to)
@@ -130,27 +130,27 @@ class LiveLinks:
             self._fabric.part_arrived(departure, kept)
         self._fabric.book("lost", departure.bytes - kept)
         when = self._fabric.now + live.state.latency_s
-        down = not live.state.up or live.source in self._dead or live.to in self._dead
+        down = not live.state.up
         if type(message) is UploadPart:
             failed = Failed(departure.sequence, reason, carried, down)
             self._fabric.at(when, departure.source, departure.sequence, self._tell, (departure.source, failed))
-            self._promise(departure.source, live)
+            self._promise(departure.source, live, when)
         elif type(message) is QueryStep:
             client = self._world.users[message.user].client
             server = departure.to if departure.source == client else departure.source
             end = server if client in (departure.source, departure.to) else -1
             broken = Broken(message.query, message.route, reason, end, down)
             self._fabric.at(when, departure.source, departure.sequence, self._tell, (client, broken))
-            self._promise(client, live)
+            self._promise(client, live, when)
         elif departure.to in self._dead and self._world.nodes[departure.source].tier == "client":
             refused = departure.source, NodeDown(departure.to)
             self._fabric.at(when, departure.source, departure.sequence, self._tell, refused)
         self._fabric.go_on(departure)
 
-    def _promise(self, client: int, live: Live) -> None:
+    def _promise(self, client: int, live: Live, when: float) -> None:
         """A client that was told of a break of its own link is told when that works again."""
         if not live.state.up and client in (live.source, live.to) and self._world.nodes[client].tier == "client":
-            live.told[client] = None
+            live.told[client] = max(when, live.told.get(client, 0.0))
             self._watch(live)
 
     def _tell(self, what: tuple[int, Failed | Broken | NodeDown | NodeUp | LinkUp]) -> None:
@@ -199,9 +199,10 @@ class LiveLinks:
         for departure in held:
             self._fabric.transfer(departure)
         told, live.told = live.told, {}
-        for client in told:
+        for client, heard_s in told.items():
             server = live.to if live.source == client else live.source
-            self._fabric.tell(client, LinkUp(server))
+            when = max(self._fabric.now + live.state.latency_s, heard_s)
+            self._fabric.at(when, len(self._world.nodes), client, self._tell, (client, LinkUp(server)))
 
     def _break(self, live: Live, reason: str) -> None:
         for flow in list(live.flows):

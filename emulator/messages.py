@@ -72,6 +72,10 @@ class UploadPart(NamedTuple):
     layers: tuple[int, ...]
     parameters: tuple[int, ...]
     """Parameters that travel: those of `layers` that the client has not sent to this server before."""
+    stamp: int = 0
+    """See `Claim`."""
+    claim: Claim | None = None
+    """What the plan wants of the server, where its policy asks: the claim that went before may have been lost."""
 
 
 class CopyPart(NamedTuple):
@@ -89,6 +93,8 @@ class Claim(NamedTuple):
     layers: tuple[int, ...]
     only: bool
     """Whether whatever else is stored for the user may be let go now."""
+    stamp: int
+    """Higher than that of everything that the client has sent to servers before: an older claim may come late."""
     work_s: float
     """CPU seconds of one query on this server, as predicted."""
     link_bytes: int

@@ -16,7 +16,7 @@ TimePlane = Literal["actors", "local"]
 ACTORS_AT_LEAST: Final = 16
 ACTORS_PER_CORE: Final = 4
 """An actor is a process of about 60 MB that takes 0.4 s of CPU to start: up to these, each node has its own."""
-TIME_PLANE_NODES: Final = 64
+TIME_PLANE_NODES: Final = 24
 """Above this many nodes one remote call per active host and window costs more than it shows."""
 
 

@@ -42,7 +42,7 @@ class Client(Runner):
     """Asks queries while parts of its model move away, and finishes at home what others do not."""
 
     __slots__ = (
-        "_battery", "_bill", "_itinerary", "_questions", "_roaming", "_stale", "installer", "left", "open", "reach",
+        "_battery", "_bill", "_itinerary", "_questions", "_stale", "installer", "left", "open", "reach", "roaming",
         "uploader", "user",
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ class Client(Runner):
         self._itinerary: Itinerary | None = None
         self._stale = True
         self._bill: dict[str, Bill] = {}
-        self._roaming = Roaming(self)
+        self.roaming = Roaming(self)
         self.call_at(user.arrival_s, self._arrive)
 
     def _arrive(self, _: object) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Installer:
     """Belongs to one client: asks servers what they would cost and offer (file_2), and the planner for a plan."""
 
-    __slots__ = ("_again", "_client", "_greeted", "_predicted", "_predictions")
+    __slots__ = ("_again", "_client", "_greeted", "_predicted", "_predictions", "_stamp")
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -22,6 +22,7 @@ class Installer:
         self._predicted: Signal = client.signal()
         self._greeted = False
         self._again = ""
+        self._stamp = 0
 
     def greet(self) -> None:
         """Ask every server that is up."""
@@ -109,13 +110,18 @@ class Installer:
         if told is not None:
             self._predictions[server] = told._replace(has=())
 
-    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> None:
-        """Tell a server what the plan wants of it; with `only`, that it may let go of whatever else is there."""
+    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> Claim:
+        """What the plan wants of a server; with `only`, it may let go of whatever else is there."""
         client = self._client
         server = client.host.address(client.user.index, place)
         told = self._predictions.get(server)
         seconds = told.seconds if told is not None else client.seconds(client.user.model)
         size = client.uploader.link_bytes(place)
         period_s = max(client.uploader.predicted_s + client.user.think_s, 1e-9)
-        claim = Claim(client.user.index, layers, only, sum(seconds[layer] for layer in layers), size, period_s)
-        client.send(server, client.host.world.header_bytes, claim)
+        work_s = sum(seconds[layer] for layer in layers)
+        return Claim(client.user.index, layers, only, self.stamp(), work_s, size, period_s)
+
+    def stamp(self) -> int:
+        """A number higher than all that this client has given to claims and parts before."""
+        self._stamp += 1
+        return self._stamp

@@ -63,6 +63,7 @@ class Reach:
         client = self._client
         if not client.left and self.can(server):
             client.changed()
+            client.roaming.reached(server)
             client.uploader.resume(server)
             client.installer.on_change("up")
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Roaming:
     """Follows the attachments of one client (`emulator.weather`); does nothing for one that stays where it is."""
 
-    __slots__ = ("_at", "_client", "_how", "_stops")
+    __slots__ = ("_at", "_client", "_home", "_how", "_stops")
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -19,7 +19,7 @@ class Roaming:
         self._stops = weather.attachments(client.index)
         self._how = weather.handover(client.index)
         first = next(self._stops, None)
-        self._at = first[1] if first is not None else -1
+        self._at = self._home = first[1] if first is not None else -1
         if first is not None:
             self._next()
 
@@ -34,9 +34,18 @@ class Roaming:
         if server != old and not client.left and client.kernel.now >= client.user.arrival_s:
             names = client.host.world.nodes
             client.change("hand-over", names[server].name, f"from {names[old].name}, {self._how}")
-            if self._how != "forward" and client.reach.can(server):
-                places = client.host.place_of(old), client.host.place_of(server)
-                client.uploader.move(*places, copy=self._how == "copy")
+            self.reached(server)
             client.installer.on_change("hand-over")
+        elif server != old:
+            self._home = server  # before its arrival a user has nothing to take along
         if not client.left:
             self._next()
+
+    def reached(self, server: int) -> None:
+        """A server (node index) can be used: if the user is with it now, what was stored elsewhere comes along."""
+        client = self._client
+        if server != self._at or server == self._home or self._how == "forward" or not client.reach.can(server):
+            return
+        places = client.host.place_of(self._home), client.host.place_of(server)
+        self._home = server
+        client.uploader.move(*places, copy=self._how == "copy")

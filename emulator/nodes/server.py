@@ -39,7 +39,18 @@ if TYPE_CHECKING:
 class Server(Runner):
     """Predicts (Program 2), stores parts, confirms them, and runs the stages of queries."""
 
-    __slots__ = ("_aborted", "_alive", "_copies", "_gone", "_shelves", "_spans", "admission", "place", "visits")
+    __slots__ = (
+        "_aborted",
+        "_alive",
+        "_copies",
+        "_gone",
+        "_shelves",
+        "_spans",
+        "_stamps",
+        "admission",
+        "place",
+        "visits",
+    )
 
     def __init__(self, host: Host, spec: NodeSpec) -> None:
         super().__init__(host, spec)
@@ -50,6 +61,8 @@ class Server(Runner):
         self._gone: set[int] = set()
         self._aborted: dict[int, set[int]] = {}
         self._copies: dict[int, UploadPart] = {}
+        self._stamps: dict[int, int] = {}
+        """The highest stamp that each user's claims and parts had."""
         self.visits: dict[tuple[int, int], Visit] = {}
         self._alive = True
         self._spans = host.weather.crashes(spec.index)
@@ -86,6 +99,9 @@ class Server(Runner):
         user = message.user
         if user in self._gone:
             return
+        if message.claim is not None:
+            self.claim(message.claim)
+        self._stamps[user] = max(message.stamp, self._stamps.get(user, 0))
         store, key = self._shelves.of(user), (message.version, message.part)
         if key in store.building:
             store.building[key].append(message)
@@ -125,8 +141,9 @@ class Server(Runner):
 
     def claim(self, message: Claim) -> None:
         """Take what a user's plan wants; let go of the rest where it says so."""
-        if message.user in self._gone:
+        if message.user in self._gone or message.stamp <= self._stamps.get(message.user, 0):
             return
+        self._stamps[message.user] = message.stamp
         self.admission.claim(message)
         if message.only:
             self._keep(message.user, message.layers, "released", "not wanted any more")
@@ -134,6 +151,7 @@ class Server(Runner):
     def leave(self, message: Leave) -> None:
         """Free what a user held."""
         self._gone.add(message.user)
+        self._stamps.pop(message.user, None)
         self._aborted.pop(message.user, None)
         for user, query in [key for key in self.visits if key[0] == message.user]:
             self._forget_visit(user, query)

@@ -249,9 +249,13 @@ class Uploader:
         parameters = mine.wanted(part)
         size = sum(mine.graph.parameters[p].upload_bytes for p in parameters)
         attempt = self._attempts[part] = self._attempts.get(part, 0) + 1
-        message = UploadPart(client.user.index, self.version, part, attempt, upload.layers, parameters)
+        installer, layers = client.installer, mine.layers(upload.server)
+        claim = installer.claim(upload.server, layers, False) if client.host.claims(server) else None
+        message = UploadPart(
+            client.user.index, self.version, part, attempt, upload.layers, parameters, installer.stamp(), claim
+        )
         source = mine.copies.get(part, 0)
-        if source:
+        if source and client.reach.can(self._node(source)):
             via = self._node(source)
             sequence = client.send(via, header, CopyPart(server, size, message))
         else:
@@ -312,7 +316,8 @@ class Uploader:
         server = self._node(place)
         if self._client.reach.can(server) and (only or self._client.host.claims(server)):
             self.servers.add(server)
-            self._client.installer.claim(place, self.deployment.layers(place), only)
+            claim = self._client.installer.claim(place, self.deployment.layers(place), only)
+            self._client.send(server, self._client.host.world.header_bytes, claim)
 
     def _node(self, place: int) -> int:
         return self._client.host.address(self._client.user.index, place)

@@ -101,7 +101,7 @@ def test_the_promise_is_tested_on_enough_queries() -> None:
     seen = {"settled": 0, "remote": 0, "uploading": 0, "many": 0}
 
     @given(lonely(share_links=False))
-    @examples(60)
+    @examples(150)
     def count(world: World) -> None:
         run = run_world(world)
         settled = _settled(run)
