@@ -178,10 +178,10 @@ class Server(Runner):
             self.host.stored(self.index, user, tuple(sorted(after.parameters)))
 
     def _built(self, message: UploadPart) -> None:
-        store = self._shelves.stores.get(message.user)
-        copies = store.building.pop((message.version, message.part), None) if store is not None else None
-        if store is None or copies is None or copies[0] is not message:
-            return
+        store, key = self._shelves.stores.get(message.user), (message.version, message.part)
+        if store is None or store.building.get(key, (None,))[0] is not message:
+            return  # it was let go of meanwhile, and may have come again
+        copies = store.building.pop(key)
         store.layers.update(message.layers)
         store.trusted.clear()
         graph = self.host.model_of(message.user).graph
