@@ -187,8 +187,10 @@ class Failed(NamedTuple):
     sequence: int
     reason: str
     carried_bytes: int
+    kept_bytes: int
+    """Of those, how many its receiver keeps for an attempt that goes on there."""
     down: bool
-    """Whether the way is still closed: the client will be told when it opens."""
+    """Whether the link itself is down: the client will be told when it is up."""
 
 
 class Broken(NamedTuple):
@@ -200,7 +202,7 @@ class Broken(NamedTuple):
     server: int
     """The server at the broken end, -1 for a link between two servers."""
     down: bool
-    """Whether the way to that server is still closed: the client will be told when it opens."""
+    """Whether the link itself is down: the client will be told when it is up, if it is a link of its own."""
 
 
 class NodeDown(NamedTuple):

@@ -124,10 +124,10 @@ class Uploader:
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
                     self._client.reach.cut_off(tried.server)
-                kept, carried = self.deployment.kept, message.carried_bytes
-                if self._client.user.resume:
-                    kept[part], carried = kept.get(part, 0) + carried, 0
-                self._answer((self.version, part, tried.attempt), f"failed:{carried}:{message.reason}")
+                kept, header = self.deployment.kept, self._client.host.world.header_bytes
+                kept[part] = kept.get(part, 0) + max(0, message.kept_bytes - header)
+                wasted = message.carried_bytes - message.kept_bytes
+                self._answer((self.version, part, tried.attempt), f"failed:{wasted}:{message.reason}")
                 return
 
     def forget(self, server: int, layers: tuple[int, ...]) -> None:
