@@ -159,9 +159,11 @@ class LiveLinks:
     # Changes of links
 
     def _look(self, live: Live) -> None:
-        """Bring the state of a link that nobody watched up to now."""
+        """Bring the state of a link that nobody watched, since nothing crossed it, up to now."""
         if not live.watched:
             live.state = self._weather.state(live.source, live.to, self._fabric.now)
+            if live.state.up and live.state.bandwidth_bytes_s != live.pair.bandwidth:
+                live.pair.resize(live.state.bandwidth_bytes_s)
 
     def _watch(self, live: Live) -> None:
         if live.watched:
