@@ -46,7 +46,7 @@ class Uploader:
 
     __slots__ = (
         "_attempts", "_client", "_epoch", "_full", "_lanes", "_open", "_replans", "_roams", "_seen", "_signals",
-        "_tidy_s", "deployment", "predicted_s", "servers", "tidies", "version",
+        "_strays", "_tidy_s", "deployment", "predicted_s", "servers", "tidies", "version",
     )  # fmt: skip
 
     def __init__(self, client: Client) -> None:
@@ -58,6 +58,8 @@ class Uploader:
         self.tidies: set[int] = set()
         """Places that have still to be told what they may let go."""
         self._signals: dict[tuple[int, int, int], Signal] = {}
+        self._strays: dict[tuple[int, int, int], int] = {}
+        """Places of copies between servers that were given up: nobody can stop them, and they may arrive yet."""
         self._open: dict[int, _Attempt] = {}
         self._lanes: dict[int, _Lane] = {}
         self._epoch = self._replans = self.version = 0
@@ -116,7 +118,11 @@ class Uploader:
 
     def confirm(self, message: Confirm) -> None:
         """Hand a confirm result to the part that waits for it; a late one finds nobody."""
-        self._answer((message.version, message.part, message.attempt), message.reason or "confirmed")
+        key = message.version, message.part, message.attempt
+        self._answer(key, message.reason or "confirmed")
+        stray = self._strays.pop(key, None)
+        if stray is not None and not message.reason and not self._client.left:
+            self._tidy_later({stray})
 
     def failed(self, message: Failed) -> None:
         """A part broke off on its way: the failed CR of the paper. What has arrived stays there with `resume`."""
@@ -320,6 +326,8 @@ class Uploader:
     def _cancel(self, part: int, tried: _Attempt, reason: str) -> None:
         if tried.copied_from < 0:
             self._client.send(tried.server, 0, Cancel(tried.sequence))
+        else:
+            self._strays[self.version, part, tried.attempt] = self._client.host.place_of(tried.server)
         self._report(part, tried, "cancelled", reason, 0)
 
     def _report(self, part: int, tried: _Attempt, status: str, reason: str, wasted: int) -> None:
