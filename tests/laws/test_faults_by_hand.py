@@ -195,8 +195,11 @@ def test_a_transfer_ends_when_the_integral_of_its_bandwidth_says(share: bool) ->
     assert made.ending.lost_bytes == 0
 
 
-def test_a_transfer_that_begins_under_a_trace_has_its_bandwidth() -> None:
-    made = run(Trace(THERE, ((0.0, 4e6, None),)))
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("since_s", [0.0, 0.015])
+def test_a_transfer_that_begins_under_a_trace_has_its_bandwidth(share: bool, since_s: float) -> None:
+    """Four times as much as usual from the start on, or from a moment on at which nothing crosses the link."""
+    made = run(Trace(THERE, ((since_s, 4e6, None),)), share_links=share)
     assert column(made, "ended_s") == pytest.approx([PLANNED_S + 2 * DELAY + 1.0])
 
 
