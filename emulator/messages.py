@@ -175,6 +175,10 @@ class ReadMeter(NamedTuple):
     """Client to its own meter: how long has the radio been on?"""
 
 
+class SwitchOff(NamedTuple):
+    """Client to its own meter: the device is off from now on, whatever is still on its way to it."""
+
+
 class Meter(NamedTuple):
     """The meter's answer: seconds with a transfer under way, since the start of the run."""
 
@@ -244,7 +248,7 @@ class PlanOutcome(NamedTuple):
 
 Message = (
     Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | Claim | Evicted | Confirm | QueryStep
-    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | Meter | Failed | Broken | NodeDown | NodeUp
+    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown | NodeUp
     | LinkUp | PlanReady
 )  # fmt: skip
 

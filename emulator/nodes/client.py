@@ -19,6 +19,7 @@ from emulator.messages import (
     Prediction,
     QueryStep,
     Refused,
+    SwitchOff,
 )
 from emulator.nodes.battery import Battery
 from emulator.nodes.bill import NOTHING, Bill, refusal
@@ -255,6 +256,7 @@ class Client(Runner):
             self._fail(query, reason)
         self.cpu.clear()
         self.switched_off_s = self.kernel.now
+        self.send(self.host.world.planner, 0, SwitchOff())
         self._leave(reason)
 
     def _leave(self, reason: str) -> None:
