@@ -143,12 +143,16 @@ class Server(Runner):
     def evict(self, user: int, wanted_bytes: float, reason: str) -> None:
         """Take memory back from a user, whole parts, the latest first; the client is told which layers are gone."""
         store = self._shelves.stores[user]
-        left = [own for _, own in store.parts.items()]
+        left, building = list(store.parts.values()), dict(store.building)
         before, goal = set(store.layers), self.held_of(user) - wanted_bytes
         while left and self.held_of(user) > goal:
             left.pop()
             self._keep(user, {layer for own in left for layer in own}, "evicted", reason)
         after = self._shelves.stores.get(user)
+        for key, copies in building.items():
+            if after is None or key not in after.building:
+                for each in copies:
+                    self._confirm(each, reason)
         gone = before - (after.layers if after is not None else set())
         self.send(self.host.client_of(user), self.host.world.header_bytes, Evicted(user, self.index, (*sorted(gone),)))
         for key, visit in list(self.visits.items()):
