@@ -248,8 +248,8 @@ class PlanOutcome(NamedTuple):
 
 Message = (
     Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | Claim | Evicted | Confirm | QueryStep
-    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown | NodeUp
-    | LinkUp | PlanReady
+    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown
+    | NodeUp | LinkUp | PlanReady
 )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class Admission:
         self._claims: dict[int, Claim] = {}
         self._grants: dict[int, Grant] = {}
         self._weights: dict[int, float] = {}
+        """What the network has been told, which outlives claims and crashes."""
         self._came = 0
         self._offers: dict[tuple[int, float], Offer] = {}
 
@@ -86,14 +87,12 @@ class Admission:
         """A user wants nothing any more."""
         if self._claims.pop(user, None) is not None:
             self._grants.pop(user, None)
-            self._weights.pop(user, None)
             self._divide()
 
     def clear(self) -> None:
         """Forget everybody: the server has crashed."""
         self._claims.clear()
         self._grants.clear()
-        self._weights.clear()
         self._offers.clear()
 
     def refusal(self, user: int, size: int) -> str:
