@@ -54,8 +54,7 @@ class Admission:
     def offer(self, user: int) -> Offer:
         """What a user who asks would get here, as things stand now."""
         server = self._server
-        own = server.held_of(user)
-        room = server.spec.memory_bytes - server.held_bytes + own
+        room = server.room_for(user)
         if not self.active:
             return Offer(room, float(len(server.cpu)), 1.0, 1.0)
         spec = server.host.world.users[user]

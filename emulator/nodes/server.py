@@ -66,6 +66,13 @@ class Server(Runner):
         store = self._shelves.stores.get(user)
         return store.held_bytes if store is not None else 0
 
+    def room_for(self, user: int) -> float:
+        """Bytes that a user's parts may take in all as far as there is room, those that are there already included."""
+        model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
+        there = self._shelves.there(model, graph)
+        own = sum(graph.parameters[p].held_bytes for p in there) if there else self.held_of(user)
+        return self.spec.memory_bytes - self.held_bytes + own
+
     def hello(self, message: Hello) -> None:
         """Answer with file_2: what each layer would cost here, as far as a regression can know; and with an offer."""
         world = self.host.world
@@ -291,12 +298,8 @@ class Server(Runner):
         self.visits.clear()
         self._aborted.clear()
         self._copies.clear()
-        for user, store in self._shelves.stores.items():
-            if store.parts:
-                self.hold(-store.held_bytes)
-                name, layers, held = self.host.user_names[user], len(store.layers), store.held_bytes
-                self.row("allocations", name, "lost", 0, -1, layers, held, self.held_bytes, "crash")
-                self.host.stored(self.index, user, ())
+        for user in list(self._shelves.stores):
+            self._keep(user, (), "lost", "crash")
         self._shelves.clear()
         self.admission.clear()
         if until_s < inf:
