@@ -95,7 +95,15 @@ class Uploader:
     # What happens to it
 
     def follow(self, plan: PlanReply) -> None:
-        """Take up a plan. Layers that an earlier plan has put on the same server need not travel again."""
+        """Take up a plan. Layers that an earlier plan has put on the same server need not travel again.
+
+        One that says what is being done already leaves the plan in force: what is under way goes on.
+        """
+        if self._does(plan):
+            self.predicted_s = plan.predicted_s
+            for place in sorted({upload.server for upload in plan.uploads}):
+                self._claim(place)
+            return
         self.stop("new plan")
         before = self.deployment.follow(plan.placement, plan.uploads, plan.whole)
         self.version, self.predicted_s = plan.version, plan.predicted_s
@@ -107,6 +115,15 @@ class Uploader:
         if plan.version > 1:
             self._tidy_later(before | used)
         self._send_later(range(len(plan.uploads)))
+
+    def _does(self, plan: PlanReply) -> bool:
+        """Whether a plan is the one in force, and each of its parts confirmed, on its way or out of reach."""
+        mine = self.deployment
+        if (plan.placement, [*plan.uploads], plan.whole) != (mine.placement, mine.parts, mine.whole) or mine.skipped:
+            return False
+        going = {*mine.done, *self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
+        left = (upload.server for part, upload in enumerate(mine.parts) if part not in going)
+        return not any(self._client.reach.can(self._node(place)) for place in left)
 
     def stop(self, reason: str) -> None:
         """Give up what is under way: transfers are cancelled, and each open part is reported with `reason`."""
@@ -143,6 +160,7 @@ class Uploader:
     def lost(self, server: int) -> None:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
         self.deployment.lose(self._client.host.place_of(server))
+        self._client.installer.forget_shared(server)
         name = self._client.host.world.nodes[server].name
         for part, tried in list(self._open.items()):
             if server in (tried.server, tried.copied_from):
