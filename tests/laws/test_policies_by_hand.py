@@ -148,8 +148,8 @@ EVICTED_S = 5.0 + planned_s(3) + DELAY + 2.0
 
 
 def test_priority_takes_the_latest_parts_back_for_the_heavier() -> None:
-    """Two of three parts go, the latest first. Query 7 of the first user is on the server since 7.01: at 7.043 it begins
-    anew at home, 0.3 s. Query 8 has layer 0 there and 0.2 s here; the server has done the second user's by then."""
+    """Two of three parts go, the latest first. Query 7 of the first is on the server since 7.01: at 7.043 it begins anew
+    at home, 0.3 s. Query 8 has layer 0 there and 0.2 s here; the second user asks at other times."""
     made = eviction({"planner": fixed((1, 1, 0)), "asks": Regular(1000.0, 0.5)})
     assert held(made)[3:6] == [
         ("u0", "evicted", 2_000_000),
@@ -170,7 +170,7 @@ def test_priority_takes_the_latest_parts_back_for_the_heavier() -> None:
 
 def test_a_query_that_does_not_need_what_is_evicted_is_not_disturbed() -> None:
     """Layers 0 and 2 of the first are there, in a part each; the second's 1 MB are there at 6.033 s, and layer 2 goes.
-    Query 6 is at layer 0 then and would need layer 2: it begins anew at home at 6.043. Those after it are begun without.
+    Query 6 is at layer 0 then and would need layer 2: it begins anew at home at 6.043; those after it do without.
     A third, whose query is there since 5.98 and takes 0.07 s of the core from each of the first's, is not disturbed."""
     first = {"planner": fixed((1, 0, 1), (0, 0, 1)), "weight": 1.0}
     second = {"arrival_s": 5.0, "weight": 3.0, "planner": fixed((1, 0, 0)), "asks": Regular(1000.0, 0.5)}
@@ -251,7 +251,7 @@ def uploads_at_once(**changes: Any) -> Run:
 
 
 def test_weights_of_links_hold_when_the_message_has_crossed() -> None:
-    """Claims and parts reach the server's link at 0.033 s; for 0.01 s both have half (5,000 bytes). Then 3/4 and 1/4."""
+    """Claims and parts reach the server at 0.033 s; for 0.01 s both have half (5,000 bytes), then 3/4 and 1/4."""
     made = uploads_at_once()
     weighed_s = planned_s(1) + 2 * DELAY
     heavy = weighed_s + (1.5e6 - 5000.0) / 0.75e6
@@ -269,8 +269,8 @@ def test_links_are_equal_under_policies_that_do_not_weigh_them() -> None:
 
 
 def test_what_the_network_has_been_told_outlives_the_server() -> None:
-    """The server is dead from 5 to 6 s, and the heavy user leaves meanwhile. The other weighs 1 then: the network, which
-    has 0.5, is told, although the server has forgotten everybody."""
+    """The server is dead from 5 to 6 s, and the heavy user leaves meanwhile. The other weighs 1 then: the network,
+    which has 0.5, is told, although the server has forgotten everybody."""
     made = run(
         {"weight": 1.0}, {"weight": 3.0, "queries": 6}, share_links=True, faults=(Crash((2,), 5.0, 1.0),),
         server={"policy": "priority", "downlink_bytes_s": RATE},
