@@ -90,6 +90,8 @@ class Client(Runner):
         if message.accepted and not self.left:
             self.uploader.follow(message)
             self.changed()
+        elif not self.left:
+            self.uploader.go_on()
         self.installer.planned()
 
     def charge_j(self) -> float | None:

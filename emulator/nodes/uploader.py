@@ -215,8 +215,12 @@ class Uploader:
     async def _run(self, lane: _Lane, epoch: int) -> None:
         while lane.parts and epoch == self._epoch:
             if not await self._upload(epoch, lane.parts.popleft()):
-                return
+                break
         lane.running = False
+
+    def go_on(self) -> None:
+        """The plan that a refusal made this user ask for is none: send the other parts of the one in force."""
+        self._send_later(())
 
     async def _upload(self, epoch: int, part: int) -> bool:
         """Send one part until it is confirmed, given up or the plan is stopped; False stops the thread."""

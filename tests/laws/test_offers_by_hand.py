@@ -1,4 +1,4 @@
-"""What servers offer, what planners know, models that users share, plans that come again: numbers worked out by hand."""
+"""What servers offer and planners know, shared models, plans that come again: numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_without_sharing_both_upload() -> None:
 
 
 def test_what_was_there_when_it_was_asked_for_may_be_gone() -> None:
-    """The first leaves at 4.32 s, heard at 4.33. The second came at 4.305: told at 4.315 that all is there, it sends its
+    """The first leaves at 4.32 s, heard at 4.33. The second came at 4.305: told at 4.315 that all is there, it sends an
     empty part at 4.328, which arrives at 4.338 and is refused; told at 4.348, it sends the 1 MB."""
     made = shared({}, {"arrival_s": 4.305})
     left = next(d.at for d in made.hosts.departures if type(d.message) is Leave)
@@ -227,8 +227,8 @@ def test_a_plan_that_says_what_is_being_done_disturbs_nothing() -> None:
 
 
 def test_what_a_new_plan_does_not_want_is_let_go_when_no_query_needs_it_any_more() -> None:
-    """At 1.5 s the link to server 2 becomes the wider one: the plan of 2.023 s has all there, by 2.293. The query of 2 s
-    is still on server 1, until 2.32; then the client says so, and server 1 lets go at 2.33."""
+    """At 1.5 s the link to server 2 becomes the wider one: the plan of 2.023 s has all there by 2.293. The query of 2
+    s is still on server 1, until 2.32; then the client says so, and server 1 lets go at 2.33."""
     user = {"planner": "test_offers_by_hand:Widest", "replan": "every", "replan_s": 1.0}
     made = run(user, servers=2, graph=chain_graph([0, 0], [500_000]), faults=(Trace(Pairs(0, 2), ((1.5, 2e6, None),)),))
     assert of(made, "u0", "uploads", "server") == ["s1", "s2"]
@@ -240,3 +240,16 @@ def test_what_a_new_plan_does_not_want_is_let_go_when_no_query_needs_it_any_more
     assert of(made, "u0", "queries", "remote_layers") == [0, 1, 1, 1, 1]
     ran = [row["node"] for row in made.tables["segments"]]
     assert ran == ["c0", "s1", "s1", "s2", "s2"]
+
+
+def test_who_finds_no_better_plan_goes_on_with_the_one_that_it_has() -> None:
+    """Both want 1 MB of the 1.5 of server 1, and the second is refused at 1.043 s. Its planner insists, which cannot be:
+    that is heard at 1.066 s, and the part for server 2 (1 MB, which has room) goes there."""
+    second = {"planner": fixed((1, 2), (0, 1)), "on_refusal": "replan"}
+    made = run({"planner": fixed((1, 0))}, second, graph=chain_graph([0] * 3, [1_000_000] * 2), servers=2,
+               server={"memory_bytes": 1.5e6})  # fmt: skip
+    assert of(made, "u1", "plans", "status") == ["accepted", "failed"]
+    assert of(made, "u1", "uploads", "status") == ["refused", "confirmed"]
+    planned_s = PLANNED_S + 12 / RATE
+    assert of(made, "u1", "uploads", "sent_s") == pytest.approx([planned_s, 2 * planned_s + 1.02])
+    assert of(made, "u1", "queries", "remote_layers")[-1] == 1

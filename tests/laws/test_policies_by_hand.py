@@ -148,7 +148,7 @@ EVICTED_S = 5.0 + planned_s(3) + DELAY + 2.0
 
 
 def test_priority_takes_the_latest_parts_back_for_the_heavier() -> None:
-    """Two of three parts go, the latest first. Query 7 of the first is on the server since 7.01: at 7.043 it begins anew
+    """Two of three parts go, the latest first. Query 7 of the first is there since 7.01: at 7.043 it begins anew
     at home, 0.3 s. Query 8 has layer 0 there and 0.2 s here; the second user asks at other times."""
     made = eviction({"planner": fixed((1, 1, 0)), "asks": Regular(1000.0, 0.5)})
     assert held(made)[3:6] == [
