@@ -243,8 +243,8 @@ def test_what_a_new_plan_does_not_want_is_let_go_when_no_query_needs_it_any_more
 
 
 def test_who_finds_no_better_plan_goes_on_with_the_one_that_it_has() -> None:
-    """Both want 1 MB of the 1.5 of server 1, and the second is refused at 1.043 s. Its planner insists, which cannot be:
-    that is heard at 1.066 s, and the part for server 2 (1 MB, which has room) goes there."""
+    """Both want 1 MB of the 1.5 of server 1, and the second is refused at 1.043 s. Its planner insists: that cannot be,
+    as it hears at 1.066 s, and the part for server 2 (1 MB, which has room) goes there."""
     second = {"planner": fixed((1, 2), (0, 1)), "on_refusal": "replan"}
     made = run({"planner": fixed((1, 0))}, second, graph=chain_graph([0] * 3, [1_000_000] * 2), servers=2,
                server={"memory_bytes": 1.5e6})  # fmt: skip
