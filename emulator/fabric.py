@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from emulator.flows import Flow, Pair, Port, settle
 from emulator.kernel import Kernel
 from emulator.live_links import Live, LiveLinks
-from emulator.messages import Cancel, Delivery, Departure, Message, Meter, ReadMeter, UploadPart, Weigh
+from emulator.messages import Cancel, Delivery, Departure, Message, Meter, ReadMeter, SwitchOff, UploadPart, Weigh
 from emulator.traffic import Account, Traffic
 from emulator.weather import Weather
 from emulator.world import World
@@ -25,7 +25,7 @@ from emulator.world import World
 _COMPLETION, _START = 2, 3
 _FABRIC = -1
 """The fabric's place in the order of nodes: before all of them, so that what arrives at an instant is there for it."""
-_ORDERS = frozenset((Cancel, Weigh, ReadMeter))
+_ORDERS = frozenset((Cancel, Weigh, ReadMeter, SwitchOff))
 """What nodes say to the fabric itself."""
 
 
@@ -84,6 +84,11 @@ class Fabric:
         enter = at + (route.latency_s if route.live is None else route.live.latency_s(at))
         self._events = number = self._events + 1
         if type(message) in _ORDERS:
+            if type(message) is SwitchOff:
+                self.traffic.switch_off(source, at)  # at once: this is only bookkeeping
+                return
+            if type(message) is ReadMeter:
+                enter = at + self._world.lookahead_s  # its own meter is as near as anything can be
             self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._obey, departure)
             return
         self.traffic.sent_bytes += size

@@ -125,14 +125,14 @@ class LiveLinks:
     def _lose(self, departure: Departure, live: Live, reason: str, carried: int) -> None:
         """Book a message as lost and let whoever has to know hear of it, one latency later."""
         message, kept = departure.message, 0
-        if type(message) is UploadPart and self._resumes(message.user, departure.source):
+        if type(message) is UploadPart and self._resumes(message.user, departure):
             kept = carried
             self._fabric.part_arrived(departure, kept)
         self._fabric.book("lost", departure.bytes - kept)
         when = self._fabric.now + live.state.latency_s
-        down = not live.state.up
+        down = not live.state.up  # of a dead node the client hears by `NodeDown`, and by `NodeUp` when it is back
         if type(message) is UploadPart:
-            failed = Failed(departure.sequence, reason, carried, down)
+            failed = Failed(departure.sequence, reason, carried, kept, down)
             self._fabric.at(when, departure.source, departure.sequence, self._tell, (departure.source, failed))
             self._promise(departure.source, live, when)
         elif type(message) is QueryStep:
@@ -159,9 +159,11 @@ class LiveLinks:
     # Changes of links
 
     def _look(self, live: Live) -> None:
-        """Bring the state of a link that nobody watched up to now."""
+        """Bring the state of a link that nobody watched, since nothing crossed it, up to now."""
         if not live.watched:
             live.state = self._weather.state(live.source, live.to, self._fabric.now)
+            if live.state.up and live.state.bandwidth_bytes_s != live.pair.bandwidth:
+                live.pair.resize(live.state.bandwidth_bytes_s)
 
     def _watch(self, live: Live) -> None:
         if live.watched:
@@ -249,9 +251,10 @@ class LiveLinks:
             when = self._fabric.now + self._weather.state(node, user.client, self._fabric.now).latency_s
             self._fabric.at(when, node, user.client, self._tell, (user.client, message))
 
-    def _resumes(self, user: int, source: int) -> bool:
+    def _resumes(self, user: int, departure: Departure) -> bool:
+        """Whether what has crossed of a part is kept: a dead server keeps nothing."""
         spec = self._world.users[user]
-        return spec.resume and spec.client == source
+        return spec.resume and spec.client == departure.source and departure.to not in self._dead
 
     def _name(self, node: int) -> str:
         return self._world.nodes[node].name

@@ -181,6 +181,10 @@ class ReadMeter(NamedTuple):
     """Client to its own meter: how long has the radio been on?"""
 
 
+class SwitchOff(NamedTuple):
+    """Client to its own meter: the device is off from now on, whatever is still on its way to it."""
+
+
 class Meter(NamedTuple):
     """The meter's answer: seconds with a transfer under way, since the start of the run."""
 
@@ -193,8 +197,10 @@ class Failed(NamedTuple):
     sequence: int
     reason: str
     carried_bytes: int
+    kept_bytes: int
+    """Of those, how many its receiver keeps for an attempt that goes on there."""
     down: bool
-    """Whether the way is still closed: the client will be told when it opens."""
+    """Whether the link itself is down: the client will be told when it is up."""
 
 
 class Broken(NamedTuple):
@@ -206,7 +212,7 @@ class Broken(NamedTuple):
     server: int
     """The server at the broken end, -1 for a link between two servers."""
     down: bool
-    """Whether the way to that server is still closed: the client will be told when it opens."""
+    """Whether the link itself is down: the client will be told when it is up, if it is a link of its own."""
 
 
 class NodeDown(NamedTuple):
@@ -248,8 +254,8 @@ class PlanOutcome(NamedTuple):
 
 Message = (
     Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | Claim | Evicted | Confirm | QueryStep
-    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | Meter | Failed | Broken | NodeDown | NodeUp
-    | LinkUp | PlanReady
+    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown
+    | NodeUp | LinkUp | PlanReady
 )  # fmt: skip
 
 

@@ -77,6 +77,10 @@ class Traffic:
         """Count a delivery as in flight again: it fell after the end of the run."""
         self.delivered(account, -size)
 
+    def switch_off(self, client: int, at: float) -> None:
+        """A client's radio is off for good from `at` on, a moment in no period that is closed."""
+        self._radios[client].switch_off(at)
+
     def carrying(self, account: Account, begin: float, end: float) -> None:
         """A transfer whose whole span is known from the start (independent links)."""
         for radio in account.radios:
@@ -184,17 +188,20 @@ class Account(NamedTuple):
 class _Radio:
     """Seconds with at least one transfer under way: the union of spans, as they become known."""
 
-    __slots__ = ("_before", "_limit", "_total", "since", "spans", "users")
+    __slots__ = ("_before", "_limit", "_off", "_total", "since", "spans", "users")
 
     def __init__(self) -> None:
         self.spans: list[tuple[float, float]] = []
         self.users, self.since, self._total = 0, 0.0, 0.0
         self._before = 0.0
         self._limit = _SPANS
+        self._off = inf
 
     def add(self, begin: float, end: float, safe: float) -> None:
         """Note a span; what lies before `safe` can no longer be cut short and is added up when there is much of it."""
-        self.spans.append((begin, end))
+        if begin >= self._off:
+            return
+        self.spans.append((begin, min(end, self._off)))
         if len(self.spans) > self._limit:
             self._settle(safe)
             self._limit = _SPANS + 2 * len(self.spans)
@@ -206,12 +213,17 @@ class _Radio:
                 self.spans[position] = begin, at
                 return
 
+    def switch_off(self, at: float) -> None:
+        """End every span at `at`, and begin no other after it."""
+        self._off = at
+        self.spans = [(begin, min(end, at)) for begin, end in self.spans if begin < at]
+
     def until(self, at: float) -> float:
         """Seconds on since the last call, up to `at`; what is under way goes on counting from there."""
         self._settle(at)
         total, self._total = self._total, 0.0
         if self.users and self.since < at:
-            total += at - self.since
+            total += max(0.0, min(at, self._off) - self.since)
             self.since = at
         self._before += total
         return total

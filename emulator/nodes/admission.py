@@ -47,14 +47,14 @@ class Admission:
         self._claims: dict[int, Claim] = {}
         self._grants: dict[int, Grant] = {}
         self._weights: dict[int, float] = {}
+        """What the network has been told, which outlives claims and crashes."""
         self._came = 0
         self._offers: dict[tuple[int, float], Offer] = {}
 
     def offer(self, user: int) -> Offer:
         """What a user who asks would get here, as things stand now."""
         server = self._server
-        own = server.held_of(user)
-        room = server.spec.memory_bytes - server.held_bytes + own
+        room = server.room_for(user)
         if not self.active:
             return Offer(room, float(len(server.cpu)), 1.0, 1.0)
         spec = server.host.world.users[user]
@@ -86,14 +86,12 @@ class Admission:
         """A user wants nothing any more."""
         if self._claims.pop(user, None) is not None:
             self._grants.pop(user, None)
-            self._weights.pop(user, None)
             self._divide()
 
     def clear(self) -> None:
         """Forget everybody: the server has crashed."""
         self._claims.clear()
         self._grants.clear()
-        self._weights.clear()
         self._offers.clear()
 
     def refusal(self, user: int, size: int) -> str:

@@ -45,7 +45,8 @@ class Battery:
         if left_s <= _STEP_S and full_w > 0.0:
             client.die("battery empty")
         elif full_w > 0.0:
-            client.call_at(client.kernel.now + left_s, self._read)
+            wait_s = max(0.0, left_s - client.host.world.lookahead_s)  # the reading itself takes that long
+            client.call_at(client.kernel.now + wait_s, self._read)
 
     def _read(self, _: object) -> None:
         if not self._client.left:

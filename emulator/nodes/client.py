@@ -19,6 +19,7 @@ from emulator.messages import (
     Prediction,
     QueryStep,
     Refused,
+    SwitchOff,
 )
 from emulator.nodes.battery import Battery
 from emulator.nodes.bill import NOTHING, Bill, refusal
@@ -89,6 +90,8 @@ class Client(Runner):
         if message.accepted and not self.left:
             self.uploader.follow(message)
             self.changed()
+        elif not self.left:
+            self.uploader.go_on()
         self.installer.planned()
 
     def charge_j(self) -> float | None:
@@ -255,6 +258,7 @@ class Client(Runner):
             self._fail(query, reason)
         self.cpu.clear()
         self.switched_off_s = self.kernel.now
+        self.send(self.host.world.planner, 0, SwitchOff())
         self._leave(reason)
 
     def _leave(self, reason: str) -> None:

@@ -132,6 +132,8 @@ class Deployment:
             self.parts[part] = Upload(new, layers)
             if copy and part in self.done:
                 self.copies[part] = old
+            if self.copies.get(part) == new:
+                del self.copies[part]  # it is back where it lies
             self.done.discard(part)
             self.kept.pop(part, None)
             self.former.update((layer, old) for layer in layers if (old, layer) in self.confirmed)

@@ -79,6 +79,13 @@ class Server(Runner):
         store = self._shelves.stores.get(user)
         return store.held_bytes if store is not None else 0
 
+    def room_for(self, user: int) -> float:
+        """Bytes that a user's parts may take in all as far as there is room, those that are there already included."""
+        model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
+        there = self._shelves.there(model, graph)
+        own = sum(graph.parameters[p].held_bytes for p in there) if there else self.held_of(user)
+        return self.spec.memory_bytes - self.held_bytes + own
+
     def hello(self, message: Hello) -> None:
         """Answer with file_2: what each layer would cost here, as far as a regression can know; and with an offer."""
         world = self.host.world
@@ -161,12 +168,16 @@ class Server(Runner):
     def evict(self, user: int, wanted_bytes: float, reason: str) -> None:
         """Take memory back from a user, whole parts, the latest first; the client is told which layers are gone."""
         store = self._shelves.stores[user]
-        left = [own for _, own in store.parts.items()]
+        left, building = list(store.parts.values()), dict(store.building)
         before, goal = set(store.layers), self.held_of(user) - wanted_bytes
         while left and self.held_of(user) > goal:
             left.pop()
             self._keep(user, {layer for own in left for layer in own}, "evicted", reason)
         after = self._shelves.stores.get(user)
+        for key, copies in building.items():
+            if after is None or key not in after.building:
+                for each in copies:
+                    self._confirm(each, reason)
         gone = before - (after.layers if after is not None else set())
         self.send(self.host.client_of(user), self.host.world.header_bytes, Evicted(user, self.index, (*sorted(gone),)))
         for key, visit in list(self.visits.items()):
@@ -196,10 +207,10 @@ class Server(Runner):
             self.host.stored(self.index, user, tuple(sorted(after.parameters)))
 
     def _built(self, message: UploadPart) -> None:
-        store = self._shelves.stores.get(message.user)
-        copies = store.building.pop((message.version, message.part), None) if store is not None else None
-        if store is None or copies is None or copies[0] is not message:
-            return
+        store, key = self._shelves.stores.get(message.user), (message.version, message.part)
+        if store is None or store.building.get(key, (None,))[0] is not message:
+            return  # it was let go of meanwhile, and may have come again
+        copies = store.building.pop(key)
         store.layers.update(message.layers)
         store.trusted.clear()
         graph = self.host.model_of(message.user).graph
@@ -305,12 +316,8 @@ class Server(Runner):
         self.visits.clear()
         self._aborted.clear()
         self._copies.clear()
-        for user, store in self._shelves.stores.items():
-            if store.parts:
-                self.hold(-store.held_bytes)
-                name, layers, held = self.host.user_names[user], len(store.layers), store.held_bytes
-                self.row("allocations", name, "lost", 0, -1, layers, held, self.held_bytes, "crash")
-                self.host.stored(self.index, user, ())
+        for user in list(self._shelves.stores):
+            self._keep(user, (), "lost", "crash")
         self._shelves.clear()
         self.admission.clear()
         if until_s < inf:

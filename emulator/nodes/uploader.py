@@ -46,7 +46,7 @@ class Uploader:
 
     __slots__ = (
         "_attempts", "_client", "_epoch", "_full", "_lanes", "_open", "_replans", "_roams", "_seen", "_signals",
-        "_tidy_s", "deployment", "predicted_s", "servers", "tidies", "version",
+        "_strays", "_tidy_s", "deployment", "predicted_s", "servers", "tidies", "version",
     )  # fmt: skip
 
     def __init__(self, client: Client) -> None:
@@ -58,6 +58,8 @@ class Uploader:
         self.tidies: set[int] = set()
         """Places that have still to be told what they may let go."""
         self._signals: dict[tuple[int, int, int], Signal] = {}
+        self._strays: dict[tuple[int, int, int], int] = {}
+        """Places of copies between servers that were given up: nobody can stop them, and they may arrive yet."""
         self._open: dict[int, _Attempt] = {}
         self._lanes: dict[int, _Lane] = {}
         self._epoch = self._replans = self.version = 0
@@ -93,7 +95,15 @@ class Uploader:
     # What happens to it
 
     def follow(self, plan: PlanReply) -> None:
-        """Take up a plan. Layers that an earlier plan has put on the same server need not travel again."""
+        """Take up a plan. Layers that an earlier plan has put on the same server need not travel again.
+
+        One that says what is being done already leaves the plan in force: what is under way goes on.
+        """
+        if self._does(plan):
+            self.predicted_s = plan.predicted_s
+            for place in sorted({upload.server for upload in plan.uploads}):
+                self._claim(place)
+            return
         self.stop("new plan")
         before = self.deployment.follow(plan.placement, plan.uploads, plan.whole)
         self.version, self.predicted_s = plan.version, plan.predicted_s
@@ -106,6 +116,15 @@ class Uploader:
             self._tidy_later(before | used)
         self._send_later(range(len(plan.uploads)))
 
+    def _does(self, plan: PlanReply) -> bool:
+        """Whether a plan is the one in force, and each of its parts confirmed, on its way or out of reach."""
+        mine = self.deployment
+        if (plan.placement, [*plan.uploads], plan.whole) != (mine.placement, mine.parts, mine.whole) or mine.skipped:
+            return False
+        going = {*mine.done, *self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
+        left = (upload.server for part, upload in enumerate(mine.parts) if part not in going)
+        return not any(self._client.reach.can(self._node(place)) for place in left)
+
     def stop(self, reason: str) -> None:
         """Give up what is under way: transfers are cancelled, and each open part is reported with `reason`."""
         self._epoch += 1
@@ -116,7 +135,11 @@ class Uploader:
 
     def confirm(self, message: Confirm) -> None:
         """Hand a confirm result to the part that waits for it; a late one finds nobody."""
-        self._answer((message.version, message.part, message.attempt), message.reason or "confirmed")
+        key = message.version, message.part, message.attempt
+        self._answer(key, message.reason or "confirmed")
+        stray = self._strays.pop(key, None)
+        if stray is not None and not message.reason and not self._client.left:
+            self._tidy_later({stray})
 
     def failed(self, message: Failed) -> None:
         """A part broke off on its way: the failed CR of the paper. What has arrived stays there with `resume`."""
@@ -124,10 +147,10 @@ class Uploader:
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
                     self._client.reach.cut_off(tried.server)
-                kept, carried = self.deployment.kept, message.carried_bytes
-                if self._client.user.resume:
-                    kept[part], carried = kept.get(part, 0) + carried, 0
-                self._answer((self.version, part, tried.attempt), f"failed:{carried}:{message.reason}")
+                kept, header = self.deployment.kept, self._client.host.world.header_bytes
+                kept[part] = kept.get(part, 0) + max(0, message.kept_bytes - header)
+                wasted = message.carried_bytes - message.kept_bytes
+                self._answer((self.version, part, tried.attempt), f"failed:{wasted}:{message.reason}")
                 return
 
     def forget(self, server: int, layers: tuple[int, ...]) -> None:
@@ -137,6 +160,7 @@ class Uploader:
     def lost(self, server: int) -> None:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
         self.deployment.lose(self._client.host.place_of(server))
+        self._client.installer.forget_shared(server)
         name = self._client.host.world.nodes[server].name
         for part, tried in list(self._open.items()):
             if server in (tried.server, tried.copied_from):
@@ -191,8 +215,12 @@ class Uploader:
     async def _run(self, lane: _Lane, epoch: int) -> None:
         while lane.parts and epoch == self._epoch:
             if not await self._upload(epoch, lane.parts.popleft()):
-                return
+                break
         lane.running = False
+
+    def go_on(self) -> None:
+        """The plan that a refusal made this user ask for is none: send the other parts of the one in force."""
+        self._send_later(())
 
     async def _upload(self, epoch: int, part: int) -> bool:
         """Send one part until it is confirmed, given up or the plan is stopped; False stops the thread."""
@@ -325,6 +353,8 @@ class Uploader:
     def _cancel(self, part: int, tried: _Attempt, reason: str) -> None:
         if tried.copied_from < 0:
             self._client.send(tried.server, 0, Cancel(tried.sequence))
+        else:
+            self._strays[self.version, part, tried.attempt] = self._client.host.place_of(tried.server)
         self._report(part, tried, "cancelled", reason, 0)
 
     def _report(self, part: int, tried: _Attempt, status: str, reason: str, wasted: int) -> None:

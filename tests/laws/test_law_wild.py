@@ -18,13 +18,13 @@ from worlds import InlinePlans, Run, examples, groupings, run_world
 
 from emulator.conductor import Conductor, LocalHosts
 from emulator.host import Answered, Host, Piece, Stored
-from emulator.messages import Cancel, PlanReady, ReadMeter, Weigh
+from emulator.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
 from emulator.routes import Routes
 from emulator.tables import TABLES
 from emulator.together import Together
 from emulator.world import World
 
-ORDERS = (Cancel, Weigh, ReadMeter)
+ORDERS = (Cancel, Weigh, ReadMeter, SwitchOff)
 
 
 def check_every_law(world: World, groups: list[list[int]]) -> None:
