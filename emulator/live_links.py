@@ -75,7 +75,7 @@ class LiveLinks:
 
     def link(self, source: int, to: int, pair: Pair) -> Live | None:
         """The live link of a directed pair, made once; None for one to which nothing ever happens."""
-        if not self._weather.dynamic(source, to):
+        if not self._weather.any or not self._weather.dynamic(source, to):
             return None
         made = Live(self._weather, self._world, source, to, pair)
         for end in (source, to):

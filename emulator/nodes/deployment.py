@@ -26,8 +26,8 @@ class Deployment:
         """Parts that are confirmed."""
         self.skipped: set[int] = set()
         """Parts that were refused or taken back: they are not sent again before the next plan."""
-        self.confirmed: set[tuple[int, int]] = set()
-        """(place, layer), of earlier plans too."""
+        self.confirmed: dict[int, set[int]] = {}
+        """By place: layers that can run there, of earlier plans too."""
         self.held: dict[int, set[int]] = {}
         """Parameters that each place holds for this user."""
         self.shared: dict[int, set[int]] = {}
@@ -41,7 +41,7 @@ class Deployment:
 
     def follow(self, placement: tuple[int, ...], parts: Iterable[Upload], whole: bool) -> set[int]:
         """Take up another plan; returns the places that the one before had used or that hold something."""
-        before = {place for place, _ in self.confirmed} | {upload.server for upload in self.parts}
+        before = self.confirmed.keys() | {upload.server for upload in self.parts}
         self.placement, self.parts, self.whole = placement, list(parts), whole
         self.done, self.skipped, self.kept, self.former, self.copies = set(), set(), {}, {}, {}
         return before
@@ -58,10 +58,14 @@ class Deployment:
         return tuple(self._place(layer, place, reachable) for layer, place in enumerate(self.placement))
 
     def _place(self, layer: int, place: int, reachable: Mapping[int, bool]) -> int:
-        if (place, layer) in self.confirmed and reachable[place]:
+        if self.has(place, layer) and reachable[place]:
             return place
         former = self.former.get(layer, 0)
-        return former if former and (former, layer) in self.confirmed and reachable[former] else 0
+        return former if former and self.has(former, layer) and reachable[former] else 0
+
+    def has(self, place: int, layer: int) -> bool:
+        """Whether a layer is confirmed at a place."""
+        return layer in self.confirmed.get(place, ())
 
     def places(self) -> set[int]:
         """Places where layers may run now."""
@@ -81,15 +85,16 @@ class Deployment:
         """A part is stored where it belongs."""
         place, layers = self.parts[part]
         self.held.setdefault(place, set()).update(self.graph.parameters_of(layers))
-        self.confirmed.update((place, layer) for layer in layers)
+        self.confirmed.setdefault(place, set()).update(layers)
         self.done.add(part)
         self.kept.pop(part, None)
         self.copies.pop(part, None)
 
     def forget(self, place: int, layers: Iterable[int]) -> None:
         """A place has not got these layers any more; what they are parts of is not sent again."""
-        self.confirmed.difference_update((place, layer) for layer in layers)
-        left = self.graph.parameters_of(layer for where, layer in self.confirmed if where == place)
+        there = self.confirmed.get(place, set())
+        there.difference_update(layers)
+        left = self.graph.parameters_of(there)
         self.held.get(place, set()).intersection_update(left)
         taken = {part for part in self.done if self.parts[part].server == place and self._lacks(part)}
         self.done -= taken
@@ -97,19 +102,19 @@ class Deployment:
 
     def _lacks(self, part: int) -> bool:
         place, layers = self.parts[part]
-        return not all((place, layer) in self.confirmed for layer in layers)
+        return not all(self.has(place, layer) for layer in layers)
 
     def keep_only(self, place: int) -> None:
         """A place lets go of whatever the plan does not have there."""
         layers = set(self.layers(place))
-        self.confirmed = {(where, layer) for where, layer in self.confirmed if where != place or layer in layers}
+        self.confirmed.get(place, set()).intersection_update(layers)
         self.held.setdefault(place, set()).intersection_update(self.graph.parameters_of(layers))
 
     def lose(self, place: int) -> None:
         """A place has lost everything."""
         self.held.pop(place, None)
         self.shared.pop(place, None)
-        self.confirmed = {(where, layer) for where, layer in self.confirmed if where != place}
+        self.confirmed.pop(place, None)
         self.copies = {part: source for part, source in self.copies.items() if source != place}
         for part, upload in enumerate(self.parts):
             if upload.server == place:
@@ -136,6 +141,6 @@ class Deployment:
                 del self.copies[part]  # it is back where it lies
             self.done.discard(part)
             self.kept.pop(part, None)
-            self.former.update((layer, old) for layer in layers if (old, layer) in self.confirmed)
+            self.former.update((layer, old) for layer in layers if self.has(old, layer))
         self.placement = tuple(new if place == old else place for place in self.placement)
         return moved

@@ -44,6 +44,7 @@ class Server(Runner):
         "_alive",
         "_copies",
         "_gone",
+        "_predicted",
         "_shelves",
         "_spans",
         "_stamps",
@@ -64,6 +65,8 @@ class Server(Runner):
         self._stamps: dict[int, int] = {}
         """The highest stamp that each user's claims and parts had."""
         self.visits: dict[tuple[int, int], Visit] = {}
+        self._predicted: dict[int, tuple[float, ...]] = {}
+        """file_2 of each model, the same for all who ask."""
         self._alive = True
         self._spans = host.weather.crashes(spec.index)
         self._next_crash()
@@ -89,7 +92,9 @@ class Server(Runner):
     def hello(self, message: Hello) -> None:
         """Answer with file_2: what each layer would cost here, as far as a regression can know; and with an offer."""
         world = self.host.world
-        seconds = predicted_seconds(world, message.model, self.index)
+        seconds = self._predicted.get(message.model)
+        if seconds is None:
+            seconds = self._predicted[message.model] = predicted_seconds(world, message.model, self.index)
         offer = self.admission.offer(message.user)
         has = self._shelves.there(message.model, world.models[message.model].graph)
         reply = Prediction(message.user, self.index, seconds, *offer, has)
