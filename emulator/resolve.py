@@ -59,6 +59,7 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
         until_s=_or_inf(scenario.until_s),
         sample_s=_or_inf(scenario.sample_s),
         header_bytes=scenario.header_bytes,
+        resend_s=scenario.resend_ms / 1000,
         compute=scenario.compute,
         faults=faults,
         mobility=mobility,

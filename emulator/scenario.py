@@ -49,6 +49,8 @@ class Scenario(Part):
     reference_ghz: Positive | None = None
     """The speed that the reference seconds stand for; the profile's own when left out."""
     header_bytes: Whole = assume(0)
+    resend_ms: Positive = assume(200.0)
+    """After which a reliable transport sends a lost message again."""
     until_s: Positive | None = None
     sample_s: Positive | None = 1.0
     """Sampling period of the usage table; null: one row a node at the end."""

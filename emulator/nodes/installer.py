@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from emulator.kernel import Signal
 from emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
+from emulator.nodes.bits import Bits
 
 if TYPE_CHECKING:
     from emulator.nodes.client import Client
@@ -99,10 +100,10 @@ class Installer:
         request = PlanRequest(client.user.index, seconds, predictions, cause, client.charge_j(), seen)
         client.send(world.planner, size, request)
 
-    def shared(self, server: int) -> set[int]:
+    def shared(self, server: int) -> Bits:
         """Parameters that a server (node index) holds for others of this model, as it said when last asked."""
         told = self._predictions.get(server)
-        return set(told.has) if told is not None else set()
+        return Bits(told.has if told is not None else ())
 
     def forget_shared(self, server: int) -> None:
         """What a server said that it holds for others is not true any more."""

@@ -122,7 +122,7 @@ class Server(Runner):
             self._confirm(message, "")
             return
         model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
-        fresh = sorted(graph.parameters_of(message.layers) - store.parameters)
+        fresh = [p for p in sorted(graph.parameters_of(message.layers)) if p not in store.parameters]
         gone = set(fresh) - set(message.parameters) - set(self._shelves.there(model, graph))
         size = self._shelves.more_bytes(model, graph, fresh)
         reason = f"gone: {len(gone)} shared parameters have left" if gone else self.admission.refusal(user, size)
@@ -196,20 +196,20 @@ class Server(Runner):
         if store is None or not (store.parts or store.layers):
             self._shelves.stores.pop(user, None)
             return
-        had, parameters = len(store.layers), set(store.parameters)
+        had, parameters = len(store.layers), tuple(store.parameters)
         model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
         freed = self._shelves.keep(user, model, graph, layers)
         self.hold(-freed)
         after = self._shelves.stores.get(user)
         count = had - (len(after.layers) if after is not None else 0)
-        if after is not None and after.parameters == parameters and not count:
+        if after is not None and tuple(after.parameters) == parameters and not count:
             return
         self.row(
             "allocations", self.host.user_names[user], event, 0, -1, count, freed, self.held_bytes, reason
         )  # fmt: skip
         self.host.stored(self.index, user, ())
         if after is not None and after.parameters:
-            self.host.stored(self.index, user, tuple(sorted(after.parameters)))
+            self.host.stored(self.index, user, tuple(after.parameters))
 
     def _built(self, message: UploadPart) -> None:
         store, key = self._shelves.stores.get(message.user), (message.version, message.part)

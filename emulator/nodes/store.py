@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from emulator.messages import UploadPart
+from emulator.nodes.bits import Bits
 from models.graph import LayerGraph
 
 Key = tuple[int, int]
@@ -18,9 +19,9 @@ class Store:
     __slots__ = ("building", "held_bytes", "layers", "parameters", "parts", "trusted")
 
     def __init__(self) -> None:
-        self.layers: set[int] = set()
+        self.layers = Bits()
         """Layers that can run here."""
-        self.parameters: set[int] = set()
+        self.parameters = Bits()
         self.parts: dict[Key, tuple[int, ...]] = {}
         """Layers of each part, in the order of their coming."""
         self.building: dict[Key, list[UploadPart]] = {}
@@ -79,7 +80,7 @@ class Shelves:
         store.layers.intersection_update(layers)
         store.trusted.clear()
         needed = graph.parameters_of({*store.layers, *(layer for own in store.parts.values() for layer in own)})
-        gone = sorted(store.parameters - needed)
+        gone = [parameter for parameter in store.parameters if parameter not in needed]
         for parameter in gone:
             self._users[model, parameter] -= 1
         freed = self.more_bytes(model, graph, gone)

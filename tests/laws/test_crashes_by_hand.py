@@ -219,10 +219,10 @@ def test_replanning_on_change_knows_why() -> None:
 
 
 def test_a_link_that_is_up_again_is_a_change_too() -> None:
-    """Query 2's answer leaves at 2.71 and finds the link down: told at 2.73, and no plan is asked for. It is up at 3.3:
-    a plan is asked for."""
+    """Query 2's answer leaves at 2.71 and finds the link down: told at 2.73, and no plan is asked for. It is up at 3.3,
+    as the client hears at 3.31: a plan is asked for."""
     made = run(Outage(Pairs(ONE, 0), 2.6, 0.7), user={"replan": "on_change"})
     assert column(made, "fallback", "queries")[2] == "link s1 > c0 is down"
     assert column(made, "latency_s", "queries")[2] == pytest.approx(0.73 + 0.6)
     assert column(made, "cause", "plans") == ["arrival", "up"]
-    assert column(made, "requested_s", "plans")[1] == pytest.approx(3.3 + 2 * DELAY + 36 / RATE + 0.001)
+    assert column(made, "requested_s", "plans")[1] == pytest.approx(3.31 + 2 * DELAY + 36 / RATE + 0.001)
