@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from emulator.kernel import Signal
 from emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
@@ -10,6 +10,9 @@ from emulator.nodes.bits import Bits
 
 if TYPE_CHECKING:
     from emulator.nodes.client import Client
+
+PATIENCE_S: Final = 2.0
+"""How long predictions are waited for in a world of faults (assumed)."""
 
 
 class Installer:
@@ -87,7 +90,12 @@ class Installer:
             self.replan(cause)
 
     async def _install(self, cause: str) -> None:
-        """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2)."""
+        """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2).
+
+        Where links can be down, not for ever: after a while those that are silent are left out.
+        """
+        if self._client.host.weather.any:
+            self._client.call_at(self._client.kernel.now + PATIENCE_S, self._predicted.set)
         await self._predicted
         client = self._client
         if client.left:

@@ -226,3 +226,13 @@ def test_a_link_that_is_up_again_is_a_change_too() -> None:
     assert column(made, "latency_s", "queries")[2] == pytest.approx(0.73 + 0.6)
     assert column(made, "cause", "plans") == ["arrival", "up"]
     assert column(made, "requested_s", "plans")[1] == pytest.approx(3.31 + 2 * DELAY + 36 / RATE + 0.001)
+
+
+def test_a_server_that_cannot_be_heard_is_not_waited_for_for_ever() -> None:
+    """The link from server 1 is down from the start: after 2 s the user asks for a plan without it, and gets one."""
+    made = run(Outage(Pairs(ONE, 0, one_way=True), 0.0, 1e6), planner=fixed((0, 2, 2)), servers=2)
+    assert column(made, "status", "plans") == ["accepted"]
+    assert column(made, "requested_s", "plans")[0] == pytest.approx(2.0 + 0.001)
+    assert not made.plans.jobs[0].problem.allowed[:, 1].any()
+    assert made.plans.jobs[0].problem.allowed[:, 2].all()
+    assert column(made, "status") == ["confirmed"]
