@@ -118,7 +118,7 @@ class Day(Asks):
     """A Poisson process whose rate swings between `low_per_s` and `high_per_s`, once a period.
 
     At the share u of half a period away from the nearest peak the rate is low + (high - low) (1 - u)^2 (1 + 2u):
-    within 1 % of the swing of a raised cosine, flat at the peak and at the trough, its mean midway between the two.
+    within 1.01 % of the swing of a raised cosine, flat at the peak and at the trough, its mean midway between the two.
     It is not a cosine because that differs between processors in its last bit.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from paper_problems import paper_problem
 from planner_problems import problems
@@ -182,7 +182,7 @@ def test_paths_never_promise_too_little(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_prices_on_limits_bound_what_keeps_them(data: st.DataObject) -> None:
     problem = plainly_priced(drawn(data, 5, min_nodes=2))
     local = cost.evaluate(problem, (0,) * len(problem.graph))
