@@ -121,12 +121,12 @@ class Traffic:
     def at(self, number: int, node: int) -> Sample:
         """What `node` did in the closed period `number` (1 is the first); taken out of the books."""
         period = self._samples.get(number)
-        return period.pop(node, _NOTHING) if period else _NOTHING
-
-    def forget(self, number: int) -> None:
-        """Drop what is left of periods up to `number`."""
-        for old in [n for n in self._samples if n <= number]:
-            del self._samples[old]
+        if period is None:
+            return _NOTHING
+        sample = period.pop(node, _NOTHING)
+        if not period:
+            del self._samples[number]
+        return sample
 
     def last(self, until: float) -> dict[int, Sample]:
         """Close the period that the end of the run cut short and return it."""

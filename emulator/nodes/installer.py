@@ -18,11 +18,14 @@ PATIENCE_S: Final = 2.0
 class Installer:
     """Belongs to one client: asks servers what they would cost and offer (file_2), and the planner for a plan."""
 
-    __slots__ = ("_again", "_client", "_greeted", "_predicted", "_predictions", "_stamp")
+    __slots__ = ("_again", "_client", "_greeted", "_has", "_predicted", "_predictions", "_seconds", "_stamp")
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._predictions: dict[int, Prediction] = {}
+        self._predictions: dict[int, Prediction | None] = {}
+        """By server (node index); None once the planner has it."""
+        self._seconds: dict[int, tuple[float, ...]] = {}
+        self._has: dict[int, tuple[int, ...]] = {}
         self._predicted: Signal = client.signal()
         self._greeted = False
         self._again = ""
@@ -48,6 +51,7 @@ class Installer:
     def predict(self, message: Prediction) -> None:
         """Collect file_2 of one server."""
         self._predictions[message.server] = message
+        self._seconds[message.server], self._has[message.server] = message.seconds, message.has
         self.count()
 
     def count(self) -> None:
@@ -101,7 +105,8 @@ class Installer:
         if client.left:
             return
         world, seconds = client.host.world, client.seconds(client.user.model)
-        predictions = tuple(self._predictions[server] for server in sorted(self._predictions))
+        predictions = tuple(told for _, told in sorted(self._predictions.items()) if told is not None)
+        self._predictions = dict.fromkeys(self._predictions)
         files = 1 + len(predictions)
         size = 0 if world.planning.at < 0 else world.header_bytes + files * FILE_ENTRY_BYTES * len(seconds)
         seen = client.uploader.seen()
@@ -110,21 +115,17 @@ class Installer:
 
     def shared(self, server: int) -> Bits:
         """Parameters that a server (node index) holds for others of this model, as it said when last asked."""
-        told = self._predictions.get(server)
-        return Bits(told.has if told is not None else ())
+        return Bits(self._has.get(server, ()))
 
     def forget_shared(self, server: int) -> None:
         """What a server said that it holds for others is not true any more."""
-        told = self._predictions.get(server)
-        if told is not None:
-            self._predictions[server] = told._replace(has=())
+        self._has.pop(server, None)
 
     def claim(self, place: int, layers: tuple[int, ...], only: bool) -> Claim:
         """What the plan wants of a server; with `only`, it may let go of whatever else is there."""
         client = self._client
         server = client.host.address(client.user.index, place)
-        told = self._predictions.get(server)
-        seconds = told.seconds if told is not None else client.seconds(client.user.model)
+        seconds = self._seconds.get(server) or client.seconds(client.user.model)
         size = client.uploader.link_bytes(place)
         period_s = max(client.uploader.predicted_s + client.user.think_s, 1e-9)
         work_s = sum(seconds[layer] for layer in layers)
