@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from typing import Any, Final
@@ -11,7 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from models.errors import LayerliftError, PlanError
+from emulator.explaining import explain, facts_of, tell_check
+from models.errors import PlanError
 from planners import registry
 from planners.registry import Spec
 from planners.testing import findings
@@ -31,7 +31,8 @@ def planners(name: str | None, check: bool, as_json: bool) -> None:
     if check:
         _check(console, name)
     elif name is not None:
-        _explain(console, registry.spec(name), as_json)
+        found = registry.spec(name)
+        explain(console, found, _facts(found), as_json)
     else:
         _list(console, as_json)
 
@@ -62,61 +63,15 @@ def _list(console: Console, as_json: bool) -> None:
     )
 
 
-def _explain(console: Console, found: Spec, as_json: bool) -> None:
-    facts = _facts(found)
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-        return
-    console.print(f"[bold]{found.name}[/bold]  ({found.source})")
-    console.print(inspect.getdoc(found.load()) or "", markup=False)
-    if facts["cite"]:
-        console.print(f"\nSource: {facts['cite']}", markup=False)
-    if not facts["options"]:
-        console.print("\nIt takes no options.")
-        return
-    table = Table("option", "type", "default", title=f"Options: {found.name}:option=value,option=value")
-    for option in facts["options"]:
-        table.add_row(option["name"], option["type"], option["default"])
-    console.print(table)
-
-
 def _facts(found: Spec) -> dict[str, Any]:
-    return {
-        "name": found.name,
-        "from": found.source,
-        "orders": found.uploads,
-        **{key: found.attribute(key) for key in ("handles_dag", "multi_server", "multi_user", "optimises")},
-        "cite": found.cite(),
-        "options": [
-            {
-                "name": option.name,
-                "type": option.type_name,
-                "default": "required" if option.required else _shown(option.default),
-            }
-            for option in found.options.values()
-        ],
-    }
+    capabilities = ("handles_dag", "multi_server", "multi_user", "optimises")
+    return {"orders": found.uploads, **facts_of(found, capabilities)}
 
 
 def _check(console: Console, name: str | None) -> None:
     if name is None:
         raise PlanError("--check needs a planner, as in layerlift planners my_module:MyPlanner --check")
-    met, troubles = 0, []
-    for finding in findings(name):
-        met += not finding.trouble
-        if finding.trouble:
-            troubles.append(f"{finding.problem}: {finding.demand}: {finding.trouble}")
-    for trouble in troubles:
-        console.print(trouble, markup=False)
-    if troubles:
-        raise LayerliftError(f"{name} does not meet {len(troubles)} demands of the conformance kit (above)")
-    console.print(f"{name} meets all {met} demands of the conformance kit.", markup=False)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, tuple):
-        return "/".join(str(item) for item in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    tell_check(console, name, ((each.problem, each.demand, each.trouble) for each in findings(name)))
 
 
 COMMANDS: Final[list[click.Command]] = [planners]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from typing import Any, Final
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emulator.allocation import PolicyError
+from emulator.explaining import explain, facts_of, tell_check
 from emulator.policies import registry
 from emulator.policies.registry import Spec
 from emulator.policies.testing import findings
@@ -32,7 +32,8 @@ def policies(name: str | None, check: bool, as_json: bool) -> None:
     if check:
         _check(console, name)
     elif name is not None:
-        _explain(console, registry.spec(name), as_json)
+        found = registry.spec(name)
+        explain(console, found, _facts(found), as_json)
     else:
         _list(console, as_json)
 
@@ -61,58 +62,14 @@ def _list(console: Console, as_json: bool) -> None:
     console.print("[dim]layerlift policies NAME explains one; options may change what a policy takes back[/dim]")
 
 
-def _explain(console: Console, found: Spec, as_json: bool) -> None:
-    facts = _facts(found)
-    if as_json:
-        click.echo(json.dumps(facts, indent=1))
-        return
-    console.print(f"[bold]{found.name}[/bold]  ({found.source})")
-    console.print(inspect.getdoc(found.load()) or "", markup=False)
-    if facts["cite"]:
-        console.print(f"\nSource: {facts['cite']}", markup=False)
-    if not facts["options"]:
-        console.print("\nIt takes no options.")
-        return
-    table = Table("option", "type", "default", title=f"Options: {found.name}:option=value,option=value")
-    for option in facts["options"]:
-        table.add_row(option["name"], option["type"], option["default"])
-    console.print(table)
-
-
 def _facts(found: Spec) -> dict[str, Any]:
-    return {
-        "name": found.name,
-        "from": found.source,
-        **{key: found.attribute(key) for key in CAPABILITIES},
-        "cite": found.cite(),
-        "options": [
-            {
-                "name": option.name,
-                "type": option.type_name,
-                "default": "required" if option.required else _shown(option.default),
-            }
-            for option in found.options.values()
-        ],
-    }
+    return facts_of(found, CAPABILITIES)
 
 
 def _check(console: Console, name: str | None) -> None:
     if name is None:
         raise PolicyError("--check needs a policy, as in layerlift policies my_module:MyPolicy --check")
-    met, troubles = 0, []
-    for finding in findings(name):
-        met += not finding.trouble
-        if finding.trouble:
-            troubles.append(f"{finding.case}: {finding.demand}: {finding.trouble}")
-    for trouble in troubles:
-        console.print(trouble, markup=False)
-    if troubles:
-        raise PolicyError(f"{name} does not meet {len(troubles)} demands of the conformance kit (above)")
-    console.print(f"{name} meets all {met} demands of the conformance kit.", markup=False)
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    tell_check(console, name, ((each.case, each.demand, each.trouble) for each in findings(name)))
 
 
 COMMANDS: Final[list[click.Command]] = [policies]
