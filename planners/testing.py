@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from models.errors import LayerliftError, PlanError
+from models.errors import PlanError
 from planners import cost
 from planners.base import CrowdPlanner, Planner, PlannerBase
 from planners.battery import battery
 from planners.judge import Judge
+from planners.kit import run_kit, trouble_of
 from planners.plan import Plan, validate
 from planners.problem import Problem
 from planners.registry import make
@@ -84,7 +85,7 @@ def _check(planner: Planner, name: str, problem: Problem) -> Iterator[Finding]:
         ("never worse than all-local", lambda: _no_worse(planner, problem, answer[0])),
     ]
     for demand, check in demands:
-        trouble = _trouble(check)
+        trouble = trouble_of(check)
         yield Finding(name, demand, trouble)
         if trouble:
             return
@@ -105,17 +106,7 @@ def _check_crowd(planner: Planner, name: str, problems: Sequence[Problem]) -> It
         if planner.plan_all(together, random.Random(1)) != plans:
             raise PlanError("two calls with the same seed differ")
 
-    yield Finding(name, "legal plans for all, the same for the same seed", _trouble(asked))
-
-
-def _trouble(check: Callable[[], object]) -> str:
-    try:
-        check()
-    except LayerliftError as problem:
-        return str(problem)
-    except Exception as problem:
-        return f"it raised {type(problem).__name__}: {problem}"
-    return ""
+    yield Finding(name, "legal plans for all, the same for the same seed", trouble_of(asked))
 
 
 def _same(planner: Planner, problem: Problem, answer: Plan) -> None:
@@ -177,23 +168,8 @@ def _name(planner: str | Planner) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """`python -m planners.testing PLANNER...`: print what was found; 0 all met, 1 a demand not met, 2 no planner."""
-    if not arguments:
-        print("usage: python -m planners.testing PLANNER... (a name, a pair such as ionn+recursive, or module:Class)")
-        return 2
-    failed = False
-    for text in arguments:
-        met = 0
-        try:
-            for finding in findings(text):
-                met += not finding.trouble
-                if finding.trouble:
-                    failed = True
-                    print(f"{text}: {finding.problem}: {finding.demand}: {finding.trouble}")
-        except LayerliftError as problem:
-            print(problem)
-            return 2
-        print(f"{text}: {met} demands met")
-    return int(failed)
+    usage = "usage: python -m planners.testing PLANNER... (a name, a pair such as ionn+recursive, or module:Class)"
+    return run_kit(usage, arguments, lambda text: ((f.problem, f.demand, f.trouble) for f in findings(text)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 from emulator.allocation import Capacity, Claim, Grant, Policy, PolicyBase, PolicyError, loses
 from emulator.policies.battery import Case, battery, capacities, comings_and_goings
 from emulator.policies.registry import make
-from models.errors import LayerliftError
+from planners.kit import run_kit, trouble_of
 
 TOLERANCE = 1e-9
 """Relative slack: rounding, not more than there is."""
@@ -63,7 +63,7 @@ def findings(policy: str | Policy, cases: Mapping[str, Case] | None = None) -> I
         yield from _check(made, name, case)
     for name, capacity in capacities().items():
         case_name = f"users who come and go on {name}"
-        trouble = _trouble(lambda capacity=capacity, name=name: _live(made, capacity, name))  # type: ignore[misc]
+        trouble = trouble_of(lambda capacity=capacity, name=name: _live(made, capacity, name))  # type: ignore[misc]
         yield Finding(case_name, "what was granted is kept as far as promised", trouble)
 
 
@@ -125,7 +125,7 @@ def _check(policy: Policy, name: str, case: Case) -> Iterator[Finding]:
         ("grants that survive pickling", lambda: _pickled(answer)),
     ]
     for demand, check in demands:
-        trouble = _trouble(check)
+        trouble = trouble_of(check)
         yield Finding(name, demand, trouble)
         if trouble:
             return
@@ -236,35 +236,10 @@ def _says(policy: Policy, capability: str) -> Any:
     return getattr(policy, capability, getattr(PolicyBase, capability))
 
 
-def _trouble(check: Callable[[], object]) -> str:
-    try:
-        check()
-    except LayerliftError as problem:
-        return str(problem)
-    except Exception as problem:
-        return f"it raised {type(problem).__name__}: {problem}"
-    return ""
-
-
 def main(arguments: Sequence[str]) -> int:
     """`python -m emulator.policies.testing POLICY...`: 0 all demands met, 1 one not met, 2 no such policy."""
-    if not arguments:
-        print("usage: python -m emulator.policies.testing POLICY... (a name, with options or not, or module:Class)")
-        return 2
-    failed = False
-    for text in arguments:
-        met = 0
-        try:
-            for finding in findings(text):
-                met += not finding.trouble
-                if finding.trouble:
-                    failed = True
-                    print(f"{text}: {finding.case}: {finding.demand}: {finding.trouble}")
-        except LayerliftError as problem:
-            print(problem)
-            return 2
-        print(f"{text}: {met} demands met")
-    return int(failed)
+    usage = "usage: python -m emulator.policies.testing POLICY... (a name, with options or not, or module:Class)"
+    return run_kit(usage, arguments, lambda text: ((f.case, f.demand, f.trouble) for f in findings(text)))
 
 
 if __name__ == "__main__":
