@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from emulator.conductor import Progress
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.results import ResultWriter
-from emulator.run import LocalPlans
-from emulator.scenario import Scenario
-from emulator.together import Together
-from emulator.world import World
-from planners import Upload
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
+from layerlift.planners import Upload
 
 
 class Phases:
@@ -81,10 +81,10 @@ class Spreading:
         self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
-        """See `emulator.conductor.Plans`."""
+        """See `Plans`."""
 
     def result(self, job: PlanJob) -> PlanOutcome:
-        """See `emulator.conductor.Plans`."""
+        """See `Plans`."""
         layers = range(len(job.problem.graph))
         server = job.request % len(job.problem.servers) + 1
         placement = tuple(server if job.problem.allowed[layer, server] else 0 for layer in layers)

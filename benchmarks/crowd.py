@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
-from models.graph import Layer, LayerGraph, Parameter, Tensor
-from planners import Upload
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.planners import Upload
 
 LAYERS = 6
 KEPT = 2
@@ -76,10 +76,10 @@ class RoundRobin:
         self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
-        """See `emulator.conductor.Plans`."""
+        """See `Plans`."""
 
     def result(self, job: PlanJob) -> PlanOutcome:
-        """See `emulator.conductor.Plans`."""
+        """See `Plans`."""
         server = (job.request - 1) % self._servers + 1
         placement = (0,) * KEPT + (server,) * (LAYERS - KEPT)
         return PlanOutcome(placement, (Upload(server, tuple(range(KEPT, LAYERS))),), False, "", 1.0, 1.0, "")

@@ -16,16 +16,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-
-import models
-from emulator import Scenario
-from emulator.world import World
-from models import zoo
-from models.profile import reference
-from planners import ClientPower, Judge, Objective, Problem, cost, make
-from planners.crowd import Crowd
-from planners.optimal import Answer, Optimal
-from planners.swarm import SwarmPlanner
+from layerlift import models
+from layerlift.emulator import Scenario
+from layerlift.emulator.world import World
+from layerlift.models import zoo
+from layerlift.models.profile import reference
+from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
+from layerlift.planners.crowd import Crowd
+from layerlift.planners.optimal import Answer, Optimal
+from layerlift.planners.swarm import SwarmPlanner
 
 EXACT_IN_CLASS = ("local", "all_remote", "greedy", "one_step", "one_climb", "min_cut", "shortest_path")
 SWARMS = ("pso", "ga", "sa")
@@ -231,8 +230,9 @@ node and layers of each segment of the latency optimum, and how much the best si
 
 TOGETHER = """## Both clients at once
 
-r1 and r2 ask for the same network and share the servers. Summed latency under each other's load (`planners.crowd`),
-divided by that of each client's own optimum: below 1, planning together pays. Mean over the seeds.
+r1 and r2 ask for the same network and share the servers. Summed latency under each other's load
+(`layerlift.planners.crowd`), divided by that of each client's own optimum: below 1, planning together pays. Mean
+over the seeds.
 """
 
 

@@ -13,7 +13,7 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-from emulator import RunResult, Scenario, run
+from layerlift.emulator import RunResult, Scenario, run
 
 LIMIT_MIB = 6 * 1024
 CHANGES = [

@@ -10,7 +10,7 @@ import statistics
 import sys
 from itertools import pairwise
 
-from models import Network, Session, load, subgraph, uncut_session
+from layerlift.models import Network, Session, load, subgraph, uncut_session
 
 PIECES = 4
 ROUNDS = 9

@@ -10,10 +10,10 @@ import multiprocessing as mp
 import sys
 from multiprocessing.synchronize import Event
 
-import models
-from models import Session, zoo
-from models.cuts import blocks
-from models.profile import reference
+from layerlift import models
+from layerlift.models import Session, zoo
+from layerlift.models.cuts import blocks
+from layerlift.models.profile import reference
 
 RUNS = 15
 

@@ -14,13 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from layerlift.emulator.conductor import Conductor
+from layerlift.emulator.host import pack
+from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
+
 from benchmarks.crowd import RoundRobin, crowd
 from benchmarks.twin import Crowd
-from emulator.conductor import Conductor
-from emulator.host import pack
-from emulator.results import ResultWriter
-from emulator.together import Together
-from emulator.world import World
 
 
 def emulate(world: World, folder: Path) -> tuple[float, list[float]]:
@@ -94,7 +95,7 @@ def memory() -> None:
 
 def over_ray(actors: int = 4) -> None:
     """The same crowd over Ray actors, with the time plane in them and in the conductor."""
-    from emulator.ray_hosts import RayCluster, RayHosts
+    from layerlift.emulator.ray_hosts import RayCluster, RayHosts
 
     with RayCluster(), tempfile.TemporaryDirectory() as folder:
         small = crowd(users=300, servers=12, queries=10)

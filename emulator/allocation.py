@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import fsum, inf
 from typing import Protocol, runtime_checkable
 
-from emulator.filling import fill
-from models.errors import LayerliftError
+from layerlift.emulator.filling import fill
+from layerlift.models.errors import LayerliftError
 
 LEAST = 1e-6
 """The least part of a server's CPU or link that a user is entitled to who is not refused: with no weight at all, work

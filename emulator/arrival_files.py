@@ -11,9 +11,8 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from emulator.fields import LARGEST, shown
-from models.errors import ScenarioError, near
+from layerlift.emulator.fields import LARGEST, shown
+from layerlift.models.errors import ScenarioError, near
 
 MOST_ROWS: Final = 1_000_000
 

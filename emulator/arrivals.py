@@ -1,6 +1,6 @@
 """When users come and when they ask: a tagged union in which the first key tells the law.
 
-A new law is one more class here, one more tag, and one more `Asks` in `emulator.asking`.
+A new law is one more class here, one more tag, and one more `Asks` in `layerlift.emulator.asking`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from layerlift.emulator import asking
+from layerlift.emulator.arrival_files import recorded
+from layerlift.emulator.fields import NonNegative, Part, Positive, Text, assume, fault
 from pydantic import Discriminator, Tag, model_validator
-
-from emulator import asking
-from emulator.arrival_files import recorded
-from emulator.fields import NonNegative, Part, Positive, Text, assume, fault
 
 MOST_A_PERIOD: Final = 1e9
 FEWEST_A_BURST: Final = 1e-3

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from layerlift.emulator.fields import ASSUMED, Span, fault
+from layerlift.emulator.machines import IONN_W
+from layerlift.emulator.sections import Device, Machine, Nodes
+from layerlift.emulator.yaml_lines import Path, dotted
+from layerlift.models.errors import near
 from pydantic import BaseModel
 
-from emulator.fields import ASSUMED, Span, fault
-from emulator.machines import IONN_W
-from emulator.sections import Device, Machine, Nodes
-from emulator.yaml_lines import Path, dotted
-from models.errors import near
-
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
-    from emulator.world import World
+    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.world import World
 
 IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
 

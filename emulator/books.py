@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from emulator.host import Rows
-from emulator.tables import TABLES
-from emulator.traffic import Sample, Traffic
-from emulator.world import World
+from layerlift.emulator.host import Rows
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.traffic import Sample, Traffic
+from layerlift.emulator.world import World
 
 Write = Callable[[str, list[tuple[Any, ...]]], None]
 

@@ -9,15 +9,15 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
-from emulator.sections import Model
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.loading import load
-from models.network import Network
-from models.predict import shipped
-from models.preprocess import pipeline
-from models.profile import Profile, reference
-from planners.registry import make
+from layerlift.emulator.sections import Model
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.loading import load
+from layerlift.models.network import Network
+from layerlift.models.predict import shipped
+from layerlift.models.preprocess import pipeline
+from layerlift.models.profile import Profile, reference
+from layerlift.planners.registry import make
 
 
 @dataclass(frozen=True, slots=True)

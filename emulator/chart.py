@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from emulator.run_result import RunResult
-from models.errors import RunError
+from layerlift.emulator.run_result import RunResult
+from layerlift.models.errors import RunError
 
 _POINTS: Final = 5000
 _COLOURS: Final = 10

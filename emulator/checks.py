@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from emulator.arrivals import AtOnce, Recorded
-from emulator.checks_faults import check_faults
-from emulator.fields import fault, shown
-from emulator.naming import kind_name, node_names
-from emulator.sections import TIERS, Users
-from emulator.yaml_lines import Path
-from models.errors import near
+from layerlift.emulator.arrivals import AtOnce, Recorded
+from layerlift.emulator.checks_faults import check_faults
+from layerlift.emulator.fields import fault, shown
+from layerlift.emulator.naming import kind_name, node_names
+from layerlift.emulator.sections import TIERS, Users
+from layerlift.emulator.yaml_lines import Path
+from layerlift.models.errors import near
 
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
 
 MOST_NODES = 100_000
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from emulator import sections_faults as sections
-from emulator.fields import fault
-from emulator.naming import kind_name, node_names
-from emulator.sections import TIERS
-from models.errors import near
+from layerlift.emulator import sections_faults as sections
+from layerlift.emulator.fields import fault
+from layerlift.emulator.naming import kind_name, node_names
+from layerlift.emulator.sections import TIERS
+from layerlift.models.errors import near
 
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
 
 Where = tuple[str | int, ...]
 FEW = 12

@@ -1,4 +1,4 @@
-"""`layerlift`: a thin face over `emulator.run` and its neighbours.
+"""`layerlift`: a thin face over `layerlift.emulator.run` and its neighbours.
 
 Whatever a user can mend ends as one sentence on stderr and exit code 2, never as a traceback.
 """
@@ -11,9 +11,8 @@ import sys
 from typing import Any
 
 import click
-
-from emulator import commands
-from models.errors import LayerliftError
+from layerlift.emulator import commands
+from layerlift.models.errors import LayerliftError
 
 
 class Layerlift(click.Group):

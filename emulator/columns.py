@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-
-from emulator.tables import TABLES, Kind
-from models.errors import RunError, near
+from layerlift.emulator.tables import TABLES, Kind
+from layerlift.models.errors import RunError, near
 
 Row = tuple[float | int | str, ...]
 

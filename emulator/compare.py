@@ -1,7 +1,7 @@
 """Runs side by side: what was seen of each, by variant and seed, becomes means with intervals and paired differences.
 
-Pure: from `Trial`s to numbers. Who makes trials is `emulator.compare_jobs` (runs) and `emulator.compare_runs` (what
-has been run).
+Pure: from `Trial`s to numbers. Who makes trials is `layerlift.emulator.compare_jobs` (runs) and
+`layerlift.emulator.compare_runs` (what has been run).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from emulator.compare_metrics import BY_KEY, METRICS, Seen
-from emulator.compare_stats import CONFIDENCE, Interval, difference, interval
-from emulator.fairness_indices import price_of_fairness
-from emulator.results import jsonable
-from models.errors import RunError
+from layerlift.emulator.compare_metrics import BY_KEY, METRICS, Seen
+from layerlift.emulator.compare_stats import CONFIDENCE, Interval, difference, interval
+from layerlift.emulator.fairness_indices import price_of_fairness
+from layerlift.emulator.results import jsonable
+from layerlift.models.errors import RunError
 
 
 class Variant(NamedTuple):

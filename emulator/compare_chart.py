@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from emulator.compare import Comparison
-from emulator.compare_lines import arrivals, ecdf, fair_line
-from emulator.compare_metrics import BY_KEY
-from emulator.compare_told import (
+from layerlift.emulator.compare import Comparison
+from layerlift.emulator.compare_lines import arrivals, ecdf, fair_line
+from layerlift.emulator.compare_metrics import BY_KEY
+from layerlift.emulator.compare_told import (
     arrival_told,
     bars_told,
     spread_told,
@@ -17,8 +17,8 @@ from emulator.compare_told import (
     time_told,
     trade_told,
 )
-from emulator.compare_words import scale_of
-from models.errors import RunError
+from layerlift.emulator.compare_words import scale_of
+from layerlift.models.errors import RunError
 
 MOST: Final = 8
 """Variants on one chart."""

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from emulator.compare import Comparison, Trial, Variant
-from emulator.compare_metrics import see
-from emulator.compare_sweep import Sweep
-from emulator.fairness_alone import alone_latencies
-from emulator.plan_memory import PlanMemory
-from emulator.run import run
-from emulator.scenario import Scenario
-from models.errors import LayerliftError, RunError, ScenarioError
+from layerlift.emulator.compare import Comparison, Trial, Variant
+from layerlift.emulator.compare_metrics import see
+from layerlift.emulator.compare_sweep import Sweep
+from layerlift.emulator.fairness_alone import alone_latencies
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario
+from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 
 Alone = dict[str, list[float]]
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -207,7 +207,7 @@ def trials(work: Work, *, local: bool, address: str | None = None, done: Callabl
             yield perform(job)
             done()
         return
-    from emulator.ray_hosts import in_tasks  # takes a third of a second to import
+    from layerlift.emulator.ray_hosts import in_tasks  # takes a third of a second to import
 
     for number, found in in_tasks(perform, work.jobs, address):
         job = work.jobs[number]

@@ -11,14 +11,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from emulator.chart import SUFFIXES, save
-from emulator.compare import Comparison
-from emulator.compare_chart import dressed, figures, picture
-from emulator.compare_metrics import METRICS
-from emulator.compare_words import scale_of, shown, verdicts
-from emulator.wording import NOTHING, count
-from models.errors import RunError
+from layerlift.emulator.chart import SUFFIXES, save
+from layerlift.emulator.compare import Comparison
+from layerlift.emulator.compare_chart import dressed, figures, picture
+from layerlift.emulator.compare_metrics import METRICS
+from layerlift.emulator.compare_words import scale_of, shown, verdicts
+from layerlift.emulator.wording import NOTHING, count
+from layerlift.models.errors import RunError
 
 FILES: Final = ("compare.json", "compare.parquet", "compare.html")
 _STYLE: Final = """

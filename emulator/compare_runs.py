@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from emulator.compare import Comparison, Trial, Variant
-from emulator.compare_metrics import see
-from emulator.fairness_alone import alone_latencies
-from emulator.fairness_people import Alone
-from emulator.plan_memory import PlanMemory
-from emulator.run_result import RUN_FILE, RunResult
-from emulator.scenario import Scenario
-from models.errors import LayerliftError, RunError
+from layerlift.emulator.compare import Comparison, Trial, Variant
+from layerlift.emulator.compare_metrics import see
+from layerlift.emulator.fairness_alone import alone_latencies
+from layerlift.emulator.fairness_people import Alone
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.run_result import RUN_FILE, RunResult
+from layerlift.emulator.scenario import Scenario
+from layerlift.models.errors import LayerliftError, RunError
 
 
 def is_run(target: str) -> bool:

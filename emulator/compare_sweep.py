@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emulator.scenario import Scenario
-from models.errors import ScenarioError
+from layerlift.emulator.scenario import Scenario
+from layerlift.models.errors import ScenarioError
 
 USERS = "users"
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from layerlift.emulator.compare import Comparison
+from layerlift.emulator.compare_metrics import BY_KEY
+from layerlift.emulator.compare_stats import Interval
+from layerlift.emulator.compare_words import scale_of, shown, verdicts
+from layerlift.emulator.wording import NOTHING, count
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from emulator.compare import Comparison
-from emulator.compare_metrics import BY_KEY
-from emulator.compare_stats import Interval
-from emulator.compare_words import scale_of, shown, verdicts
-from emulator.wording import NOTHING, count
 
 WIDEST: Final = 110
 _GAP: Final = 2

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from emulator.compare import Comparison
-from emulator.compare_metrics import BY_KEY, UserSeen
-from emulator.compare_words import plain, scale_of
-from emulator.fairness_indices import mean, percentile
-from emulator.wording import seconds
+from layerlift.emulator.compare import Comparison
+from layerlift.emulator.compare_metrics import BY_KEY, UserSeen
+from layerlift.emulator.compare_words import plain, scale_of
+from layerlift.emulator.fairness_indices import mean, percentile
+from layerlift.emulator.wording import seconds
 
 
 def cost_of(comparison: Comparison, user: UserSeen) -> float:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from emulator.compare import Comparison
-from emulator.compare_metrics import BY_KEY, Metric
-from emulator.compare_stats import Interval
-from emulator.wording import NOTHING
+from layerlift.emulator.compare import Comparison
+from layerlift.emulator.compare_metrics import BY_KEY, Metric
+from layerlift.emulator.compare_stats import Interval
+from layerlift.emulator.wording import NOTHING
 
 _FINEST: Final = 8
 

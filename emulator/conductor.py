@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from emulator.books import Books, Write
-from emulator.fabric import Fabric
-from emulator.host import Answer, Rows
-from emulator.lockstep import (
+from layerlift.emulator.books import Books, Write
+from layerlift.emulator.fabric import Fabric
+from layerlift.emulator.host import Answer, Rows
+from layerlift.emulator.lockstep import (
     Call,
     Costs,
     DataPlane,
@@ -27,9 +27,9 @@ from emulator.lockstep import (
     homes,
     pass_on,
 )
-from emulator.messages import Delivery, Departure, PlanReady
-from emulator.nodes.planner import PlanJob
-from emulator.world import World
+from layerlift.emulator.messages import Delivery, Departure, PlanReady
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.world import World
 
 __all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]
 

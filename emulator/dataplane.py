@@ -11,17 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-
-from emulator.books import Write
-from emulator.engine import Engine, Task, Timing
-from emulator.finished import Finished
-from emulator.host import Answered, Piece, Stored
-from emulator.routes import Routes
-from emulator.world import World
-from models.cutting import Subgraph, subgraph
-from models.errors import RunError
-from models.network import Network
-from models.session import Optimization, uncut_session
+from layerlift.emulator.books import Write
+from layerlift.emulator.engine import Engine, Task, Timing
+from layerlift.emulator.finished import Finished
+from layerlift.emulator.host import Answered, Piece, Stored
+from layerlift.emulator.routes import Routes
+from layerlift.emulator.world import World
+from layerlift.models.cutting import Subgraph, subgraph
+from layerlift.models.errors import RunError
+from layerlift.models.network import Network
+from layerlift.models.session import Optimization, uncut_session
 
 Execution = Literal["every", "once", "none"]
 Ref = Any

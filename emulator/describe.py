@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from emulator.faults import Fault, Mobility, Pairs
-from emulator.world import LinkSpec, UserSpec, World
-from models.graph import Layer
+from layerlift.emulator.faults import Fault, Mobility, Pairs
+from layerlift.emulator.world import LinkSpec, UserSpec, World
+from layerlift.models.graph import Layer
 
 Prices = Callable[[str, str], float]
 
@@ -16,7 +16,7 @@ Prices = Callable[[str, str], float]
 def describe_world(world: World) -> dict[str, Any]:
     """The `world` part of run.json: nodes with powers and prices, links, users, and the layer names of each model.
 
-    Numbers are those of `World`, in SI units and USD; infinities stay floats (`emulator.results.jsonable`
+    Numbers are those of `World`, in SI units and USD; infinities stay floats (`layerlift.emulator.results.jsonable`
     writes them as `"inf"`).
     """
     names = [node.name for node in world.nodes]

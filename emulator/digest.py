@@ -11,10 +11,9 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
-
-from emulator.columns import schema
-from emulator.tables import DIGESTED, TABLES, Kind
-from models.errors import RunError
+from layerlift.emulator.columns import schema
+from layerlift.emulator.tables import DIGESTED, TABLES, Kind
+from layerlift.models.errors import RunError
 
 DIGEST_BYTES: Final = 16
 

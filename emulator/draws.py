@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
+from layerlift.emulator import asking
+from layerlift.emulator.fields import NonNegative, Part, Positive, fault
 from pydantic import Discriminator, Tag, model_validator
-
-from emulator import asking
-from emulator.fields import NonNegative, Part, Positive, fault
 
 
 class ExponentialDraw(Part):

@@ -13,13 +13,23 @@ from heapq import heappush
 from math import inf
 from typing import Any, NamedTuple
 
-from emulator.flows import Flow, Pair, Port, settle
-from emulator.kernel import Kernel
-from emulator.live_links import Live, LiveLinks
-from emulator.messages import Cancel, Delivery, Departure, Message, Meter, ReadMeter, SwitchOff, UploadPart, Weigh
-from emulator.traffic import Account, Traffic
-from emulator.weather import Weather
-from emulator.world import World
+from layerlift.emulator.flows import Flow, Pair, Port, settle
+from layerlift.emulator.kernel import Kernel
+from layerlift.emulator.live_links import Live, LiveLinks
+from layerlift.emulator.messages import (
+    Cancel,
+    Delivery,
+    Departure,
+    Message,
+    Meter,
+    ReadMeter,
+    SwitchOff,
+    UploadPart,
+    Weigh,
+)
+from layerlift.emulator.traffic import Account, Traffic
+from layerlift.emulator.weather import Weather
+from layerlift.emulator.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").
 _COMPLETION, _START = 2, 3

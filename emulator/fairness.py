@@ -1,7 +1,8 @@
 """How fair a run was: from its result tables, for all users and each kind, at the end and over time.
 
-What is measured of a user is its cost (`emulator.fairness_people`): slowdown against running alone when the latencies
-alone are given, else mean latency. Indices (`emulator.fairness_indices`) are of the benefits 1 / cost. Pure functions.
+What is measured of a user is its cost (`layerlift.emulator.fairness_people`): slowdown against running alone when
+the latencies alone are given, else mean latency. Indices (`layerlift.emulator.fairness_indices`) are of the benefits
+1 / cost. Pure functions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.fairness_indices import (
+from layerlift.emulator.fairness_indices import (
     alpha_welfare,
     coefficient_of_variation,
     disruptions_per_arrival,
@@ -21,7 +22,7 @@ from emulator.fairness_indices import (
     price_of_fairness,
     spearman,
 )
-from emulator.fairness_people import (
+from layerlift.emulator.fairness_people import (
     Alone,
     Person,
     benefit,
@@ -31,13 +32,13 @@ from emulator.fairness_people import (
     query_costs,
     user_cost,
 )
-from emulator.fairness_shares import (
+from layerlift.emulator.fairness_shares import (
     disruptions,
     window_edges,
 )
-from emulator.fairness_windows import over_time
-from emulator.run_result import RunResult
-from models.errors import RunError
+from layerlift.emulator.fairness_windows import over_time
+from layerlift.emulator.run_result import RunResult
+from layerlift.models.errors import RunError
 
 ALPHAS: Final = (0.0, 1.0, 2.0, math.inf)
 TOLERANCE: Final = 0.05

@@ -8,15 +8,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from layerlift.emulator.catalog import Catalog
+from layerlift.emulator.fairness_people import people
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.world import UserSpec, World
+from layerlift.models.errors import RunError
 from pydantic import PrivateAttr
-
-from emulator.catalog import Catalog
-from emulator.fairness_people import people
-from emulator.plan_memory import PlanMemory
-from emulator.run import run
-from emulator.scenario import Scenario
-from emulator.world import UserSpec, World
-from models.errors import RunError
 
 
 def alone_latencies(
@@ -26,7 +25,8 @@ def alone_latencies(
     notice: Callable[[str], None] | None = None,
     memory: PlanMemory | None = None,
 ) -> dict[str, list[float]]:
-    """Run users alone and return what their queries took (s), by query number; `emulator.fairness_people.Alone`.
+    """Run users alone and return what their queries took (s), by query number;
+    `layerlift.emulator.fairness_people.Alone`.
 
     Of each kind one user per model runs, the one whose device has the median speed (of two, the slower): the key is
     the kind, or `kind/model` for a kind of several models. Other users of the kind are measured against it, so that
@@ -36,8 +36,8 @@ def alone_latencies(
     The user meets the same world, seed, arrival instant, faults and end; the other clients stay idle. Runs are local,
     with execution none. A query that is open when the run ends is not in the list, unless it is the only one: then
     its age is. `notice` gets a sentence before each run; `memory` holds what has been planned already. Raises
-    `RunError` for `compute: measured`, which has no latencies before it executes, what `emulator.run.run` raises, and
-    `KeyboardInterrupt` when one of the runs was interrupted.
+    `RunError` for `compute: measured`, which has no latencies before it executes, what `layerlift.emulator.run.run`
+    raises, and `KeyboardInterrupt` when one of the runs was interrupted.
     """
     if scenario.compute == "measured":
         raise RunError("the scenario has compute: measured, so users cannot run alone without execution: try profiled")

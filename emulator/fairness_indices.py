@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from models.errors import RunError
+from layerlift.models.errors import RunError
 
 NOTHING = math.nan
 

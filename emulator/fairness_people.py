@@ -49,7 +49,9 @@ class Person(NamedTuple):
 
 
 def people(queries: Any, world: Mapping[str, Any]) -> list[Person]:
-    """Return the users of a described world (`emulator.describe`) in its order, with their rows of `queries`."""
+    """Return the users of a described world (`layerlift.emulator.describe`) in its order, with their rows of
+    `queries`.
+    """
     asked: dict[str, list[Waited]] = defaultdict(list)
     columns = ("user", "query", "asked_s", "ended_s", "latency_s", "status", "reason")
     for part in queries.select(list(columns)).to_batches():

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from emulator.tally import rows_of
+from layerlift.emulator.tally import rows_of
 
 Tables = Callable[[str], Any]
 

@@ -1,7 +1,7 @@
 """What breaks and who moves, as plain numbers in SI units: the `faults` and `mobility` of a `World`.
 
-These are specifications only; `emulator.weather.Weather` says what they make of each link and machine, and when.
-Their numbers are trusted, as all of a `World` are: scenarios check them (`emulator.sections_faults`).
+These are specifications only; `layerlift.emulator.weather.Weather` says what they make of each link and machine, and
+when. Their numbers are trusted, as all of a `World` are: scenarios check them (`layerlift.emulator.sections_faults`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from emulator.world import NodeSpec, Tier
+    from layerlift.emulator.world import NodeSpec, Tier
 
 Handover = Literal["reupload", "copy", "forward"]
 """What becomes of a moving user's uploads: sent again by the client, copied between the servers, or left where they

@@ -9,12 +9,12 @@ from itertools import product
 from math import ceil
 from typing import Any, Final
 
-from emulator.plan_memory import PlanMemory
-from emulator.run import run
-from emulator.scenario import Scenario
-from emulator.sightings import Client, Sighting, sight
-from emulator.steps import Steps, mean
-from models.errors import RunError
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.sightings import Client, Sighting, sight
+from layerlift.emulator.steps import Steps, mean
+from layerlift.models.errors import RunError
 
 MACHINE_GHZ: Final = 2.6
 """The clock of the machine whose onnxruntime the reference seconds are: factor 1."""

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from emulator.figure5 import Result
-from emulator.figure5_chart import draw
-from emulator.figure5_claims import verdicts
-from emulator.figure5_page import page, row
-from emulator.results import jsonable
-from models.errors import RunError
+from layerlift.emulator.figure5 import Result
+from layerlift.emulator.figure5_chart import draw
+from layerlift.emulator.figure5_claims import verdicts
+from layerlift.emulator.figure5_page import page, row
+from layerlift.emulator.results import jsonable
+from layerlift.models.errors import RunError
 
 NUMBERS: Final = "figure5.json"
 _COLUMNS: Final = ("model", "links", "servers", "factor", "seed", "algorithm", "time_s", "delay_s")

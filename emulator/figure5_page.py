@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from math import fsum
 from typing import Any, Final
 
+from layerlift.emulator.figure5 import GATHER_S, LABELS, PLAN_S, Curve, Result
+from layerlift.emulator.figure5_claims import TIE, pieces, verdicts
+from layerlift.emulator.wording import NOTHING, seconds
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from emulator.figure5 import GATHER_S, LABELS, PLAN_S, Curve, Result
-from emulator.figure5_claims import TIE, pieces, verdicts
-from emulator.wording import NOTHING, seconds
 
 HEADER: Final = (
     "factor", "algorithm", "total delay (s x s)", "of Direct's", "halved after", "N answers after", "N", "parts",

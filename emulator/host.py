@@ -10,17 +10,17 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from emulator import policies
-from emulator.kernel import Kernel
-from emulator.messages import Delivery, Departure, Message
-from emulator.nodes.client import Client
-from emulator.nodes.machine import Machine
-from emulator.nodes.planner import PlanJob, PlannerNode
-from emulator.nodes.server import Server
-from emulator.nodes.visit import Visit
-from emulator.routes import Routes, Stage
-from emulator.weather import Weather
-from emulator.world import ModelSpec, World
+from layerlift.emulator import policies
+from layerlift.emulator.kernel import Kernel
+from layerlift.emulator.messages import Delivery, Departure, Message
+from layerlift.emulator.nodes.client import Client
+from layerlift.emulator.nodes.machine import Machine
+from layerlift.emulator.nodes.planner import PlanJob, PlannerNode
+from layerlift.emulator.nodes.server import Server
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.routes import Routes, Stage
+from layerlift.emulator.weather import Weather
+from layerlift.emulator.world import ModelSpec, World
 
 Rows = dict[str, list[tuple[Any, ...]]]
 """By table, in order; each row begins with its emission time and the name of its node."""

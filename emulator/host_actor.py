@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-
-from emulator.delivery_log import repeat
-from emulator.engine import Engine, Task
-from emulator.host import Answer, Host
-from emulator.lockstep import Costs
-from emulator.messages import Delivery, PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.planning import answer
-from emulator.world import World
-from models.cutting import Subgraph
-from models.session import Optimization
+from layerlift.emulator.delivery_log import repeat
+from layerlift.emulator.engine import Engine, Task
+from layerlift.emulator.host import Answer, Host
+from layerlift.emulator.lockstep import Costs
+from layerlift.emulator.messages import Delivery, PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.planning import answer
+from layerlift.emulator.world import World
+from layerlift.models.cutting import Subgraph
+from layerlift.models.session import Optimization
 
 
 class HostActor:
@@ -33,7 +32,7 @@ class HostActor:
         return self._host.advance(horizon, deliveries, costs)
 
     def repeat(self, block: bytes) -> None:
-        """Live through a block of the log of a host that died (see `emulator.delivery_log`)."""
+        """Live through a block of the log of a host that died (see `layerlift.emulator.delivery_log`)."""
         repeat(self._host, block)
 
     def finish(self, at: float) -> Answer:
@@ -63,5 +62,5 @@ class HostActor:
         return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.timing)
 
     def plan(self, job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
-        """See `emulator.planning.answer`."""
+        """See `layerlift.emulator.planning.answer`."""
         return answer(job, seed, timeout_s)

@@ -10,8 +10,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from emulator.engine import Task
-from models.cutting import Subgraph
+from layerlift.emulator.engine import Task
+from layerlift.models.cutting import Subgraph
 
 Ref = Any
 Submit = Callable[[Task, Subgraph, Mapping[str, Ref]], Mapping[str, Ref]]

@@ -8,9 +8,9 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from emulator.faults import Crash, Loss, OnOff, Outage, Trace
-from emulator.timeline import Timeline, joined, outside, repeated, sojourns
-from emulator.world import World
+from layerlift.emulator.faults import Crash, Loss, OnOff, Outage, Trace
+from layerlift.emulator.timeline import Timeline, joined, outside, repeated, sojourns
+from layerlift.emulator.world import World
 
 LinkFault = Outage | OnOff | Loss | Trace
 

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from emulator.flows import Flow, Pair
-from emulator.messages import Broken, Departure, Failed, LinkUp, NodeDown, NodeUp, QueryStep, UploadPart
-from emulator.weather import State, Weather
-from emulator.world import World
+from layerlift.emulator.flows import Flow, Pair
+from layerlift.emulator.messages import Broken, Departure, Failed, LinkUp, NodeDown, NodeUp, QueryStep, UploadPart
+from layerlift.emulator.weather import State, Weather
+from layerlift.emulator.world import World
 
 if TYPE_CHECKING:
-    from emulator.fabric import Fabric
+    from layerlift.emulator.fabric import Fabric
 
 _CRASH, _CHANGE = (0,), (1,)
 _DATA: Final = frozenset((UploadPart, QueryStep))

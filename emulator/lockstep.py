@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from emulator.host import Answer, Answered, Dropped, Host, Piece, Stored
-from emulator.messages import Delivery, PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.traffic import Traffic
-from emulator.world import World
+from layerlift.emulator.host import Answer, Answered, Dropped, Host, Piece, Stored
+from layerlift.emulator.messages import Delivery, PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.traffic import Traffic
+from layerlift.emulator.world import World
 
 Costs = Sequence[tuple[tuple[int, int, int], float]]
 Call = tuple[int, float, Sequence[Delivery], Costs]

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Final
 
-from emulator import sections
-from emulator.fields import GB, MB, Span
-from emulator.naming import kind_name, node_names
-from emulator.world import INF, NodeSpec, Tier
-from emulator.yaml_lines import Path
+from layerlift.emulator import sections
+from layerlift.emulator.fields import GB, MB, Span
+from layerlift.emulator.naming import kind_name, node_names
+from layerlift.emulator.world import INF, NodeSpec, Tier
+from layerlift.emulator.yaml_lines import Path
 
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""

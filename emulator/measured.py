@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from emulator.host import Answered, Piece, Stored
-from emulator.run_result import RunResult
-from emulator.world import World
-from models.errors import RunError
-from models.measuring import measure
-from models.network import Network
+from layerlift.emulator.host import Answered, Piece, Stored
+from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.world import World
+from layerlift.models.errors import RunError
+from layerlift.models.measuring import measure
+from layerlift.models.network import Network
 
 _COSTS_FILE = "costs.parquet"
 _PROFILE_RUNS = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from planners.plan import Upload
+from layerlift.planners.plan import Upload
 
 FILE_ENTRY_BYTES = 12
 """One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""
@@ -124,7 +124,7 @@ class Confirm(NamedTuple):
 class QueryStep(NamedTuple):
     """One tensor of one query, to the node whose segment reads it, or the answer, to the client.
 
-    `route` names the whole route (see `emulator.routes`), so that the receiver knows what to run.
+    `route` names the whole route (see `layerlift.emulator.routes`), so that the receiver knows what to run.
     """
 
     user: int

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from emulator.yaml_lines import Path
+from layerlift.emulator.yaml_lines import Path
 
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
 
 
 def node_names(scenario: Scenario) -> Iterator[tuple[Path, str]]:

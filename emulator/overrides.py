@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from emulator.fields import shown
-from emulator.yaml_lines import Path, Places, dotted, parse, printable
-from models.errors import ScenarioError
+from layerlift.emulator.fields import shown
+from layerlift.emulator.yaml_lines import Path, Places, dotted, parse, printable
+from layerlift.models.errors import ScenarioError
 
 
 def override(data: object, setting: str, places: Places) -> None:

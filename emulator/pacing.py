@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from models.errors import RunError
+from layerlift.models.errors import RunError
 
 TRUSTED_P99_S: Final = 0.02
 """A paced run is to be trusted while 99 windows in 100 begin at most this late (seconds of wall clock)."""

@@ -7,9 +7,9 @@ import socket
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from emulator.host import pack
-from emulator.world import World
-from models.errors import RunError
+from layerlift.emulator.host import pack
+from layerlift.emulator.world import World
+from layerlift.models.errors import RunError
 
 TimePlane = Literal["actors", "local"]
 

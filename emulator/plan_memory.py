@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from emulator.messages import PlanOutcome
-from planners import Plan, Planner, Problem, make
-from planners.base import CrowdPlanner, PlannerBase
-from planners.combine import Combined
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.planners import Plan, Planner, Problem, make
+from layerlift.planners.base import CrowdPlanner, PlannerBase
+from layerlift.planners.combine import Combined
 
 
 class PlanMemory:

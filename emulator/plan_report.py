@@ -7,19 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.planning import answer
+from layerlift.emulator.problems import planned_with, problem_of
+from layerlift.emulator.wording import NOTHING, count, seconds, size
+from layerlift.emulator.world import World
+from layerlift.models.errors import PlanError, RunError, near
+from layerlift.models.graph import LayerGraph
+from layerlift.planners import Plan, Problem, latency, make, timeline
+from layerlift.planners.combine import Combined
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from emulator.nodes.planner import PlanJob
-from emulator.planning import answer
-from emulator.problems import planned_with, problem_of
-from emulator.wording import NOTHING, count, seconds, size
-from emulator.world import World
-from models.errors import PlanError, RunError, near
-from models.graph import LayerGraph
-from planners import Plan, Problem, latency, make, timeline
-from planners.combine import Combined
 
 
 def explain(world: World, user: str) -> dict[str, Any]:

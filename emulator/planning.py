@@ -6,11 +6,11 @@ import random
 import time
 from collections.abc import Callable
 
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from models.errors import LayerliftError, PlanError
-from planners import Plan, Planner, Problem, Upload, all_local, make, validate
-from planners.cost import latency
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.models.errors import LayerliftError, PlanError
+from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
+from layerlift.planners.cost import latency
 
 
 def answer(

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from emulator import sections
-from emulator.arrivals import Law
-from emulator.asking import Asks, Draw, Fixed
-from emulator.catalog import Catalog
-from emulator.draws import draw_of
-from emulator.fields import Fault
-from emulator.machines import stream
-from emulator.naming import kind_name
-from emulator.world import INF, NodeSpec, UserSpec
-from emulator.yaml_lines import Path
-from models.errors import LayerliftError, ScenarioError
-from planners.problem import Objective
+from layerlift.emulator import sections
+from layerlift.emulator.arrivals import Law
+from layerlift.emulator.asking import Asks, Draw, Fixed
+from layerlift.emulator.catalog import Catalog
+from layerlift.emulator.draws import draw_of
+from layerlift.emulator.fields import Fault
+from layerlift.emulator.machines import stream
+from layerlift.emulator.naming import kind_name
+from layerlift.emulator.world import INF, NodeSpec, UserSpec
+from layerlift.emulator.yaml_lines import Path
+from layerlift.models.errors import LayerliftError, ScenarioError
+from layerlift.planners.problem import Objective
 
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
 
 
 @dataclass

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-
-from emulator.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
-from emulator.weather import Weather
-from emulator.world import INF, LinkSpec, World
-from planners.problem import ClientPower, Floats, Problem
-from planners.registry import make
+from layerlift.emulator.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
+from layerlift.emulator.weather import Weather
+from layerlift.emulator.world import INF, LinkSpec, World
+from layerlift.planners.problem import ClientPower, Floats, Problem
+from layerlift.planners.registry import make
 
 
 def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.world import World
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-
-from emulator.conductor import Progress
-from emulator.world import World
 
 _EVERY_S = 0.1
 

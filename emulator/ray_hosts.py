@@ -18,29 +18,28 @@ from typing import Any
 
 import numpy as np
 import ray
+from layerlift.emulator.dataplane import Ref
+from layerlift.emulator.delivery_log import DeliveryLog
+from layerlift.emulator.engine import Task
+from layerlift.emulator.holdings import Holdings
+from layerlift.emulator.host import Answer
+from layerlift.emulator.host_actor import HostActor
+from layerlift.emulator.interruption import afterwards
+from layerlift.emulator.lineage import TIMING, Lineage, Tensor
+from layerlift.emulator.lockstep import Call, homes
+from layerlift.emulator.loopback import loopback_only
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.placing import reach
+from layerlift.emulator.world import World
+from layerlift.models.cutting import Subgraph
+from layerlift.models.errors import LayerliftError, RunError
+from layerlift.models.network import MemorySource, Network
+from layerlift.models.protos import one_line
+from layerlift.models.session import Optimization
 from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from emulator.dataplane import Ref
-from emulator.delivery_log import DeliveryLog
-from emulator.engine import Task
-from emulator.holdings import Holdings
-from emulator.host import Answer
-from emulator.host_actor import HostActor
-from emulator.interruption import afterwards
-from emulator.lineage import TIMING, Lineage, Tensor
-from emulator.lockstep import Call, homes
-from emulator.loopback import loopback_only
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.placing import reach
-from emulator.world import World
-from models.cutting import Subgraph
-from models.errors import LayerliftError, RunError
-from models.network import MemorySource, Network
-from models.protos import one_line
-from models.session import Optimization
 
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""
@@ -114,7 +113,9 @@ def _machines() -> list[str]:
 
 
 class RayHosts:
-    """One actor per group of nodes, spread over the machines of the cluster; see `emulator.conductor.Hosts`."""
+    """One actor per group of nodes, spread over the machines of the cluster; see
+    `layerlift.emulator.conductor.Hosts`.
+    """
 
     def __init__(self, world: World, groups: Sequence[Sequence[int]], execution: bool, optimization: Optimization):
         self.home = homes(world, groups)
@@ -270,7 +271,7 @@ def _plain(error: RayError) -> LayerliftError:
 
 
 class RayBackend:
-    """Runs pieces in the actors; see `emulator.dataplane.Backend`.
+    """Runs pieces in the actors; see `layerlift.emulator.dataplane.Backend`.
 
     Weights are put into the object store once per cluster, and come to each machine once, when a piece there needs
     them. An upload moves references. What is lost with an actor is made again, from the query's input if need be.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.planning import answer
-from emulator.world import World
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.planning import answer
+from layerlift.emulator.world import World
 
 Ref = Any
 
 
 class Planning(Protocol):
-    """Who begins a planning elsewhere and waits for it: `emulator.ray_hosts.RayHosts`."""
+    """Who begins a planning elsewhere and waits for it: `layerlift.emulator.ray_hosts.RayHosts`."""
 
     def plan(self, node: int, job: PlanJob, seed: int, timeout_s: float) -> Ref:
         """Begin a planning in the actor of a node."""
@@ -25,7 +25,7 @@ class Planning(Protocol):
 
 
 class RayPlans:
-    """Plans in the planner's actor, each distinct problem once; see `emulator.conductor.Plans`."""
+    """Plans in the planner's actor, each distinct problem once; see `layerlift.emulator.conductor.Plans`."""
 
     def __init__(self, world: World, hosts: Planning) -> None:
         self._world, self._hosts = world, hosts

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from layerlift.emulator.interruption import left_behind
+from layerlift.emulator.run_result import RUN_FILE, RunResult
+from layerlift.emulator.summary import PHASES
+from layerlift.emulator.wording import NOTHING, count, dollars, error, joules, placement, reasons, seconds, share, size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from emulator.interruption import left_behind
-from emulator.run_result import RUN_FILE, RunResult
-from emulator.summary import PHASES
-from emulator.wording import NOTHING, count, dollars, error, joules, placement, reasons, seconds, share, size
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""

@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from emulator import sections
-from emulator.catalog import Catalog, ProfileError, Shelf
-from emulator.fields import GB, MB, Fault
-from emulator.machines import in_folder
-from emulator.machines import nodes as machines
-from emulator.population import population
-from emulator.resolve_faults import resolve_faults
-from emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
-from emulator.yaml_lines import Path
-from models.errors import LayerliftError
-from models.graph import LayerGraph, Parameter
+from layerlift.emulator import sections
+from layerlift.emulator.catalog import Catalog, ProfileError, Shelf
+from layerlift.emulator.fields import GB, MB, Fault
+from layerlift.emulator.machines import in_folder
+from layerlift.emulator.machines import nodes as machines
+from layerlift.emulator.population import population
+from layerlift.emulator.resolve_faults import resolve_faults
+from layerlift.emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
+from layerlift.emulator.yaml_lines import Path
+from layerlift.models.errors import LayerliftError
+from layerlift.models.graph import LayerGraph, Parameter
 
 if TYPE_CHECKING:
-    from emulator.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
 
 
 def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
@@ -116,7 +116,7 @@ def _known_policies(scenario: Scenario) -> None:
 def _known_policy(text: str, path: Path) -> None:
     """Refuse what no policy is called. Where there are no policies to ask, any name will do."""
     try:
-        make = importlib.import_module("emulator.policies").make
+        make = importlib.import_module("layerlift.emulator.policies").make
     except ImportError:
         return
     try:

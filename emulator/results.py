@@ -19,13 +19,12 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from emulator.columns import Row, batch, schema
-from emulator.digest import RunDigest
-from emulator.run_result import RUN_FILE, RunResult
-from emulator.summary import summarise
-from emulator.tables import TABLES
-from models.errors import RunError, near
+from layerlift.emulator.columns import Row, batch, schema
+from layerlift.emulator.digest import RunDigest
+from layerlift.emulator.run_result import RUN_FILE, RunResult
+from layerlift.emulator.summary import summarise
+from layerlift.emulator.tables import TABLES
+from layerlift.models.errors import RunError, near
 
 __all__ = ["ResultWriter", "RunResult", "jsonable"]
 

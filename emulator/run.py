@@ -12,26 +12,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from emulator.books import Write
-from emulator.conductor import Conductor
-from emulator.dataplane import DataPlane as Tensors
-from emulator.dataplane import Execution, LocalBackend
-from emulator.describe import describe_world
-from emulator.interruption import BY_THE_USER, Interruptions
-from emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
-from emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.pacing import Fidelity, Pacer
-from emulator.placing import Placing, place
-from emulator.plan_memory import PlanMemory
-from emulator.planning import answer
-from emulator.ray_plans import RayPlans
-from emulator.results import ResultWriter, RunResult, check_free
-from emulator.scenario import Scenario
-from emulator.together import Together
-from emulator.world import World
-from models.errors import RunError
+from layerlift.emulator.books import Write
+from layerlift.emulator.conductor import Conductor
+from layerlift.emulator.dataplane import DataPlane as Tensors
+from layerlift.emulator.dataplane import Execution, LocalBackend
+from layerlift.emulator.describe import describe_world
+from layerlift.emulator.interruption import BY_THE_USER, Interruptions
+from layerlift.emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
+from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.pacing import Fidelity, Pacer
+from layerlift.emulator.placing import Placing, place
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning import answer
+from layerlift.emulator.ray_plans import RayPlans
+from layerlift.emulator.results import ResultWriter, RunResult, check_free
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
+from layerlift.models.errors import RunError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Options:
 
 
 class LocalPlans:
-    """Planning in this process, each distinct problem once; see `emulator.conductor.Plans`."""
+    """Planning in this process, each distinct problem once; see `layerlift.emulator.conductor.Plans`."""
 
     def __init__(self, world: World, memory: PlanMemory | None = None) -> None:
         self._world = world
@@ -233,7 +233,7 @@ def _ray_stage(
 ) -> _Stage:
     placing: Placing = place(world, options.actors, options.time_plane)
     say(f"Starting Ray: running {placing.why}")
-    from emulator.ray_hosts import RayBackend, RayCluster, RayHosts  # takes a third of a second to import
+    from layerlift.emulator.ray_hosts import RayBackend, RayCluster, RayHosts  # takes a third of a second to import
 
     stack.enter_context(RayCluster(options.address))
     actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)

@@ -10,12 +10,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from emulator.columns import schema
-from emulator.digest import RunDigest
-from emulator.summary import summarise
-from emulator.tables import TABLES
-from models.errors import RunError
+from layerlift.emulator.columns import schema
+from layerlift.emulator.digest import RunDigest
+from layerlift.emulator.summary import summarise
+from layerlift.emulator.tables import TABLES
+from layerlift.models.errors import RunError
 
 RUN_FILE: Final = "run.json"
 
@@ -60,7 +59,9 @@ class RunResult:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers that a person asks for (`emulator.summary.summarise`), from run.json or from the tables."""
+        """The numbers that a person asks for (`layerlift.emulator.summary.summarise`), from run.json or from the
+        tables.
+        """
         return dict(self.run.get("summary") or summarise(self.table, self.run))
 
     @property

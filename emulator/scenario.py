@@ -9,19 +9,18 @@ from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
+from layerlift.emulator.assumptions import Assumption, assumptions, sources_fit
+from layerlift.emulator.catalog import Catalog, network
+from layerlift.emulator.checks import check
+from layerlift.emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
+from layerlift.emulator.overrides import override
+from layerlift.emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
+from layerlift.emulator.sections_faults import AnyFault
+from layerlift.emulator.world import World
+from layerlift.emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
+from layerlift.models.errors import ScenarioError, near
+from layerlift.models.network import Network
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
-
-from emulator.assumptions import Assumption, assumptions, sources_fit
-from emulator.catalog import Catalog, network
-from emulator.checks import check
-from emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
-from emulator.overrides import override
-from emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
-from emulator.sections_faults import AnyFault
-from emulator.world import World
-from emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
-from models.errors import ScenarioError, near
-from models.network import Network
 
 __all__ = ["Scenario", "bundled", "source_text"]
 
@@ -110,10 +109,10 @@ class Scenario(Part):
     def resolve(self, catalog: Catalog | None = None) -> World:
         """Return the world of plain numbers: machines, links, users and priced models.
 
-        `catalog` stands in for the zoo and the planners (see `emulator.catalog.Catalog`).
+        `catalog` stands in for the zoo and the planners (see `layerlift.emulator.catalog.Catalog`).
         Raises `ScenarioError` for what only the world can tell: an unknown model or planner, a missing file.
         """
-        from emulator.resolve import resolve
+        from layerlift.emulator.resolve import resolve
 
         try:
             return resolve(self, catalog)
@@ -127,7 +126,7 @@ class Scenario(Part):
 
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
-        from emulator.resolve import model_options, model_source
+        from layerlift.emulator.resolve import model_options, model_source
 
         return network(model_source(self, model), model_options(self, model))
 
@@ -162,7 +161,7 @@ def source_text(name_or_path: str | os.PathLike[str]) -> str:
 
 
 def _folder() -> FilePath:
-    return FilePath(str(resources.files("emulator") / "scenarios"))
+    return FilePath(str(resources.files("layerlift.emulator") / "scenarios"))
 
 
 def _find(given: str) -> FilePath:

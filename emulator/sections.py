@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
-
-from emulator.arrivals import Arrival, AtOnce
-from emulator.draws import Pause, Spell
-from emulator.fields import (
+from layerlift.emulator.arrivals import Arrival, AtOnce
+from layerlift.emulator.draws import Pause, Spell
+from layerlift.emulator.fields import (
     ASSUMED,
     NOTHING,
     Count,
@@ -24,9 +22,10 @@ from emulator.fields import (
     assume,
     fault,
 )
-from models.errors import ModelError
-from models.preprocess import pipeline
-from models.route import QueryMode
+from layerlift.models.errors import ModelError
+from layerlift.models.preprocess import pipeline
+from layerlift.models.route import QueryMode
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 TIERS: Final = ("client", "edge", "cloud")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
-
-from emulator.fields import (
+from layerlift.emulator.fields import (
     NOTHING,
     Flag,
     NonNegative,
@@ -18,6 +16,7 @@ from emulator.fields import (
     fault,
     shown,
 )
+from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
 
 Duration = Annotated[float, Field(strict=True, ge=0.001, le=1e9)]
 """Seconds; not so short that a run would do nothing else."""

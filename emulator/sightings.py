@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-from emulator.run_result import RunResult
-from emulator.steps import Steps
-from models.errors import RunError
+from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.steps import Steps
+from layerlift.models.errors import RunError
 
 Seen = tuple[float, float]
 """When a query began, and its latency."""

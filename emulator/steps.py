@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from models.errors import RunError
+from layerlift.models.errors import RunError
 
 
 @dataclass(frozen=True, slots=True)

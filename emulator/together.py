@@ -1,7 +1,8 @@
 """All nodes and the network on one clock: the same run as the lockstep's, without windows.
 
 Hosts need windows because they cannot see each other. One host that has every node shares its kernel with the fabric,
-and each event happens in its turn: same tables, fewer steps. Chosen by `emulator.run` where it changes nothing.
+and each event happens in its turn: same tables, fewer steps. Chosen by `layerlift.emulator.run` where it changes
+nothing.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf, nextafter
 
-from emulator.books import Books, Write
-from emulator.fabric import Fabric
-from emulator.host import Host
-from emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
-from emulator.messages import PlanReady
-from emulator.nodes.planner import PlanJob
-from emulator.world import World
-from models.errors import RunError
+from layerlift.emulator.books import Books, Write
+from layerlift.emulator.fabric import Fabric
+from layerlift.emulator.host import Host
+from layerlift.emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
+from layerlift.emulator.messages import PlanReady
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.world import World
+from layerlift.models.errors import RunError
 
 _STEP_WINDOWS = 256
 """Rows and pieces are passed on after this many lookaheads at the latest."""

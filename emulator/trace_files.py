@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from models.errors import ScenarioError, near
+from layerlift.models.errors import ScenarioError, near
 
 Kind = Literal["float", "text"]
 

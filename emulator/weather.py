@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from emulator.faults import Crash, Journey, Loss, Mobility
-from emulator.link_faults import LinkFaults, State, stream
-from emulator.timeline import Timeline, joined, outside, repeated, sojourns, switched
-from emulator.wandering import nearest_edges
-from emulator.world import World
+from layerlift.emulator.faults import Crash, Journey, Loss, Mobility
+from layerlift.emulator.link_faults import LinkFaults, State, stream
+from layerlift.emulator.timeline import Timeline, joined, outside, repeated, sojourns, switched
+from layerlift.emulator.wandering import nearest_edges
+from layerlift.emulator.world import World
 
 __all__ = ["State", "Weather"]
 

@@ -1,4 +1,4 @@
-"""A CPU shared by owner and weight: generalised processor sharing, with the face of `emulator.sharing.Cpu`.
+"""A CPU shared by owner and weight: generalised processor sharing, with the face of `layerlift.emulator.sharing.Cpu`.
 
 Source: A. K. Parekh, R. G. Gallager, IEEE/ACM Transactions on Networking 1(3), 1993.
 """
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from math import fsum, inf
 from typing import Any
 
-from emulator.filling import fill
-from emulator.kernel import Node
+from layerlift.emulator.filling import fill
+from layerlift.emulator.kernel import Node
 
 
 class _Job:

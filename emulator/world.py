@@ -1,7 +1,8 @@
 """A resolved scenario: every machine, link, user and model as plain numbers in SI units.
 
 A `World` is what the time plane runs on. It is immutable, holds no weights, and is the same object for every
-packing of nodes into hosts. Scenarios (YAML, ranges, counts, units) are resolved into it by `emulator.scenario`.
+packing of nodes into hosts. Scenarios (YAML, ranges, counts, units) are resolved into it by
+`layerlift.emulator.scenario`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-
-from emulator.asking import Asks, Draw, Fixed
-from emulator.faults import Fault, Mobility, traced_latencies_s
-from emulator.policies import takes_back
-from models.errors import ScenarioError
-from models.graph import LayerGraph
-from models.route import QueryMode
-from planners.problem import Floats, Objective
+from layerlift.emulator.asking import Asks, Draw, Fixed
+from layerlift.emulator.faults import Fault, Mobility, traced_latencies_s
+from layerlift.emulator.policies import takes_back
+from layerlift.models.errors import ScenarioError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import QueryMode
+from layerlift.planners.problem import Floats, Objective
 
 Tier = Literal["client", "edge", "cloud", "planner"]
 INF = math.inf
@@ -194,7 +194,9 @@ class World:
     header_bytes: int = 0
     compute: Literal["profiled", "measured"] = "profiled"
     faults: tuple[Fault, ...] = ()
-    """What breaks, see `emulator.weather.Weather`; a fault's place in the list names its stream of the seed."""
+    """What breaks, see `layerlift.emulator.weather.Weather`; a fault's place in the list names its stream of the
+    seed.
+    """
     mobility: tuple[Mobility, ...] = ()
     """Which clients move; each is in one entry at most."""
     resend_s: float = 0.2

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import yaml
-
-from models.errors import ScenarioError
+from layerlift.models.errors import ScenarioError
 
 Path = tuple[str | int, ...]
 """Where a value is: keys and list indices from the top."""

@@ -1,10 +1,10 @@
 """What a network is: zoo, layer graph, cutting, profiles, predictors, preprocessing."""
 
-from models.cutting import Subgraph, subgraph
-from models.graph import Layer, LayerGraph, Parameter, Segment, Tensor
-from models.loading import from_model, load
-from models.network import Network
-from models.session import Session, Uncut, uncut_session
+from layerlift.models.cutting import Subgraph, subgraph
+from layerlift.models.graph import Layer, LayerGraph, Parameter, Segment, Tensor
+from layerlift.models.loading import from_model, load
+from layerlift.models.network import Network
+from layerlift.models.session import Session, Uncut, uncut_session
 
 __all__ = [
     "Layer",

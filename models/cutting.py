@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.protos import aliasable, one_line
 from onnx import helper, numpy_helper
-
-from models.errors import ModelError
-from models.network import Network
-from models.protos import aliasable, one_line
 
 BIG_BYTES = 65536
 """Parameters of at least this size become inputs of a piece, so that sessions can share them."""

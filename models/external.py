@@ -6,9 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import onnx
-
-from models.errors import ModelError
-from models.untrusted import bits_of, check_size
+from layerlift.models.errors import ModelError
+from layerlift.models.untrusted import bits_of, check_size
 
 
 def locate(tensor: onnx.TensorProto, folder: Path, origin: str) -> tuple[Path, int, int]:

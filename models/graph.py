@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
-from models.errors import ModelError
+from layerlift.models.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import onnx
+from layerlift.models import features, untrusted
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
 from onnx import helper
-
-from models import features, untrusted
-from models.errors import ModelError
-from models.graph import Layer, LayerGraph, Parameter, Tensor
 
 Kind = tuple[int, tuple[int, ...]]
 
@@ -35,7 +34,7 @@ def bytes_of(kind: Kind, name: str, origin: str) -> int:
 def build(
     name: str, light: onnx.ModelProto, parameters: Collection[str], upload_bytes: Mapping[str, int] | None = None
 ) -> LayerGraph:
-    """The layer graph of `light` (see `models.preparing.Prepared`), without touching any weight.
+    """The layer graph of `light` (see `layerlift.models.preparing.Prepared`), without touching any weight.
 
     `upload_bytes` names the parameters whose upload is smaller than what is held.
     Tensors are numbered inputs first, then in the order in which layers make them; parameters in order of first use.

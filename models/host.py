@@ -7,7 +7,7 @@ import platform
 import re
 from pathlib import Path
 
-from models.errors import ModelError
+from layerlift.models.errors import ModelError
 
 
 def description() -> str:

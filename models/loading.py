@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-
-from models import external, preparing, protos, untrusted, zoo
-from models.errors import ModelError, near
-from models.network import MemorySource, Network, assemble
+from layerlift.models import external, preparing, protos, untrusted, zoo
+from layerlift.models.errors import ModelError, near
+from layerlift.models.network import MemorySource, Network, assemble
 
 _CHUNK = 1 << 24
 
@@ -28,8 +27,9 @@ def load(
     """A network of the zoo by name (or alias), or any feed-forward ONNX file by path, without reading its weights.
 
     `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `input_bytes` overrides what
-    sending the first input costs; `seed` and `spectrum` choose a zoo network's weights (see `models.zoo.build`).
-    Raises `ModelError` for an unknown name (with the near ones) and for files that are missing, corrupt or hostile.
+    sending the first input costs; `seed` and `spectrum` choose a zoo network's weights (see
+    `layerlift.models.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files that
+    are missing, corrupt or hostile.
     """
     text = str(name_or_path)
     if zoo.is_known(text):

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-
-from models import host
-from models.cuts import blocks
-from models.cutting import subgraph
-from models.errors import ModelError
-from models.network import Network
-from models.profile import Profile, described
-from models.session import Optimization, Session, Uncut, uncut_session
+from layerlift.models import host
+from layerlift.models.cuts import blocks
+from layerlift.models.cutting import subgraph
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.profile import Profile, described
+from layerlift.models.session import Optimization, Session, Uncut, uncut_session
 
 Progress = Callable[[int, int], None]
 """Called with (runs done, runs in all)."""

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
+from layerlift.models import graphing
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
 from onnx import helper, numpy_helper
-
-from models import graphing
-from models.errors import ModelError
-from models.graph import LayerGraph
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
 
@@ -53,7 +52,9 @@ class Network:
     synthetic: bool = False
     """Whether the weights are seeded rather than trained: errors on them say nothing about accuracy."""
     base: Network | None = field(default=None, repr=False)
-    """The network before its layers were merged (`models.preprocess`); None when every layer is one ONNX node."""
+    """The network before its layers were merged (`layerlift.models.preprocess`); None when every layer is one ONNX
+    node.
+    """
 
     @property
     def unmerged(self) -> Network:
@@ -147,7 +148,7 @@ def assemble(
     upload_bytes: Mapping[str, int] | None = None,
     synthetic: bool = False,
 ) -> Network:
-    """Make a `Network` of a light model and the names of its `parameters` (see `models.preparing.Prepared`).
+    """Make a `Network` of a light model and the names of its `parameters` (see `layerlift.models.preparing.Prepared`).
 
     `weights_id` says which weights `source` gives (a file's hash, a seed). `input_bytes` overrides what the first input
     costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds. Raises `ModelError`

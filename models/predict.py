@@ -11,11 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from models import store
-from models.errors import ModelError
-from models.graph import Layer
-from models.network import Network
-from models.regression import FORMS, Fit
+from layerlift.models import store
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import Layer
+from layerlift.models.network import Network
+from layerlift.models.regression import FORMS, Fit
 
 FORMAT = 1
 ANY = "any other"
@@ -30,7 +30,8 @@ _LIKE |= {"MatMul": "Gemm", "MatMulInteger": "Gemm", "QLinearMatMul": "Gemm"}
 
 
 def feature_names(op_type: str) -> tuple[str, ...]:
-    """What the regression of an operator type is over (`models.features`); operators that move nothing have a constant.
+    """What the regression of an operator type is over (`layerlift.models.features`); operators that move nothing
+    have a constant.
 
     After Neurosurgeon, with what one CPU thread needs beside it: for convolutions and fully connected layers the
     product of its two features (multiply-accumulates), and for convolutions what is gathered and the weights packed.
@@ -102,7 +103,7 @@ class Predictor:
 @cache
 def shipped() -> Predictor:
     """The predictor that ships with the project, trained on the reference profiles of the zoo."""
-    text = resources.files("models").joinpath("data", "predictor.json").read_text()
+    text = resources.files("layerlift.models").joinpath("data", "predictor.json").read_text()
     return Predictor.parse(text, "the shipped predictor")
 
 

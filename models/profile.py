@@ -11,10 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from models import store
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.network import Network
+from layerlift.models import store
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.network import Network
 
 Notify = Callable[[str], None]
 _LOG = logging.getLogger("layerlift.profile")
@@ -44,7 +44,7 @@ class Profile:
     blocks: tuple[tuple[int, int, float], ...]
     """First layer, last layer, and thread CPU seconds of that run of layers at full optimisation.
 
-    See `models.cuts.blocks`; empty where layers were merged.
+    See `layerlift.models.cuts.blocks`; empty where layers were merged.
     """
     uncut_s: float
     """Thread CPU seconds of the uncut network at graph optimisation off."""
@@ -192,7 +192,7 @@ def _lines(rows: Sequence[Sequence[Any]]) -> str:
 
 def known(network: Network) -> Profile | None:
     """The profile of `network` that ships or that was measured here before; None when it would have to be measured."""
-    shipped = resources.files("models").joinpath("profiles", f"{network.name}.json")
+    shipped = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
     if shipped.is_file():
         found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
         if found is not None:
@@ -212,7 +212,7 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
         return held
     tell = notify or _LOG.warning
     tell(f"measuring {network.name} on this machine once: no profile of it is known")
-    from models.measuring import measure
+    from layerlift.models.measuring import measure
 
     profile = measure(network.unmerged)
     try:

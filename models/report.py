@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models import cuts
-from models.graph import LayerGraph
-from models.profile import Profile
+from layerlift.models import cuts
+from layerlift.models.graph import LayerGraph
+from layerlift.models.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from layerlift.models import features, graphing
+from layerlift.models.protos import run_once
 from onnx import helper, numpy_helper
-
-from models import features, graphing
-from models.protos import run_once
 
 VERSION = 1
 """Part of every seeded network's identity; raise it when the numbers made here change."""

@@ -10,10 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 import onnxruntime as ort
-
-from models.errors import ModelError
-from models.network import Network
-from models.protos import one_line
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.protos import one_line
 
 Optimization = Literal["off", "all"]
 _LEVELS = {

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-
-from models.errors import ModelError
+from layerlift.models.errors import ModelError
 
 _MAGIC = b"LAYERLIFT-ARRAYS-1\n"
 _ALIGN = 64

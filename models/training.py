@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from models.errors import ModelError
-from models.network import Network
-from models.predict import ANY, Predictor, feature_names
-from models.profile import Profile
-from models.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.predict import ANY, Predictor, feature_names
+from layerlift.models.profile import Profile
+from layerlift.models.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
 
 Pair = tuple[Network, Profile]
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-
-from models import preparing, seeding, store, untrusted
-from models.errors import ModelError, near
-from models.network import Network, assemble
+from layerlift.models import preparing, seeding, store, untrusted
+from layerlift.models.errors import ModelError, near
+from layerlift.models.network import Network, assemble
 
 _LOG = logging.getLogger("layerlift.zoo")
 
@@ -61,7 +60,8 @@ def is_known(name: str) -> bool:
 
 
 def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_bytes: int | None = None) -> Network:
-    """The zoo network `name`, its weights made when first asked for (see `models.seeding`) and cached on disk.
+    """The zoo network `name`, its weights made when first asked for (see `layerlift.models.seeding`) and cached on
+    disk.
 
     `spectrum` makes the singular values of convolution and fully connected weights fall as rank^-spectrum (0.8
     resembles trained networks); None leaves them full-rank. Raises `ModelError` for an unknown name or a spectrum

@@ -1,12 +1,12 @@
 """Who decides: the problem, the plan, the cost model, and the planners by name."""
 
-from planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
-from planners.cost import Cost, balance, energy, evaluate, fits, latency, money
-from planners.judge import Judge
-from planners.plan import Plan, Upload, all_local, in_one_piece, offload, uploads_of, validate
-from planners.problem import ClientPower, Objective, Problem, simple_problem
-from planners.registry import available, make, register, spec
-from planners.timeline import Timeline, timeline
+from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
+from layerlift.planners.cost import Cost, balance, energy, evaluate, fits, latency, money
+from layerlift.planners.judge import Judge
+from layerlift.planners.plan import Plan, Upload, all_local, in_one_piece, offload, uploads_of, validate
+from layerlift.planners.problem import ClientPower, Objective, Problem, simple_problem
+from layerlift.planners.registry import available, make, register, spec
+from layerlift.planners.timeline import Timeline, timeline
 
 __all__ = [
     "ClientPower",

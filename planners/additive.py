@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
-
-from models.route import CLIENT
-from planners.judge import Judge
-from planners.problem import Floats, Problem
+from layerlift.models.route import CLIENT
+from layerlift.planners.judge import Judge
+from layerlift.planners.problem import Floats, Problem
 
 Weights = tuple[float, float, float]
 """Of latency, energy and money."""
@@ -26,9 +25,9 @@ LEANS = 20
 class Additive:
     """The problem's objective as prices of layers and transfers.
 
-    The weighted terms are latency, energy and money, each over its scale (see `planners.judge.Scales`); when only
-    one of them is wanted its own unit (seconds, joules, money) is kept. Balance, memory held per second and the
-    constraints do not add up and are left out; an objective of balance alone is taken for latency.
+    The weighted terms are latency, energy and money, each over its scale (see `layerlift.planners.judge.Scales`);
+    when only one of them is wanted its own unit (seconds, joules, money) is kept. Balance, memory held per second
+    and the constraints do not add up and are left out; an objective of balance alone is taken for latency.
     """
 
     def __init__(self, problem: Problem, judge: Judge | None = None, weights: Weights | None = None) -> None:

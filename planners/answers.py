@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-
-from planners import cost, population
-from planners.base import Planner
-from planners.crowd import Crowd, evenness, running_pieces
-from planners.judge import Key
-from planners.menu import Choice, Menu
-from planners.problem import Floats
-from planners.spans import Spans
+from layerlift.planners import cost, population
+from layerlift.planners.base import Planner
+from layerlift.planners.crowd import Crowd, evenness, running_pieces
+from layerlift.planners.judge import Key
+from layerlift.planners.menu import Choice, Menu
+from layerlift.planners.problem import Floats
+from layerlift.planners.spans import Spans
 
 CELLS_AT_MOST = 1 << 23
 """Intervals whose costs are remembered, 72 bytes each; those of further users are computed again at every turn."""
@@ -27,7 +26,7 @@ class Answers(Protocol):
         """Staying at home."""
 
     def key(self, user: int, choice: Choice, others: Floats) -> Key:
-        """Rank of a choice (see `planners.judge`), smaller is better."""
+        """Rank of a choice (see `layerlift.planners.judge`), smaller is better."""
 
     def best(self, user: int, others: Floats, room: Floats) -> Choice:
         """The best choice with at most `room` bytes of parameters on a node, shape (N,)."""
@@ -46,7 +45,7 @@ class Told:
         return Choice((0,) * len(problem.graph), nothing, nothing)
 
     def key(self, user: int, choice: Choice, others: Floats) -> Key:
-        """Rank of any choice, by the model of `planners.crowd`."""
+        """Rank of any choice, by the model of `layerlift.planners.crowd`."""
         problem, judge = self.crowd.problems[user], self.crowd.judges[user]
         found = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
         uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
@@ -55,7 +54,7 @@ class Told:
 
 
 class Tabled(Told):
-    """The best interval on one server, or local, from tables (see `planners.menu`)."""
+    """The best interval on one server, or local, from tables (see `layerlift.planners.menu`)."""
 
     def __init__(self, crowd: Crowd) -> None:
         super().__init__(crowd)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 
 import numpy as np
-
-from models.route import CLIENT
-from planners import cost
-from planners.base import PlannerBase
-from planners.judge import Judge
-from planners.plan import Plan, all_local, offload
-from planners.problem import Problem
+from layerlift.models.route import CLIENT
+from layerlift.planners import cost
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.judge import Judge
+from layerlift.planners.plan import Plan, all_local, offload
+from layerlift.planners.problem import Problem
 
 
 class Local(PlannerBase):

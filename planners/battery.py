@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from models.graph import Layer, LayerGraph, Parameter, Tensor
-from planners.problem import Objective, Problem, simple_problem
+from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.planners.problem import Objective, Problem, simple_problem
 
 MB = 2**20
 

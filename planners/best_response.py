@@ -5,28 +5,28 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from models.errors import PlanError
-from planners.answers import Answers, Asked, Tabled
-from planners.base import PlannerBase
-from planners.crowd import Crowd, Memory
-from planners.plan import Plan, offload
-from planners.play import Order, Play
-from planners.problem import Problem
-from planners.registry import make
+from layerlift.models.errors import PlanError
+from layerlift.planners.answers import Answers, Asked, Tabled
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.crowd import Crowd, Memory
+from layerlift.planners.plan import Plan, offload
+from layerlift.planners.play import Order, Play
+from layerlift.planners.problem import Problem
+from layerlift.planners.registry import make
 
 
 class BestResponse(PlannerBase):
     """Each user in turn takes its best plan against the others' present load, until a whole round changes nothing.
 
-    What a user feels of the others is the mean-field model of `planners.crowd`, and the memory that they leave.
-    Users begin at home; the first turn takes any gain, later ones only more than `epsilon` of what the user has,
+    What a user feels of the others is the mean-field model of `layerlift.planners.crowd`, and the memory that they
+    leave. Users begin at home; the first turn takes any gain, later ones only more than `epsilon` of what the user has,
     and going home is always worth it. A round without a move is a Nash equilibrium, up to `epsilon` and within what
     `inner` looks at: for `one_climb` every interval on every server, from tables; any other placing planner is asked
     with the load raised and the memory lowered by the others. `order` is that of arrival, or in every round first
     those whose objective suffers most. Users weigh differently on each other, so an equilibrium need not exist or be
     reached (Milchtaich, GEB 13:111, 1996): a state that is seen again at the end of a round is a cycle, and the note
     says so. Without convergence the end of the round with the least joint cost is taken, and whoever would be better
-    off at home goes home. `memory` says whether users draw on the same offers (see `planners.crowd`).
+    off at home goes home. `memory` says whether users draw on the same offers (see `layerlift.planners.crowd`).
     """
 
     multi_user = True

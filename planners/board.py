@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from planners import cost
-from planners.answers import Tabled
-from planners.crowd import SHORTEST_QUERY_S, Crowd
-from planners.intervals import grains, interval
-from planners.problem import Floats, Problem
+from layerlift.planners import cost
+from layerlift.planners.answers import Tabled
+from layerlift.planners.crowd import SHORTEST_QUERY_S, Crowd
+from layerlift.planners.intervals import grains, interval
+from layerlift.planners.problem import Floats, Problem
 
 VIOLATION_WEIGHT = 1e3
 """What missing a deadline or budget by 100 % costs, in the unit of the users' start values."""
@@ -98,7 +97,7 @@ class Standing:
         return math.fsum(worth.tolist())
 
     def _unevenness(self, total: Floats) -> Floats:
-        """What `planners.crowd.evenness` says to each user who weighs it."""
+        """What `layerlift.planners.crowd.evenness` says to each user who weighs it."""
         if len(total) < 2:
             return np.zeros(len(self._balanced))
         used = (total[1:] + self._load[self._balanced, 1:]) / self._cores[self._balanced, 1:]

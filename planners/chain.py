@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from models.graph import LayerGraph
-from models.route import CLIENT
-from planners.additive import Additive
-from planners.problem import Bools, Floats
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import CLIENT
+from layerlift.planners.additive import Additive
+from layerlift.planners.problem import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from models.errors import PlanError
-from planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
-from planners.plan import Plan
-from planners.problem import Problem
+from layerlift.models.errors import PlanError
+from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
+from layerlift.planners.plan import Plan
+from layerlift.planners.problem import Problem
 
 
 class Combined(PlannerBase):

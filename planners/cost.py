@@ -1,7 +1,8 @@
 """What one query costs under a placement: the same physics as the emulation, for a user who is alone.
 
 Every function takes a problem and a placement of shape (layers,): node indices, 0 = the client. A placement is
-not checked against `allowed` or memory: see `fits`. `planners.population` computes the same for many placements.
+not checked against `allowed` or memory: see `fits`. `layerlift.planners.population` computes the same for many
+placements.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from models.route import CLIENT, Route, Send, compile_route
-from planners.problem import Problem
+from layerlift.models.route import CLIENT, Route, Send, compile_route
+from layerlift.planners.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)

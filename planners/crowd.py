@@ -19,12 +19,11 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
-
-from models.errors import PlanError
-from planners import population
-from planners.judge import Judge, Key
-from planners.population import Placements
-from planners.problem import Bools, Floats, Problem
+from layerlift.models.errors import PlanError
+from layerlift.planners import population
+from layerlift.planners.judge import Judge, Key
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
 """Keeps a query that costs nothing from running infinitely often."""

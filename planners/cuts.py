@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-
-from planners import population
-from planners.population import Placements
-from planners.problem import Problem
+from layerlift.planners import population
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Problem
 
 
 def single_cuts(problem: Problem, server: int) -> Placements:

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from planners.additive import Additive
-from planners.base import PlannerBase
-from planners.chain import Chain
-from planners.ionn import planned_uploads
-from planners.plan import Plan, Upload, uploads_of
-from planners.problem import Floats, Problem
+from layerlift.planners.additive import Additive
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.chain import Chain
+from layerlift.planners.ionn import planned_uploads
+from layerlift.planners.plan import Plan, Upload, uploads_of
+from layerlift.planners.problem import Floats, Problem
 
 NOISE = 1e-12
 """Share of the whole query below which a gain is rounding, not a gain."""

@@ -8,18 +8,17 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-
-from models.errors import PlanError
-from planners.additive import Additive
-from planners.base import PlannerBase
-from planners.chain import Chain
-from planners.cost import latency
-from planners.efficiency import Recursive
-from planners.judge import Judge
-from planners.plan import Plan, Upload, uploads_of
-from planners.population import Placements
-from planners.problem import Problem
-from planners.timeline import timeline
+from layerlift.models.errors import PlanError
+from layerlift.planners.additive import Additive
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.chain import Chain
+from layerlift.planners.cost import latency
+from layerlift.planners.efficiency import Recursive
+from layerlift.planners.judge import Judge
+from layerlift.planners.plan import Plan, Upload, uploads_of
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Problem
+from layerlift.planners.timeline import timeline
 
 ROWS = 1 << 15
 """Placements compared at a time."""

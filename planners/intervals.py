@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 
 import numpy as np
-
-from planners import population
-from planners.base import PlannerBase
-from planners.chain import Unit, units_of
-from planners.judge import Judge
-from planners.plan import Plan, offload
-from planners.population import Placements
-from planners.problem import Problem
+from layerlift.planners import population
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.chain import Unit, units_of
+from layerlift.planners.judge import Judge
+from layerlift.planners.plan import Plan, offload
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Problem
 
 LAYERS_AT_MOST = 200
 """Longer networks are cut between units only: L^2 / 2 intervals per server would take minutes."""
@@ -23,9 +22,9 @@ class OneClimb(PlannerBase):
 
     Yan et al. prove that each chain goes from device to edge at most once, which leaves O(L^2) intervals; here each
     of them is tried, on every server, with the problem's own cost model, so the answer is exact within the class.
-    Intervals begin and end at any layer (with more than 200 layers: at any unit, see `planners.chain`); layers that
-    are not allowed on the server stay on the client. Not modelled: the paper's bisection over transmit power and
-    CPU frequency, and tasks of one user that wait for another's.
+    Intervals begin and end at any layer (with more than 200 layers: at any unit, see `layerlift.planners.chain`);
+    layers that are not allowed on the server stay on the client. Not modelled: the paper's bisection over transmit
+    power and CPU frequency, and tasks of one user that wait for another's.
     """
 
     multi_server = False

@@ -6,14 +6,14 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from models.errors import PlanError
-from planners import cost
-from planners.additive import Additive, leaning
-from planners.base import PlannerBase
-from planners.chain import Chain
-from planners.judge import Judge
-from planners.plan import Plan, Upload, all_local, uploads_of
-from planners.problem import Problem
+from layerlift.models.errors import PlanError
+from layerlift.planners import cost
+from layerlift.planners.additive import Additive, leaning
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.chain import Chain
+from layerlift.planners.judge import Judge
+from layerlift.planners.plan import Plan, Upload, all_local, uploads_of
+from layerlift.planners.problem import Problem
 
 BISECTIONS = 40
 """Halvings that find the least penalty under which a placement fits into memory."""

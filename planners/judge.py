@@ -8,11 +8,10 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-
-from planners import cost, population
-from planners.cuts import all_single_cuts
-from planners.population import Placements
-from planners.problem import Floats, Problem
+from layerlift.planners import cost, population
+from layerlift.planners.cuts import all_single_cuts
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Floats, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
 
@@ -50,7 +49,7 @@ class Judge:
 
     @cached_property
     def cuts(self) -> Placements:
-        """Every single cut towards every server (see `planners.cuts`)."""
+        """Every single cut towards every server (see `layerlift.planners.cuts`)."""
         return all_single_cuts(self.problem)
 
     @cached_property

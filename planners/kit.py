@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from models.errors import LayerliftError
+from layerlift.models.errors import LayerliftError
 
 Told = tuple[str, str, str]
 """Where a demand was checked, the demand, and the trouble: empty when it is met."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-
-from planners import cost
-from planners.problem import Floats, Problem
+from layerlift.planners import cost
+from layerlift.planners.problem import Floats, Problem
 
 DOUBLINGS, BISECTIONS = 80, 40
 

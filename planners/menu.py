@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
-from planners import cost, population
-from planners.crowd import SHORTEST_QUERY_S, contended, evenness
-from planners.intervals import grains, interval
-from planners.judge import Judge, Key
-from planners.population import Placements
-from planners.problem import Bools, Floats, Problem
-from planners.spans import Spans, spans_of
+from layerlift.planners import cost, population
+from layerlift.planners.crowd import SHORTEST_QUERY_S, contended, evenness
+from layerlift.planners.intervals import grains, interval
+from layerlift.planners.judge import Judge, Key
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.spans import Spans, spans_of
 
 TIE = 1e-12
 """Keys that differ relatively by less are equal: the first one is taken, whatever the rounding."""
@@ -60,7 +59,7 @@ class Choice:
 
     placement: tuple[int, ...]
     running: Floats
-    """Pieces on each node on average, shape (N,) (see `planners.crowd`)."""
+    """Pieces on each node on average, shape (N,) (see `layerlift.planners.crowd`)."""
     held: Floats
     """Bytes of parameters on each node, shape (N,); the client's entry is 0."""
 

@@ -10,16 +10,15 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
-
-from models.route import CLIENT
-from planners import cost
-from planners.additive import Additive, leaning
-from planners.base import PlannerBase
-from planners.judge import Judge
-from planners.memory import Placement, within_memory
-from planners.plan import Plan, offload
-from planners.problem import Floats, Problem
-from planners.two_sided import Sides, cut, separate
+from layerlift.models.route import CLIENT
+from layerlift.planners import cost
+from layerlift.planners.additive import Additive, leaning
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.judge import Judge
+from layerlift.planners.memory import Placement, within_memory
+from layerlift.planners.plan import Plan, offload
+from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.two_sided import Sides, cut, separate
 
 GRID, RATIO, ROUNDS = 2, 8.0, 3
 """Heavy load: scales run over RATIO^-GRID to RATIO^GRID, then ROUNDS times around the best by the ratio's root."""

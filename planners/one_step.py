@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from planners import cost
-from planners.base import PlannerBase
-from planners.judge import Judge
-from planners.plan import Plan, Upload, in_one_piece, offload
-from planners.problem import Problem
+from layerlift.planners import cost
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.judge import Judge
+from layerlift.planners.plan import Plan, Upload, in_one_piece, offload
+from layerlift.planners.problem import Problem
 
 
 class OneStep(PlannerBase):

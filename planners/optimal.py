@@ -6,20 +6,19 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
-
-from models.errors import PlanError
-from planners import shortest_path
-from planners.base import PlannerBase
-from planners.judge import Judge, Key
-from planners.optimal_dual import Dual, limits_of
-from planners.optimal_effort import Effort
-from planners.optimal_exact import Question, searchable
-from planners.optimal_linear import Linear, Terms
-from planners.optimal_search import SLACK
-from planners.optimal_stages import Stages
-from planners.optimal_starts import starts
-from planners.plan import Plan, offload
-from planners.problem import Bools, Problem
+from layerlift.models.errors import PlanError
+from layerlift.planners import shortest_path
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.judge import Judge, Key
+from layerlift.planners.optimal_dual import Dual, limits_of
+from layerlift.planners.optimal_effort import Effort
+from layerlift.planners.optimal_exact import Question, searchable
+from layerlift.planners.optimal_linear import Linear, Terms
+from layerlift.planners.optimal_search import SLACK
+from layerlift.planners.optimal_stages import Stages
+from layerlift.planners.optimal_starts import starts
+from layerlift.planners.plan import Plan, offload
+from layerlift.planners.problem import Bools, Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from planners.optimal_effort import Effort
-from planners.optimal_linear import Linear, Paths, Terms, held_share
-from planners.optimal_rows import INF, Program
-from planners.optimal_stages import Stages
-from planners.problem import Bools, Floats, Problem
+from layerlift.planners.optimal_effort import Effort
+from layerlift.planners.optimal_linear import Linear, Paths, Terms, held_share
+from layerlift.planners.optimal_rows import INF, Program
+from layerlift.planners.optimal_stages import Stages
+from layerlift.planners.problem import Bools, Floats, Problem
 
 ROUNDS = 12
 """Sets of prices that are tried at most."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
-from planners.judge import Key
-from planners.optimal_effort import Effort
-from planners.optimal_linear import Linear
-from planners.optimal_milp import Model
-from planners.optimal_search import INF, Found, Search
-from planners.problem import Bools, Problem
+from layerlift.planners.judge import Key
+from layerlift.planners.optimal_effort import Effort
+from layerlift.planners.optimal_linear import Linear
+from layerlift.planners.optimal_milp import Model
+from layerlift.planners.optimal_search import INF, Found, Search
+from layerlift.planners.problem import Bools, Problem
 
 PROGRAM_SLACK = 1e-6
 """Relative gap at which a program counts as solved: the tolerances of its rows."""

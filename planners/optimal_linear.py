@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-
-from models.graph import LayerGraph
-from models.route import CLIENT
-from planners import cost
-from planners.cost import Cost
-from planners.judge import Judge
-from planners.problem import Bools, Floats, Problem
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import CLIENT
+from layerlift.planners import cost
+from layerlift.planners.cost import Cost
+from layerlift.planners.judge import Judge
+from layerlift.planners.problem import Bools, Floats, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Weights of the objective's terms, each already divided by its scale (see `planners.judge.Judge.divisors`)."""
+    """Weights of the objective's terms, each already divided by its scale (see
+    `layerlift.planners.judge.Judge.divisors`).
+    """
 
     latency: float = 0.0
     energy: float = 0.0

@@ -1,10 +1,10 @@
 """A query as a mixed-integer program: the makespan of semantics' "A query", with its constraints.
 
 Times are columns in units of a horizon that no better placement exceeds. For a placement with integers the rows say
-what `planners.cost` computes: a segment starts when its node is free and all its inputs have arrived, emits at its
-end, and each directed pair carries one tensor at a time. Left out, so that the program is then a relaxation with a
-valid bound: balance; in serial mode all but the way of a token; and the queues of links, where tensors are not
-numbered in the order of the layers that make them.
+what `layerlift.planners.cost` computes: a segment starts when its node is free and all its inputs have arrived,
+emits at its end, and each directed pair carries one tensor at a time. Left out, so that the program is then a
+relaxation with a valid bound: balance; in serial mode all but the way of a token; and the queues of links, where
+tensors are not numbered in the order of the layers that make them.
 
 The rows along an edge of the graph (`_follow`) use one column per pair of nodes, so that on a chain the relaxation
 to fractions is a shortest path and already exact.
@@ -15,11 +15,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-
-from models.route import CLIENT
-from planners.optimal_linear import Linear, Paths
-from planners.optimal_rows import Program
-from planners.problem import Bools
+from layerlift.models.route import CLIENT
+from layerlift.planners.optimal_linear import Linear, Paths
+from layerlift.planners.optimal_rows import Program
+from layerlift.planners.problem import Bools
 
 Row = list[tuple[int, float]]
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from models.errors import PlanError
+from layerlift.models.errors import PlanError
 
 INF = math.inf
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from models.route import CLIENT
-from planners.judge import Key
-from planners.optimal_effort import Effort
-from planners.optimal_linear import Linear, Paths
-from planners.optimal_walk import Walk
-from planners.problem import Bools, Problem
+from layerlift.models.route import CLIENT
+from layerlift.planners.judge import Key
+from layerlift.planners.optimal_effort import Effort
+from layerlift.planners.optimal_linear import Linear, Paths
+from layerlift.planners.optimal_walk import Walk
+from layerlift.planners.problem import Bools, Problem
 
 SLACK = 1e-12
 """Relative gain below which a placement is not worth looking for: the rounding of sums in another order."""

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-
-from models.route import CLIENT
-from planners.optimal_effort import Effort
-from planners.optimal_exact import Question
-from planners.optimal_linear import Linear, Paths
-from planners.optimal_search import SLACK
-from planners.optimal_units import Part, Unit, clean_units
-from planners.problem import Floats
+from layerlift.models.route import CLIENT
+from layerlift.planners.optimal_effort import Effort
+from layerlift.planners.optimal_exact import Question
+from layerlift.planners.optimal_linear import Linear, Paths
+from layerlift.planners.optimal_search import SLACK
+from layerlift.planners.optimal_units import Part, Unit, clean_units
+from layerlift.planners.problem import Floats
 
 
 @dataclass(slots=True)
@@ -30,7 +29,7 @@ class _Stage:
 
 
 class Stages:
-    """Least linear cost of a whole network, unit by unit (see `planners.optimal_units`).
+    """Least linear cost of a whole network, unit by unit (see `layerlift.planners.optimal_units`).
 
     Every edge begins between a bound by paths and the cost of the unit on one node. The shortest path by lower
     bounds is found again and again; the widest edge on it is solved exactly (`Question`), until that path's bounds

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
-
-from planners.ga import Ga
-from planners.judge import Judge
-from planners.optimal_units import clean_units
-from planners.population import Placements
-from planners.problem import Problem
+from layerlift.planners.ga import Ga
+from layerlift.planners.judge import Judge
+from layerlift.planners.optimal_units import clean_units
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Problem
 
 GRAINS = 100
 """Pieces of the network that intervals are made of at first: 5,050 intervals per server at most."""

@@ -12,12 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-
-from models.graph import Layer, LayerGraph, Tensor
-from models.route import CLIENT
-from planners.judge import Key
-from planners.optimal_linear import Linear
-from planners.problem import Bools, Objective
+from layerlift.models.graph import Layer, LayerGraph, Tensor
+from layerlift.models.route import CLIENT
+from layerlift.planners.judge import Key
+from layerlift.planners.optimal_linear import Linear
+from layerlift.planners.problem import Bools, Objective
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from models.route import CLIENT
-from planners.problem import Problem
+from layerlift.models.route import CLIENT
+from layerlift.planners.problem import Problem
 
 TOKEN = -1
 """Stands for a message without a tensor, which in serial mode says that a segment has ended."""
 
 
 class Walk:
-    """`planners.cost` on the layers before `depth`, with the messages that they cause among themselves.
+    """`layerlift.planners.cost` on the layers before `depth`, with the messages that they cause among themselves.
 
     Placing more layers can lengthen segments and add messages but never hastens anything, so every time in here is a
     lower bound for any completion, and exact when all layers are placed. The last segment ends as if nothing more

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from models.errors import LayerliftError, PlanError, near
+from layerlift.models.errors import LayerliftError, PlanError, near
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 SEPARATOR = "/"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from models.errors import PlanError
-from planners.problem import Problem
+from layerlift.models.errors import PlanError
+from layerlift.planners.problem import Problem
 
 
 class Upload(NamedTuple):

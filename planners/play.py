@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-
-from planners.answers import Answers
-from planners.crowd import Crowd
-from planners.judge import Key
-from planners.menu import Choice, ahead
-from planners.problem import Floats
+from layerlift.planners.answers import Answers
+from layerlift.planners.crowd import Crowd
+from layerlift.planners.judge import Key
+from layerlift.planners.menu import Choice, ahead
+from layerlift.planners.problem import Floats
 
 Order = Literal["arrival", "worst"]
 

@@ -1,4 +1,4 @@
-"""The cost model over populations: what `planners.cost` computes for one placement, for thousands at once.
+"""The cost model over populations: what `layerlift.planners.cost` computes for one placement, for thousands at once.
 
 A population has shape (P, L): one placement a row. Layers are walked in order with vectors over the rows, so the
 time grows with layers and tensors that cross, not with Python calls per placement.
@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from layerlift.planners.problem import Bools, Floats, Problem
 from numpy.typing import NDArray
-
-from planners.problem import Bools, Floats, Problem
 
 Placements = NDArray[np.int64]
 
@@ -22,7 +21,7 @@ CHUNK_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Columns of `planners.cost.Cost`, each of shape (P,)."""
+    """Columns of `layerlift.planners.cost.Cost`, each of shape (P,)."""
 
     latency_s: Floats
     energy_j: Floats

@@ -9,11 +9,10 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from layerlift.models.errors import PlanError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import QueryMode
 from numpy.typing import NDArray
-
-from models.errors import PlanError
-from models.graph import LayerGraph
-from models.route import QueryMode
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from models.errors import PlanError
-from planners import plugins
-from planners.base import Planner, PlannerBase, Uploader
-from planners.combine import Combined
-from planners.plugins import NO_PLUGINS, Maker
+from layerlift.models.errors import PlanError
+from layerlift.planners import plugins
+from layerlift.planners.base import Planner, PlannerBase, Uploader
+from layerlift.planners.combine import Combined
+from layerlift.planners.plugins import NO_PLUGINS, Maker
 
 __all__ = [
     "BUILTIN",
@@ -36,25 +36,25 @@ GROUP = "layerlift.planners"
 """Entry-point group by which an installed package offers planners."""
 
 BUILTIN = {
-    "local": "planners.baselines:Local",
-    "all_remote": "planners.baselines:AllRemote",
-    "random": "planners.baselines:Random",
-    "greedy": "planners.baselines:Greedy",
-    "one_climb": "planners.intervals:OneClimb",
-    "gibbs": "planners.gibbs:Gibbs",
-    "best_response": "planners.best_response:BestResponse",
-    "exhaustive": "planners.exhaustive:Exhaustive",
-    "direct": "planners.one_step:Direct",
-    "one_step": "planners.one_step:OneStep",
-    "shortest_path": "planners.shortest_path:ShortestPath",
-    "min_cut": "planners.min_cut:MinCut",
-    "optimal": "planners.optimal:Optimal",
-    "pso": "planners.pso:Pso",
-    "ga": "planners.ga:Ga",
-    "sa": "planners.sa:Sa",
-    "ionn": "planners.ionn:Ionn",
-    "efficiency": "planners.efficiency:Efficiency",
-    "recursive": "planners.efficiency:Recursive",
+    "local": "layerlift.planners.baselines:Local",
+    "all_remote": "layerlift.planners.baselines:AllRemote",
+    "random": "layerlift.planners.baselines:Random",
+    "greedy": "layerlift.planners.baselines:Greedy",
+    "one_climb": "layerlift.planners.intervals:OneClimb",
+    "gibbs": "layerlift.planners.gibbs:Gibbs",
+    "best_response": "layerlift.planners.best_response:BestResponse",
+    "exhaustive": "layerlift.planners.exhaustive:Exhaustive",
+    "direct": "layerlift.planners.one_step:Direct",
+    "one_step": "layerlift.planners.one_step:OneStep",
+    "shortest_path": "layerlift.planners.shortest_path:ShortestPath",
+    "min_cut": "layerlift.planners.min_cut:MinCut",
+    "optimal": "layerlift.planners.optimal:Optimal",
+    "pso": "layerlift.planners.pso:Pso",
+    "ga": "layerlift.planners.ga:Ga",
+    "sa": "layerlift.planners.sa:Sa",
+    "ionn": "layerlift.planners.ionn:Ionn",
+    "efficiency": "layerlift.planners.efficiency:Efficiency",
+    "recursive": "layerlift.planners.efficiency:Recursive",
 }
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-
-from models.errors import PlanError
-from planners.arithmetic import exponential
-from planners.problem import Bools, Floats
-from planners.swarm import Record, Start, SwarmPlanner, better
-from planners.swarm_moves import Moves
+from layerlift.models.errors import PlanError
+from layerlift.planners.arithmetic import exponential
+from layerlift.planners.problem import Bools, Floats
+from layerlift.planners.swarm import Record, Start, SwarmPlanner, better
+from layerlift.planners.swarm_moves import Moves
 
 
 class Sa(SwarmPlanner):
@@ -18,7 +17,7 @@ class Sa(SwarmPlanner):
     value known and falls geometrically from `hot` to `cold` over the evaluations. Between placements that break a
     limit the violation takes the place of the value, and nothing leads from within the limits to outside (Lin's
     comparison). The walks are independent and exist because rows are cheaper together. Moves and starts are
-    those of `planners.pso`; the numbers are ours. For all users at once a walk holds all their placements.
+    those of `layerlift.planners.pso`; the numbers are ours. For all users at once a walk holds all their placements.
     """
 
     def __init__(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import random
 
 import numpy as np
-
-from models.route import CLIENT
-from planners.additive import Additive, leaning
-from planners.base import PlannerBase
-from planners.chain import Unit, units_of
-from planners.judge import Judge
-from planners.memory import Placement, within_memory
-from planners.plan import Plan, offload
-from planners.problem import Floats, Problem
+from layerlift.models.route import CLIENT
+from layerlift.planners.additive import Additive, leaning
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.chain import Unit, units_of
+from layerlift.planners.judge import Judge
+from layerlift.planners.memory import Placement, within_memory
+from layerlift.planners.plan import Plan, offload
+from layerlift.planners.problem import Floats, Problem
 
 
 class ShortestPath(PlannerBase):

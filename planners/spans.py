@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from layerlift.models.graph import LayerGraph
+from layerlift.planners.chain import Unit
+from layerlift.planners.problem import Bools, Floats
 from numpy.typing import NDArray
-
-from models.graph import LayerGraph
-from planners.chain import Unit
-from planners.problem import Bools, Floats
 
 Ints = NDArray[np.int64]
 
@@ -50,7 +49,7 @@ class Spans:
 
 
 def spans_of(graph: LayerGraph, parts: Sequence[Unit], header_bytes: int) -> Spans:
-    """Count for every interval that begins and ends with one of `parts` (see `planners.intervals.grains`)."""
+    """Count for every interval that begins and ends with one of `parts` (see `layerlift.planners.intervals.grains`)."""
     grid = _Grid(parts)
     for tensor in graph.tensors:
         size = tensor.bytes + header_bytes

@@ -8,15 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-
-from models.errors import PlanError
-from planners.base import PlannerBase
-from planners.crowd import Crowd
-from planners.judge import Judge, Key
-from planners.plan import Plan, offload
-from planners.population import Placements, fits, held_bytes
-from planners.problem import Bools, Floats, Problem
-from planners.swarm_moves import Genome, Ints
+from layerlift.models.errors import PlanError
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.crowd import Crowd
+from layerlift.planners.judge import Judge, Key
+from layerlift.planners.plan import Plan, offload
+from layerlift.planners.population import Placements, fits, held_bytes
+from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.swarm_moves import Genome, Ints
 
 Start = Literal["cuts", "runs", "random"]
 
@@ -29,7 +28,7 @@ class Space:
 
     One user's rows are compared by the problem's own objective and constraints (`Judge`). Several users' are
     compared by the sums of theirs, with the pieces of each lengthened by what the others keep running on the
-    servers (`planners.crowd.Crowd` states the approximation).
+    servers (`layerlift.planners.crowd.Crowd` states the approximation).
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -198,7 +197,7 @@ class SwarmPlanner(PlannerBase):
         return self.plan_all([problem], rng)[0]
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
-        """One plan per user, in order, together never worse than all users local (by `planners.crowd`).
+        """One plan per user, in order, together never worse than all users local (by `layerlift.planners.crowd`).
 
         Raises `PlanError` when users see different servers.
         """

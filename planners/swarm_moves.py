@@ -1,7 +1,7 @@
 """What the swarm planners do to placements, many rows at once: mutate a layer or a run of layers, cross segments.
 
 A row is a genome: the placements of all users, one after another, one gene per layer. Every move keeps genes within
-their allowed nodes; memory is not looked at (see `planners.swarm.Space.repair`).
+their allowed nodes; memory is not looked at (see `layerlift.planners.swarm.Space.repair`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from layerlift.planners.population import Placements
+from layerlift.planners.problem import Bools
 from numpy.typing import NDArray
-
-from planners.population import Placements
-from planners.problem import Bools
 
 Moves = Literal["runs", "points"]
 Ints = NDArray[np.int64]

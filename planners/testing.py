@@ -1,7 +1,7 @@
 """The conformance kit: proves of any planner, ours or a stranger's, that the emulator can rely on it.
 
 From a test:       `check_planner("my_package.mine:Mine")` or `check_planner(Mine(...))`
-From a shell:      `python -m planners.testing my_package.mine:Mine`
+From a shell:      `python -m layerlift.planners.testing my_package.mine:Mine`
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from models.errors import PlanError
-from planners import cost
-from planners.base import CrowdPlanner, Planner, PlannerBase
-from planners.battery import battery
-from planners.judge import Judge
-from planners.kit import run_kit, trouble_of
-from planners.plan import Plan, validate
-from planners.problem import Problem
-from planners.registry import make
-from planners.timeline import timeline
+from layerlift.models.errors import PlanError
+from layerlift.planners import cost
+from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase
+from layerlift.planners.battery import battery
+from layerlift.planners.judge import Judge
+from layerlift.planners.kit import run_kit, trouble_of
+from layerlift.planners.plan import Plan, validate
+from layerlift.planners.problem import Problem
+from layerlift.planners.registry import make
+from layerlift.planners.timeline import timeline
 
 TOLERANCE = 1e-9
 """Relative slack of "never worse": rounding, not a worse plan."""
@@ -39,7 +39,7 @@ class Finding:
 
 
 def check_planner(planner: str | Planner, problems: Mapping[str, Problem] | None = None) -> int:
-    """Check every demand on every problem (`planners.battery` by default); returns how many demands were met.
+    """Check every demand on every problem (`layerlift.planners.battery` by default); returns how many demands were met.
 
     Demands: a legal plan; the same plan for the same seed, and for a copy of the planner and of the problem; the
     problem untouched; a plan that survives pickling and has a timeline; never worse than all-local on what the
@@ -167,8 +167,10 @@ def _name(planner: str | Planner) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m planners.testing PLANNER...`: print what was found; 0 all met, 1 a demand not met, 2 no planner."""
-    usage = "usage: python -m planners.testing PLANNER... (a name, a pair such as ionn+recursive, or module:Class)"
+    """`python -m layerlift.planners.testing PLANNER...`: print what was found; 0 all met, 1 a demand not met, 2 no
+    planner.
+    """
+    usage = "usage: python -m layerlift.planners.testing PLANNER... (a name, a pair as ionn+recursive, or module:Class)"
     return run_kit(usage, arguments, lambda text: ((f.problem, f.demand, f.trouble) for f in findings(text)))
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor
 
-from models.route import CLIENT
-from planners.cost import latency
-from planners.plan import Plan, Upload
-from planners.problem import Problem
+from layerlift.models.route import CLIENT
+from layerlift.planners.cost import latency
+from layerlift.planners.plan import Plan, Upload
+from layerlift.planners.problem import Problem
 
 SHORTEST_QUERY_S = 1e-9
 """A query that costs nothing is counted as one clock tick, so that back-to-back queries stay finite."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-
-from models.graph import LayerGraph
-from models.route import CLIENT
-from planners.additive import Additive
-from planners.chain import Unit, units_of
-from planners.flow import INFINITE, FlowGraph
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import CLIENT
+from layerlift.planners.additive import Additive
+from layerlift.planners.chain import Unit, units_of
+from layerlift.planners.flow import INFINITE, FlowGraph
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """The digests that must stay what they are: bundled scenarios, Figure 5, and sixty wild worlds kept as plain JSON.
 
 `python tests/golden.py` runs them all and prints what differs from `tests/golden/digests.json`; `--write` writes that
-file anew. The worlds are written once (`--worlds`): kept as data, they outlive changes of the strategies that drew them.
-Run from the project's root, with the project installed.
+file anew. The worlds are written once (`--worlds`): kept as data, they outlive changes of the strategies that drew
+them. Run from the project's root, with the project installed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import given
+from layerlift.emulator import asking, faults, figure5, world
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
+from layerlift.models import graph
+from layerlift.planners import problem
 from wild import wild_worlds
 from worlds import InlinePlans, examples
-
-from emulator import asking, faults, figure5, world
-from emulator.plan_memory import PlanMemory
-from emulator.results import ResultWriter
-from emulator.run import run
-from emulator.scenario import Scenario, bundled
-from emulator.together import Together
-from emulator.world import World
-from models import graph
-from planners import problem
 
 FOLDER = Path(__file__).parent / "golden"
 WORLDS, DIGESTS = FOLDER / "worlds.json", FOLDER / "digests.json"
@@ -133,7 +132,7 @@ def known() -> Digests:
 
 def main() -> int:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the digests anew")
     parser.add_argument("--worlds", action="store_true", help="draw the sixty worlds anew, and write them")
     given_ = parser.parse_args()

@@ -21,10 +21,10 @@ def imported(path: Path) -> tuple[str, ...]:
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
-            found += [name.name for name in node.names]
+            found += [name.name.removeprefix("layerlift.") for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            found.append(node.module or "")
+            found.append((node.module or "").removeprefix("layerlift."))
     return tuple(found)
 
 

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from emulator import RunResult, Scenario, run
-from emulator.cli import main
-from planners.testing import check_planner
+from layerlift.emulator import RunResult, Scenario, run
+from layerlift.emulator.cli import main
+from layerlift.planners.testing import check_planner
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,7 +62,7 @@ def test_the_scenario_is_two_dozen_lines_and_runs(tmp_path: Path) -> None:
 
 
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(block("python", "from emulator import Scenario, run"), "README.md", "exec"), {})
+    exec(compile(block("python", "from layerlift import Scenario, run"), "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["local", "direct", "ionn", "efficiency"]
     digests = {line.split()[1] for line in lines[:4]}
@@ -87,9 +86,8 @@ def test_the_report_is_that_of_the_paper_scenario() -> None:
 def capture(result: RunResult) -> str:
     from io import StringIO
 
+    from layerlift.emulator.report import show
     from rich.console import Console
-
-    from emulator.report import show
 
     out = StringIO()
     show(result, Console(file=out, width=80))
@@ -97,7 +95,7 @@ def capture(result: RunResult) -> str:
 
 
 def test_commands_that_are_named_exist() -> None:
-    named = set(re.findall(r"\blayerlift ([a-z]+)\b", TEXT)) - {"run"}
+    named = set(re.findall(r"(?<!from )\blayerlift ([a-z]+)\b", TEXT)) - {"run"}
     assert named <= set(main.commands), named - set(main.commands)
 
 

@@ -11,20 +11,19 @@ from typing import Any, Literal
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from layerlift.emulator.conductor import Conductor, Ending, LocalHosts
+from layerlift.emulator.host import Answer, pack
+from layerlift.emulator.messages import Delivery, Departure, PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.planning import answer
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.cost import fits
+from layerlift.planners.plan import Plan, Upload, in_one_piece, uploads_of
+from layerlift.planners.problem import Problem
 from strategies import layer_graphs
-
-from emulator.conductor import Conductor, Ending, LocalHosts
-from emulator.host import Answer, pack
-from emulator.messages import Delivery, Departure, PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.planning import answer
-from emulator.tables import TABLES
-from emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
-from models.graph import Layer, LayerGraph, Parameter, Tensor
-from planners.base import PlannerBase
-from planners.cost import fits
-from planners.plan import Plan, Upload, in_one_piece, uploads_of
-from planners.problem import Problem
 
 Tables = dict[str, list[dict[str, Any]]]
 

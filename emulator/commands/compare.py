@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from layerlift.emulator.compare import Comparison, Trial
+from layerlift.emulator.compare_jobs import Asked, Work, trials, work
+from layerlift.emulator.compare_page import check, draw, prepare, write
+from layerlift.emulator.compare_runs import compare_runs, is_run
+from layerlift.emulator.compare_sweep import Sweep
+from layerlift.emulator.compare_table import WIDEST, show
+from layerlift.emulator.wording import count
+from layerlift.models.errors import RunError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from emulator.compare import Comparison, Trial
-from emulator.compare_jobs import Asked, Work, trials, work
-from emulator.compare_page import check, draw, prepare, write
-from emulator.compare_runs import compare_runs, is_run
-from emulator.compare_sweep import Sweep
-from emulator.compare_table import WIDEST, show
-from emulator.wording import count
-from models.errors import RunError
 
 _SEEDS: Final = 3
 

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from layerlift.emulator.wording import seconds, size
+from layerlift.models import drawing, report, training, zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.loading import load
+from layerlift.models.measuring import measure
+from layerlift.models.network import Network
+from layerlift.models.predict import Predictor, shipped
+from layerlift.models.profile import Profile, known, reference
+from layerlift.models.store import write_bytes
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
-
-from emulator.wording import seconds, size
-from models import drawing, report, training, zoo
-from models.errors import ModelError
-from models.loading import load
-from models.measuring import measure
-from models.network import Network
-from models.predict import Predictor, shipped
-from models.profile import Profile, known, reference
-from models.store import write_bytes
 
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""

@@ -6,11 +6,10 @@ import json
 from typing import Final
 
 import click
+from layerlift.emulator.plan_report import explain, show
+from layerlift.emulator.results import jsonable
+from layerlift.emulator.scenario import Scenario
 from rich.console import Console
-
-from emulator.plan_report import explain, show
-from emulator.results import jsonable
-from emulator.scenario import Scenario
 
 
 @click.command("plan")

@@ -7,14 +7,13 @@ import warnings
 from typing import Any, Final
 
 import click
+from layerlift.emulator.explaining import explain, facts_of, tell_check
+from layerlift.models.errors import PlanError
+from layerlift.planners import registry
+from layerlift.planners.registry import Spec
+from layerlift.planners.testing import findings
 from rich.console import Console
 from rich.table import Table
-
-from emulator.explaining import explain, facts_of, tell_check
-from models.errors import PlanError
-from planners import registry
-from planners.registry import Spec
-from planners.testing import findings
 
 
 @click.command("planners")

@@ -7,14 +7,13 @@ import warnings
 from typing import Any, Final
 
 import click
+from layerlift.emulator.allocation import PolicyError
+from layerlift.emulator.explaining import explain, facts_of, tell_check
+from layerlift.emulator.policies import registry
+from layerlift.emulator.policies.registry import Spec
+from layerlift.emulator.policies.testing import findings
 from rich.console import Console
 from rich.table import Table
-
-from emulator.allocation import PolicyError
-from emulator.explaining import explain, facts_of, tell_check
-from emulator.policies import registry
-from emulator.policies.registry import Spec
-from emulator.policies.testing import findings
 
 CAPABILITIES: Final = ("claims", "revokes", "weighs_cpu", "weighs_links", "disruptions", "starves")
 

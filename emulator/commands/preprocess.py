@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from layerlift.emulator.wording import size
+from layerlift.models import store
+from layerlift.models.errors import ModelError
+from layerlift.models.loading import load
+from layerlift.models.network import Network
+from layerlift.models.preprocess import pipeline
+from layerlift.models.preprocess.report import Error, Report, Size, output_error, size_of
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-from emulator.wording import size
-from models import store
-from models.errors import ModelError
-from models.loading import load
-from models.network import Network
-from models.preprocess import pipeline
-from models.preprocess.report import Error, Report, Size, output_error, size_of
 
 _LABEL: Final = "synthetic"
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Final
 
 import click
+from layerlift.emulator.figure5 import ALGORITHMS, Case, Result, cases, compare
+from layerlift.emulator.figure5_files import prepare, write
+from layerlift.emulator.figure5_page import show
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.models.errors import RunError, near
+from layerlift.models.zoo import is_known, known, names
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-from emulator.figure5 import ALGORITHMS, Case, Result, cases, compare
-from emulator.figure5_files import prepare, write
-from emulator.figure5_page import show
-from emulator.plan_memory import PlanMemory
-from models.errors import RunError, near
-from models.zoo import is_known, known, names
 
 
 @click.group()

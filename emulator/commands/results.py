@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import click
+from layerlift.emulator.report import show as show_report
+from layerlift.emulator.results import RunResult
 from rich.console import Console
-
-from emulator.report import show as show_report
-from emulator.results import RunResult
 
 _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
 
@@ -27,7 +26,7 @@ def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     else:
         show_report(result, Console())
     if chart is not None:
-        from emulator.chart import chart as draw  # altair takes a second to import
+        from layerlift.emulator.chart import chart as draw  # altair takes a second to import
 
         draw(result, chart)
         click.echo(f"Chart: {chart}", err=as_json)

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from layerlift.emulator.interruption import left_behind
+from layerlift.emulator.measured import Measured, measured_costs
+from layerlift.emulator.progress import LiveProgress
+from layerlift.emulator.report import show
+from layerlift.emulator.results import RunResult
+from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario
+from layerlift.models.errors import RunError
 from rich.console import Console
-
-from emulator.interruption import left_behind
-from emulator.measured import Measured, measured_costs
-from emulator.progress import LiveProgress
-from emulator.report import show
-from emulator.results import RunResult
-from emulator.run import run
-from emulator.scenario import Scenario
-from models.errors import RunError
 
 
 @click.command("run")

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from emulator import policies
-from emulator.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
-from emulator.messages import Claim as Claimed
-from emulator.messages import Weigh
-from emulator.weighted import WeightedCpu
-from emulator.world import NodeSpec
-from models.errors import LayerliftError, RunError
+from layerlift.emulator import policies
+from layerlift.emulator.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
+from layerlift.emulator.messages import Claim as Claimed
+from layerlift.emulator.messages import Weigh
+from layerlift.emulator.weighted import WeightedCpu
+from layerlift.emulator.world import NodeSpec
+from layerlift.models.errors import LayerliftError, RunError
 
 if TYPE_CHECKING:
-    from emulator.nodes.server import Server
+    from layerlift.emulator.nodes.server import Server
 
 T = TypeVar("T")
 

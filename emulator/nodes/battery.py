@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.messages import Meter, ReadMeter
+from layerlift.emulator.messages import Meter, ReadMeter
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client import Client
 
 _STEP_S = 0.01
 """The end of a battery is found to this, in seconds at full power."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from emulator.routes import Itinerary, Parcel, Stage
-from emulator.world import World
-from models.graph import LayerGraph
-from models.route import CLIENT
+from layerlift.emulator.routes import Itinerary, Parcel, Stage
+from layerlift.emulator.world import World
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import CLIENT
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
-    from emulator.nodes.query import OpenQuery
+    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.query import OpenQuery
 
 Figures = tuple[float, float, int, int, float]
 """Client work (s), server work (s), bytes sent and received by the client, money (USD)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from emulator.messages import (
+from layerlift.emulator.messages import (
     Abort,
     Broken,
     Confirm,
@@ -21,22 +21,22 @@ from emulator.messages import (
     Refused,
     SwitchOff,
 )
-from emulator.nodes.battery import Battery
-from emulator.nodes.bill import NOTHING, Bill, refusal
-from emulator.nodes.installer import Installer
-from emulator.nodes.query import OpenQuery
-from emulator.nodes.questions import Questions
-from emulator.nodes.reach import Reach
-from emulator.nodes.roaming import Roaming
-from emulator.nodes.runner import Runner
-from emulator.nodes.uploader import Uploader
-from emulator.nodes.visit import Visit
-from emulator.routes import Itinerary, Stage
-from emulator.world import NodeSpec, UserSpec
-from models.route import CLIENT
+from layerlift.emulator.nodes.battery import Battery
+from layerlift.emulator.nodes.bill import NOTHING, Bill, refusal
+from layerlift.emulator.nodes.installer import Installer
+from layerlift.emulator.nodes.query import OpenQuery
+from layerlift.emulator.nodes.questions import Questions
+from layerlift.emulator.nodes.reach import Reach
+from layerlift.emulator.nodes.roaming import Roaming
+from layerlift.emulator.nodes.runner import Runner
+from layerlift.emulator.nodes.uploader import Uploader
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.routes import Itinerary, Stage
+from layerlift.emulator.world import NodeSpec, UserSpec
+from layerlift.models.route import CLIENT
 
 if TYPE_CHECKING:
-    from emulator.host import Host
+    from layerlift.emulator.host import Host
 
 
 class Client(Runner):

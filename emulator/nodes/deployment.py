@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from emulator.nodes.bits import Bits
-from models.graph import LayerGraph
-from planners.plan import Upload
+from layerlift.emulator.nodes.bits import Bits
+from layerlift.models.graph import LayerGraph
+from layerlift.planners.plan import Upload
 
 
 class Deployment:

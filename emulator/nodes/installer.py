@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from emulator.kernel import Signal
-from emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
-from emulator.nodes.bits import Bits
+from layerlift.emulator.kernel import Signal
+from layerlift.emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
+from layerlift.emulator.nodes.bits import Bits
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client import Client
 
 PATIENCE_S: Final = 2.0
 """How long predictions are waited for in a world of faults (assumed)."""

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from emulator.kernel import Node
-from emulator.messages import Departure, Message
-from emulator.sharing import Cpu, FifoCpu
-from emulator.weighted import WeightedCpu
-from emulator.world import NodeSpec
+from layerlift.emulator.kernel import Node
+from layerlift.emulator.messages import Departure, Message
+from layerlift.emulator.sharing import Cpu, FifoCpu
+from layerlift.emulator.weighted import WeightedCpu
+from layerlift.emulator.world import NodeSpec
 
 if TYPE_CHECKING:
-    from emulator.host import Host
+    from layerlift.emulator.host import Host
 
 
 class Machine(Node):

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from emulator.messages import Load, PlanReady, PlanReply, PlanRequest
-from emulator.nodes.machine import Machine
-from emulator.problems import Known, build_problem
-from emulator.world import NodeSpec
-from models.graph import LayerGraph
-from planners.problem import Problem
-from planners.registry import make
+from layerlift.emulator.messages import Load, PlanReady, PlanReply, PlanRequest
+from layerlift.emulator.nodes.machine import Machine
+from layerlift.emulator.problems import Known, build_problem
+from layerlift.emulator.world import NodeSpec
+from layerlift.models.graph import LayerGraph
+from layerlift.planners.problem import Problem
+from layerlift.planners.registry import make
 
 if TYPE_CHECKING:
-    from emulator.host import Host
+    from layerlift.emulator.host import Host
 
 PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.kernel import Signal
-from emulator.nodes.bill import Bill, Figures, figures_of_fallback
-from emulator.nodes.visit import Visit
-from emulator.routes import Itinerary
-from models.route import CLIENT
+from layerlift.emulator.kernel import Signal
+from layerlift.emulator.nodes.bill import Bill, Figures, figures_of_fallback
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.routes import Itinerary
+from layerlift.models.route import CLIENT
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client import Client
 
 
 class OpenQuery:

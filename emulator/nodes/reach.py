@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.messages import LinkUp, NodeDown, NodeUp
+from layerlift.emulator.messages import LinkUp, NodeDown, NodeUp
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client import Client
 
 
 class Reach:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client import Client
 
 
 class Roaming:
-    """Follows the attachments of one client (`emulator.weather`); does nothing for one that stays where it is."""
+    """Follows the attachments of one client (`layerlift.emulator.weather`); does nothing for one that stays where it
+    is.
+    """
 
     __slots__ = ("_at", "_client", "_home", "_how", "_stops")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.nodes.machine import Machine
-from emulator.nodes.visit import Visit
-from emulator.routes import Itinerary, Stage
-from emulator.world import NodeSpec
+from layerlift.emulator.nodes.machine import Machine
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.routes import Itinerary, Stage
+from layerlift.emulator.world import NodeSpec
 
 if TYPE_CHECKING:
-    from emulator.host import Host
+    from layerlift.emulator.host import Host
 
 
 class Runner(Machine):

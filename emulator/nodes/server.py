@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
-from emulator.messages import (
+from layerlift.emulator.messages import (
     FILE_ENTRY_BYTES,
     Abort,
     Claim,
@@ -21,19 +21,19 @@ from emulator.messages import (
     Refused,
     UploadPart,
 )
-from emulator.nodes.admission import Admission, weighs_cpu
-from emulator.nodes.runner import Runner
-from emulator.nodes.store import Shelves, Store
-from emulator.nodes.visit import Visit
-from emulator.problems import predicted_seconds
-from emulator.routes import Stage
-from emulator.sharing import Cpu, FifoCpu
-from emulator.weighted import WeightedCpu
-from emulator.world import NodeSpec
-from models.errors import RunError
+from layerlift.emulator.nodes.admission import Admission, weighs_cpu
+from layerlift.emulator.nodes.runner import Runner
+from layerlift.emulator.nodes.store import Shelves, Store
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.problems import predicted_seconds
+from layerlift.emulator.routes import Stage
+from layerlift.emulator.sharing import Cpu, FifoCpu
+from layerlift.emulator.weighted import WeightedCpu
+from layerlift.emulator.world import NodeSpec
+from layerlift.models.errors import RunError
 
 if TYPE_CHECKING:
-    from emulator.host import Host
+    from layerlift.emulator.host import Host
 
 
 class Server(Runner):

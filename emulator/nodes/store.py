@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from emulator.messages import UploadPart
-from emulator.nodes.bits import Bits
-from models.graph import LayerGraph
+from layerlift.emulator.messages import UploadPart
+from layerlift.emulator.nodes.bits import Bits
+from layerlift.models.graph import LayerGraph
 
 Key = tuple[int, int]
 """Plan version and part."""

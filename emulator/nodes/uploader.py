@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from emulator.kernel import Signal
-from emulator.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
-from emulator.nodes.deployment import Deployment
-from emulator.routes import Itinerary
+from layerlift.emulator.kernel import Signal
+from layerlift.emulator.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
+from layerlift.emulator.nodes.deployment import Deployment
+from layerlift.emulator.routes import Itinerary
 
 if TYPE_CHECKING:
-    from emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client import Client
 
 _BACKOFF_DOUBLINGS = 10
 

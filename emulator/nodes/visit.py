@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emulator.messages import QueryStep
-from emulator.routes import Itinerary
+from layerlift.emulator.messages import QueryStep
+from layerlift.emulator.routes import Itinerary
 
 if TYPE_CHECKING:
-    from emulator.nodes.runner import Runner
+    from layerlift.emulator.nodes.runner import Runner
 
 
 class Visit:

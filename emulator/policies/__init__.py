@@ -1,6 +1,6 @@
 """Who gets how much of a server, by name: `make("drf")`, `make("alpha_fair:alpha=2")`, `make("my_module:Mine")`."""
 
-from emulator.allocation import (
+from layerlift.emulator.allocation import (
     Capacity,
     Claim,
     Grant,
@@ -12,7 +12,7 @@ from emulator.allocation import (
     share_of,
     victims,
 )
-from emulator.policies.registry import available, has, make, register, spec, specs, takes_back, unregister
+from layerlift.emulator.policies.registry import available, has, make, register, spec, specs, takes_back, unregister
 
 __all__ = [
     "Capacity",

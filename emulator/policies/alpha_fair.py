@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum, inf, sqrt
 
-from emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError
-from emulator.filling import fill
-from emulator.policies.arrival import no_memory
+from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError
+from layerlift.emulator.filling import fill
+from layerlift.emulator.policies.arrival import no_memory
 
 
 class AlphaFair(PolicyBase):

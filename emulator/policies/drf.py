@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum, inf
 
-from emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError, part
-from emulator.filling import fill, fill_dominant
-from emulator.policies.arrival import no_memory
+from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError, part
+from layerlift.emulator.filling import fill, fill_dominant
+from layerlift.emulator.policies.arrival import no_memory
 
 Bundle = tuple[float, float, float]
 """Bytes of memory, cores, and part of the link."""
@@ -99,7 +99,7 @@ def needs_of(capacity: Capacity, claim: Claim) -> Bundle:
 def speeds_of(
     capacity: Capacity, claims: Sequence[Claim], has: Sequence[Bundle] | None = None, room: float = 1.0
 ) -> list[float]:
-    """How fast each user may go, in [0, 1]: see `emulator.filling.fill_dominant`.
+    """How fast each user may go, in [0, 1]: see `layerlift.emulator.filling.fill_dominant`.
 
     A user who needs what the server does not have at all stands still.
     """

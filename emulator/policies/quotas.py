@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum, inf
 
-from emulator.allocation import Capacity, Claim, Grant, PolicyBase
-from emulator.policies.arrival import no_memory
+from layerlift.emulator.allocation import Capacity, Claim, Grant, PolicyBase
+from layerlift.emulator.policies.arrival import no_memory
 
 
 class Equal(PolicyBase):

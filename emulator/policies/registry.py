@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-from emulator.allocation import Policy, PolicyBase, PolicyError
-from planners import plugins
-from planners.options import Wording
-from planners.plugins import NO_PLUGINS
+from layerlift.emulator.allocation import Policy, PolicyBase, PolicyError
+from layerlift.planners import plugins
+from layerlift.planners.options import Wording
+from layerlift.planners.plugins import NO_PLUGINS
 
 __all__ = [
     "BUILTIN",
@@ -30,15 +30,15 @@ GROUP = "layerlift.policies"
 """Entry-point group by which an installed package offers policies."""
 
 BUILTIN = {
-    "first_come": "emulator.policies.arrival:FirstCome",
-    "greedy": "emulator.policies.arrival:Greedy",
-    "equal": "emulator.policies.quotas:Equal",
-    "priority": "emulator.policies.quotas:Priority",
-    "max_min": "emulator.policies.alpha_fair:MaxMin",
-    "proportional": "emulator.policies.alpha_fair:Proportional",
-    "alpha_fair": "emulator.policies.alpha_fair:AlphaFair",
-    "drf": "emulator.policies.drf:Drf",
-    "dynamic_drf": "emulator.policies.drf:DynamicDrf",
+    "first_come": "layerlift.emulator.policies.arrival:FirstCome",
+    "greedy": "layerlift.emulator.policies.arrival:Greedy",
+    "equal": "layerlift.emulator.policies.quotas:Equal",
+    "priority": "layerlift.emulator.policies.quotas:Priority",
+    "max_min": "layerlift.emulator.policies.alpha_fair:MaxMin",
+    "proportional": "layerlift.emulator.policies.alpha_fair:Proportional",
+    "alpha_fair": "layerlift.emulator.policies.alpha_fair:AlphaFair",
+    "drf": "layerlift.emulator.policies.drf:Drf",
+    "dynamic_drf": "layerlift.emulator.policies.drf:DynamicDrf",
 }
 
 

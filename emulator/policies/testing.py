@@ -1,7 +1,7 @@
 """The conformance kit: proves of any allocation policy, ours or a stranger's, that a server can rely on it.
 
 From a test:       `conform("my_package.mine:Mine")` or `conform(Mine(...))`
-From a shell:      `python -m emulator.policies.testing my_package.mine:Mine`
+From a shell:      `python -m layerlift.emulator.policies.testing my_package.mine:Mine`
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from math import fsum, inf, isfinite
 from typing import Any
 
-from emulator.allocation import Capacity, Claim, Grant, Policy, PolicyBase, PolicyError, loses
-from emulator.policies.battery import Case, battery, capacities, comings_and_goings
-from emulator.policies.registry import make
-from planners.kit import run_kit, trouble_of
+from layerlift.emulator.allocation import Capacity, Claim, Grant, Policy, PolicyBase, PolicyError, loses
+from layerlift.emulator.policies.battery import Case, battery, capacities, comings_and_goings
+from layerlift.emulator.policies.registry import make
+from layerlift.planners.kit import run_kit, trouble_of
 
 TOLERANCE = 1e-9
 """Relative slack: rounding, not more than there is."""
@@ -38,7 +38,8 @@ class Finding:
 
 
 def conform(policy: str | Policy, cases: Mapping[str, Case] | None = None) -> int:
-    """Check every demand on every case (`emulator.policies.battery` by default); returns how many demands were met.
+    """Check every demand on every case (`layerlift.emulator.policies.battery` by default); returns how many demands
+    were met.
 
     Demands: one sound grant per claim (finite, not negative); quotas that fit into the memory as far as they are
     wanted; nothing for somebody only with a reason, and something for somebody; nobody starved unless the policy
@@ -237,8 +238,10 @@ def _says(policy: Policy, capability: str) -> Any:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m emulator.policies.testing POLICY...`: 0 all demands met, 1 one not met, 2 no such policy."""
-    usage = "usage: python -m emulator.policies.testing POLICY... (a name, with options or not, or module:Class)"
+    """`python -m layerlift.emulator.policies.testing POLICY...`: 0 all demands met, 1 one not met, 2 no such policy."""
+    usage = (
+        "usage: python -m layerlift.emulator.policies.testing POLICY... (a name, with options or not, or module:Class)"
+    )
     return run_kit(usage, arguments, lambda text: ((f.case, f.demand, f.trouble) for f in findings(text)))
 
 

@@ -1,8 +1,8 @@
 """DNN model preprocessing: functions from network to network, alone or in a pipeline written as data."""
 
-from models.preprocess.pipeline import KINDS, Kind, Step, apply, parse, reported
-from models.preprocess.report import Error, Report, Size, output_error, size_of
-from models.preprocess.rewrite import codecs_of
+from layerlift.models.preprocess.pipeline import KINDS, Kind, Step, apply, parse, reported
+from layerlift.models.preprocess.report import Error, Report, Size, output_error, size_of
+from layerlift.models.preprocess.rewrite import codecs_of
 
 __all__ = [
     "KINDS",

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from layerlift.models import untrusted
+from layerlift.models.network import Network
+from layerlift.models.preprocess.halos import Box, Local, Region, Tile
+from layerlift.models.preprocess.rewrite import Edit, Names
+from layerlift.models.preprocess.windows import with_pads
 from onnx import helper
-
-from models import untrusted
-from models.network import Network
-from models.preprocess.halos import Box, Local, Region, Tile
-from models.preprocess.rewrite import Edit, Names
-from models.preprocess.windows import with_pads
 
 
 class Branch:

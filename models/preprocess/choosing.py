@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
-
-from models import features
-from models.errors import ModelError, near
-from models.network import Network
+from layerlift.models import features
+from layerlift.models.errors import ModelError, near
+from layerlift.models.network import Network
 
 _LISTED = 12
 FLOATS = frozenset({"float16", "float32", "float64"})
@@ -39,7 +38,7 @@ def choose(
 
 
 def near_layers(given: str, nodes: Sequence[onnx.NodeProto]) -> str:
-    """As `models.errors.near`, but of the names of `nodes`, and only some of them when none is near."""
+    """As `layerlift.models.errors.near`, but of the names of `nodes`, and only some of them when none is near."""
     hint = near(given, (node.name for node in nodes))
     if hint.startswith("; known") and len(nodes) > _LISTED:
         names = ", ".join(node.name for node in nodes[:_LISTED])

@@ -7,9 +7,9 @@ import heapq
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from models.errors import ModelError
-from models.graph import Layer, LayerGraph, Tensor
-from models.network import Network
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import Layer, LayerGraph, Tensor
+from layerlift.models.network import Network
 
 MERGED = "Merged"
 """The operator of a layer that stands for several."""

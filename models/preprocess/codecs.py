@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-
-from models.errors import ModelError
+from layerlift.models.errors import ModelError
 
 Shape = tuple[int, ...]
 HEADER = struct.Struct("<4sBB2xQ")

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import onnx
+from layerlift.models import features
+from layerlift.models.network import Network
+from layerlift.models.preprocess.choosing import choose, numbers
+from layerlift.models.preprocess.rewrite import Edit, Names, Recipe, rewrite
+from layerlift.models.preprocess.windows import Window, windows
 from onnx import helper
-
-from models import features
-from models.network import Network
-from models.preprocess.choosing import choose, numbers
-from models.preprocess.rewrite import Edit, Names, Recipe, rewrite
-from models.preprocess.windows import Window, windows
 
 Shape = tuple[int, ...]
 _WHAT = "a two-dimensional convolution with weights of its own and a kernel that has something to separate"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-
-from models.errors import ModelError
+from layerlift.models.errors import ModelError
 
 _CHUNK = 2048
 

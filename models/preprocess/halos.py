@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import onnx
-
-from models import features
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess.choosing import weight_shape
-from models.preprocess.windows import Range, Window, windows
+from layerlift.models import features
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess.choosing import weight_shape
+from layerlift.models.preprocess.windows import Range, Window, windows
 
 Box = tuple[Range, Range]
 """Rows and columns of a map."""

@@ -8,14 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
+from layerlift.models import features
+from layerlift.models.network import Network
+from layerlift.models.preprocess import factors
+from layerlift.models.preprocess.choosing import choose, is_dense
+from layerlift.models.preprocess.codecs import Rows
+from layerlift.models.preprocess.rewrite import Edit, Names, kept, rewrite
 from onnx import helper
-
-from models import features
-from models.network import Network
-from models.preprocess import factors
-from models.preprocess.choosing import choose, is_dense
-from models.preprocess.codecs import Rows
-from models.preprocess.rewrite import Edit, Names, kept, rewrite
 
 _WHAT = "a Gemm (without transA) or MatMul whose second input is a matrix of weights"
 

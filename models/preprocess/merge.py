@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.network import Network
-from models.preprocess.coarse import precedes, regroup
-from models.preprocess.modules import units
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.network import Network
+from layerlift.models.preprocess.coarse import precedes, regroup
+from layerlift.models.preprocess.modules import units
 
 MIB = 2**20
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.graph import LayerGraph
-from models.network import Network
-from models.preprocess.coarse import regroup
+from layerlift.models.graph import LayerGraph
+from layerlift.models.network import Network
+from layerlift.models.preprocess.coarse import regroup
 
 
 @dataclass(frozen=True, slots=True)

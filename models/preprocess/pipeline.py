@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import yaml
+from layerlift.models.errors import ModelError, near
+from layerlift.models.network import Network
+from layerlift.models.preprocess import lowrank, merge, modules, pruning, separable, split, tiling, tucker
+from layerlift.models.preprocess.report import Report, output_error, size_of
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-from models.errors import ModelError, near
-from models.network import Network
-from models.preprocess import lowrank, merge, modules, pruning, separable, split, tiling, tucker
-from models.preprocess.report import Report, output_error, size_of
 
 Written = str | Mapping[str, object]
 """A step as a user writes it: a text, or a mapping with one key, the step's name, to its options."""

@@ -8,13 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
-
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess.choosing import choose, is_convolution, is_dense, numbers, weight_shape
-from models.preprocess.codecs import NATURAL, Patterns, Sparse
-from models.preprocess.factors import check_share
-from models.preprocess.rewrite import Edit, rewrite
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess.choosing import choose, is_convolution, is_dense, numbers, weight_shape
+from layerlift.models.preprocess.codecs import NATURAL, Patterns, Sparse
+from layerlift.models.preprocess.factors import check_share
+from layerlift.models.preprocess.rewrite import Edit, rewrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def prune(network: Network, *, keep: float, layers: Sequence[str] | None = None)
     """Keep the share `keep` of the weights of each fully connected layer, the largest by magnitude. Lossy.
 
     `layers` names other layers with weights (convolutions too). Parameters keep their names and are held dense; uploads
-    use `models.preprocess.codecs.Sparse` where that is smaller. Raises `ModelError` for a share out of range.
+    use `layerlift.models.preprocess.codecs.Sparse` where that is smaller. Raises `ModelError` for a share out of range.
     """
     check_share("prune", "keep", keep)
     base = network.unmerged
@@ -96,7 +95,8 @@ def prune_patterns(
 
     Lossy. PatDNN: Niu et al. 2020, 10.1145/3373376.3378534, without its training: patterns are the natural ones (the
     centre and three neighbours) that most kernels vote for; kernels go by their norm. Uploads use
-    `models.preprocess.codecs.Patterns`. Raises `ModelError` for options out of range and layers without 3x3 kernels.
+    `layerlift.models.preprocess.codecs.Patterns`. Raises `ModelError` for options out of range and layers without
+    3x3 kernels.
     """
     check_share("patterns", "kernels", kernels)
     if not 1 <= patterns <= len(NATURAL):

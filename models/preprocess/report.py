@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
-from models.network import Network
-from models.session import uncut_session
+from layerlift.models.network import Network
+from layerlift.models.session import uncut_session
 
 
 @dataclass(frozen=True, slots=True)

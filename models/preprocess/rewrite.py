@@ -10,14 +10,13 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import onnx
+from layerlift.models import graphing, protos, store
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.network import Network, assemble
+from layerlift.models.preprocess.coarse import regroup
+from layerlift.models.preprocess.codecs import Codec
 from onnx import helper, numpy_helper
-
-from models import graphing, protos, store
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.network import Network, assemble
-from models.preprocess.coarse import regroup
-from models.preprocess.codecs import Codec
 
 VERSION = 1
 """Part of every derived weight's identity; raise it when the numbers made here change."""

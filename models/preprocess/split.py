@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import networkx as nx
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.network import Network
+from layerlift.models.preprocess.coarse import regroup
+from layerlift.models.preprocess.modules import Module, modules
 from networkx.algorithms.flow import boykov_kolmogorov
-
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.network import Network
-from models.preprocess.coarse import regroup
-from models.preprocess.modules import Module, modules
 
 _HEAD, _TAIL = ("side", "head"), ("side", "tail")
 

@@ -10,16 +10,15 @@ import math
 from collections.abc import Sequence
 
 import onnx
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess import halos
+from layerlift.models.preprocess.branches import Branch
+from layerlift.models.preprocess.choosing import near_layers
+from layerlift.models.preprocess.halos import Local, Region, Tile
+from layerlift.models.preprocess.modules import Module, units
+from layerlift.models.preprocess.rewrite import Edit, Names, rewrite
 from onnx import helper
-
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess import halos
-from models.preprocess.branches import Branch
-from models.preprocess.choosing import near_layers
-from models.preprocess.halos import Local, Region, Tile
-from models.preprocess.modules import Module, units
-from models.preprocess.rewrite import Edit, Names, rewrite
 
 MAX_TILES = 256
 Parts = int | Sequence[float]

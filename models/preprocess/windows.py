@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
+from layerlift.models import features
+from layerlift.models.errors import ModelError
 from onnx import helper
-
-from models import features
-from models.errors import ModelError
 
 Range = tuple[int, int]
 """Rows from the first (included) to the last (excluded)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emulator import Scenario
+from layerlift.emulator import Scenario
 
 WORLD: dict[str, Any] = {
     "name": "breaking",

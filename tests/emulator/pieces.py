@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from layerlift.emulator.conductor import Conductor, LocalHosts
+from layerlift.emulator.dataplane import Backend, DataPlane, LocalBackend
+from layerlift.emulator.host import Piece
+from layerlift.emulator.world import World
+from layerlift.models import Network, from_model
 from onnx import TensorProto, helper, numpy_helper
 from worlds import InlinePlans, small_world
-
-from emulator.conductor import Conductor, LocalHosts
-from emulator.dataplane import Backend, DataPlane, LocalBackend
-from emulator.host import Piece
-from emulator.world import World
-from models import Network, from_model
 
 LAYERS = ("Conv", "Relu", "Conv", "Conv", "Concat", "Flatten", "Gemm")
 SECONDS = (0.02, 0.001, 0.01, 0.01, 0.0005, 0.0, 0.03)

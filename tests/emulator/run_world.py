@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from emulator import Scenario
+from layerlift.emulator import Scenario
 
 PHONES: dict[str, Any] = {
     "name": "phones",

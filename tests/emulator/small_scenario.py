@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from emulator.catalog import Priced
-from emulator.sections import Model
-from models.errors import ModelError, PlanError, near
-from models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.emulator.catalog import Priced
+from layerlift.emulator.sections import Model
+from layerlift.models.errors import ModelError, PlanError, near
+from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
 
 SMALL: dict[str, Any] = {
     "nodes": [

@@ -7,12 +7,21 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.allocation import (
+    LEAST,
+    Capacity,
+    Claim,
+    Grant,
+    PolicyBase,
+    flow_weights,
+    loses,
+    share_of,
+    victims,
+)
+from layerlift.emulator.kernel import Kernel, Node
+from layerlift.emulator.weighted import WeightedCpu
 from policy_worlds import SERVER, user
 from worlds import examples
-
-from emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, flow_weights, loses, share_of, victims
-from emulator.kernel import Kernel, Node
-from emulator.weighted import WeightedCpu
 
 
 def holders(*held: float) -> list[Claim]:

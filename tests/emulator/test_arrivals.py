@@ -15,11 +15,22 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-
-from emulator import arrival_files
-from emulator.arrival_files import recorded
-from emulator.asking import AllAt, Asks, Bursts, Day, Draw, Exponential, Fixed, Regular, Steady, Trace, Uniform
-from models.errors import ScenarioError
+from layerlift.emulator import arrival_files
+from layerlift.emulator.arrival_files import recorded
+from layerlift.emulator.asking import (
+    AllAt,
+    Asks,
+    Bursts,
+    Day,
+    Draw,
+    Exponential,
+    Fixed,
+    Regular,
+    Steady,
+    Trace,
+    Uniform,
+)
+from layerlift.models.errors import ScenarioError
 
 SPREAD = 4.0
 """Standard errors that a right law may be off by; the seeds are fixed, so this is no matter of luck."""

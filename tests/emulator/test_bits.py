@@ -6,8 +6,7 @@ import pickle
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from emulator.nodes.bits import Bits
+from layerlift.emulator.nodes.bits import Bits
 
 numbers = st.sets(st.integers(0, 300))
 

@@ -13,12 +13,11 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from layerlift.emulator import RunResult
+from layerlift.emulator.cli import main
+from layerlift.planners import registry
 from onnx import TensorProto, helper, numpy_helper
 from run_world import phones_file
-
-from emulator import RunResult
-from emulator.cli import main
-from planners import registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,7 +97,7 @@ def test_the_planners_of_another_module_are_used_by_name_of_class(scenario: str,
         "class Last:\n"
         "    def plan(self, problem, rng):\n"
         "        last = len(problem.graph) - 1\n"
-        "        from planners.plan import offload\n"
+        "        from layerlift.planners.plan import offload\n"
         "        return offload([0] * last + [1], note='mine')\n"
     )
     done = layerlift(
@@ -118,8 +117,8 @@ def test_a_strangers_package_offers_its_planner(scenario: str, tmp_path: Path) -
     (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nstay = strangers_planner:Stay\n")
     (site / "strangers_planner.py").write_text(
         '"""Planners of a stranger."""\n'
-        "from planners.base import PlannerBase\n"
-        "from planners.plan import all_local\n"
+        "from layerlift.planners.base import PlannerBase\n"
+        "from layerlift.planners.plan import all_local\n"
         "class Stay(PlannerBase):\n"
         '    """Stay at home."""\n'
         "    def __init__(self, mood: str = 'calm') -> None:\n"
@@ -332,7 +331,7 @@ def test_a_replay_that_differs_is_told(scenario: str) -> None:
 
 def layerlift(*arguments: str, path: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the console command as a shell would."""
-    code = "import sys; from emulator.cli import main; sys.argv[0] = 'layerlift'; sys.exit(main())"
+    code = "import sys; from layerlift.emulator.cli import main; sys.argv[0] = 'layerlift'; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": path or str(ROOT), **environment},
@@ -350,7 +349,7 @@ def test_a_process_ends_with_one_sentence_and_code_2(scenario: str) -> None:
 
 def test_output_may_be_piped_into_something_that_stops_reading(scenario: str) -> None:
     call("run", scenario, "--local", "--quiet", "--out", "made")
-    code = "from emulator.cli import main; main(['show', 'made'])"
+    code = "from layerlift.emulator.cli import main; main(['show', 'made'])"
     head = f'{sys.executable} -c "{code}" | head -1; echo ${{PIPESTATUS[0]}}'
     done = subprocess.run(
         ["bash", "-c", head], env={**os.environ, "PYTHONPATH": str(ROOT)},

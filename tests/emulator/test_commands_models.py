@@ -9,11 +9,10 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from layerlift.emulator.cli import main
+from layerlift.models import zoo
+from layerlift.models.profile import Profile
 from onnx import helper, numpy_helper
-
-from emulator.cli import main
-from models import zoo
-from models.profile import Profile
 
 
 def call(*words: str) -> Result:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-
-import models
-from emulator.cli import main
-from models.preprocess.pipeline import KINDS
+from layerlift import models
+from layerlift.emulator.cli import main
+from layerlift.models.preprocess.pipeline import KINDS
 
 
 def call(*words: str) -> Result:

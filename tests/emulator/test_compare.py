@@ -8,19 +8,18 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.compare import Comparison, Trial, Variant
+from layerlift.emulator.compare_chart import drawn, figures, picture
+from layerlift.emulator.compare_lines import ecdf, fair_line
+from layerlift.emulator.compare_metrics import METRICS, Seen, UserSeen
+from layerlift.emulator.compare_page import page
+from layerlift.emulator.compare_stats import Interval, difference, interval, t_quantile, t_share
+from layerlift.emulator.compare_sweep import apportion
+from layerlift.emulator.compare_table import WIDEST, show
+from layerlift.emulator.compare_told import arrival_told, halves, spread_told, trade_told
+from layerlift.emulator.compare_words import scale_of, shown, verdicts
+from layerlift.models.errors import RunError
 from rich.console import Console
-
-from emulator.compare import Comparison, Trial, Variant
-from emulator.compare_chart import drawn, figures, picture
-from emulator.compare_lines import ecdf, fair_line
-from emulator.compare_metrics import METRICS, Seen, UserSeen
-from emulator.compare_page import page
-from emulator.compare_stats import Interval, difference, interval, t_quantile, t_share
-from emulator.compare_sweep import apportion
-from emulator.compare_table import WIDEST, show
-from emulator.compare_told import arrival_told, halves, spread_told, trade_told
-from emulator.compare_words import scale_of, shown, verdicts
-from models.errors import RunError
 
 NAN = math.nan
 BY_KEY = {metric.key: metric for metric in METRICS}

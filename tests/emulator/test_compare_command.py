@@ -8,15 +8,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from layerlift.emulator import compare_jobs
+from layerlift.emulator.cli import main
+from layerlift.emulator.compare_jobs import Asked, perform, work
+from layerlift.emulator.compare_metrics import METRICS
+from layerlift.emulator.compare_sweep import Sweep
+from layerlift.emulator.scenario import Scenario
+from layerlift.models.errors import RunError, ScenarioError
 from run_world import PHONES, phones_file
-
-from emulator import compare_jobs
-from emulator.cli import main
-from emulator.compare_jobs import Asked, perform, work
-from emulator.compare_metrics import METRICS
-from emulator.compare_sweep import Sweep
-from emulator.scenario import Scenario
-from models.errors import RunError, ScenarioError
 
 DRAWN = {
     "nodes": [node for node in PHONES["nodes"] if node["tier"] != "client"],

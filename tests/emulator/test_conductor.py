@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.conductor import Conductor, LocalHosts, Progress, homes
+from layerlift.emulator.host import pack
+from layerlift.emulator.messages import PlanRequest
+from layerlift.emulator.planning import solve
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import LinkSpec, World
+from layerlift.models.errors import RunError
 from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_world, worlds
-
-from emulator.conductor import Conductor, LocalHosts, Progress, homes
-from emulator.host import pack
-from emulator.messages import PlanRequest
-from emulator.planning import solve
-from emulator.tables import TABLES
-from emulator.together import Together
-from emulator.world import LinkSpec, World
-from models.errors import RunError
 
 NET = chain_graph([1000, 1000, 1000], [100_000, 100_000])
 Rows = dict[str, list[tuple[Any, ...]]]

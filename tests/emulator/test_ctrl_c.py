@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from layerlift.emulator import RunResult, run
+from layerlift.emulator.cli import main
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.interruption import Interruptions, afterwards
+from layerlift.emulator.world import World
 from run_world import phones
-
-from emulator import RunResult, run
-from emulator.cli import main
-from emulator.conductor import Progress
-from emulator.interruption import Interruptions, afterwards
-from emulator.world import World
 
 ROOT = Path(__file__).parents[2]
 LONG = ["--set", "users.0.queries=100000", "--execution", "none"]
@@ -36,7 +35,7 @@ class Program:
         self.mark = f"LAYERLIFT_MARK={uuid.uuid4()}".encode()
         name, _, value = self.mark.decode().partition("=")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from emulator.cli import main; main()", *arguments],
+            [sys.executable, "-c", "from layerlift.emulator.cli import main; main()", *arguments],
             env={**os.environ, name: value}, cwd=ROOT, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

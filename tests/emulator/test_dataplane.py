@@ -12,17 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from layerlift import models
+from layerlift.emulator import dataplane
+from layerlift.emulator.dataplane import DataPlane, LocalBackend, relative_error
+from layerlift.emulator.engine import Task
+from layerlift.emulator.host import Piece, Stored
+from layerlift.emulator.world import LinkSpec
+from layerlift.models import Network, Subgraph
+from layerlift.models.errors import RunError
 from pieces import LAYERS, SECONDS, Lived, branching, split_world
 from worlds import fixed
-
-import models
-from emulator import dataplane
-from emulator.dataplane import DataPlane, LocalBackend, relative_error
-from emulator.engine import Task
-from emulator.host import Piece, Stored
-from emulator.world import LinkSpec
-from models import Network, Subgraph
-from models.errors import RunError
 
 SPREAD = fixed((0, 1, 1, 2, 2, 0, 1))
 """Branches on two servers, joined on the second, and back and forth: every kind of reference."""

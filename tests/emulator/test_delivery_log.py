@@ -10,16 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator import delivery_log
+from layerlift.emulator.conductor import Conductor, homes
+from layerlift.emulator.delivery_log import DeliveryLog, repeat
+from layerlift.emulator.host import Answer, Host
+from layerlift.emulator.lockstep import Call
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.world import World
 from test_host import Profiled
 from worlds import InlinePlans, examples, groupings, worlds
-
-from emulator import delivery_log
-from emulator.conductor import Conductor, homes
-from emulator.delivery_log import DeliveryLog, repeat
-from emulator.host import Answer, Host
-from emulator.lockstep import Call
-from emulator.tables import TABLES
-from emulator.world import World
 
 
 class Mortal:

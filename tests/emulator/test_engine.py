@@ -6,13 +6,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from layerlift import models
+from layerlift.emulator import engine as engine_module
+from layerlift.emulator.engine import Engine, Task
+from layerlift.models import Network, Subgraph, subgraph
+from layerlift.models.errors import RunError
 from pieces import LAYERS, branching
-
-import models
-from emulator import engine as engine_module
-from emulator.engine import Engine, Task
-from models import Network, Subgraph, subgraph
-from models.errors import RunError
 
 TASK = Task(node=4, user=2, model=0, first=5, last=6)
 

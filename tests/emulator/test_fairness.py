@@ -9,12 +9,11 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from emulator import Scenario, run
-from emulator.cli import main
-from emulator.fairness import deadline_of, deadlines_of, fairness, group
-from emulator.fairness_alone import alone_latencies
-from emulator.fairness_people import (
+from layerlift.emulator import Scenario, run
+from layerlift.emulator.cli import main
+from layerlift.emulator.fairness import deadline_of, deadlines_of, fairness, group
+from layerlift.emulator.fairness_alone import alone_latencies
+from layerlift.emulator.fairness_people import (
     Person,
     Waited,
     deadline_attainment,
@@ -23,10 +22,11 @@ from emulator.fairness_people import (
     people,
     user_cost,
 )
-from emulator.fairness_shares import disruptions, dominant_shares, handed_out, window_edges, window_of
-from emulator.fairness_windows import over_time, window_costs
-from emulator.results import ResultWriter
-from models.errors import RunError
+from layerlift.emulator.fairness_shares import disruptions, dominant_shares, handed_out, window_edges, window_of
+from layerlift.emulator.fairness_windows import over_time, window_costs
+from layerlift.emulator.results import ResultWriter
+from layerlift.models.errors import RunError
+
 from tests.emulator.made_run import made_rows, made_run, query
 from tests.emulator.run_world import phones
 

@@ -8,8 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from emulator.fairness_indices import (
+from layerlift.emulator.fairness_indices import (
     alpha_welfare,
     coefficient_of_variation,
     disruptions_per_arrival,
@@ -24,7 +23,7 @@ from emulator.fairness_indices import (
     spearman,
     starvation_share,
 )
-from models.errors import RunError
+from layerlift.models.errors import RunError
 
 INF = math.inf
 BENEFITS = st.lists(st.floats(0, 1e6).map(lambda x: round(x, 3)), min_size=1, max_size=12)

@@ -13,24 +13,23 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from emulator import figure5, run
-from emulator.cli import main
-from emulator.figure5 import ALGORITHMS, Case, Curve, cases, compare
-from emulator.figure5 import Result as Figure
-from emulator.figure5_claims import Verdict, lead, verdicts, widest
-from emulator.figure5_page import page, tables, told
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.plan_memory import PlanMemory
-from emulator.problems import problem_of
-from emulator.run import LocalPlans
-from emulator.sightings import Client, Sighting
-from emulator.steps import Steps, mean
-from emulator.together import Together
-from emulator.world import World
-from models.errors import RunError
-from planners import Plan, timeline
+from layerlift.emulator import figure5, run
+from layerlift.emulator.cli import main
+from layerlift.emulator.figure5 import ALGORITHMS, Case, Curve, cases, compare
+from layerlift.emulator.figure5 import Result as Figure
+from layerlift.emulator.figure5_claims import Verdict, lead, verdicts, widest
+from layerlift.emulator.figure5_page import page, tables, told
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.problems import problem_of
+from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.sightings import Client, Sighting
+from layerlift.emulator.steps import Steps, mean
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
+from layerlift.models.errors import RunError
+from layerlift.planners import Plan, timeline
 
 # Step functions
 

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.conductor import Conductor, LocalHosts
+from layerlift.emulator.host import Answer, Answered, Host, Piece, Stored, pack
+from layerlift.emulator.messages import Delivery
+from layerlift.emulator.routes import Routes
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.world import World
 from worlds import InlinePlans, chain_graph, examples, fixed, groupings, run_world, small_world, worlds
-
-from emulator.conductor import Conductor, LocalHosts
-from emulator.host import Answer, Answered, Host, Piece, Stored, pack
-from emulator.messages import Delivery
-from emulator.routes import Routes
-from emulator.tables import TABLES
-from emulator.world import World
 
 
 class Profiled:

@@ -7,9 +7,8 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.kernel import Kernel, Node
 from worlds import examples
-
-from emulator.kernel import Kernel, Node
 
 Log = list[tuple[float, object]]
 

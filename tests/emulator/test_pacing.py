@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from emulator.pacing import TRUSTED_P99_S, Pacer
-from models.errors import RunError
+from layerlift.emulator.pacing import TRUSTED_P99_S, Pacer
+from layerlift.models.errors import RunError
 
 
 class Clock:

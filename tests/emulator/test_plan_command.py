@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
+from layerlift.emulator import Scenario, run
+from layerlift.emulator.cli import main
+from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.problems import planned_with, problem_of
+from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
 from run_world import phones, phones_file
 from worlds import examples, run_world, worlds
-
-from emulator import Scenario, run
-from emulator.cli import main
-from emulator.messages import PlanOutcome
-from emulator.nodes.planner import PlanJob
-from emulator.problems import planned_with, problem_of
-from emulator.run import LocalPlans
-from emulator.together import Together
-from emulator.world import World
 
 # The problem
 

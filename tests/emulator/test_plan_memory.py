@@ -6,17 +6,16 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from layerlift.emulator import run
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning import answer, solve
+from layerlift.emulator.problems import problem_of
+from layerlift.emulator.run import LocalPlans
+from layerlift.planners import Plan, Problem, Upload
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.plan import in_one_piece
 from run_world import phones
-
-from emulator import run
-from emulator.nodes.planner import PlanJob
-from emulator.plan_memory import PlanMemory
-from emulator.planning import answer, solve
-from emulator.problems import problem_of
-from emulator.run import LocalPlans
-from planners import Plan, Problem, Upload
-from planners.base import PlannerBase
-from planners.plan import in_one_piece
 
 asked: list[str] = []
 

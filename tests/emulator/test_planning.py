@@ -9,21 +9,20 @@ from math import inf
 import numpy as np
 import pyarrow as pa
 import pytest
+from layerlift.emulator.columns import batch
+from layerlift.emulator.conductor import Conductor, LocalHosts
+from layerlift.emulator.host import pack
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.planning import solve
+from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.world import PlanningSpec
+from layerlift.planners import Plan, Problem, Upload
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.cost import latency
+from layerlift.planners.plan import in_one_piece
+from layerlift.planners.problem import simple_problem
 from worlds import chain_graph, fixed, small_world
-
-from emulator.columns import batch
-from emulator.conductor import Conductor, LocalHosts
-from emulator.host import pack
-from emulator.nodes.planner import PlanJob
-from emulator.planning import solve
-from emulator.run import LocalPlans
-from emulator.tables import TABLES
-from emulator.world import PlanningSpec
-from planners import Plan, Problem, Upload
-from planners.base import PlannerBase
-from planners.cost import latency
-from planners.plan import in_one_piece
-from planners.problem import simple_problem
 
 
 class Sleepy(PlannerBase):

@@ -9,12 +9,11 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator import policies
+from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant
+from layerlift.emulator.filling import fill
 from policy_worlds import SERVER, parts_granted, parts_needed, servers, speed, user, users
 from worlds import examples
-
-from emulator import policies
-from emulator.allocation import LEAST, Capacity, Claim, Grant
-from emulator.filling import fill
 
 SLACK = 1e-6
 """Relative: rounding, and `LEAST` for those who are entitled to nothing."""

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-from emulator import policies
-from emulator.allocation import Capacity, Grant, PolicyBase, PolicyError
-from emulator.cli import main
-from emulator.policies import registry, testing
-from emulator.policies.battery import battery
-from emulator.policies.testing import conform
-from planners import registry as planner_registry
+from layerlift.emulator import policies
+from layerlift.emulator.allocation import Capacity, Grant, PolicyBase, PolicyError
+from layerlift.emulator.cli import main
+from layerlift.emulator.policies import registry, testing
+from layerlift.emulator.policies.battery import battery
+from layerlift.emulator.policies.testing import conform
+from layerlift.planners import registry as planner_registry
 
 VARIANTS = [
     "greedy:cores=0.3",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
-from emulator.problems import predicted_seconds, problem_of
-from emulator.scenario import Scenario
-from emulator.world import World
-from models import load
-from models.predict import shipped
+from layerlift.emulator.problems import predicted_seconds, problem_of
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.world import World
+from layerlift.models import load
+from layerlift.models.predict import shipped
 
 
 def paper(*settings: str) -> World:

@@ -15,12 +15,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pytest
+from layerlift.emulator import RunResult, run
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.world import World
+from layerlift.models.errors import RunError
 from run_world import phones
-
-from emulator import RunResult, run
-from emulator.conductor import Progress
-from emulator.world import World
-from models.errors import RunError
 
 pytestmark = pytest.mark.ray
 
@@ -28,7 +27,7 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
     """A private Ray, whatever else runs on this machine or is named by the environment."""
-    from emulator.ray_hosts import RayCluster
+    from layerlift.emulator.ray_hosts import RayCluster
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_ADDRESS", "192.0.2.1:6379")
@@ -39,7 +38,7 @@ def _ray() -> Iterator[None]:
 @pytest.fixture
 def started(_ray: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, list[int]]]:
     """The hosts of each run and the processes of their actors."""
-    from emulator.ray_hosts import RayHosts
+    from layerlift.emulator.ray_hosts import RayHosts
 
     seen: list[tuple[Any, list[int]]] = []
     wait = RayHosts.wait
@@ -87,7 +86,7 @@ def test_packing_changes_nothing_and_answers_are_exact(
 
 
 def test_measured_costs_come_from_the_actors_and_replay_without_them(started: list, tmp_path: Path) -> None:
-    from emulator.measured import measured_costs
+    from layerlift.emulator.measured import measured_costs
 
     scenario = phones("users.0.queries=3", compute="measured")
     made = run(scenario, out=tmp_path / "made", actors=2)
@@ -181,7 +180,7 @@ def not_too_fast(state: Progress, world: World) -> None:
 def test_actors_killed_at_random_moments_change_nothing(
     local: RunResult, started: list, tmp_path: Path, seed: int, options: dict
 ) -> None:
-    from emulator.measured import measured_costs
+    from layerlift.emulator.measured import measured_costs
 
     with Killer(seed) as killer:
         made = run(phones(**options), out=tmp_path / "made", actors=3, progress=not_too_fast)
@@ -207,7 +206,7 @@ def ray_pid(hosts: Any, host: int) -> int:
 
 
 def test_an_actor_that_dies_again_and_again_is_an_error(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emulator.ray_hosts import HostActor
+    from layerlift.emulator.ray_hosts import HostActor
 
     def dies(self: Any, horizon: float, deliveries: Any, costs: Any) -> None:
         os._exit(1)
@@ -241,7 +240,7 @@ def test_weights_are_in_shared_memory_once(started: list) -> None:
 
 
 def test_a_piece_that_fails_in_its_actor_is_one_sentence(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emulator.ray_hosts import RayBackend
+    from layerlift.emulator.ray_hosts import RayBackend
 
     monkeypatch.setattr(RayBackend, "hold", lambda *_: None)
     with pytest.raises(RunError, match="without holding") as error:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from layerlift.emulator import Scenario, run
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.world import World
 from run_world import phones
-
-from emulator import Scenario, run
-from emulator.conductor import Progress
-from emulator.world import World
 
 pytestmark = pytest.mark.ray
 
@@ -36,8 +35,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_the_paper_over_three_machines(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
-
-    from emulator.ray_hosts import RayHosts
+    from layerlift.emulator.ray_hosts import RayHosts
 
     homes: Counter[str] = Counter()
     wait = RayHosts.wait
@@ -65,7 +63,7 @@ def test_the_paper_over_three_machines(cluster: Any, monkeypatch: pytest.MonkeyP
 
 def test_a_machine_that_is_lost_takes_nothing_with_it(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its hosts go on elsewhere, and the tensors that were in its object store are made again."""
-    from emulator.ray_hosts import RayHosts
+    from layerlift.emulator.ray_hosts import RayHosts
 
     seen: list[RayHosts] = []
     wait = RayHosts.wait

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from emulator import RunResult, Scenario, run
+from layerlift.emulator import RunResult, Scenario, run
 
 
 def crowded(on_refusal: str, **changes: Any) -> RunResult:

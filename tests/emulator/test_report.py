@@ -7,14 +7,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from layerlift.emulator import wording
+from layerlift.emulator.chart import chart
+from layerlift.emulator.commands.results import COMMANDS
+from layerlift.emulator.report import show
+from layerlift.emulator.results import ResultWriter
+from layerlift.models.errors import RunError
 from rich.console import Console
 
-from emulator import wording
-from emulator.chart import chart
-from emulator.commands.results import COMMANDS
-from emulator.report import show
-from emulator.results import ResultWriter
-from models.errors import RunError
 from tests.emulator.made_run import made_rows, made_run, query
 
 

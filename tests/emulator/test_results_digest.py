@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from layerlift.emulator.columns import batch
+from layerlift.emulator.digest import RunDigest, TableDigest
+from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.tables import DIGESTED, TABLES
+from layerlift.models.errors import RunError
 
-from emulator.columns import batch
-from emulator.digest import RunDigest, TableDigest
-from emulator.results import ResultWriter
-from emulator.tables import DIGESTED, TABLES
-from models.errors import RunError
 from tests.emulator.made_run import made_rows
 
 CELLS = {

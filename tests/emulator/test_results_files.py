@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from layerlift.emulator.columns import batch
+from layerlift.emulator.digest import RunDigest
+from layerlift.emulator.results import ResultWriter, RunResult, jsonable
+from layerlift.emulator.tables import TABLES
+from layerlift.models.errors import RunError
 
-from emulator.columns import batch
-from emulator.digest import RunDigest
-from emulator.results import ResultWriter, RunResult, jsonable
-from emulator.tables import TABLES
-from models.errors import RunError
 from tests.emulator.made_run import made_rows, made_run, query
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from layerlift.emulator.describe import layer_runs
+from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.tally import quantile, spread
 
-from emulator.describe import layer_runs
-from emulator.results import ResultWriter
-from emulator.tally import quantile, spread
 from tests.emulator.made_run import made_rows, made_run, query
 
 

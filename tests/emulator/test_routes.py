@@ -7,13 +7,12 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.routes import Itinerary, Routes
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import Layer, LayerGraph, Tensor
+from layerlift.models.route import CLIENT, QueryMode, compile_route
 from strategies import layer_graphs, placements
 from worlds import examples
-
-from emulator.routes import Itinerary, Routes
-from models.errors import ModelError
-from models.graph import Layer, LayerGraph, Tensor
-from models.route import CLIENT, QueryMode, compile_route
 
 Drawn = tuple[LayerGraph, tuple[int, ...], QueryMode]
 

@@ -11,15 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from layerlift.emulator import LayerliftError, RunResult, Scenario, run
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.measured import Measured, measured_costs
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.world import World
+from layerlift.models import load
+from layerlift.models.errors import RunError, ScenarioError
 from run_world import phones
-
-from emulator import LayerliftError, RunResult, Scenario, run
-from emulator.conductor import Progress
-from emulator.measured import Measured, measured_costs
-from emulator.tables import TABLES
-from emulator.world import World
-from models import load
-from models.errors import RunError, ScenarioError
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +230,9 @@ def test_a_directory_that_is_taken_is_left_alone(tmp_path: Path, monkeypatch: py
     first = run(phones(execution="none"), out=tmp_path, local=True)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["emulator.run"], "_stage", lambda *_: pytest.fail("Ray was started for nothing"))
+        patched.setattr(
+            sys.modules["layerlift.emulator.run"], "_stage", lambda *_: pytest.fail("Ray was started for nothing")
+        )
         with pytest.raises(LayerliftError, match="already holds a run"):
             run(phones(execution="none"), out=tmp_path)
     with pytest.raises(RunError, match="expected auto"):

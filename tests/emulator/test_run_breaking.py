@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pyarrow.compute as pc
 import pytest
 from breaking import breaking
-
-from emulator import RunResult, run
+from layerlift.emulator import RunResult, run
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def test_execution_changes_no_number(local: RunResult) -> None:
 
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
-    from emulator.ray_hosts import RayCluster
+    from layerlift.emulator.ray_hosts import RayCluster
 
     with RayCluster(object_store_bytes=400 * 2**20):
         yield

@@ -8,13 +8,12 @@ import random
 from pathlib import Path
 
 import pytest
+from layerlift.emulator.fields import Span
+from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.world import LinkSpec, World
+from layerlift.models.route import compile_route
+from layerlift.planners.problem import Objective
 from small_scenario import Few, small
-
-from emulator.fields import Span
-from emulator.scenario import Scenario, bundled
-from emulator.world import LinkSpec, World
-from models.route import compile_route
-from planners.problem import Objective
 
 MB = 2**20
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
-
-from emulator.commands.scenarios import COMMANDS, scenario, scenarios
-from emulator.scenario import bundled
-from models.errors import ScenarioError
+from layerlift.emulator.commands.scenarios import COMMANDS, scenario, scenarios
+from layerlift.emulator.scenario import bundled
+from layerlift.models.errors import ScenarioError
 
 
 @pytest.fixture(autouse=True)

@@ -15,14 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from layerlift.emulator.asking import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
+from layerlift.emulator.describe import asking_words, describe_world
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.world import NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.models.errors import PlanError, ScenarioError
+from layerlift.planners.problem import Objective
 from small_scenario import Few, small
-
-from emulator.asking import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
-from emulator.describe import asking_words, describe_world
-from emulator.scenario import Scenario
-from emulator.world import NodeSpec, PlanningSpec, UserSpec, World
-from models.errors import PlanError, ScenarioError
-from planners.problem import Objective
 
 BURST = {"quiet_per_s": 1, "busy_per_s": 20, "quiet_s": 30, "busy_s": 5}
 DIURNAL = {"low_per_s": 1, "high_per_s": 10}
@@ -314,7 +313,7 @@ def test_an_unknown_policy_is_told_with_its_path(monkeypatch: pytest.MonkeyPatch
         if text != "first_come":
             raise PlanError(f"no policy {text!r}")
 
-    monkeypatch.setitem(sys.modules, "emulator.policies", SimpleNamespace(make=make))
+    monkeypatch.setitem(sys.modules, "layerlift.emulator.policies", SimpleNamespace(make=make))
     nodes = small()["nodes"]
     assert len(world(nodes=nodes).users) == 2
     nodes[2]["policy"] = "frst_come"

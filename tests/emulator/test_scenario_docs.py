@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from layerlift.emulator import arrivals, draws, sections, sections_faults
+from layerlift.emulator.scenario import Scenario
+from layerlift.models.errors import ScenarioError
 from pydantic import BaseModel
-
-from emulator import arrivals, draws, sections, sections_faults
-from emulator.scenario import Scenario
-from models.errors import ScenarioError
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scenario.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

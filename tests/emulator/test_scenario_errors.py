@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.models.errors import ScenarioError
 from small_scenario import Few, small
-
-from emulator.scenario import Scenario, bundled
-from models.errors import ScenarioError
 
 PAPER = bundled()["paper"].read_text()
 
@@ -322,9 +321,9 @@ def test_real_zoo_and_planners_are_asked(tmp_path: Path) -> None:
 
 
 def test_a_profile_of_another_network_is_refused(tmp_path: Path) -> None:
-    import models.profile
+    import layerlift.models.profile
 
-    shipped = Path(models.profile.__file__).parent / "profiles"
+    shipped = Path(layerlift.models.profile.__file__).parent / "profiles"
     (tmp_path / "class").mkdir()
     for name in ("alexnet", "squeezenet"):
         (tmp_path / "class" / f"{name}.json").write_bytes((shipped / f"{name}.json").read_bytes())

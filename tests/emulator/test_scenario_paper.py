@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from emulator.run import run
-from emulator.scenario import Scenario
-from emulator.world import World
-from planners.registry import make
+from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.world import World
+from layerlift.planners.registry import make
 
 MB = 2**20
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from emulator import LayerliftError, Scenario, run
+from layerlift.emulator import LayerliftError, Scenario, run
 
 SMALL = ["execution=once", "users.0.queries=2", "users.0.count=1", "inputs=1"]
 

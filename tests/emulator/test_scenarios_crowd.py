@@ -9,10 +9,9 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-
-from emulator import RunResult, Scenario, run
-from emulator.fairness import fairness
-from emulator.scenario import bundled
+from layerlift.emulator import RunResult, Scenario, run
+from layerlift.emulator.fairness import fairness
+from layerlift.emulator.scenario import bundled
 
 CROWDS = ("commuters", "contention", "flaky", "late-arrival", "rush-hour")
 

@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.kernel import Kernel, Node
+from layerlift.emulator.sharing import Cpu, FifoCpu
+from layerlift.emulator.weighted import WeightedCpu
 from worlds import examples
-
-from emulator.kernel import Kernel, Node
-from emulator.sharing import Cpu, FifoCpu
-from emulator.weighted import WeightedCpu
 
 
 @dataclass

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.asking import AllAt, Fixed, Regular, Trace
+from layerlift.emulator.world import LinkSpec
 from worlds import Run, chain_graph, examples, fixed, run_world, small_world
-
-from emulator.asking import AllAt, Fixed, Regular, Trace
-from emulator.world import LinkSpec
 
 WORK = 0.26
 """Seconds of a question; one comes every 0.1 s. Not 0.25, so that no answer falls on a question."""

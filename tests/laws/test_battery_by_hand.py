@@ -7,11 +7,10 @@ from math import inf
 from typing import Any
 
 import pytest
+from layerlift.emulator.asking import Regular
+from layerlift.emulator.messages import Leave
+from layerlift.emulator.world import LinkSpec, PlanningSpec, World
 from worlds import Run, chain_graph, fixed, run_world, small_world
-
-from emulator.asking import Regular
-from emulator.messages import Leave
-from emulator.world import LinkSpec, PlanningSpec, World
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from layerlift.emulator.messages import Cancel, PlanReady
+from layerlift.emulator.world import World
 from worlds import Run, examples, run_world, worlds
-
-from emulator.messages import Cancel, PlanReady
-from emulator.world import World
 
 
 def _users(run: Run, table: str) -> dict[str, list[dict[str, Any]]]:

@@ -6,12 +6,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.host import pack
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
 from worlds import InlinePlans, examples, groupings, run_world, worlds
-
-from emulator.host import pack
-from emulator.tables import TABLES
-from emulator.together import Together
-from emulator.world import World
 
 
 def _outcome(world: World, groups: list[list[int]]) -> tuple[object, ...]:

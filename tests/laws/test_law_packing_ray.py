@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from layerlift.emulator.conductor import Conductor
+from layerlift.emulator.host import pack
+from layerlift.emulator.ray_hosts import RayCluster, RayHosts
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.world import World
 from worlds import InlinePlans, run_world, worlds
-
-from emulator.conductor import Conductor
-from emulator.host import pack
-from emulator.ray_hosts import RayCluster, RayHosts
-from emulator.tables import TABLES
-from emulator.world import World
 
 pytestmark = pytest.mark.ray
 

@@ -8,12 +8,11 @@ from math import inf, ulp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.world import UserSpec, World
+from layerlift.planners import timeline
+from layerlift.planners.cost import latency
+from layerlift.planners.plan import Plan
 from worlds import Run, examples, run_world, worlds
-
-from emulator.world import UserSpec, World
-from planners import timeline
-from planners.cost import latency
-from planners.plan import Plan
 
 PLANNERS = ("worlds:RandomPlanner",) * 5 + ("ionn", "direct")
 

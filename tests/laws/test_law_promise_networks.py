@@ -8,19 +8,18 @@ from math import inf, ulp
 from typing import Any
 
 import pytest
-
-from emulator import Scenario
-from emulator.nodes.planner import PlanJob
-from emulator.plan_memory import PlanMemory
-from emulator.problems import problem_of
-from emulator.run import LocalPlans
-from emulator.tables import TABLES
-from emulator.together import Together
-from emulator.world import World
-from models.zoo import names
-from planners import Problem, latency, timeline
-from planners.plan import Plan
-from planners.registry import BUILTIN
+from layerlift.emulator import Scenario
+from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.problems import problem_of
+from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
+from layerlift.models.zoo import names
+from layerlift.planners import Problem, latency, timeline
+from layerlift.planners.plan import Plan
+from layerlift.planners.registry import BUILTIN
 
 SEARCHES = {
     "ga": "ga:evaluations=1500",

@@ -13,16 +13,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from layerlift.emulator.conductor import Conductor, LocalHosts
+from layerlift.emulator.host import Answered, Host, Piece, Stored
+from layerlift.emulator.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
+from layerlift.emulator.routes import Routes
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import World
 from wild import wild_worlds
 from worlds import InlinePlans, Run, examples, groupings, run_world
-
-from emulator.conductor import Conductor, LocalHosts
-from emulator.host import Answered, Host, Piece, Stored
-from emulator.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
-from emulator.routes import Routes
-from emulator.tables import TABLES
-from emulator.together import Together
-from emulator.world import World
 
 ORDERS = (Cancel, Weigh, ReadMeter, SwitchOff)
 

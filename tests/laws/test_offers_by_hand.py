@@ -8,15 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from layerlift.emulator.asking import Regular
+from layerlift.emulator.faults import Crash, Pairs, Trace
+from layerlift.emulator.messages import Leave
+from layerlift.emulator.world import LinkSpec, PlanningSpec
+from layerlift.planners.base import PlannerBase
+from layerlift.planners.plan import Plan, in_one_piece
+from layerlift.planners.problem import Problem
 from worlds import Run, chain_graph, fixed, run_world, small_world
-
-from emulator.asking import Regular
-from emulator.faults import Crash, Pairs, Trace
-from emulator.messages import Leave
-from emulator.world import LinkSpec, PlanningSpec
-from planners.base import PlannerBase
-from planners.plan import Plan, in_one_piece
-from planners.problem import Problem
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

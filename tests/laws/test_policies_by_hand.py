@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from layerlift.emulator.asking import Regular
+from layerlift.emulator.faults import Crash
+from layerlift.emulator.messages import Leave, Weigh
+from layerlift.emulator.world import LinkSpec
 from worlds import Run, chain_graph, fixed, run_world, small_world
-
-from emulator.asking import Regular
-from emulator.faults import Crash
-from emulator.messages import Leave, Weigh
-from emulator.world import LinkSpec
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

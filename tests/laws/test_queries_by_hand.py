@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from layerlift.emulator.world import LinkSpec
+from layerlift.models.graph import Layer, LayerGraph, Tensor
 from worlds import Run, fixed, run_world, small_world
-
-from emulator.world import LinkSpec
-from models.graph import Layer, LayerGraph, Tensor
 
 DELAY, RATE = 0.01, 1000.0
 LINK = LinkSpec(DELAY, RATE)

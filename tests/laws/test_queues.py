@@ -19,12 +19,11 @@ from math import exp, factorial, fsum, log, sqrt
 from typing import Any, Literal
 
 import pytest
+from layerlift.emulator.asking import Steady
+from layerlift.emulator.tables import TABLES
+from layerlift.emulator.together import Together
+from layerlift.emulator.world import LinkSpec, ModelSpec, World
 from worlds import InlinePlans, chain_graph, fixed, small_world
-
-from emulator.asking import Steady
-from emulator.tables import TABLES
-from emulator.together import Together
-from emulator.world import LinkSpec, ModelSpec, World
 
 Discipline = Literal["fifo", "sharing"]
 DISCIPLINES: tuple[Discipline, ...] = ("fifo", "sharing")

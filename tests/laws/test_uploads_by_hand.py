@@ -7,11 +7,10 @@ from math import inf
 from typing import Any
 
 import pytest
+from layerlift.emulator.messages import Confirm, Leave, UploadPart
+from layerlift.emulator.world import LinkSpec, World
+from layerlift.models.graph import Layer, Parameter
 from worlds import Run, chain_graph, fixed, run_world, small_world
-
-from emulator.messages import Confirm, Leave, UploadPart
-from emulator.world import LinkSpec, World
-from models.graph import Layer, Parameter
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

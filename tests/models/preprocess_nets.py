@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 import pytest
+from layerlift import models
+from layerlift.models.network import Network
+from layerlift.models.preprocess import rewrite
+from layerlift.models.session import Session, uncut_session
 from small_nets import model, node, tensor
-
-import models
-from models.network import Network
-from models.preprocess import rewrite
-from models.session import Session, uncut_session
 
 
 def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -6,11 +6,10 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
+from layerlift import models
+from layerlift.models import cuts
+from layerlift.models.graph import LayerGraph
 from strategies import layer_graphs
-
-import models
-from models import cuts
-from models.graph import LayerGraph
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -9,10 +9,9 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-import models
-from models import Network, Session, zoo
-from models.errors import ModelError
+from layerlift import models
+from layerlift.models import Network, Session, zoo
+from layerlift.models.errors import ModelError
 
 
 def run_cut(network: Network, placement: list[int], inputs: dict[str, np.ndarray], **how: object) -> dict:

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift import models
+from layerlift.models import regression, training, zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.predict import ANY, Predictor, shipped
+from layerlift.models.profile import reference
+from layerlift.models.regression import Fit, Sample, fit
 from small_nets import model, node, normal, tensor
-
-import models
-from models import regression, training, zoo
-from models.errors import ModelError
-from models.predict import ANY, Predictor, shipped
-from models.profile import reference
-from models.regression import Fit, Sample, fit
 
 GROUPED = "shufflenet"
 """The only network with grouped and depthwise convolutions: what the others teach does not cover it."""

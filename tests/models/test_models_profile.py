@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift import models
+from layerlift.models import measuring, zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.profile import Profile, reference
 from small_nets import model, node, normal, tensor
-
-import models
-from models import measuring, zoo
-from models.errors import ModelError
-from models.profile import Profile, reference
 
 HEADER = ["layers", "operators", "seconds", "spread_s", "parameter_bytes", "output_bytes"]
 

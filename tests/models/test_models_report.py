@@ -7,13 +7,12 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 from hypothesis import given, settings
+from layerlift import models
+from layerlift.models import drawing, report
+from layerlift.models.graph import LayerGraph
+from layerlift.models.profile import known, reference
 from small_nets import model, node, normal, tensor
 from strategies import layer_graphs
-
-import models
-from models import drawing, report
-from models.graph import LayerGraph
-from models.profile import known, reference
 
 SVG = "{http://www.w3.org/2000/svg}"
 

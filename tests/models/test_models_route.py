@@ -7,11 +7,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.route import CLIENT, Route, compile_route
 from strategies import layer_graphs, placements
-
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.route import CLIENT, Route, compile_route
 
 SETTINGS = settings(max_examples=120, deadline=None, derandomize=True)
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import models
-from models import store, zoo
-from models.errors import ModelError
+from layerlift import models
+from layerlift.models import store, zoo
+from layerlift.models.errors import ModelError
 
 MIB = 2**20
 

@@ -10,19 +10,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from layerlift import models
+from layerlift.models import zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess import factors
+from layerlift.models.preprocess.lowrank import low_rank, sparse_low_rank
+from layerlift.models.preprocess.merge import merge
+from layerlift.models.preprocess.rewrite import codecs_of
+from layerlift.models.preprocess.separable import separate
+from layerlift.models.preprocess.tucker import tucker
 from preprocess_nets import chain, fresh_folder, network, weightless, whole
 from small_nets import model, node, normal, tensor
-
-import models
-from models import zoo
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess import factors
-from models.preprocess.lowrank import low_rank, sparse_low_rank
-from models.preprocess.merge import merge
-from models.preprocess.rewrite import codecs_of
-from models.preprocess.separable import separate
-from models.preprocess.tucker import tucker
 
 FULL = 10**6
 

@@ -11,20 +11,19 @@ import pytest
 import small_nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift import models
+from layerlift.models import zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.graph import LayerGraph
+from layerlift.models.network import Network
+from layerlift.models.preprocess.coarse import coarsen, regroup
+from layerlift.models.preprocess.merge import degrees, merge
+from layerlift.models.preprocess.modules import Module, collapse, dominators, modules, units
+from layerlift.models.preprocess.split import Speeds, best_cut, cost_of, proper_cut, split
+from layerlift.models.profile import reference
 from preprocess_nets import in_pieces, inception, network, weightless, whole
 from small_nets import model, node
 from strategies import layer_graphs
-
-import models
-from models import zoo
-from models.errors import ModelError
-from models.graph import LayerGraph
-from models.network import Network
-from models.preprocess.coarse import coarsen, regroup
-from models.preprocess.merge import degrees, merge
-from models.preprocess.modules import Module, collapse, dominators, modules, units
-from models.preprocess.split import Speeds, best_cut, cost_of, proper_cut, split
-from models.profile import reference
 
 GRAPHS = layer_graphs(max_layers=9, chain=False)
 

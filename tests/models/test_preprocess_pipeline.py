@@ -10,14 +10,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift import models
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess import pipeline
+from layerlift.models.preprocess.report import output_error, size_of
 from preprocess_nets import chain, fresh_folder, inception, network, weightless, whole
 from small_nets import model, node, normal, tensor
-
-import models
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess import pipeline
-from models.preprocess.report import output_error, size_of
 
 fresh = pytest.fixture(autouse=True, scope="module")(fresh_folder)
 

@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift import models
+from layerlift.models import zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess.codecs import NATURAL, Codec, Patterns, Rows, Sparse
+from layerlift.models.preprocess.lowrank import sparse_low_rank
+from layerlift.models.preprocess.pruning import prune, prune_patterns
+from layerlift.models.preprocess.rewrite import codecs_of
+from layerlift.models.preprocess.tiling import tile
 from preprocess_nets import chain, fresh_folder, weightless
 from small_nets import node, normal
-
-import models
-from models import zoo
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess.codecs import NATURAL, Codec, Patterns, Rows, Sparse
-from models.preprocess.lowrank import sparse_low_rank
-from models.preprocess.pruning import prune, prune_patterns
-from models.preprocess.rewrite import codecs_of
-from models.preprocess.tiling import tile
 
 VALUES = st.sampled_from([0.0, -0.0, 1.5, -2.0, float("inf"), float("nan"), 1e-45])
 KINDS = st.sampled_from(["float16", "float32", "float64"])

@@ -16,19 +16,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from layerlift import models
+from layerlift.models import zoo
+from layerlift.models.errors import ModelError
+from layerlift.models.network import Network
+from layerlift.models.preprocess import halos
+from layerlift.models.preprocess.merge import merge
+from layerlift.models.preprocess.modules import collapse
+from layerlift.models.preprocess.tiling import region, tile, tiles_of
+from layerlift.models.route import compile_route
+from layerlift.models.session import uncut_session
 from preprocess_nets import chain, in_pieces, inception, network, weightless, whole
 from small_nets import model, node, tensor
-
-import models
-from models import zoo
-from models.errors import ModelError
-from models.network import Network
-from models.preprocess import halos
-from models.preprocess.merge import merge
-from models.preprocess.modules import collapse
-from models.preprocess.tiling import region, tile, tiles_of
-from models.route import compile_route
-from models.session import uncut_session
 
 BOUND = 1e-5
 """Of the output's scale: onnxruntime may add up a convolution's products in another order for maps of another size."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-
-import models
-from models.profile import reference
-from planners import Problem, simple_problem
+from layerlift import models
+from layerlift.models.profile import reference
+from layerlift.planners import Problem, simple_problem
 
 MB = 2**20
 GHZ = [1.1, *np.linspace(4.2, 18.3, 5).tolist(), *np.linspace(40.0, 120.0, 5).tolist()]

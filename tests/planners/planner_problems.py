@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from layerlift.models.graph import LayerGraph
+from layerlift.planners.problem import Objective, Problem, simple_problem
 from strategies import layer_graphs
-
-from models.graph import LayerGraph
-from planners.problem import Objective, Problem, simple_problem
 
 SECONDS = st.floats(1e-4, 2.0)
 BANDWIDTHS = st.floats(1e5, 1e8)

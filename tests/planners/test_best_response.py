@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import PlanError
+from layerlift.planners import Judge, Objective, cost, make, population, simple_problem
+from layerlift.planners.answers import Tabled
+from layerlift.planners.battery import battery, chain_graph
+from layerlift.planners.best_response import BestResponse
+from layerlift.planners.board import Board
+from layerlift.planners.crowd import Crowd
+from layerlift.planners.intervals import grains, interval, intervals
+from layerlift.planners.menu import Choice, Menu, ahead
+from layerlift.planners.plan import validate
+from layerlift.planners.play import Play
+from layerlift.planners.spans import spans_of
+from layerlift.planners.testing import check_planner
 from planner_problems import problems
-
-from models.errors import PlanError
-from planners import Judge, Objective, cost, make, population, simple_problem
-from planners.answers import Tabled
-from planners.battery import battery, chain_graph
-from planners.best_response import BestResponse
-from planners.board import Board
-from planners.crowd import Crowd
-from planners.intervals import grains, interval, intervals
-from planners.menu import Choice, Menu, ahead
-from planners.plan import validate
-from planners.play import Play
-from planners.spans import spans_of
-from planners.testing import check_planner
 
 NODES = 3
 

@@ -10,24 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import PlanError
+from layerlift.planners import Judge, Objective, cost, make, simple_problem
+from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
+from layerlift.planners.exhaustive import every_placement
+from layerlift.planners.optimal import Optimal
+from layerlift.planners.optimal_dual import Dual, limits_of
+from layerlift.planners.optimal_effort import Effort
+from layerlift.planners.optimal_linear import Linear, Paths, Terms, held_share
+from layerlift.planners.optimal_milp import Model
+from layerlift.planners.optimal_search import Search
+from layerlift.planners.optimal_stages import Stages
+from layerlift.planners.optimal_units import Part, clean_units
+from layerlift.planners.optimal_walk import Walk
+from layerlift.planners.testing import check_planner
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs, placements
-
-from models.errors import PlanError
-from planners import Judge, Objective, cost, make, simple_problem
-from planners.battery import Sketch, battery, chain_graph, draw_graph
-from planners.exhaustive import every_placement
-from planners.optimal import Optimal
-from planners.optimal_dual import Dual, limits_of
-from planners.optimal_effort import Effort
-from planners.optimal_linear import Linear, Paths, Terms, held_share
-from planners.optimal_milp import Model
-from planners.optimal_search import Search
-from planners.optimal_stages import Stages
-from planners.optimal_units import Part, clean_units
-from planners.optimal_walk import Walk
-from planners.testing import check_planner
 
 pytest.importorskip("highspy")
 

@@ -6,9 +6,8 @@ import json
 
 import pytest
 from click.testing import CliRunner
-
-import planners
-from emulator.cli import main
+from layerlift import planners
+from layerlift.emulator.cli import main
 
 
 def run(*arguments: str):

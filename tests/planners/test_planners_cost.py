@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import PlanError
+from layerlift.planners import Judge, Objective, cost, simple_problem
+from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
+from layerlift.planners.problem import ClientPower
 from planner_problems import problems
 from strategies import layer_graphs
-
-from models.errors import PlanError
-from planners import Judge, Objective, cost, simple_problem
-from planners.battery import Sketch, battery, chain_graph, draw_graph
-from planners.problem import ClientPower
 
 RATE, DELAY = 1000.0, 0.5
 

@@ -8,16 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from models.errors import PlanError
-from planners import Objective, cost, make, simple_problem
-from planners.arithmetic import exponential
-from planners.battery import battery, chain_graph
-from planners.board import LOCAL, Board
-from planners.crowd import Crowd
-from planners.gibbs import Gibbs
-from planners.intervals import intervals
-from planners.testing import check_planner
+from layerlift.models.errors import PlanError
+from layerlift.planners import Objective, cost, make, simple_problem
+from layerlift.planners.arithmetic import exponential
+from layerlift.planners.battery import battery, chain_graph
+from layerlift.planners.board import LOCAL, Board
+from layerlift.planners.crowd import Crowd
+from layerlift.planners.gibbs import Gibbs
+from layerlift.planners.intervals import intervals
+from layerlift.planners.testing import check_planner
 
 
 def user(servers: int = 1, speed: float = 10.0, **changes):

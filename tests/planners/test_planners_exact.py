@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import PlanError
+from layerlift.planners import Judge, Objective, cost, make, population
+from layerlift.planners.additive import Additive
+from layerlift.planners.battery import battery
+from layerlift.planners.exhaustive import every_placement
+from layerlift.planners.flow import FlowGraph
+from layerlift.planners.min_cut import heavy, light
+from layerlift.planners.shortest_path import cheapest
+from layerlift.planners.two_sided import Sides
 from planner_problems import problems
 from strategies import layer_graphs
-
-from models.errors import PlanError
-from planners import Judge, Objective, cost, make, population
-from planners.additive import Additive
-from planners.battery import battery
-from planners.exhaustive import every_placement
-from planners.flow import FlowGraph
-from planners.min_cut import heavy, light
-from planners.shortest_path import cheapest
-from planners.two_sided import Sides
 
 CHAINS = layer_graphs(max_layers=5, chain=True)
 DAGS = layer_graphs(max_layers=7, chain=False)
@@ -141,8 +140,8 @@ def test_min_cut_is_exact_on_latency_for_chains_and_two_nodes(data: st.DataObjec
 
 def test_on_dags_the_additive_optimum_is_not_the_latency_optimum() -> None:
     """Two equal branches: in parallel they halve the latency, which a sum of costs cannot see."""
-    from planners import simple_problem
-    from planners.battery import Sketch, draw_graph
+    from layerlift.planners import simple_problem
+    from layerlift.planners.battery import Sketch, draw_graph
 
     graph = draw_graph(
         "fork",

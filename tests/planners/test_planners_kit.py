@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-import planners
-from models.errors import PlanError
-from planners import Plan, PlannerBase, Upload, registry
-from planners.battery import battery
-from planners.testing import check_planner, main
+from layerlift import planners
+from layerlift.models.errors import PlanError
+from layerlift.planners import Plan, PlannerBase, Upload, registry
+from layerlift.planners.battery import battery
+from layerlift.planners.testing import check_planner, main
 
 OURS = [
     f"{found.name}:evaluations=400" if "evaluations" in found.options else found.name

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift.planners import cost, population
 from planner_problems import problems
 from strategies import placements
-
-from planners import cost, population
 
 
 @given(st.data())

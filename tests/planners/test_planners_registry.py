@@ -8,12 +8,11 @@ import sys
 from typing import Literal
 
 import pytest
-
-import planners
-from models.errors import PlanError
-from planners import registry
-from planners.battery import battery
-from planners.options import options_of, typed
+from layerlift import planners
+from layerlift.models.errors import PlanError
+from layerlift.planners import registry
+from layerlift.planners.battery import battery
+from layerlift.planners.options import options_of, typed
 
 PROBLEM = battery()["chain"]
 
@@ -108,8 +107,8 @@ def test_options_are_typed_by_the_signature() -> None:
         ("ionn+ionn+ionn", "expected NAME or OFFLOADING\\+UPLOADING"),
         ("", "expected NAME"),
         ("no_such_package.module:Class", "cannot be imported: ModuleNotFoundError"),
-        ("planners.ionn:Ion", "planners.ionn has no Ion; did you mean Ionn"),
-        ("planners.ionn:BISECTIONS", "expected a class"),
+        ("layerlift.planners.ionn:Ion", "layerlift.planners.ionn has no Ion; did you mean Ionn"),
+        ("layerlift.planners.ionn:BISECTIONS", "expected a class"),
         (f"{__name__}:NotAPlanner", "has no method plan"),
         (f"{__name__}:NeedsSpecial", "needs the module no_such_module_anywhere.*pip install 'layerlift\\[special\\]'"),
     ],

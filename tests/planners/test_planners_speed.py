@@ -7,9 +7,8 @@ import time
 
 import numpy as np
 import pytest
+from layerlift.planners import make, population
 from paper_problems import paper_problem
-
-from planners import make, population
 
 
 def seconds_of(work) -> float:

@@ -10,19 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import PlanError
+from layerlift.planners import cost, make, simple_problem, timeline, validate
+from layerlift.planners.additive import Additive
+from layerlift.planners.battery import chain_graph
+from layerlift.planners.chain import Chain, units_of
+from layerlift.planners.efficiency import Ranker, runs
+from layerlift.planners.exhaustive import Orders, divisions
+from layerlift.planners.ionn import penalty_list
+from layerlift.planners.plan import Plan, uploads_of
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs, placements
-
-from models.errors import PlanError
-from planners import cost, make, simple_problem, timeline, validate
-from planners.additive import Additive
-from planners.battery import chain_graph
-from planners.chain import Chain, units_of
-from planners.efficiency import Ranker, runs
-from planners.exhaustive import Orders, divisions
-from planners.ionn import penalty_list
-from planners.plan import Plan, uploads_of
 
 CHAINS = layer_graphs(max_layers=6, chain=True)
 UPLOADERS = (

@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layerlift.models.errors import PlanError
+from layerlift.planners import Judge, Objective, cost, make, population, simple_problem, swarm_moves
+from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
+from layerlift.planners.crowd import Crowd
+from layerlift.planners.cuts import single_cuts
+from layerlift.planners.one_step import OneStep
+from layerlift.planners.pso import Pso
+from layerlift.planners.swarm import Record, Space, better
+from layerlift.planners.swarm_moves import Genome
+from layerlift.planners.testing import check_planner
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs
-
-from models.errors import PlanError
-from planners import Judge, Objective, cost, make, population, simple_problem, swarm_moves
-from planners.battery import Sketch, battery, chain_graph, draw_graph
-from planners.crowd import Crowd
-from planners.cuts import single_cuts
-from planners.one_step import OneStep
-from planners.pso import Pso
-from planners.swarm import Record, Space, better
-from planners.swarm_moves import Genome
-from planners.testing import check_planner
 
 SWARMS = ("pso", "ga", "sa")
 MOVES = ("runs", "points")

@@ -1,0 +1,47 @@
+"""Layerlift: an emulator of DNN migration, where many users move layers of ONNX models to servers that they share.
+
+What is here is what most programs need. The rest is in `layerlift.models` (what a network is), `layerlift.planners`
+(who decides) and `layerlift.emulator` (the world that they act in).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.metadata import version
+
+    from layerlift.emulator.results import RunResult
+    from layerlift.emulator.run import run
+    from layerlift.emulator.scenario import Scenario
+    from layerlift.models.errors import LayerliftError
+
+    __version__ = version("layerlift")
+
+__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "run"]
+
+_PLACES = {
+    "LayerliftError": "layerlift.models.errors",
+    "RunResult": "layerlift.emulator.results",
+    "Scenario": "layerlift.emulator.scenario",
+    "run": "layerlift.emulator.run",
+}
+"""Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("layerlift")
+    elif name in _PLACES:
+        value = getattr(import_module(_PLACES[name]), name)
+    else:
+        raise AttributeError(f"module 'layerlift' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
