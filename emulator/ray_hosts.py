@@ -35,7 +35,7 @@ from layerlift.emulator.world import World
 from layerlift.models.cutting import Subgraph
 from layerlift.models.errors import LayerliftError, RunError
 from layerlift.models.network import MemorySource, Network
-from layerlift.models.protos import one_line
+from layerlift.models.onnx_files.protos import one_line
 from layerlift.models.session import Optimization
 from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError

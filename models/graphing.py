@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import onnx
-from layerlift.models import features, untrusted
+from layerlift.models import features
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.models.onnx_files import untrusted
 from onnx import helper
 
 Kind = tuple[int, tuple[int, ...]]

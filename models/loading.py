@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from layerlift.models import external, preparing, protos, untrusted, zoo
+from layerlift.models import preparing, zoo
 from layerlift.models.errors import ModelError, near
 from layerlift.models.network import MemorySource, Network, assemble
+from layerlift.models.onnx_files import external, protos, untrusted
 
 _CHUNK = 1 << 24
 

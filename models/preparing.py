@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from layerlift.models import protos, untrusted
 from layerlift.models.errors import ModelError, near
+from layerlift.models.onnx_files import protos, untrusted
 from onnx import TensorProto, helper, numpy_helper
 
 Payload = Callable[[TensorProto], np.ndarray]
@@ -42,7 +42,7 @@ class Prepared:
 
 
 def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Payload, origin: str) -> Prepared:
-    """Strip `model` (already refused or accepted by `layerlift.models.untrusted`) to its light form.
+    """Strip `model` (already refused or accepted by `layerlift.models.onnx_files.untrusted`) to its light form.
 
     `dims` fixes dynamic dimensions, by symbolic name or as `"input:axis"`. `payload` reads a stored tensor.
     Raises `ModelError` for dynamic dimensions that are not fixed, and for shapes that cannot be inferred or are

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from layerlift.models import features, graphing
-from layerlift.models.protos import run_once
+from layerlift.models.onnx_files.protos import run_once
 from onnx import helper, numpy_helper
 
 VERSION = 1

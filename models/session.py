@@ -12,7 +12,7 @@ import onnx
 import onnxruntime as ort
 from layerlift.models.errors import ModelError
 from layerlift.models.network import Network
-from layerlift.models.protos import one_line
+from layerlift.models.onnx_files.protos import one_line
 
 Optimization = Literal["off", "all"]
 _LEVELS = {

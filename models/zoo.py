@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from layerlift.models import preparing, seeding, store, untrusted
+from layerlift.models import preparing, seeding, store
 from layerlift.models.errors import ModelError, near
 from layerlift.models.network import Network, assemble
+from layerlift.models.onnx_files import untrusted
 
 _LOG = logging.getLogger("layerlift.zoo")
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from layerlift.models import untrusted
 from layerlift.models.network import Network
+from layerlift.models.onnx_files import untrusted
 from layerlift.models.preprocess.halos import Box, Local, Region, Tile
 from layerlift.models.preprocess.rewrite import Edit, Names
 from layerlift.models.preprocess.windows import with_pads

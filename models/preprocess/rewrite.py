@@ -10,10 +10,11 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import onnx
-from layerlift.models import graphing, protos, store
+from layerlift.models import graphing, store
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import LayerGraph
 from layerlift.models.network import Network, assemble
+from layerlift.models.onnx_files import protos
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.codecs import Codec
 from onnx import helper, numpy_helper

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import onnx
 from layerlift.models.errors import ModelError
-from layerlift.models.untrusted import bits_of, check_size
+from layerlift.models.onnx_files.untrusted import bits_of, check_size
 
 
 def locate(tensor: onnx.TensorProto, folder: Path, origin: str) -> tuple[Path, int, int]:

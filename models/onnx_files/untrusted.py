@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 from layerlift.models.errors import ModelError
-from layerlift.models.protos import one_line
+from layerlift.models.onnx_files.protos import one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """No single tensor may be larger: checked from its shape, before anything is allocated."""
