@@ -7,7 +7,7 @@ import random
 from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
-from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners import Upload
 
 LAYERS = 6

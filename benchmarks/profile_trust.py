@@ -12,7 +12,7 @@ from multiprocessing.synchronize import Event
 
 from layerlift import models
 from layerlift.models import Session, zoo
-from layerlift.models.cuts import blocks
+from layerlift.models.graph.cuts import blocks
 from layerlift.models.profile import reference
 
 RUNS = 15

@@ -8,7 +8,7 @@ from typing import Any
 
 from layerlift.emulator.faults import Fault, Mobility, Pairs
 from layerlift.emulator.world import LinkSpec, UserSpec, World
-from layerlift.models.graph import Layer
+from layerlift.models.graph.graph import Layer
 
 Prices = Callable[[str, str], float]
 

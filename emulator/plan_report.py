@@ -13,7 +13,7 @@ from layerlift.emulator.problems import planned_with, problem_of
 from layerlift.emulator.wording import NOTHING, count, seconds, size
 from layerlift.emulator.world import World
 from layerlift.models.errors import PlanError, RunError, near
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners import Plan, Problem, latency, make, timeline
 from layerlift.planners.combine import Combined
 from rich.console import Console

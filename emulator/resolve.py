@@ -17,7 +17,7 @@ from layerlift.emulator.resolve_faults import resolve_faults
 from layerlift.emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError
-from layerlift.models.graph import LayerGraph, Parameter
+from layerlift.models.graph.graph import LayerGraph, Parameter
 
 if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario

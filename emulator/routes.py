@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
 
-from layerlift.models.graph import LayerGraph, Segment
-from layerlift.models.route import CLIENT, QueryMode, Route, Send, Step, compile_route
+from layerlift.models.graph.graph import LayerGraph, Segment
+from layerlift.models.graph.route import CLIENT, QueryMode, Route, Send, Step, compile_route
 
 
 class Parcel(NamedTuple):

@@ -23,8 +23,8 @@ from layerlift.emulator.fields import (
     fault,
 )
 from layerlift.models.errors import ModelError
+from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
-from layerlift.models.route import QueryMode
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 TIERS: Final = ("client", "edge", "cloud")

@@ -18,8 +18,8 @@ from layerlift.emulator.asking import Asks, Draw, Fixed
 from layerlift.emulator.faults import Fault, Mobility, traced_latencies_s
 from layerlift.emulator.policies import takes_back
 from layerlift.models.errors import ScenarioError
-from layerlift.models.graph import LayerGraph
-from layerlift.models.route import QueryMode
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.route import QueryMode
 from layerlift.planners.problem import Floats, Objective
 
 Tier = Literal["client", "edge", "cloud", "planner"]

@@ -6,8 +6,8 @@ import math
 import unicodedata
 from xml.etree import ElementTree as Xml
 
-from layerlift.models import cuts
-from layerlift.models.graph import Layer, LayerGraph
+from layerlift.models.graph import cuts
+from layerlift.models.graph.graph import Layer, LayerGraph
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 190, 34, 24, 26, 30
 _COLOURS = {
@@ -24,7 +24,7 @@ _JOINS = frozenset({"Concat", "Add", "Sum", "Mul"})
 def svg(graph: LayerGraph) -> str:
     """Draw `graph`: each box is a layer with its output shape and parameter bytes.
 
-    A thick bar under a box marks a cut that carries less than every earlier one (`layerlift.models.cuts.best`).
+    A thick bar under a box marks a cut that carries less than every earlier one (`layerlift.models.graph.cuts.best`).
     """
     depth = _depths(graph)
     column = _columns(graph, depth)

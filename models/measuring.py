@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from layerlift.models import host
-from layerlift.models.cuts import blocks
 from layerlift.models.cutting import subgraph
 from layerlift.models.errors import ModelError
+from layerlift.models.graph.cuts import blocks
 from layerlift.models.network import Network
 from layerlift.models.profile import Profile, described
 from layerlift.models.session import Optimization, Session, Uncut, uncut_session

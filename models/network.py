@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
-from layerlift.models import graphing
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph import from_onnx
+from layerlift.models.graph.graph import LayerGraph
 from onnx import helper, numpy_helper
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
@@ -96,9 +96,9 @@ class Network:
         return whole
 
     @cached_property
-    def types(self) -> dict[str, graphing.Kind]:
+    def types(self) -> dict[str, from_onnx.Kind]:
         """ONNX element type and shape of every tensor and parameter."""
-        return graphing.types_of(self.light)
+        return from_onnx.types_of(self.light)
 
     @cached_property
     def logits(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def assemble(
     costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds. Raises `ModelError`
     for an impossible graph or a negative `input_bytes`.
     """
-    graph = graphing.build(name, light, parameters, upload_bytes)
+    graph = from_onnx.build(name, light, parameters, upload_bytes)
     topology = hashlib.sha256(light.SerializeToString(deterministic=True)).hexdigest()[:16]
     digest = hashlib.sha256(f"{topology} {weights_id}".encode()).hexdigest()[:16]
     if input_bytes is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from layerlift.models import store
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import Layer
+from layerlift.models.graph.graph import Layer
 from layerlift.models.network import Network
 from layerlift.models.regression import FORMS, Fit
 
@@ -30,7 +30,7 @@ _LIKE |= {"MatMul": "Gemm", "MatMulInteger": "Gemm", "QLinearMatMul": "Gemm"}
 
 
 def feature_names(op_type: str) -> tuple[str, ...]:
-    """What the regression of an operator type is over (`layerlift.models.features`); operators that move nothing
+    """What the regression of an operator type is over (`layerlift.models.graph.features`); operators that move nothing
     have a constant.
 
     After Neurosurgeon, with what one CPU thread needs beside it: for convolutions and fully connected layers the

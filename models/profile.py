@@ -13,7 +13,7 @@ from typing import Any
 
 from layerlift.models import store
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.network import Network
 
 Notify = Callable[[str], None]
@@ -44,7 +44,7 @@ class Profile:
     blocks: tuple[tuple[int, int, float], ...]
     """First layer, last layer, and thread CPU seconds of that run of layers at full optimisation.
 
-    See `layerlift.models.cuts.blocks`; empty where layers were merged.
+    See `layerlift.models.graph.cuts.blocks`; empty where layers were merged.
     """
     uncut_s: float
     """Thread CPU seconds of the uncut network at graph optimisation off."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerlift.models import cuts
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph import cuts
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.profile import Profile
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from layerlift.models import features, graphing
+from layerlift.models.graph import features, from_onnx
 from layerlift.models.onnx_files.protos import run_once
 from onnx import helper, numpy_helper
 
@@ -37,7 +37,7 @@ def weights(
     after a normalisation, vary around 0 and 1; batch-normalisation means and variances come from one pass over a seeded
     input, so that every layer's output keeps the scale of its input.
     """
-    types = graphing.types_of(light)
+    types = from_onnx.types_of(light)
     roles: dict[str, _Role] = {}
     for node in light.graph.node:
         for slot, name in enumerate(node.input):

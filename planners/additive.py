@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.judge import Judge
 from layerlift.planners.problem import Floats, Problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.judge import Judge

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.models.graph import LayerGraph
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.additive import Additive
 from layerlift.planners.problem import Bools, Floats
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from layerlift.models.route import CLIENT, Route, Send, compile_route
+from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
 from layerlift.planners.problem import Problem
 
 

@@ -10,7 +10,7 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.additive import Additive, leaning
 from layerlift.planners.base import PlannerBase

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from layerlift.models.graph import LayerGraph
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.cost import Cost
 from layerlift.planners.judge import Judge

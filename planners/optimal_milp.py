@@ -15,7 +15,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.optimal_linear import Linear, Paths
 from layerlift.planners.optimal_rows import Program
 from layerlift.planners.problem import Bools

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_exact import Question
 from layerlift.planners.optimal_linear import Linear, Paths

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from layerlift.models.graph import Layer, LayerGraph, Tensor
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.judge import Key
 from layerlift.planners.optimal_linear import Linear
 from layerlift.planners.problem import Bools, Objective

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.problem import Problem
 
 TOKEN = -1

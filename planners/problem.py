@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.models.graph import LayerGraph
-from layerlift.models.route import QueryMode
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.route import QueryMode
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]

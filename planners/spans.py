@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.chain import Unit
 from layerlift.planners.problem import Bools, Floats
 from numpy.typing import NDArray

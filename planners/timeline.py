@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor
 
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost import latency
 from layerlift.planners.plan import Plan, Upload
 from layerlift.planners.problem import Problem

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from layerlift.models.graph import LayerGraph
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.additive import Additive
 from layerlift.planners.chain import Unit, units_of
 from layerlift.planners.flow import INFINITE, FlowGraph

@@ -24,7 +24,7 @@ from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
-from layerlift.models import graph
+from layerlift.models.graph import graph
 from layerlift.planners import problem
 from wild import wild_worlds
 from worlds import InlinePlans, examples

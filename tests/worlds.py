@@ -18,7 +18,7 @@ from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.tables import TABLES
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
-from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost import fits
 from layerlift.planners.plan import Plan, Upload, in_one_piece, uploads_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from layerlift.emulator.routes import Itinerary, Parcel, Stage
 from layerlift.emulator.world import World
-from layerlift.models.graph import LayerGraph
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client import Client

@@ -33,7 +33,7 @@ from layerlift.emulator.nodes.uploader import Uploader
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.routes import Itinerary, Stage
 from layerlift.emulator.world import NodeSpec, UserSpec
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:
     from layerlift.emulator.host import Host

@@ -11,7 +11,7 @@ from layerlift.emulator.messages import Load, PlanReady, PlanReply, PlanRequest
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.problems import Known, build_problem
 from layerlift.emulator.world import NodeSpec
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem import Problem
 from layerlift.planners.registry import make
 

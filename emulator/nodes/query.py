@@ -8,7 +8,7 @@ from layerlift.emulator.kernel import Signal
 from layerlift.emulator.nodes.bill import Bill, Figures, figures_of_fallback
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.routes import Itinerary
-from layerlift.models.route import CLIENT
+from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client import Client

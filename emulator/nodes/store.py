@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from layerlift.emulator.messages import UploadPart
 from layerlift.emulator.nodes.bits import Bits
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 
 Key = tuple[int, int]
 """Plan version and part."""

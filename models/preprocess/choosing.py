@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
-from layerlift.models import features
 from layerlift.models.errors import ModelError, near
+from layerlift.models.graph import features
 from layerlift.models.network import Network
 
 _LISTED = 12

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import Layer, LayerGraph, Tensor
+from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.network import Network
 
 MERGED = "Merged"

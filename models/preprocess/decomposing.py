@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import onnx
-from layerlift.models import features
+from layerlift.models.graph import features
 from layerlift.models.network import Network
 from layerlift.models.preprocess.choosing import choose, numbers
 from layerlift.models.preprocess.rewrite import Edit, Names, Recipe, rewrite

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import onnx
-from layerlift.models import features
 from layerlift.models.errors import ModelError
+from layerlift.models.graph import features
 from layerlift.models.network import Network
 from layerlift.models.preprocess.choosing import weight_shape
 from layerlift.models.preprocess.windows import Range, Window, windows

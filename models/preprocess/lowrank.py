@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
-from layerlift.models import features
+from layerlift.models.graph import features
 from layerlift.models.network import Network
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import choose, is_dense

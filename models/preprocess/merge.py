@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.network import Network
 from layerlift.models.preprocess.coarse import precedes, regroup
 from layerlift.models.preprocess.modules import units

@@ -10,9 +10,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import onnx
-from layerlift.models import graphing, store
+from layerlift.models import store
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph import from_onnx
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.network import Network, assemble
 from layerlift.models.onnx_files import protos
 from layerlift.models.preprocess.coarse import regroup
@@ -43,7 +44,7 @@ class Edit:
 
     nodes: dict[str, Sequence[onnx.NodeProto]] = field(default_factory=dict)
     """Per node that goes, what stands in its place in the order; the same tensors must enter and leave."""
-    parameters: dict[str, graphing.Kind] = field(default_factory=dict)
+    parameters: dict[str, from_onnx.Kind] = field(default_factory=dict)
     """Element type and shape of each new parameter."""
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     """Small integer parameters whose values shapes depend on."""
@@ -188,7 +189,7 @@ def _declare(light: onnx.ModelProto, base: Network, step: str) -> None:
             light.graph.value_info.append(_info(name, known or (dtype, shape or ())))
 
 
-def _info(name: str, kind: graphing.Kind) -> onnx.ValueInfoProto:
+def _info(name: str, kind: from_onnx.Kind) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind[0], list(kind[1]))
 
 

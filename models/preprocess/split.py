@@ -12,7 +12,7 @@ from typing import Literal
 
 import networkx as nx
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.network import Network
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.modules import Module, modules

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
-from layerlift.models import features
 from layerlift.models.errors import ModelError
+from layerlift.models.graph import features
 from onnx import helper
 
 Range = tuple[int, int]

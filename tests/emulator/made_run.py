@@ -6,7 +6,7 @@ bob on p1 uploads nothing (plan `local`). ann on c1 uploads two parts to e1: sen
 from __future__ import annotations
 
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
-from layerlift.models.graph import Layer, LayerGraph, Tensor
+from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 
 
 def chain(*names: str) -> LayerGraph:

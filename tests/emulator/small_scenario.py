@@ -8,7 +8,7 @@ from typing import Any
 from layerlift.emulator.catalog import Priced
 from layerlift.emulator.sections import Model
 from layerlift.models.errors import ModelError, PlanError, near
-from layerlift.models.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 
 SMALL: dict[str, Any] = {
     "nodes": [

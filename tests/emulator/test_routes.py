@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerlift.emulator.routes import Itinerary, Routes
 from layerlift.models.errors import ModelError
-from layerlift.models.graph import Layer, LayerGraph, Tensor
-from layerlift.models.route import CLIENT, QueryMode, compile_route
+from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
+from layerlift.models.graph.route import CLIENT, QueryMode, compile_route
 from strategies import layer_graphs, placements
 from worlds import examples
 

@@ -11,7 +11,7 @@ import pytest
 from layerlift.emulator.fields import Span
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.world import LinkSpec, World
-from layerlift.models.route import compile_route
+from layerlift.models.graph.route import compile_route
 from layerlift.planners.problem import Objective
 from small_scenario import Few, small
 

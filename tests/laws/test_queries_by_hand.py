@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from layerlift.emulator.world import LinkSpec
-from layerlift.models.graph import Layer, LayerGraph, Tensor
+from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from worlds import Run, fixed, run_world, small_world
 
 DELAY, RATE = 0.01, 1000.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from layerlift.emulator.messages import Confirm, Leave, UploadPart
 from layerlift.emulator.world import LinkSpec, World
-from layerlift.models.graph import Layer, Parameter
+from layerlift.models.graph.graph import Layer, Parameter
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
 DELAY, RATE = 0.01, 1e6

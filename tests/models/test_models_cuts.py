@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from layerlift import models
-from layerlift.models import cuts
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph import cuts
+from layerlift.models.graph.graph import LayerGraph
 from strategies import layer_graphs
 
 

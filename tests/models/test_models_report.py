@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from layerlift import models
 from layerlift.models import drawing, report
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.profile import known, reference
 from small_nets import model, node, normal, tensor
 from strategies import layer_graphs

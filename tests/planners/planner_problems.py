@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem import Objective, Problem, simple_problem
 from strategies import layer_graphs
 

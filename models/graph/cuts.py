@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from layerlift.models.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph
 
 
 @dataclass(frozen=True, slots=True)

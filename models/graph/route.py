@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from layerlift.models.graph import LayerGraph, Segment
+from layerlift.models.graph.graph import LayerGraph, Segment
 
 CLIENT = 0
 """The node index that stands for the client who asks, in every placement."""
