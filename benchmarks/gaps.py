@@ -19,7 +19,7 @@ import numpy as np
 from layerlift import models
 from layerlift.emulator import Scenario
 from layerlift.emulator.world import World
-from layerlift.models import zoo
+from layerlift.models.loading import zoo
 from layerlift.models.profile import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
 from layerlift.planners.crowd import Crowd

@@ -11,8 +11,9 @@ import sys
 from multiprocessing.synchronize import Event
 
 from layerlift import models
-from layerlift.models import Session, zoo
+from layerlift.models import Session
 from layerlift.models.graph.cuts import blocks
+from layerlift.models.loading import zoo
 from layerlift.models.profile import reference
 
 RUNS = 15

@@ -12,7 +12,7 @@ from typing import Protocol
 from layerlift.emulator.sections import Model
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.loading import load
+from layerlift.models.loading.load import load
 from layerlift.models.network import Network
 from layerlift.models.predict import shipped
 from layerlift.models.preprocess import pipeline

@@ -2,7 +2,7 @@
 
 from layerlift.models.cutting import Subgraph, subgraph
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Segment, Tensor
-from layerlift.models.loading import from_model, load
+from layerlift.models.loading.load import from_model, load
 from layerlift.models.network import Network
 from layerlift.models.session import Session, Uncut, uncut_session
 

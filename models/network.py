@@ -148,7 +148,8 @@ def assemble(
     upload_bytes: Mapping[str, int] | None = None,
     synthetic: bool = False,
 ) -> Network:
-    """Make a `Network` of a light model and the names of its `parameters` (see `layerlift.models.preparing.Prepared`).
+    """Make a `Network` of a light model and the names of its `parameters` (see
+    `layerlift.models.loading.preparing.Prepared`).
 
     `weights_id` says which weights `source` gives (a file's hash, a seed). `input_bytes` overrides what the first input
     costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds. Raises `ModelError`

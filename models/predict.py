@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from layerlift.models import store
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer
+from layerlift.models.loading import disk_cache
 from layerlift.models.network import Network
 from layerlift.models.regression import FORMS, Fit
 
@@ -82,7 +82,7 @@ class Predictor:
             for kind, fit in sorted(self.fits.items())
         }
         body = {"format": FORMAT, "ghz": self.ghz, "trained_on": self.trained_on, "host": self.host, "fits": fits}
-        store.write_bytes(path, (json.dumps(body, indent=2) + "\n").encode())
+        disk_cache.write_bytes(path, (json.dumps(body, indent=2) + "\n").encode())
 
     @classmethod
     def parse(cls, text: str, origin: str) -> Predictor:

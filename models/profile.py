@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from layerlift.models import store
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.loading import disk_cache
 from layerlift.models.network import Network
 
 Notify = Callable[[str], None]
@@ -72,7 +72,7 @@ class Profile:
         blocks = body.pop("blocks")
         head = json.dumps(body, indent=2)[:-2]
         layers = _lines([list(_COLUMNS), *zip(*columns, strict=True)])
-        store.write_bytes(path, f'{head},\n  "blocks": [{_lines(blocks)}],\n  "layers": [{layers}]\n}}\n'.encode())
+        disk_cache.write_bytes(path, f'{head},\n  "blocks": [{_lines(blocks)}],\n  "layers": [{layers}]\n}}\n'.encode())
 
     @classmethod
     def load(cls, path: Path) -> Profile:
@@ -224,4 +224,4 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
 
 
 def _kept(network: Network) -> Path:
-    return store.cache_dir() / "profiles" / f"{network.unmerged.topology}.json"
+    return disk_cache.cache_dir() / "profiles" / f"{network.unmerged.topology}.json"

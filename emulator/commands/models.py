@@ -10,14 +10,15 @@ from typing import Any, Final
 
 import click
 from layerlift.emulator.wording import seconds, size
-from layerlift.models import drawing, report, training, zoo
+from layerlift.models import drawing, report, training
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import load
+from layerlift.models.loading import zoo
+from layerlift.models.loading.disk_cache import write_bytes
+from layerlift.models.loading.load import load
 from layerlift.models.measuring import measure
 from layerlift.models.network import Network
 from layerlift.models.predict import Predictor, shipped
 from layerlift.models.profile import Profile, known, reference
-from layerlift.models.store import write_bytes
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress

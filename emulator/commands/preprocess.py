@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import click
 from layerlift.emulator.wording import size
-from layerlift.models import store
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import load
+from layerlift.models.loading import disk_cache
+from layerlift.models.loading.load import load
 from layerlift.models.network import Network
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import Error, Report, Size, output_error, size_of
@@ -69,7 +69,7 @@ def preprocess(
 
 def _write(network: Network, output: Path) -> None:
     try:
-        store.write_bytes(output, network.model().SerializeToString())
+        disk_cache.write_bytes(output, network.model().SerializeToString())
     except OSError as error:
         raise ModelError(f"{output} cannot be written ({error.strerror}); name a file that can, with -o") from None
 

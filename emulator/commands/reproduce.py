@@ -13,7 +13,7 @@ from layerlift.emulator.figure5_files import prepare, write
 from layerlift.emulator.figure5_page import show
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.models.errors import RunError, near
-from layerlift.models.zoo import is_known, known, names
+from layerlift.models.loading.zoo import is_known, known, names
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -35,7 +35,7 @@ def bytes_of(kind: Kind, name: str, origin: str) -> int:
 def build(
     name: str, light: onnx.ModelProto, parameters: Collection[str], upload_bytes: Mapping[str, int] | None = None
 ) -> LayerGraph:
-    """The layer graph of `light` (see `layerlift.models.preparing.Prepared`), without touching any weight.
+    """The layer graph of `light` (see `layerlift.models.loading.preparing.Prepared`), without touching any weight.
 
     `upload_bytes` names the parameters whose upload is smaller than what is held.
     Tensors are numbered inputs first, then in the order in which layers make them; parameters in order of first use.

@@ -10,10 +10,10 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import onnx
-from layerlift.models import store
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.loading import disk_cache
 from layerlift.models.network import Network, assemble
 from layerlift.models.onnx_files import protos
 from layerlift.models.preprocess.coarse import regroup
@@ -81,16 +81,16 @@ def kept(key: str, names: Sequence[str], make: Callable[[], Mapping[str, np.ndar
     """The arrays `names` that `make` gives, from the cache folder when they were made before under `key`."""
     short = hashlib.sha256(f"{VERSION} {np.__version__} {key}".encode()).hexdigest()[:32]
     path = folder() / f"{short}.bin"
-    held = store.read_arrays(path)
+    held = disk_cache.read_arrays(path)
     if held is None or set(held) != set(names):
         held = dict(make())
-        store.write_arrays(path, held)
+        disk_cache.write_arrays(path, held)
     return held
 
 
 def folder() -> Path:
     """Where costly results are kept."""
-    return store.cache_dir() / "derived"
+    return disk_cache.cache_dir() / "derived"
 
 
 def codecs_of(network: Network) -> dict[str, Codec]:

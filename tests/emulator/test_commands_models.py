@@ -10,7 +10,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 from layerlift.emulator.cli import main
-from layerlift.models import zoo
+from layerlift.models.loading import zoo
 from layerlift.models.profile import Profile
 from onnx import helper, numpy_helper
 

@@ -16,7 +16,7 @@ from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.tables import TABLES
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
-from layerlift.models.zoo import names
+from layerlift.models.loading.zoo import names
 from layerlift.planners import Problem, latency, timeline
 from layerlift.planners.plan import Plan
 from layerlift.planners.registry import BUILTIN

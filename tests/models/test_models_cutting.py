@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layerlift import models
-from layerlift.models import Network, Session, zoo
+from layerlift.models import Network, Session
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import zoo
 
 
 def run_cut(network: Network, placement: list[int], inputs: dict[str, np.ndarray], **how: object) -> dict:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift import models
-from layerlift.models import regression, training, zoo
+from layerlift.models import regression, training
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import zoo
 from layerlift.models.predict import ANY, Predictor, shipped
 from layerlift.models.profile import reference
 from layerlift.models.regression import Fit, Sample, fit

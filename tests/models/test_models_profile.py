@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift import models
-from layerlift.models import measuring, zoo
+from layerlift.models import measuring
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import zoo
 from layerlift.models.profile import Profile, reference
 from small_nets import model, node, normal, tensor
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layerlift import models
-from layerlift.models import store, zoo
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import disk_cache, zoo
 
 MIB = 2**20
 
@@ -90,7 +90,7 @@ def test_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     body = bytearray(file.read_bytes())
     body[-5] ^= 1
     file.write_bytes(body)
-    assert store.read_arrays(file) is None
+    assert disk_cache.read_arrays(file) is None
     for name, array in models.load("shufflenet").weights().items():
         assert np.array_equal(array, good[name])
     assert [p.name for p in (tmp_path / "weights").iterdir()] == [file.name], "no temporary files are left"
@@ -101,20 +101,20 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
     monkeypatch.setenv("LAYERLIFT_CACHE", str(tmp_path / "file"))
     assert len(models.load("shufflenet").weights()) == 281
     with pytest.raises(ModelError, match="cannot be written"):
-        store.write_bytes(tmp_path / "file" / "x", b"")
+        disk_cache.write_bytes(tmp_path / "file" / "x", b"")
 
 
 @pytest.mark.parametrize("cut", [0, 10, 40, 300])
 def test_truncated_array_files_are_not_read(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.bin"
     arrays = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.ones((0, 3), np.int64)}
-    store.write_arrays(path, arrays)
-    held = store.read_arrays(path)
+    disk_cache.write_arrays(path, arrays)
+    held = disk_cache.read_arrays(path)
     assert held is not None
     assert all(np.array_equal(held[name], array) for name, array in arrays.items())
     whole = path.read_bytes()
     path.write_bytes(whole[:cut] if cut < len(whole) else whole[:-1])
-    assert store.read_arrays(path) is None
+    assert disk_cache.read_arrays(path) is None
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "resnet50", "densenet121", "inception_v2"])

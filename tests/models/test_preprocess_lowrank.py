@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from layerlift import models
-from layerlift.models import zoo
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import zoo
 from layerlift.models.network import Network
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.lowrank import low_rank, sparse_low_rank

@@ -12,9 +12,9 @@ import small_nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift import models
-from layerlift.models import zoo
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.loading import zoo
 from layerlift.models.network import Network
 from layerlift.models.preprocess.coarse import coarsen, regroup
 from layerlift.models.preprocess.merge import degrees, merge

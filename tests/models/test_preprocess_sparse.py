@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift import models
-from layerlift.models import zoo
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import zoo
 from layerlift.models.network import Network
 from layerlift.models.preprocess.codecs import NATURAL, Codec, Patterns, Rows, Sparse
 from layerlift.models.preprocess.lowrank import sparse_low_rank

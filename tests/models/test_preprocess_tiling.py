@@ -17,9 +17,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from layerlift import models
-from layerlift.models import zoo
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import compile_route
+from layerlift.models.loading import zoo
 from layerlift.models.network import Network
 from layerlift.models.preprocess import halos
 from layerlift.models.preprocess.merge import merge

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from layerlift.models import preparing, seeding, store
 from layerlift.models.errors import ModelError, near
+from layerlift.models.loading import disk_cache, preparing, seeding
 from layerlift.models.network import Network, assemble
 from layerlift.models.onnx_files import untrusted
 
@@ -61,8 +61,8 @@ def is_known(name: str) -> bool:
 
 
 def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_bytes: int | None = None) -> Network:
-    """The zoo network `name`, its weights made when first asked for (see `layerlift.models.seeding`) and cached on
-    disk.
+    """The zoo network `name`, its weights made when first asked for (see `layerlift.models.loading.seeding`) and
+    cached on disk.
 
     `spectrum` makes the singular values of convolution and fully connected weights fall as rank^-spectrum (0.8
     resembles trained networks); None leaves them full-rank. Raises `ModelError` for an unknown name or a spectrum
@@ -99,18 +99,18 @@ class SeededSource:
     def fetch(self, light: onnx.ModelProto) -> Mapping[str, np.ndarray]:
         """Every parameter; made in a second or so and cached when the cache lacks them or is damaged."""
         tail = f"s{self.seed}" if self.spectrum is None else f"s{self.seed}-p{self.spectrum}"
-        path = store.cache_dir() / "weights" / f"{self.name}-v{seeding.VERSION}-{tail}.bin"
-        held = store.read_arrays(path)
+        path = disk_cache.cache_dir() / "weights" / f"{self.name}-v{seeding.VERSION}-{tail}.bin"
+        held = disk_cache.read_arrays(path)
         expected = set(_prepared(self.name).parameters)
         if held is not None and set(held) == expected:
             return held
         made = seeding.weights(light, sorted(expected), self.seed, self.spectrum)
         try:
-            store.write_arrays(path, made)
+            disk_cache.write_arrays(path, made)
         except ModelError as error:
             _LOG.warning("the weights of %s are made anew each time: %s", self.name, error)
             return made
-        return store.read_arrays(path) or made
+        return disk_cache.read_arrays(path) or made
 
 
 @cache

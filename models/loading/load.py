@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from layerlift.models import preparing, zoo
 from layerlift.models.errors import ModelError, near
+from layerlift.models.loading import preparing, zoo
 from layerlift.models.network import MemorySource, Network, assemble
 from layerlift.models.onnx_files import external, protos, untrusted
 
@@ -29,8 +29,8 @@ def load(
 
     `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `input_bytes` overrides what
     sending the first input costs; `seed` and `spectrum` choose a zoo network's weights (see
-    `layerlift.models.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files that
-    are missing, corrupt or hostile.
+    `layerlift.models.loading.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files
+    that are missing, corrupt or hostile.
     """
     text = str(name_or_path)
     if zoo.is_known(text):
