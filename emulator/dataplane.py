@@ -17,10 +17,10 @@ from layerlift.emulator.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.routes import Routes
 from layerlift.emulator.world import World
-from layerlift.models.cutting import Subgraph, subgraph
 from layerlift.models.errors import RunError
-from layerlift.models.network import Network
-from layerlift.models.session import Optimization, uncut_session
+from layerlift.models.running.cutting import Subgraph, subgraph
+from layerlift.models.running.network import Network
+from layerlift.models.running.session import Optimization, uncut_session
 
 Execution = Literal["every", "once", "none"]
 Ref = Any

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from layerlift.models.cutting import Subgraph
 from layerlift.models.errors import RunError
-from layerlift.models.session import Optimization, Session
+from layerlift.models.running.cutting import Subgraph
+from layerlift.models.running.session import Optimization, Session
 
 Arrays = dict[str, np.ndarray]
 

@@ -15,8 +15,8 @@ from layerlift.emulator.messages import Delivery, PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.world import World
-from layerlift.models.cutting import Subgraph
-from layerlift.models.session import Optimization
+from layerlift.models.running.cutting import Subgraph
+from layerlift.models.running.session import Optimization
 
 
 class HostActor:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from layerlift.emulator.engine import Task
-from layerlift.models.cutting import Subgraph
+from layerlift.models.running.cutting import Subgraph
 
 Ref = Any
 Submit = Callable[[Task, Subgraph, Mapping[str, Ref]], Mapping[str, Ref]]

@@ -17,7 +17,7 @@ from layerlift.emulator.run_result import RunResult
 from layerlift.emulator.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.measuring import measure
-from layerlift.models.network import Network
+from layerlift.models.running.network import Network
 
 _COSTS_FILE = "costs.parquet"
 _PROFILE_RUNS = 3

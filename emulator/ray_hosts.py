@@ -32,11 +32,11 @@ from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.placing import reach
 from layerlift.emulator.world import World
-from layerlift.models.cutting import Subgraph
 from layerlift.models.errors import LayerliftError, RunError
-from layerlift.models.network import MemorySource, Network
 from layerlift.models.onnx_files.protos import one_line
-from layerlift.models.session import Optimization
+from layerlift.models.running.cutting import Subgraph
+from layerlift.models.running.network import MemorySource, Network
+from layerlift.models.running.session import Optimization
 from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

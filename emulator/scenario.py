@@ -19,7 +19,7 @@ from layerlift.emulator.sections_faults import AnyFault
 from layerlift.emulator.world import World
 from layerlift.emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from layerlift.models.errors import ScenarioError, near
-from layerlift.models.network import Network
+from layerlift.models.running.network import Network
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 __all__ = ["Scenario", "bundled", "source_text"]

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from layerlift.models import host
-from layerlift.models.cutting import subgraph
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
-from layerlift.models.network import Network
 from layerlift.models.profile import Profile, described
-from layerlift.models.session import Optimization, Session, Uncut, uncut_session
+from layerlift.models.running.cutting import subgraph
+from layerlift.models.running.network import Network
+from layerlift.models.running.session import Optimization, Session, Uncut, uncut_session
 
 Progress = Callable[[int, int], None]
 """Called with (runs done, runs in all)."""

@@ -14,7 +14,7 @@ from typing import Any
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
-from layerlift.models.network import Network
+from layerlift.models.running.network import Network
 
 Notify = Callable[[str], None]
 _LOG = logging.getLogger("layerlift.profile")

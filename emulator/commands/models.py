@@ -16,9 +16,9 @@ from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
 from layerlift.models.measuring import measure
-from layerlift.models.network import Network
 from layerlift.models.predict import Predictor, shipped
 from layerlift.models.profile import Profile, known, reference
+from layerlift.models.running.network import Network
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress

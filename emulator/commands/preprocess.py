@@ -13,9 +13,9 @@ from layerlift.emulator.wording import size
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
-from layerlift.models.network import Network
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import Error, Report, Size, output_error, size_of
+from layerlift.models.running.network import Network
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from layerlift.models.errors import ModelError, near
 from layerlift.models.loading import preparing, zoo
-from layerlift.models.network import MemorySource, Network, assemble
 from layerlift.models.onnx_files import external, protos, untrusted
+from layerlift.models.running.network import MemorySource, Network, assemble
 
 _CHUNK = 1 << 24
 

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from layerlift.models.errors import ModelError, near
 from layerlift.models.loading import disk_cache, preparing, seeding
-from layerlift.models.network import Network, assemble
 from layerlift.models.onnx_files import untrusted
+from layerlift.models.running.network import Network, assemble
 
 _LOG = logging.getLogger("layerlift.zoo")
 

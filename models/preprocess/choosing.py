@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from layerlift.models.errors import ModelError, near
 from layerlift.models.graph import features
-from layerlift.models.network import Network
+from layerlift.models.running.network import Network
 
 _LISTED = 12
 FLOATS = frozenset({"float16", "float32", "float64"})

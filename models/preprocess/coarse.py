@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
-from layerlift.models.network import Network
+from layerlift.models.running.network import Network
 
 MERGED = "Merged"
 """The operator of a layer that stands for several."""

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import onnx
 from layerlift.models.graph import features
-from layerlift.models.network import Network
 from layerlift.models.preprocess.choosing import choose, numbers
 from layerlift.models.preprocess.rewrite import Edit, Names, Recipe, rewrite
 from layerlift.models.preprocess.windows import Window, windows
+from layerlift.models.running.network import Network
 from onnx import helper
 
 Shape = tuple[int, ...]

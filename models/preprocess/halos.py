@@ -13,9 +13,9 @@ from itertools import accumulate, pairwise
 import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import features
-from layerlift.models.network import Network
 from layerlift.models.preprocess.choosing import weight_shape
 from layerlift.models.preprocess.windows import Range, Window, windows
+from layerlift.models.running.network import Network
 
 Box = tuple[Range, Range]
 """Rows and columns of a map."""

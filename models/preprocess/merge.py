@@ -7,9 +7,9 @@ from typing import Literal
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.network import Network
 from layerlift.models.preprocess.coarse import precedes, regroup
 from layerlift.models.preprocess.modules import units
+from layerlift.models.running.network import Network
 
 MIB = 2**20
 

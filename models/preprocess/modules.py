@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.network import Network
 from layerlift.models.preprocess.coarse import regroup
+from layerlift.models.running.network import Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from functools import cached_property
 
 import yaml
 from layerlift.models.errors import ModelError, near
-from layerlift.models.network import Network
 from layerlift.models.preprocess import lowrank, merge, modules, pruning, separable, split, tiling, tucker
 from layerlift.models.preprocess.report import Report, output_error, size_of
+from layerlift.models.running.network import Network
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 Written = str | Mapping[str, object]

@@ -9,11 +9,11 @@ from typing import ClassVar
 import numpy as np
 import onnx
 from layerlift.models.errors import ModelError
-from layerlift.models.network import Network
 from layerlift.models.preprocess.choosing import choose, is_convolution, is_dense, numbers, weight_shape
 from layerlift.models.preprocess.codecs import NATURAL, Patterns, Sparse
 from layerlift.models.preprocess.factors import check_share
 from layerlift.models.preprocess.rewrite import Edit, rewrite
+from layerlift.models.running.network import Network
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.models.network import Network
-from layerlift.models.session import uncut_session
+from layerlift.models.running.network import Network
+from layerlift.models.running.session import uncut_session
 
 
 @dataclass(frozen=True, slots=True)

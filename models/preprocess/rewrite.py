@@ -14,10 +14,10 @@ from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
-from layerlift.models.network import Network, assemble
 from layerlift.models.onnx_files import protos
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.codecs import Codec
+from layerlift.models.running.network import Network, assemble
 from onnx import helper, numpy_helper
 
 VERSION = 1

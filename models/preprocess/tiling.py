@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import onnx
 from layerlift.models.errors import ModelError
-from layerlift.models.network import Network
 from layerlift.models.preprocess import halos
 from layerlift.models.preprocess.branches import Branch
 from layerlift.models.preprocess.choosing import near_layers
 from layerlift.models.preprocess.halos import Local, Region, Tile
 from layerlift.models.preprocess.modules import Module, units
 from layerlift.models.preprocess.rewrite import Edit, Names, rewrite
+from layerlift.models.running.network import Network
 from onnx import helper
 
 MAX_TILES = 256

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
-from layerlift.models.network import Network
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import is_convolution, weight_shape
 from layerlift.models.preprocess.decomposing import Shape, convolution, decompose
 from layerlift.models.preprocess.rewrite import Names, kept
 from layerlift.models.preprocess.windows import Window
+from layerlift.models.running.network import Network
 
 
 @dataclass(frozen=True, slots=True)

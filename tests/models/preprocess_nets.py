@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import pytest
 from layerlift import models
-from layerlift.models.network import Network
 from layerlift.models.preprocess import rewrite
-from layerlift.models.session import Session, uncut_session
+from layerlift.models.running.network import Network
+from layerlift.models.running.session import Session, uncut_session
 from small_nets import model, node, tensor
 
 

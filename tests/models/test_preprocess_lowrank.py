@@ -13,13 +13,13 @@ from hypothesis.strategies import DrawFn
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
-from layerlift.models.network import Network
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.lowrank import low_rank, sparse_low_rank
 from layerlift.models.preprocess.merge import merge
 from layerlift.models.preprocess.rewrite import codecs_of
 from layerlift.models.preprocess.separable import separate
 from layerlift.models.preprocess.tucker import tucker
+from layerlift.models.running.network import Network
 from preprocess_nets import chain, fresh_folder, network, weightless, whole
 from small_nets import model, node, normal, tensor
 

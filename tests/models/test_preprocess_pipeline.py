@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift import models
 from layerlift.models.errors import ModelError
-from layerlift.models.network import Network
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import output_error, size_of
+from layerlift.models.running.network import Network
 from preprocess_nets import chain, fresh_folder, inception, network, weightless, whole
 from small_nets import model, node, normal, tensor
 

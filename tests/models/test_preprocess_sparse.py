@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
-from layerlift.models.network import Network
 from layerlift.models.preprocess.codecs import NATURAL, Codec, Patterns, Rows, Sparse
 from layerlift.models.preprocess.lowrank import sparse_low_rank
 from layerlift.models.preprocess.pruning import prune, prune_patterns
 from layerlift.models.preprocess.rewrite import codecs_of
 from layerlift.models.preprocess.tiling import tile
+from layerlift.models.running.network import Network
 from preprocess_nets import chain, fresh_folder, weightless
 from small_nets import node, normal
 

@@ -20,12 +20,12 @@ from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import compile_route
 from layerlift.models.loading import zoo
-from layerlift.models.network import Network
 from layerlift.models.preprocess import halos
 from layerlift.models.preprocess.merge import merge
 from layerlift.models.preprocess.modules import collapse
 from layerlift.models.preprocess.tiling import region, tile, tiles_of
-from layerlift.models.session import uncut_session
+from layerlift.models.running.network import Network
+from layerlift.models.running.session import uncut_session
 from preprocess_nets import chain, in_pieces, inception, network, weightless, whole
 from small_nets import model, node, tensor
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from layerlift.models.errors import ModelError
-from layerlift.models.network import Network
 from layerlift.models.onnx_files.protos import aliasable, one_line
+from layerlift.models.running.network import Network
 from onnx import helper, numpy_helper
 
 BIG_BYTES = 65536

@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from layerlift.models.errors import ModelError
-from layerlift.models.network import Network
 from layerlift.models.onnx_files.protos import one_line
+from layerlift.models.running.network import Network
 
 Optimization = Literal["off", "all"]
 _LEVELS = {

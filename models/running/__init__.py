@@ -1,0 +1,1 @@
+"""Networks that run: subgraphs of any run of layers, and their sessions."""
