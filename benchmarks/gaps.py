@@ -20,7 +20,7 @@ from layerlift import models
 from layerlift.emulator import Scenario
 from layerlift.emulator.world import World
 from layerlift.models.loading import zoo
-from layerlift.models.profile import reference
+from layerlift.models.timing.profile import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
 from layerlift.planners.crowd import Crowd
 from layerlift.planners.optimal import Answer, Optimal

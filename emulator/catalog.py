@@ -13,10 +13,10 @@ from layerlift.emulator.sections import Model
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading.load import load
-from layerlift.models.predict import shipped
 from layerlift.models.preprocess import pipeline
-from layerlift.models.profile import Profile, reference
 from layerlift.models.running.network import Network
+from layerlift.models.timing.predictor import shipped
+from layerlift.models.timing.profile import Profile, reference
 from layerlift.planners.registry import make
 
 

@@ -16,8 +16,8 @@ from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.run_result import RunResult
 from layerlift.emulator.world import World
 from layerlift.models.errors import RunError
-from layerlift.models.measuring import measure
 from layerlift.models.running.network import Network
+from layerlift.models.timing.measuring import measure
 
 _COSTS_FILE = "costs.parquet"
 _PROFILE_RUNS = 3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from layerlift.models.graph import cuts
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.profile import Profile
+from layerlift.models.timing.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)

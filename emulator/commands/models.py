@@ -10,15 +10,16 @@ from typing import Any, Final
 
 import click
 from layerlift.emulator.wording import seconds, size
-from layerlift.models import drawing, report, training
+from layerlift.models import drawing, report
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
-from layerlift.models.measuring import measure
-from layerlift.models.predict import Predictor, shipped
-from layerlift.models.profile import Profile, known, reference
 from layerlift.models.running.network import Network
+from layerlift.models.timing import training
+from layerlift.models.timing.measuring import measure
+from layerlift.models.timing.predictor import Predictor, shipped
+from layerlift.models.timing.profile import Profile, known, reference
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from layerlift.emulator.cli import main
 from layerlift.models.loading import zoo
-from layerlift.models.profile import Profile
+from layerlift.models.timing.profile import Profile
 from onnx import helper, numpy_helper
 
 

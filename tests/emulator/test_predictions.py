@@ -9,7 +9,7 @@ from layerlift.emulator.problems import predicted_seconds, problem_of
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world import World
 from layerlift.models import load
-from layerlift.models.predict import shipped
+from layerlift.models.timing.predictor import shipped
 
 
 def paper(*settings: str) -> World:

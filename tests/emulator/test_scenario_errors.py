@@ -321,9 +321,9 @@ def test_real_zoo_and_planners_are_asked(tmp_path: Path) -> None:
 
 
 def test_a_profile_of_another_network_is_refused(tmp_path: Path) -> None:
-    import layerlift.models.profile
+    import layerlift.models.timing.profile
 
-    shipped = Path(layerlift.models.profile.__file__).parent / "profiles"
+    shipped = Path(layerlift.models.timing.profile.__file__).parent / "profiles"
     (tmp_path / "class").mkdir()
     for name in ("alexnet", "squeezenet"):
         (tmp_path / "class" / f"{name}.json").write_bytes((shipped / f"{name}.json").read_bytes())

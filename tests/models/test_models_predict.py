@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift import models
-from layerlift.models import regression, training
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
-from layerlift.models.predict import ANY, Predictor, shipped
-from layerlift.models.profile import reference
-from layerlift.models.regression import Fit, Sample, fit
+from layerlift.models.timing import regression, training
+from layerlift.models.timing.predictor import ANY, Predictor, shipped
+from layerlift.models.timing.profile import reference
+from layerlift.models.timing.regression import Fit, Sample, fit
 from small_nets import model, node, normal, tensor
 
 GROUPED = "shufflenet"

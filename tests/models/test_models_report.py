@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from layerlift import models
 from layerlift.models import drawing, report
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.profile import known, reference
+from layerlift.models.timing.profile import known, reference
 from small_nets import model, node, normal, tensor
 from strategies import layer_graphs
 

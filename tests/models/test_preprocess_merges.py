@@ -19,8 +19,8 @@ from layerlift.models.preprocess.coarse import coarsen, regroup
 from layerlift.models.preprocess.merge import degrees, merge
 from layerlift.models.preprocess.modules import Module, collapse, dominators, modules, units
 from layerlift.models.preprocess.split import Speeds, best_cut, cost_of, proper_cut, split
-from layerlift.models.profile import reference
 from layerlift.models.running.network import Network
+from layerlift.models.timing.profile import reference
 from preprocess_nets import in_pieces, inception, network, weightless, whole
 from small_nets import model, node
 from strategies import layer_graphs

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from layerlift.models.errors import ModelError
-from layerlift.models.predict import ANY, Predictor, feature_names
-from layerlift.models.profile import Profile
-from layerlift.models.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
 from layerlift.models.running.network import Network
+from layerlift.models.timing.predictor import ANY, Predictor, feature_names
+from layerlift.models.timing.profile import Profile
+from layerlift.models.timing.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
 
 Pair = tuple[Network, Profile]
 

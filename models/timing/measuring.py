@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from layerlift.models import host
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
-from layerlift.models.profile import Profile, described
 from layerlift.models.running.cutting import subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, Session, Uncut, uncut_session
+from layerlift.models.timing import this_machine
+from layerlift.models.timing.profile import Profile, described
 
 Progress = Callable[[int, int], None]
 """Called with (runs done, runs in all)."""
@@ -45,7 +45,7 @@ def measure(network: Network, runs: int = 30, progress: Progress | None = None, 
         return measure(network.base, runs, progress, ghz=ghz).merged(network)
     if runs < 1:
         raise ModelError(f"runs is {runs}; expected 1 or more")
-    clock = host.clock_ghz() if ghz is None else ghz
+    clock = this_machine.clock_ghz() if ghz is None else ghz
     tick = _Ticker(progress, 4 * runs)
     uncut_s = statistics.median(timed(network, runs, "off", tick))
     fused_s = statistics.median(timed(network, runs, "all", tick))
@@ -60,7 +60,7 @@ def measure(network: Network, runs: int = 30, progress: Progress | None = None, 
         network=network.name,
         digest=network.topology,
         ghz=clock,
-        host=host.description(),
+        host=this_machine.description(),
         **described(network.graph),
         seconds=tuple(round(s, 9) for s in seconds),
         spread_s=tuple(round(_iqr(durations[layer.name]), 9) for layer in network.graph.layers),

@@ -14,8 +14,8 @@ from typing import Any
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer
 from layerlift.models.loading import disk_cache
-from layerlift.models.regression import FORMS, Fit
 from layerlift.models.running.network import Network
+from layerlift.models.timing.regression import FORMS, Fit
 
 FORMAT = 1
 ANY = "any other"

@@ -212,7 +212,7 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
         return held
     tell = notify or _LOG.warning
     tell(f"measuring {network.name} on this machine once: no profile of it is known")
-    from layerlift.models.measuring import measure
+    from layerlift.models.timing.measuring import measure
 
     profile = measure(network.unmerged)
     try:

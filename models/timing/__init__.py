@@ -1,0 +1,1 @@
+"""What layers cost: shipped and measured profiles, and regressions that predict them."""
