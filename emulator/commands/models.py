@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import click
 from layerlift.emulator.wording import seconds, size
-from layerlift.models import drawing, report
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
+from layerlift.models.report import drawing, summary
 from layerlift.models.running.network import Network
 from layerlift.models.timing import training
 from layerlift.models.timing.measuring import measure
@@ -45,7 +45,7 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
         _list_zoo(as_json)
         return
     network = load(name, dims=_parsed(dims))
-    found = report.report(network.graph, known(network))
+    found = summary.report(network.graph, known(network))
     if picture is not None:
         _draw(network, picture)
     if as_json:
@@ -150,7 +150,7 @@ def _list_zoo(as_json: bool) -> None:
     for column in table.columns[2:]:
         column.justify = "right"
     for name, network in rows:
-        found = report.report(network.graph, reference(network))
+        found = summary.report(network.graph, reference(network))
         aliases = ", ".join(sorted(alias for alias, of in zoo.ALIASES.items() if of == name))
         table.add_row(
             name,
@@ -167,7 +167,7 @@ def _list_zoo(as_json: bool) -> None:
 
 
 def _summary(network: Network) -> dict[str, Any]:
-    found = report.report(network.graph, reference(network))
+    found = summary.report(network.graph, reference(network))
     return {
         "layers": found.layers,
         "parameter_bytes": found.parameter_bytes,
@@ -188,7 +188,7 @@ def _draw(network: Network, picture: Path) -> None:
     write_bytes(picture, drawing.svg(network.graph).encode())
 
 
-def _head(console: Console, network: Network, found: report.ModelReport) -> None:
+def _head(console: Console, network: Network, found: summary.ModelReport) -> None:
     kind = "a chain" if found.is_chain else f"branching, cuts up to {max(found.cut_widths, default=0)} tensors wide"
     widths = ", ".join(f"{count} of width {width}" for width, count in found.cut_widths.items())
     weights = "seeded weights (errors are synthetic)" if network.synthetic else "its own weights"
@@ -204,7 +204,7 @@ def _head(console: Console, network: Network, found: report.ModelReport) -> None
         console.print(f"{seconds(found.seconds)} on one core at {found.ghz} GHz by its profile")
 
 
-def _operator_table(found: report.ModelReport) -> Table:
+def _operator_table(found: summary.ModelReport) -> Table:
     table = Table("operator", "layers", "parameters", "MFLOP", "seconds", "share")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -215,7 +215,7 @@ def _operator_table(found: report.ModelReport) -> Table:
     return table
 
 
-def _layer_table(found: report.ModelReport) -> Table:
+def _layer_table(found: summary.ModelReport) -> Table:
     table = Table("#", "layer", "operator", "output", "bytes", "hold", "run", "MFLOP", "seconds", "cut after it")
     for column in (0, 4, 5, 6, 7, 8, 9):
         table.columns[column].justify = "right"
@@ -237,7 +237,7 @@ def _layer_table(found: report.ModelReport) -> Table:
     return table
 
 
-def _cut_table(found: report.ModelReport) -> Table:
+def _cut_table(found: summary.ModelReport) -> Table:
     table = Table("after", "layer", "carries", "work before", "after", "weights before", "after", title="Best cuts")
     for column in (0, 2, 3, 4, 5, 6):
         table.columns[column].justify = "right"

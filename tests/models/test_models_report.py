@@ -8,8 +8,8 @@ from xml.etree import ElementTree as Xml
 import pytest
 from hypothesis import given, settings
 from layerlift import models
-from layerlift.models import drawing, report
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.report import drawing, summary
 from layerlift.models.timing.profile import known, reference
 from small_nets import model, node, normal, tensor
 from strategies import layer_graphs
@@ -20,7 +20,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(layer_graphs(max_layers=8))
 def test_operators_layers_and_cuts_add_up(graph: LayerGraph) -> None:
-    found = report.report(graph)
+    found = summary.report(graph)
     assert sum(row.layers for row in found.operators) == found.layers == len(found.rows)
     assert sum(row.flops for row in found.operators) == found.flops == sum(row.flops for row in found.rows)
     assert sum(found.cut_widths.values()) == len(graph) - 1
@@ -41,26 +41,26 @@ def test_peak_memory_by_playing_the_run(graph: LayerGraph) -> None:
         peak = max(peak, sum(graph.tensors[t].bytes for t in now))
         alive = now
     first = sum(graph.tensors[t].bytes for t in {*graph.inputs, *graph.layers[0].outputs})
-    assert report.report(graph).peak_live_bytes == max(peak, first)
+    assert summary.report(graph).peak_live_bytes == max(peak, first)
 
 
 def test_memory_to_hold_and_to_run_a_layer() -> None:
     weights = {"w": normal(4, 6)}
     nodes = [node("MatMul", ["x", "w"], ["a"]), node("Add", ["a", "a"], ["y"])]
     graph = models.from_model(model(nodes, [tensor("x", 2, 4)], ["y"], weights), "tiny").graph
-    product, doubling = report.report(graph).rows
+    product, doubling = summary.report(graph).rows
     assert (product.hold_bytes, product.run_bytes) == (4 * 6 * 4, (8 + 12) * 4)
     assert (doubling.hold_bytes, doubling.run_bytes) == (0, (12 + 12) * 4)
 
 
 def test_times_come_from_the_profile() -> None:
     network = models.load("alexnet")
-    found = report.report(network.graph, reference(network))
+    found = summary.report(network.graph, reference(network))
     assert found.seconds == pytest.approx(reference(network).total_s)
     assert sum(row.seconds or 0 for row in found.operators) == pytest.approx(found.seconds)
     for cut in found.best_cuts:
         assert (cut.seconds_before or 0) + (cut.seconds_after or 0) == pytest.approx(found.seconds)
-    assert report.report(network.graph).seconds is None
+    assert summary.report(network.graph).seconds is None
     assert known(models.from_model(network.model(), "unmeasured")) is None
 
 

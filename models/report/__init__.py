@@ -1,0 +1,1 @@
+"""Networks as tables and drawings."""
