@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from layerlift.planners.plan import Upload
+from layerlift.planners.problem.plan import Upload
 
 FILE_ENTRY_BYTES = 12
 """One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""

@@ -22,7 +22,7 @@ from layerlift.emulator.naming import kind_name
 from layerlift.emulator.world import INF, NodeSpec, UserSpec
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError, ScenarioError
-from layerlift.planners.problem import Objective
+from layerlift.planners.problem.problem import Objective
 
 if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario

@@ -10,7 +10,7 @@ import numpy as np
 from layerlift.emulator.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
 from layerlift.emulator.weather import Weather
 from layerlift.emulator.world import INF, LinkSpec, World
-from layerlift.planners.problem import ClientPower, Floats, Problem
+from layerlift.planners.problem.problem import ClientPower, Floats, Problem
 from layerlift.planners.registry import make
 
 

@@ -20,7 +20,7 @@ from layerlift.emulator.policies import takes_back
 from layerlift.models.errors import ScenarioError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import QueryMode
-from layerlift.planners.problem import Floats, Objective
+from layerlift.planners.problem.problem import Floats, Objective
 
 Tier = Literal["client", "edge", "cloud", "planner"]
 INF = math.inf

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.judge import Judge
-from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.problem.problem import Floats, Problem
 
 Weights = tuple[float, float, float]
 """Of latency, energy and money."""

@@ -12,7 +12,7 @@ from layerlift.planners.base import Planner
 from layerlift.planners.crowd import Crowd, evenness, running_pieces
 from layerlift.planners.judge import Key
 from layerlift.planners.menu import Choice, Menu
-from layerlift.planners.problem import Floats
+from layerlift.planners.problem.problem import Floats
 from layerlift.planners.spans import Spans
 
 CELLS_AT_MOST = 1 << 23

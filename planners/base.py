@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from layerlift.planners.plan import Plan, Upload
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, Upload
+from layerlift.planners.problem.problem import Problem
 
 Optimises = Literal["latency", "energy", "money", "objective", "nothing"]
 """`objective` is the problem's own, with its weights, deadline and budget; `nothing` marks a baseline."""
@@ -21,7 +21,7 @@ class Planner(Protocol):
     """
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
-        """Answer `problem` with a legal plan (see `layerlift.planners.plan.validate`)."""
+        """Answer `problem` with a legal plan (see `layerlift.planners.problem.plan.validate`)."""
 
 
 @runtime_checkable

@@ -9,8 +9,8 @@ from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.judge import Judge
-from layerlift.planners.plan import Plan, all_local, offload
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, all_local, offload
+from layerlift.planners.problem.problem import Problem
 
 
 class Local(PlannerBase):

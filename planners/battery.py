@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
-from layerlift.planners.problem import Objective, Problem, simple_problem
+from layerlift.planners.problem.problem import Objective, Problem, simple_problem
 
 MB = 2**20
 

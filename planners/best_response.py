@@ -9,9 +9,9 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.answers import Answers, Asked, Tabled
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.crowd import Crowd, Memory
-from layerlift.planners.plan import Plan, offload
 from layerlift.planners.play import Order, Play
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry import make
 
 

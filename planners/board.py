@@ -12,7 +12,7 @@ from layerlift.planners import cost
 from layerlift.planners.answers import Tabled
 from layerlift.planners.crowd import SHORTEST_QUERY_S, Crowd
 from layerlift.planners.intervals import grains, interval
-from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.problem.problem import Floats, Problem
 
 VIOLATION_WEIGHT = 1e3
 """What missing a deadline or budget by 100 % costs, in the unit of the users' start values."""

@@ -13,7 +13,7 @@ import numpy as np
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.additive import Additive
-from layerlift.planners.problem import Bools, Floats
+from layerlift.planners.problem.problem import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)

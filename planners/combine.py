@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
-from layerlift.planners.plan import Plan
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan
+from layerlift.planners.problem.problem import Problem
 
 
 class Combined(PlannerBase):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from layerlift.models.errors import PlanError
 from layerlift.planners import population
 from layerlift.planners.judge import Judge, Key
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
 """Keeps a query that costs nothing from running infinitely often."""

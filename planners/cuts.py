@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from layerlift.planners import population
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.problem import Problem
 
 
 def single_cuts(problem: Problem, server: int) -> Placements:

@@ -15,9 +15,9 @@ from layerlift.planners.chain import Chain
 from layerlift.planners.cost import latency
 from layerlift.planners.efficiency import Recursive
 from layerlift.planners.judge import Judge
-from layerlift.planners.plan import Plan, Upload, uploads_of
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, Upload, uploads_of
+from layerlift.planners.problem.problem import Problem
 from layerlift.planners.timeline import timeline
 
 ROWS = 1 << 15

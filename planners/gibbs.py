@@ -11,8 +11,8 @@ from layerlift.planners.base import PlannerBase
 from layerlift.planners.board import LOCAL, Board, Interval
 from layerlift.planners.crowd import Crowd, Memory
 from layerlift.planners.intervals import OneClimb
-from layerlift.planners.plan import Plan, offload
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Problem
 
 
 class Gibbs(PlannerBase):

@@ -9,9 +9,9 @@ from layerlift.planners import population
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Unit, units_of
 from layerlift.planners.judge import Judge
-from layerlift.planners.plan import Plan, offload
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Problem
 
 LAYERS_AT_MOST = 200
 """Longer networks are cut between units only: L^2 / 2 intervals per server would take minutes."""

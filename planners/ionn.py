@@ -12,8 +12,8 @@ from layerlift.planners.additive import Additive, leaning
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Chain
 from layerlift.planners.judge import Judge
-from layerlift.planners.plan import Plan, Upload, all_local, uploads_of
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, Upload, all_local, uploads_of
+from layerlift.planners.problem.problem import Problem
 
 BISECTIONS = 40
 """Halvings that find the least penalty under which a placement fits into memory."""

@@ -11,7 +11,7 @@ import numpy as np
 from layerlift.planners import cost, population
 from layerlift.planners.cuts import all_single_cuts
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.problem.problem import Floats, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
 

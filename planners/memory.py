@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from layerlift.planners import cost
-from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.problem.problem import Floats, Problem
 
 DOUBLINGS, BISECTIONS = 80, 40
 

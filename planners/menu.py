@@ -16,7 +16,7 @@ from layerlift.planners.crowd import SHORTEST_QUERY_S, contended, evenness
 from layerlift.planners.intervals import grains, interval
 from layerlift.planners.judge import Judge, Key
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.spans import Spans, spans_of
 
 TIE = 1e-12

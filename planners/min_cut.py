@@ -16,8 +16,8 @@ from layerlift.planners.additive import Additive, leaning
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.judge import Judge
 from layerlift.planners.memory import Placement, within_memory
-from layerlift.planners.plan import Plan, offload
-from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.two_sided import Sides, cut, separate
 
 GRID, RATIO, ROUNDS = 2, 8.0, 3

@@ -17,8 +17,8 @@ from layerlift.planners.optimal_linear import Linear, Terms
 from layerlift.planners.optimal_search import SLACK
 from layerlift.planners.optimal_stages import Stages
 from layerlift.planners.optimal_starts import starts
-from layerlift.planners.plan import Plan, offload
-from layerlift.planners.problem import Bools, Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Bools, Problem
 
 
 @dataclass(frozen=True, slots=True)

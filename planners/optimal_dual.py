@@ -15,7 +15,7 @@ from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_linear import Linear, Paths, Terms, held_share
 from layerlift.planners.optimal_rows import INF, Program
 from layerlift.planners.optimal_stages import Stages
-from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 ROUNDS = 12
 """Sets of prices that are tried at most."""

@@ -11,7 +11,7 @@ from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_linear import Linear
 from layerlift.planners.optimal_milp import Model
 from layerlift.planners.optimal_search import INF, Found, Search
-from layerlift.planners.problem import Bools, Problem
+from layerlift.planners.problem.problem import Bools, Problem
 
 PROGRAM_SLACK = 1e-6
 """Relative gap at which a program counts as solved: the tolerances of its rows."""

@@ -13,7 +13,7 @@ from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.cost import Cost
 from layerlift.planners.judge import Judge
-from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.optimal_linear import Linear, Paths
 from layerlift.planners.optimal_rows import Program
-from layerlift.planners.problem import Bools
+from layerlift.planners.problem.problem import Bools
 
 Row = list[tuple[int, float]]
 

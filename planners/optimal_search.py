@@ -11,7 +11,7 @@ from layerlift.planners.judge import Key
 from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_linear import Linear, Paths
 from layerlift.planners.optimal_walk import Walk
-from layerlift.planners.problem import Bools, Problem
+from layerlift.planners.problem.problem import Bools, Problem
 
 SLACK = 1e-12
 """Relative gain below which a placement is not worth looking for: the rounding of sums in another order."""

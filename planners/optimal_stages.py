@@ -12,7 +12,7 @@ from layerlift.planners.optimal_exact import Question
 from layerlift.planners.optimal_linear import Linear, Paths
 from layerlift.planners.optimal_search import SLACK
 from layerlift.planners.optimal_units import Part, Unit, clean_units
-from layerlift.planners.problem import Floats
+from layerlift.planners.problem.problem import Floats
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from layerlift.planners.ga import Ga
 from layerlift.planners.judge import Judge
 from layerlift.planners.optimal_units import clean_units
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.problem import Problem
 
 GRAINS = 100
 """Pieces of the network that intervals are made of at first: 5,050 intervals per server at most."""

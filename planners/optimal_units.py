@@ -16,7 +16,7 @@ from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.judge import Key
 from layerlift.planners.optimal_linear import Linear
-from layerlift.planners.problem import Bools, Objective
+from layerlift.planners.problem.problem import Bools, Objective
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.problem import Problem
 
 TOKEN = -1
 """Stands for a message without a tensor, which in serial mode says that a segment has ended."""

@@ -11,7 +11,7 @@ from layerlift.planners.answers import Answers
 from layerlift.planners.crowd import Crowd
 from layerlift.planners.judge import Key
 from layerlift.planners.menu import Choice, ahead
-from layerlift.planners.problem import Floats
+from layerlift.planners.problem.problem import Floats
 
 Order = Literal["arrival", "worst"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 from numpy.typing import NDArray
 
 Placements = NDArray[np.int64]

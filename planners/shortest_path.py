@@ -11,8 +11,8 @@ from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Unit, units_of
 from layerlift.planners.judge import Judge
 from layerlift.planners.memory import Placement, within_memory
-from layerlift.planners.plan import Plan, offload
-from layerlift.planners.problem import Floats, Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Floats, Problem
 
 
 class ShortestPath(PlannerBase):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.chain import Unit
-from layerlift.planners.problem import Bools, Floats
+from layerlift.planners.problem.problem import Bools, Floats
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]

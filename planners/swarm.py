@@ -12,9 +12,9 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.crowd import Crowd
 from layerlift.planners.judge import Judge, Key
-from layerlift.planners.plan import Plan, offload
 from layerlift.planners.population import Placements, fits, held_bytes
-from layerlift.planners.problem import Bools, Floats, Problem
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.swarm_moves import Genome, Ints
 
 Start = Literal["cuts", "runs", "random"]

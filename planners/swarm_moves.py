@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 from layerlift.planners.population import Placements
-from layerlift.planners.problem import Bools
+from layerlift.planners.problem.problem import Bools
 from numpy.typing import NDArray
 
 Moves = Literal["runs", "points"]

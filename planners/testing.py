@@ -19,8 +19,8 @@ from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase
 from layerlift.planners.battery import battery
 from layerlift.planners.judge import Judge
 from layerlift.planners.kit import run_kit, trouble_of
-from layerlift.planners.plan import Plan, validate
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, validate
+from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry import make
 from layerlift.planners.timeline import timeline
 

@@ -9,8 +9,8 @@ from math import ceil, floor
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost import latency
-from layerlift.planners.plan import Plan, Upload
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, Upload
+from layerlift.planners.problem.problem import Problem
 
 SHORTEST_QUERY_S = 1e-9
 """A query that costs nothing is counted as one clock tick, so that back-to-back queries stay finite."""

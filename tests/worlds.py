@@ -21,8 +21,8 @@ from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost import fits
-from layerlift.planners.plan import Plan, Upload, in_one_piece, uploads_of
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, uploads_of
+from layerlift.planners.problem.problem import Problem
 from strategies import layer_graphs
 
 Tables = dict[str, list[dict[str, Any]]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from layerlift.emulator.nodes.bits import Bits
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners.plan import Upload
+from layerlift.planners.problem.plan import Upload
 
 
 class Deployment:

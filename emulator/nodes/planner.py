@@ -12,7 +12,7 @@ from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.problems import Known, build_problem
 from layerlift.emulator.world import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry import make
 
 if TYPE_CHECKING:

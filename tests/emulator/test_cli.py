@@ -97,7 +97,7 @@ def test_the_planners_of_another_module_are_used_by_name_of_class(scenario: str,
         "class Last:\n"
         "    def plan(self, problem, rng):\n"
         "        last = len(problem.graph) - 1\n"
-        "        from layerlift.planners.plan import offload\n"
+        "        from layerlift.planners.problem.plan import offload\n"
         "        return offload([0] * last + [1], note='mine')\n"
     )
     done = layerlift(
@@ -118,7 +118,7 @@ def test_a_strangers_package_offers_its_planner(scenario: str, tmp_path: Path) -
     (site / "strangers_planner.py").write_text(
         '"""Planners of a stranger."""\n'
         "from layerlift.planners.base import PlannerBase\n"
-        "from layerlift.planners.plan import all_local\n"
+        "from layerlift.planners.problem.plan import all_local\n"
         "class Stay(PlannerBase):\n"
         '    """Stay at home."""\n'
         "    def __init__(self, mood: str = 'calm') -> None:\n"

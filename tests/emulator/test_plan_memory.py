@@ -14,7 +14,7 @@ from layerlift.emulator.problems import problem_of
 from layerlift.emulator.run import LocalPlans
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.base import PlannerBase
-from layerlift.planners.plan import in_one_piece
+from layerlift.planners.problem.plan import in_one_piece
 from run_world import phones
 
 asked: list[str] = []

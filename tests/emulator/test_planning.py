@@ -20,8 +20,8 @@ from layerlift.emulator.world import PlanningSpec
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost import latency
-from layerlift.planners.plan import in_one_piece
-from layerlift.planners.problem import simple_problem
+from layerlift.planners.problem.plan import in_one_piece
+from layerlift.planners.problem.problem import simple_problem
 from worlds import chain_graph, fixed, small_world
 
 

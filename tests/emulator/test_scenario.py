@@ -12,7 +12,7 @@ from layerlift.emulator.fields import Span
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.world import LinkSpec, World
 from layerlift.models.graph.route import compile_route
-from layerlift.planners.problem import Objective
+from layerlift.planners.problem.problem import Objective
 from small_scenario import Few, small
 
 MB = 2**20

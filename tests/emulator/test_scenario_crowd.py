@@ -20,7 +20,7 @@ from layerlift.emulator.describe import asking_words, describe_world
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world import NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.errors import PlanError, ScenarioError
-from layerlift.planners.problem import Objective
+from layerlift.planners.problem.problem import Objective
 from small_scenario import Few, small
 
 BURST = {"quiet_per_s": 1, "busy_per_s": 20, "quiet_s": 30, "busy_s": 5}

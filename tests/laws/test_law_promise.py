@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from layerlift.emulator.world import UserSpec, World
 from layerlift.planners import timeline
 from layerlift.planners.cost import latency
-from layerlift.planners.plan import Plan
+from layerlift.planners.problem.plan import Plan
 from worlds import Run, examples, run_world, worlds
 
 PLANNERS = ("worlds:RandomPlanner",) * 5 + ("ionn", "direct")

@@ -18,7 +18,7 @@ from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 from layerlift.models.loading.zoo import names
 from layerlift.planners import Problem, latency, timeline
-from layerlift.planners.plan import Plan
+from layerlift.planners.problem.plan import Plan
 from layerlift.planners.registry import BUILTIN
 
 SEARCHES = {

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners.problem import Objective, Problem, simple_problem
+from layerlift.planners.problem.problem import Objective, Problem, simple_problem
 from strategies import layer_graphs
 
 SECONDS = st.floats(1e-4, 2.0)

@@ -18,8 +18,8 @@ from layerlift.planners.board import Board
 from layerlift.planners.crowd import Crowd
 from layerlift.planners.intervals import grains, interval, intervals
 from layerlift.planners.menu import Choice, Menu, ahead
-from layerlift.planners.plan import validate
 from layerlift.planners.play import Play
+from layerlift.planners.problem.plan import validate
 from layerlift.planners.spans import spans_of
 from layerlift.planners.testing import check_planner
 from planner_problems import problems

@@ -18,7 +18,7 @@ from layerlift.planners.chain import Chain, units_of
 from layerlift.planners.efficiency import Ranker, runs
 from layerlift.planners.exhaustive import Orders, divisions
 from layerlift.planners.ionn import penalty_list
-from layerlift.planners.plan import Plan, uploads_of
+from layerlift.planners.problem.plan import Plan, uploads_of
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs, placements

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.problem import Problem
+from layerlift.planners.problem.problem import Problem
 
 
 class Upload(NamedTuple):
