@@ -22,7 +22,7 @@ from layerlift.emulator.world import World
 from layerlift.models.loading import zoo
 from layerlift.models.timing.profile import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
-from layerlift.planners.crowd import Crowd
+from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.optimal import Answer, Optimal
 from layerlift.planners.swarm import SwarmPlanner
 
@@ -231,7 +231,7 @@ node and layers of each segment of the latency optimum, and how much the best si
 TOGETHER = """## Both clients at once
 
 r1 and r2 ask for the same network and share the servers. Summed latency under each other's load
-(`layerlift.planners.crowd`), divided by that of each client's own optimum: below 1, planning together pays. Mean
+(`layerlift.planners.cost.crowd`), divided by that of each client's own optimum: below 1, planning together pays. Mean
 over the seeds.
 """
 

@@ -10,7 +10,7 @@ from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.models.errors import LayerliftError, PlanError
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
-from layerlift.planners.cost import latency
+from layerlift.planners.cost.query import latency
 
 
 def answer(

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.judge import Judge
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.problem import Floats, Problem
 
 Weights = tuple[float, float, float]
@@ -25,7 +25,7 @@ LEANS = 20
 class Additive:
     """The problem's objective as prices of layers and transfers.
 
-    The weighted terms are latency, energy and money, each over its scale (see `layerlift.planners.judge.Scales`);
+    The weighted terms are latency, energy and money, each over its scale (see `layerlift.planners.cost.judge.Scales`);
     when only one of them is wanted its own unit (seconds, joules, money) is kept. Balance, memory held per second
     and the constraints do not add up and are left out; an objective of balance alone is taken for latency.
     """

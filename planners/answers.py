@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-from layerlift.planners import cost, population
+from layerlift.planners import cost
 from layerlift.planners.base import Planner
-from layerlift.planners.crowd import Crowd, evenness, running_pieces
-from layerlift.planners.judge import Key
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
+from layerlift.planners.cost.judge import Key
 from layerlift.planners.menu import Choice, Menu
 from layerlift.planners.problem.problem import Floats
 from layerlift.planners.spans import Spans
@@ -26,7 +27,7 @@ class Answers(Protocol):
         """Staying at home."""
 
     def key(self, user: int, choice: Choice, others: Floats) -> Key:
-        """Rank of a choice (see `layerlift.planners.judge`), smaller is better."""
+        """Rank of a choice (see `layerlift.planners.cost.judge`), smaller is better."""
 
     def best(self, user: int, others: Floats, room: Floats) -> Choice:
         """The best choice with at most `room` bytes of parameters on a node, shape (N,)."""
@@ -45,7 +46,7 @@ class Told:
         return Choice((0,) * len(problem.graph), nothing, nothing)
 
     def key(self, user: int, choice: Choice, others: Floats) -> Key:
-        """Rank of any choice, by the model of `layerlift.planners.crowd`."""
+        """Rank of any choice, by the model of `layerlift.planners.cost.crowd`."""
         problem, judge = self.crowd.problems[user], self.crowd.judges[user]
         found = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
         uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
@@ -99,7 +100,7 @@ class Asked(Told):
         if not cost.fits(changed, plan.placement):
             return self.local(user)
         placement = np.array([plan.placement], dtype=np.int64)
-        running = running_pieces(population.evaluate(problem, placement))[0]
-        held = population.held_bytes(problem, placement)[0]
+        running = running_pieces(batch.evaluate(problem, placement))[0]
+        held = batch.held_bytes(problem, placement)[0]
         held[0] = 0.0
         return Choice(tuple(int(node) for node in plan.placement), running, held)

@@ -8,7 +8,7 @@ import numpy as np
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.base import PlannerBase
-from layerlift.planners.judge import Judge
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, all_local, offload
 from layerlift.planners.problem.problem import Problem
 

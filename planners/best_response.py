@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from layerlift.models.errors import PlanError
 from layerlift.planners.answers import Answers, Asked, Tabled
 from layerlift.planners.base import PlannerBase
-from layerlift.planners.crowd import Crowd, Memory
+from layerlift.planners.cost.crowd import Crowd, Memory
 from layerlift.planners.play import Order, Play
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
@@ -18,7 +18,7 @@ from layerlift.planners.registry import make
 class BestResponse(PlannerBase):
     """Each user in turn takes its best plan against the others' present load, until a whole round changes nothing.
 
-    What a user feels of the others is the mean-field model of `layerlift.planners.crowd`, and the memory that they
+    What a user feels of the others is the mean-field model of `layerlift.planners.cost.crowd`, and the memory that they
     leave. Users begin at home; the first turn takes any gain, later ones only more than `epsilon` of what the user has,
     and going home is always worth it. A round without a move is a Nash equilibrium, up to `epsilon` and within what
     `inner` looks at: for `one_climb` every interval on every server, from tables; any other placing planner is asked
@@ -26,7 +26,7 @@ class BestResponse(PlannerBase):
     those whose objective suffers most. Users weigh differently on each other, so an equilibrium need not exist or be
     reached (Milchtaich, GEB 13:111, 1996): a state that is seen again at the end of a round is a cycle, and the note
     says so. Without convergence the end of the round with the least joint cost is taken, and whoever would be better
-    off at home goes home. `memory` says whether users draw on the same offers (see `layerlift.planners.crowd`).
+    off at home goes home. `memory` says whether users draw on the same offers (see `layerlift.planners.cost.crowd`).
     """
 
     multi_user = True

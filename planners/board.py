@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.planners import cost
 from layerlift.planners.answers import Tabled
-from layerlift.planners.crowd import SHORTEST_QUERY_S, Crowd
+from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
 from layerlift.planners.intervals import grains, interval
 from layerlift.planners.problem.problem import Floats, Problem
 
@@ -97,7 +97,7 @@ class Standing:
         return math.fsum(worth.tolist())
 
     def _unevenness(self, total: Floats) -> Floats:
-        """What `layerlift.planners.crowd.evenness` says to each user who weighs it."""
+        """What `layerlift.planners.cost.crowd.evenness` says to each user who weighs it."""
         if len(total) < 2:
             return np.zeros(len(self._balanced))
         used = (total[1:] + self._load[self._balanced, 1:]) / self._cores[self._balanced, 1:]

@@ -12,13 +12,13 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.additive import Additive
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Chain
-from layerlift.planners.cost import latency
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.query import latency
+from layerlift.planners.cost.upload_timeline import timeline
 from layerlift.planners.efficiency import Recursive
-from layerlift.planners.judge import Judge
-from layerlift.planners.population import Placements
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.timeline import timeline
 
 ROWS = 1 << 15
 """Placements compared at a time."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from layerlift.planners import population
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Unit, units_of
-from layerlift.planners.judge import Judge
-from layerlift.planners.population import Placements
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 
@@ -66,4 +66,4 @@ def intervals(problem: Problem, server: int) -> Placements:
     inside = (layers >= starts[firsts][:, None]) & (layers <= ends[lasts][:, None])
     rows = (inside & problem.allowed[:, server]).astype(np.int64) * server
     rows = rows[rows.any(axis=1)]
-    return rows[population.fits(problem, rows)]
+    return rows[batch.fits(problem, rows)]

@@ -11,7 +11,7 @@ from layerlift.planners import cost
 from layerlift.planners.additive import Additive, leaning
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Chain
-from layerlift.planners.judge import Judge
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, Upload, all_local, uploads_of
 from layerlift.planners.problem.problem import Problem
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.planners import cost, population
-from layerlift.planners.crowd import SHORTEST_QUERY_S, contended, evenness
+from layerlift.planners import cost
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, contended, evenness
+from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.intervals import grains, interval
-from layerlift.planners.judge import Judge, Key
-from layerlift.planners.population import Placements
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.spans import Spans, spans_of
 
@@ -59,7 +60,7 @@ class Choice:
 
     placement: tuple[int, ...]
     running: Floats
-    """Pieces on each node on average, shape (N,) (see `layerlift.planners.crowd`)."""
+    """Pieces on each node on average, shape (N,) (see `layerlift.planners.cost.crowd`)."""
     held: Floats
     """Bytes of parameters on each node, shape (N,); the client's entry is 0."""
 
@@ -234,10 +235,10 @@ def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> 
     rows = (inside & problem.allowed[:, server]).astype(np.int64) * server
     rows, index = np.unique(rows, axis=0, return_index=True)
     chosen = chosen[index]
-    fitting = population.fits(problem, rows) & rows.any(axis=1)
+    fitting = batch.fits(problem, rows) & rows.any(axis=1)
     rows, chosen = rows[fitting], chosen[fitting]
-    costs = population.evaluate(problem, rows)
-    held, work = population.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]
+    costs = batch.evaluate(problem, rows)
+    held, work = batch.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]
     return Column(
         server, spans.first[chosen], spans.last[chosen], held, np.zeros(len(rows)),
         costs.latency_s - work * problem.slowdown[server], work,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from layerlift.planners import cost
 from layerlift.planners.base import PlannerBase
-from layerlift.planners.judge import Judge
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, offload
 from layerlift.planners.problem.problem import Problem
 

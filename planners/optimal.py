@@ -9,7 +9,7 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners import shortest_path
 from layerlift.planners.base import PlannerBase
-from layerlift.planners.judge import Judge, Key
+from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.optimal_dual import Dual, limits_of
 from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_exact import Question, searchable

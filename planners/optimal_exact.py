@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
-from layerlift.planners.judge import Key
+from layerlift.planners.cost.judge import Key
 from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_linear import Linear
 from layerlift.planners.optimal_milp import Model

@@ -11,15 +11,15 @@ import numpy as np
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
-from layerlift.planners.cost import Cost
-from layerlift.planners.judge import Judge
+from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.query import Cost
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Weights of the objective's terms, each already divided by its scale (see
-    `layerlift.planners.judge.Judge.divisors`).
+    `layerlift.planners.cost.judge.Judge.divisors`).
     """
 
     latency: float = 0.0

@@ -1,7 +1,7 @@
 """A query as a mixed-integer program: the makespan of semantics' "A query", with its constraints.
 
 Times are columns in units of a horizon that no better placement exceeds. For a placement with integers the rows say
-what `layerlift.planners.cost` computes: a segment starts when its node is free and all its inputs have arrived,
+what `layerlift.planners.cost.query` computes: a segment starts when its node is free and all its inputs have arrived,
 emits at its end, and each directed pair carries one tensor at a time. Left out, so that the program is then a
 relaxation with a valid bound: balance; in serial mode all but the way of a token; and the queues of links, where
 tensors are not numbered in the order of the layers that make them.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.judge import Key
+from layerlift.planners.cost.judge import Key
 from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_linear import Linear, Paths
 from layerlift.planners.optimal_walk import Walk

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import numpy as np
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.ga import Ga
-from layerlift.planners.judge import Judge
 from layerlift.planners.optimal_units import clean_units
-from layerlift.planners.population import Placements
 from layerlift.planners.problem.problem import Problem
 
 GRAINS = 100

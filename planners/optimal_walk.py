@@ -12,7 +12,7 @@ TOKEN = -1
 
 
 class Walk:
-    """`layerlift.planners.cost` on the layers before `depth`, with the messages that they cause among themselves.
+    """`layerlift.planners.cost.query` on the layers before `depth`, with the messages that they cause among themselves.
 
     Placing more layers can lengthen segments and add messages but never hastens anything, so every time in here is a
     lower bound for any completion, and exact when all layers are placed. The last segment ends as if nothing more

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from layerlift.planners.answers import Answers
-from layerlift.planners.crowd import Crowd
-from layerlift.planners.judge import Key
+from layerlift.planners.cost.crowd import Crowd
+from layerlift.planners.cost.judge import Key
 from layerlift.planners.menu import Choice, ahead
 from layerlift.planners.problem.problem import Floats
 

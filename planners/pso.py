@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.planners.arithmetic import exponential
-from layerlift.planners.population import Placements
+from layerlift.planners.cost.arithmetic import exponential
+from layerlift.planners.cost.batch import Placements
 from layerlift.planners.swarm import Record, Start, SwarmPlanner, better
 from layerlift.planners.swarm_moves import Moves
 
@@ -17,7 +17,7 @@ class Pso(SwarmPlanner):
     probabilities c1 (own best) and c2 (swarm's best). w adapts to each particle:
     w = w_max - (w_max - w_min) exp(d / (d - 1.01)), d = share of layers placed otherwise than in the swarm's best, so
     that particles far from it mutate more; c1 falls from `c1_start` to `c1_end` and c2 rises, linearly over the
-    evaluations. Comparison is Lin's (`layerlift.planners.judge`).
+    evaluations. Comparison is Lin's (`layerlift.planners.cost.judge`).
 
     Sources: 100 particles from the group's SPSO-GA data; c1 0.9 to 0.2, c2 0.4 to 0.9 and the formula of w from a
     published re-implementation, with d as the differing share (diverse swarms mutate more; that code counts equal

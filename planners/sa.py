@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.planners.arithmetic import exponential
+from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.problem.problem import Bools, Floats
 from layerlift.planners.swarm import Record, Start, SwarmPlanner, better
 from layerlift.planners.swarm_moves import Moves

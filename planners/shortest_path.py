@@ -9,7 +9,7 @@ from layerlift.models.graph.route import CLIENT
 from layerlift.planners.additive import Additive, leaning
 from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Unit, units_of
-from layerlift.planners.judge import Judge
+from layerlift.planners.cost.judge import Judge
 from layerlift.planners.memory import Placement, within_memory
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.base import PlannerBase
-from layerlift.planners.crowd import Crowd
-from layerlift.planners.judge import Judge, Key
-from layerlift.planners.population import Placements, fits, held_bytes
+from layerlift.planners.cost.batch import Placements, fits, held_bytes
+from layerlift.planners.cost.crowd import Crowd
+from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.swarm_moves import Genome, Ints
@@ -28,7 +28,7 @@ class Space:
 
     One user's rows are compared by the problem's own objective and constraints (`Judge`). Several users' are
     compared by the sums of theirs, with the pieces of each lengthened by what the others keep running on the
-    servers (`layerlift.planners.crowd.Crowd` states the approximation).
+    servers (`layerlift.planners.cost.crowd.Crowd` states the approximation).
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -197,7 +197,7 @@ class SwarmPlanner(PlannerBase):
         return self.plan_all([problem], rng)[0]
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
-        """One plan per user, in order, together never worse than all users local (by `layerlift.planners.crowd`).
+        """One plan per user, in order, together never worse than all users local (by `layerlift.planners.cost.crowd`).
 
         Raises `PlanError` when users see different servers.
         """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from layerlift.planners.population import Placements
+from layerlift.planners.cost.batch import Placements
 from layerlift.planners.problem.problem import Bools
 from numpy.typing import NDArray
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerlift.emulator.world import UserSpec, World
 from layerlift.planners import timeline
-from layerlift.planners.cost import latency
+from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import Plan
 from worlds import Run, examples, run_world, worlds
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Objective, cost, make, population, simple_problem
+from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.answers import Tabled
 from layerlift.planners.battery import battery, chain_graph
 from layerlift.planners.best_response import BestResponse
 from layerlift.planners.board import Board
-from layerlift.planners.crowd import Crowd
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.intervals import grains, interval, intervals
 from layerlift.planners.menu import Choice, Menu, ahead
 from layerlift.planners.play import Play
@@ -47,9 +48,9 @@ def chosen(plans) -> list[tuple[int, ...]]:
 def others_than(crowd: Crowd, placements, user: int):
     """Pieces that all but one user keep running, and the bytes that they hold."""
     rows = [np.array([placement]) for placement in placements]
-    busy = [population.evaluate(problem, row) for problem, row in zip(crowd.problems, rows, strict=True)]
+    busy = [batch.evaluate(problem, row) for problem, row in zip(crowd.problems, rows, strict=True)]
     running = np.array([each.busy_s[0] / max(each.latency_s[0], 1e-12) for each in busy])
-    held = np.array([population.held_bytes(problem, row)[0] for problem, row in zip(crowd.problems, rows, strict=True)])
+    held = np.array([batch.held_bytes(problem, row)[0] for problem, row in zip(crowd.problems, rows, strict=True)])
     running[:, 0] = held[:, 0] = 0.0
     rest = [other for other in range(len(crowd)) if other != user]
     return running[rest].sum(axis=0), held[rest].sum(axis=0)
@@ -100,13 +101,13 @@ def test_the_table_of_intervals_is_the_cost_model_under_any_load(data: st.DataOb
         spans = zip(column.first.tolist(), column.last.tolist(), strict=True)
         rows = np.array([interval(free, server, first, last) for first, last in spans])
         assert len(rows) == len(grains(free)) * (len(grains(free)) + 1) // 2
-        found = population.evaluate(free, rows, np.repeat(slowdown[None, :], len(rows), axis=0))
+        found = batch.evaluate(free, rows, np.repeat(slowdown[None, :], len(rows), axis=0))
         latency = column.latency_s(float(slowdown[server]))
         np.testing.assert_allclose(latency, found.latency_s, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(column.fixed_j + free.power.idle_w * latency, found.energy_j, rtol=1e-9)
         rent = free.price_per_byte_s[server] * column.held * latency
         np.testing.assert_allclose(column.fixed_money + rent, found.money, rtol=1e-9, atol=1e-15)
-        np.testing.assert_array_equal(column.held, population.held_bytes(free, rows)[:, server])
+        np.testing.assert_array_equal(column.held, batch.held_bytes(free, rows)[:, server])
 
 
 @given(problems())

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Objective, cost, make, population
+from layerlift.planners import Judge, Objective, cost, make
 from layerlift.planners.additive import Additive
 from layerlift.planners.battery import battery
+from layerlift.planners.cost import batch
 from layerlift.planners.exhaustive import every_placement
 from layerlift.planners.flow import FlowGraph
 from layerlift.planners.min_cut import heavy, light
@@ -44,7 +45,7 @@ def least(problem, values) -> float:
 def test_shortest_path_is_exact_on_chains_for_latency(data: st.DataObject) -> None:
     problem = data.draw(problems(CHAINS, plain=True))
     plan = make("shortest_path").plan(problem, random.Random(0))
-    best = least(problem, lambda rows: population.latencies(problem, rows))
+    best = least(problem, lambda rows: batch.latencies(problem, rows))
     assert cost.latency(problem, plan.placement) == pytest.approx(best, rel=1e-9, abs=1e-12)
 
 
@@ -134,7 +135,7 @@ def test_min_cut_is_exact_on_its_additive_objective_for_any_dag(data: st.DataObj
 def test_min_cut_is_exact_on_latency_for_chains_and_two_nodes(data: st.DataObject) -> None:
     problem = data.draw(problems(CHAINS, max_nodes=2, min_nodes=2, plain=True))
     plan = make("min_cut").plan(problem, random.Random(0))
-    best = least(problem, lambda rows: population.latencies(problem, rows))
+    best = least(problem, lambda rows: batch.latencies(problem, rows))
     assert cost.latency(problem, plan.placement) == pytest.approx(best, rel=1e-9, abs=1e-12)
 
 
@@ -150,7 +151,7 @@ def test_on_dags_the_additive_optimum_is_not_the_latency_optimum() -> None:
     )
     problem = simple_problem(graph, [[1, 9], [1, 1.2], [1, 1.2], [1, 0.9]], bandwidth_bytes_s=1e9, latency_s=0.001)
     placement = make("min_cut").plan(problem, random.Random(0)).placement
-    best = least(problem, lambda rows: population.latencies(problem, rows))
+    best = least(problem, lambda rows: batch.latencies(problem, rows))
     assert cost.latency(problem, placement) > 1.15 * best
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layerlift.planners import cost, population
+from layerlift.planners import cost
+from layerlift.planners.cost import batch
 from planner_problems import problems
 from strategies import placements
 
@@ -17,7 +18,7 @@ def test_every_column_equals_the_scalar_model(data: st.DataObject) -> None:
     problem = data.draw(problems())
     nodes = len(problem.nodes)
     rows = [data.draw(placements(problem.graph, nodes)) for _ in range(data.draw(st.integers(1, 5)))]
-    table = population.evaluate(problem, np.array(rows))
+    table = batch.evaluate(problem, np.array(rows))
     for row, placement in enumerate(rows):
         single = cost.evaluate(problem, placement)
         close = pytest.approx
@@ -26,5 +27,5 @@ def test_every_column_equals_the_scalar_model(data: st.DataObject) -> None:
         assert table.money[row] == close(single.money, rel=1e-12, abs=1e-15)
         assert table.balance[row] == close(single.balance, rel=1e-9, abs=1e-12)
         assert table.busy_s[row] == close(single.busy_s, rel=1e-12, abs=1e-15)
-    assert population.fits(problem, np.array(rows)).tolist() == [cost.fits(problem, p) for p in rows]
-    assert population.held_bytes(problem, np.array(rows)).tolist() == [cost.held_bytes(problem, p) for p in rows]
+    assert batch.fits(problem, np.array(rows)).tolist() == [cost.fits(problem, p) for p in rows]
+    assert batch.held_bytes(problem, np.array(rows)).tolist() == [cost.held_bytes(problem, p) for p in rows]

@@ -7,7 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from layerlift.planners import make, population
+from layerlift.planners import make
+from layerlift.planners.cost import batch
 from paper_problems import paper_problem
 
 
@@ -21,7 +22,7 @@ def seconds_of(work) -> float:
 def test_populations(network: str, rows: int, bound_s: float) -> None:
     problem = paper_problem(network)
     drawn = np.random.default_rng(0).integers(0, len(problem.nodes), (rows, len(problem.graph)))
-    assert seconds_of(lambda: population.evaluate(problem, drawn)) < bound_s
+    assert seconds_of(lambda: batch.evaluate(problem, drawn)) < bound_s
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Objective, cost, make, population, simple_problem, swarm_moves
+from layerlift.planners import Judge, Objective, cost, make, simple_problem, swarm_moves
 from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
-from layerlift.planners.crowd import Crowd
-from layerlift.planners.cuts import single_cuts
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.crowd import Crowd
+from layerlift.planners.cost.single_cuts import single_cuts
 from layerlift.planners.one_step import OneStep
 from layerlift.planners.pso import Pso
 from layerlift.planners.swarm import Record, Space, better
@@ -150,10 +151,10 @@ def test_repair_makes_rows_fit_and_leaves_fitting_ones(data: st.DataObject, seed
     room = [np.inf, *(data.draw(st.floats(0, 1)) * size for _ in problem.servers)]
     space = Space([replace(problem, memory_bytes=np.array(room))])
     rows = space.genome.scattered(30, np.random.default_rng(seed))
-    fitting = population.fits(space.crowd.problems[0], rows)
+    fitting = batch.fits(space.crowd.problems[0], rows)
     before = rows.copy()
     space.repair(rows)
-    assert population.fits(space.crowd.problems[0], rows).all()
+    assert batch.fits(space.crowd.problems[0], rows).all()
     assert (rows[fitting] == before[fitting]).all()
     assert ((rows == before) | (rows == 0)).all()
     sent_home = [row for row in range(30) if (rows[row] != before[row]).any()]
@@ -162,7 +163,7 @@ def test_repair_makes_rows_fit_and_leaves_fitting_ones(data: st.DataObject, seed
             fuller = rows[row].copy()
             fuller[layer] = before[row][layer]
             later = rows[row][layer + 1 :] * 0
-            assert not population.fits(space.crowd.problems[0], np.array([[*fuller[: layer + 1], *later]]))[0]
+            assert not batch.fits(space.crowd.problems[0], np.array([[*fuller[: layer + 1], *later]]))[0]
 
 
 @pytest.mark.parametrize("name", SWARMS)

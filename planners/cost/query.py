@@ -1,7 +1,7 @@
 """What one query costs under a placement: the same physics as the emulation, for a user who is alone.
 
 Every function takes a problem and a placement of shape (layers,): node indices, 0 = the client. A placement is
-not checked against `allowed` or memory: see `fits`. `layerlift.planners.population` computes the same for many
+not checked against `allowed` or memory: see `fits`. `layerlift.planners.cost.batch` computes the same for many
 placements.
 """
 

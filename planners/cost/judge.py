@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
-from layerlift.planners import cost, population
-from layerlift.planners.cuts import all_single_cuts
-from layerlift.planners.population import Placements
+from layerlift.planners.cost import batch, query
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.single_cuts import all_single_cuts
 from layerlift.planners.problem.problem import Floats, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
@@ -49,21 +49,21 @@ class Judge:
 
     @cached_property
     def cuts(self) -> Placements:
-        """Every single cut towards every server (see `layerlift.planners.cuts`)."""
+        """Every single cut towards every server (see `layerlift.planners.cost.single_cuts`)."""
         return all_single_cuts(self.problem)
 
     @cached_property
-    def cut_costs(self) -> population.Costs:
+    def cut_costs(self) -> batch.Costs:
         """What the single cuts cost."""
-        return population.evaluate(self.problem, self.cuts)
+        return batch.evaluate(self.problem, self.cuts)
 
     @cached_property
     def scales(self) -> Scales:
         """See `Scales`."""
         problem = self.problem
-        best = local = cost.evaluate(problem, (0,) * len(problem.graph))
+        best = local = query.evaluate(problem, (0,) * len(problem.graph))
         if len(self.cuts):
-            best = cost.evaluate(problem, self.cuts[int(self.cut_costs.latency_s.argmin())].tolist())
+            best = query.evaluate(problem, self.cuts[int(self.cut_costs.latency_s.argmin())].tolist())
         return Scales(
             latency=_unit(local.latency_s, best.latency_s),
             energy=_unit(local.energy_j, best.energy_j),
@@ -80,25 +80,25 @@ class Judge:
 
     def value(self, placement: Sequence[int]) -> float:
         """The objective of one placement, each term over its scale; constraints are not in it."""
-        found = cost.evaluate(self.problem, placement)
+        found = query.evaluate(self.problem, placement)
         return _weigh(self.problem, self.scales, found.latency_s, found.energy_j, found.money, found.balance)
 
     def key(self, placement: Sequence[int]) -> Key:
-        """Rank of one placement; one that is not legal (`cost.fits`) is infinitely infeasible."""
-        found = cost.evaluate(self.problem, placement)
+        """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
+        found = query.evaluate(self.problem, placement)
         missed, value = self.rank(found.latency_s, found.energy_j, found.money, found.balance)
-        return missed if cost.fits(self.problem, placement) else np.inf, value
+        return missed if query.fits(self.problem, placement) else np.inf, value
 
     def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Key:
         """Rank of a legal placement with these costs."""
         value = _weigh(self.problem, self.divisors, latency_s, energy_j, money, balance)
         return self._violation(latency_s, money), value
 
-    def keys(self, placements: Placements, costs: population.Costs | None = None) -> tuple[Floats, Floats]:
+    def keys(self, placements: Placements, costs: batch.Costs | None = None) -> tuple[Floats, Floats]:
         """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,); `costs` where they are known."""
-        found = costs or population.evaluate(self.problem, placements)
+        found = costs or batch.evaluate(self.problem, placements)
         missed, values = self.ranks(found.latency_s, found.energy_j, found.money, found.balance)
-        missed[~population.fits(self.problem, placements)] = np.inf
+        missed[~batch.fits(self.problem, placements)] = np.inf
         return missed, values
 
     def ranks(
@@ -114,7 +114,7 @@ class Judge:
         uneven = np.broadcast_to(balance, missed.shape)
         return missed, _weigh(self.problem, self.divisors, latency_s, energy_j, money, uneven)
 
-    def best(self, placements: Placements, costs: population.Costs | None = None) -> tuple[int, ...]:
+    def best(self, placements: Placements, costs: batch.Costs | None = None) -> tuple[int, ...]:
         """The best of many placements, the first of equals; all-local when none is given."""
         if not len(placements):
             return (0,) * len(self.problem.graph)

@@ -20,9 +20,9 @@ from typing import Literal
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.planners import population
-from layerlift.planners.judge import Judge, Key
-from layerlift.planners.population import Placements
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
@@ -67,13 +67,13 @@ class Crowd:
         and (P,), compared as `Judge.keys` are: the lower violation wins, then the lower value. The balance that the
         objectives weigh is that of the servers under all users. A choice that overfills a server has violation inf.
         """
-        costs = [population.evaluate(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
+        costs = [batch.evaluate(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
         running = [running_pieces(each) for each in costs]
         total = np.sum(running, axis=0)
         violations, values = np.zeros(len(total)), np.zeros(len(total))
         for judge, rows, own in zip(self.judges, placements, running, strict=True):
             problem = judge.problem
-            shared = population.evaluate(problem, rows, contended(problem, total - own))
+            shared = batch.evaluate(problem, rows, contended(problem, total - own))
             shared = replace(shared, balance=evenness(problem, total))
             missed, worth = judge.keys(rows, shared)
             violations += missed
@@ -85,7 +85,7 @@ class Crowd:
         """Whether all users' parameters fit together; arrays as in `scores`, the answer has shape (P,)."""
         if not self.limited:
             return np.ones(len(placements[0]), dtype=np.bool_)
-        held = [population.held_bytes(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
+        held = [batch.held_bytes(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
         taken = np.cumsum(np.take_along_axis(np.array(held), self._by_offer[:, None, :], axis=0), axis=0)
         fitting: Bools = np.logical_and.reduce(taken <= self._offers[:, None, :], axis=(0, 2))
         return fitting
@@ -110,7 +110,7 @@ class Crowd:
         return float(violations[0]), float(values[0])
 
 
-def running_pieces(costs: population.Costs) -> Floats:
+def running_pieces(costs: batch.Costs) -> Floats:
     """How many pieces of a user run on each node on average, shape (P, N); none on the client, which nobody shares."""
     made: Floats = costs.busy_s / np.maximum(costs.latency_s, SHORTEST_QUERY_S)[:, None]
     made[:, 0] = 0.0

@@ -1,4 +1,5 @@
-"""The cost model over populations: what `layerlift.planners.cost` computes for one placement, for thousands at once.
+"""The cost model over populations: what `layerlift.planners.cost.query` computes for one placement, for thousands at
+once.
 
 A population has shape (P, L): one placement a row. Layers are walked in order with vectors over the rows, so the
 time grows with layers and tensors that cross, not with Python calls per placement.
@@ -21,7 +22,7 @@ CHUNK_ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Columns of `layerlift.planners.cost.Cost`, each of shape (P,)."""
+    """Columns of `layerlift.planners.cost.query.Cost`, each of shape (P,)."""
 
     latency_s: Floats
     energy_j: Floats

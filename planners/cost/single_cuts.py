@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from layerlift.planners import population
-from layerlift.planners.population import Placements
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.batch import Placements
 from layerlift.planners.problem.problem import Problem
 
 
@@ -18,7 +18,7 @@ def single_cuts(problem: Problem, server: int) -> Placements:
     suffix = np.triu(np.ones((count, count), dtype=np.int64))
     rows = np.unique(suffix * problem.allowed[:, server], axis=0)[::-1] * server
     rows = rows[rows.any(axis=1)]
-    return rows[population.fits(problem, rows)] if len(rows) else rows
+    return rows[batch.fits(problem, rows)] if len(rows) else rows
 
 
 def all_single_cuts(problem: Problem) -> Placements:

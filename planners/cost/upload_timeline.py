@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.cost import latency
+from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import Plan, Upload
 from layerlift.planners.problem.problem import Problem
 
