@@ -17,7 +17,7 @@ from layerlift.models.preprocess import pipeline
 from layerlift.models.running.network import Network
 from layerlift.models.timing.predictor import shipped
 from layerlift.models.timing.profile import Profile, reference
-from layerlift.planners.registry import make
+from layerlift.planners.registry.planners import make
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from layerlift.models.errors import LayerliftError
-from layerlift.planners.plugins import Spec
+from layerlift.planners.registry.plugins import Spec
 from rich.console import Console
 from rich.table import Table
 

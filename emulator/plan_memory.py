@@ -9,8 +9,8 @@ from typing import Any
 
 from layerlift.emulator.messages import PlanOutcome
 from layerlift.planners import Plan, Planner, Problem, make
-from layerlift.planners.base import CrowdPlanner, PlannerBase
-from layerlift.planners.combine import Combined
+from layerlift.planners.registry.base import CrowdPlanner, PlannerBase
+from layerlift.planners.registry.combine import Combined
 
 
 class PlanMemory:

@@ -15,7 +15,7 @@ from layerlift.emulator.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners import Plan, Problem, latency, make, timeline
-from layerlift.planners.combine import Combined
+from layerlift.planners.registry.combine import Combined
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

@@ -11,7 +11,7 @@ from layerlift.emulator.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Pre
 from layerlift.emulator.weather import Weather
 from layerlift.emulator.world import INF, LinkSpec, World
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
-from layerlift.planners.registry import make
+from layerlift.planners.registry.planners import make
 
 
 def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...]:

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import numpy as np
 from layerlift.planners import cost
-from layerlift.planners.base import Planner
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
 from layerlift.planners.cost.judge import Key
 from layerlift.planners.menu import Choice, Menu
 from layerlift.planners.problem.problem import Floats
+from layerlift.planners.registry.base import Planner
 from layerlift.planners.spans import Spans
 
 CELLS_AT_MOST = 1 << 23

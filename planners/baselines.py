@@ -7,10 +7,10 @@ import random
 import numpy as np
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, all_local, offload
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 
 
 class Local(PlannerBase):

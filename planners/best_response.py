@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.answers import Answers, Asked, Tabled
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.crowd import Crowd, Memory
 from layerlift.planners.play import Order, Play
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry import make
+from layerlift.planners.registry.base import PlannerBase
+from layerlift.planners.registry.planners import make
 
 
 class BestResponse(PlannerBase):

@@ -10,7 +10,6 @@ from itertools import product
 import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.additive import Additive
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Chain
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
@@ -19,6 +18,7 @@ from layerlift.planners.cost.upload_timeline import timeline
 from layerlift.planners.efficiency import Recursive
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 
 ROWS = 1 << 15
 """Placements compared at a time."""

@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.board import LOCAL, Board, Interval
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd, Memory
 from layerlift.planners.intervals import OneClimb
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 
 
 class Gibbs(PlannerBase):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Unit, units_of
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 
 LAYERS_AT_MOST = 200
 """Longer networks are cut between units only: L^2 / 2 intervals per server would take minutes."""

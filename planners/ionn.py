@@ -9,11 +9,11 @@ from typing import Literal
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
 from layerlift.planners.additive import Additive, leaning
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.chain import Chain
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, Upload, all_local, uploads_of
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 
 BISECTIONS = 40
 """Halvings that find the least penalty under which a placement fits into memory."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from layerlift.planners import cost
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, offload
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 
 
 class OneStep(PlannerBase):

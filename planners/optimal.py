@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners import shortest_path
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.optimal_dual import Dual, limits_of
 from layerlift.planners.optimal_effort import Effort
@@ -19,6 +18,7 @@ from layerlift.planners.optimal_stages import Stages
 from layerlift.planners.optimal_starts import starts
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Problem
+from layerlift.planners.registry.base import PlannerBase
 
 
 @dataclass(frozen=True, slots=True)

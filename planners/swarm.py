@@ -9,12 +9,12 @@ from typing import Literal
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.batch import Placements, fits, held_bytes
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Floats, Problem
+from layerlift.planners.registry.base import PlannerBase
 from layerlift.planners.swarm_moves import Genome, Ints
 
 Start = Literal["cuts", "runs", "random"]

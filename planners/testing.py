@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
-from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase
 from layerlift.planners.battery import battery
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.upload_timeline import timeline
 from layerlift.planners.kit import run_kit, trouble_of
 from layerlift.planners.problem.plan import Plan, validate
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry import make
+from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase
+from layerlift.planners.registry.planners import make
 
 TOLERANCE = 1e-9
 """Relative slack of "never worse": rounding, not a worse plan."""

@@ -19,10 +19,10 @@ from layerlift.emulator.planning import answer
 from layerlift.emulator.tables import TABLES
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.query import fits
 from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, uploads_of
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 from strategies import layer_graphs
 
 Tables = dict[str, list[dict[str, Any]]]

@@ -10,7 +10,7 @@ import click
 from layerlift.emulator.explaining import explain, facts_of, tell_check
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
-from layerlift.planners.registry import Spec
+from layerlift.planners.registry.planners import Spec
 from layerlift.planners.testing import findings
 from rich.console import Console
 from rich.table import Table

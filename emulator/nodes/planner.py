@@ -13,7 +13,7 @@ from layerlift.emulator.problems import Known, build_problem
 from layerlift.emulator.world import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry import make
+from layerlift.planners.registry.planners import make
 
 if TYPE_CHECKING:
     from layerlift.emulator.host import Host

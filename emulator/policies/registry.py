@@ -8,9 +8,9 @@ from functools import cache
 from typing import ClassVar
 
 from layerlift.emulator.allocation import Policy, PolicyBase, PolicyError
-from layerlift.planners import plugins
-from layerlift.planners.options import Wording
-from layerlift.planners.plugins import NO_PLUGINS
+from layerlift.planners.registry import plugins
+from layerlift.planners.registry.options import Wording
+from layerlift.planners.registry.plugins import NO_PLUGINS
 
 __all__ = [
     "BUILTIN",

@@ -117,7 +117,7 @@ def test_a_strangers_package_offers_its_planner(scenario: str, tmp_path: Path) -
     (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nstay = strangers_planner:Stay\n")
     (site / "strangers_planner.py").write_text(
         '"""Planners of a stranger."""\n'
-        "from layerlift.planners.base import PlannerBase\n"
+        "from layerlift.planners.registry.base import PlannerBase\n"
         "from layerlift.planners.problem.plan import all_local\n"
         "class Stay(PlannerBase):\n"
         '    """Stay at home."""\n'

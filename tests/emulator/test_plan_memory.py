@@ -13,8 +13,8 @@ from layerlift.emulator.planning import answer, solve
 from layerlift.emulator.problems import problem_of
 from layerlift.emulator.run import LocalPlans
 from layerlift.planners import Plan, Problem, Upload
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.problem.plan import in_one_piece
+from layerlift.planners.registry.base import PlannerBase
 from run_world import phones
 
 asked: list[str] = []

@@ -18,10 +18,10 @@ from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.tables import TABLES
 from layerlift.emulator.world import PlanningSpec
 from layerlift.planners import Plan, Problem, Upload
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import in_one_piece
 from layerlift.planners.problem.problem import simple_problem
+from layerlift.planners.registry.base import PlannerBase
 from worlds import chain_graph, fixed, small_world
 
 

@@ -6,7 +6,7 @@ import pytest
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world import World
-from layerlift.planners.registry import make
+from layerlift.planners.registry.planners import make
 
 MB = 2**20
 

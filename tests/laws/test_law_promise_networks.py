@@ -19,7 +19,7 @@ from layerlift.emulator.world import World
 from layerlift.models.loading.zoo import names
 from layerlift.planners import Problem, latency, timeline
 from layerlift.planners.problem.plan import Plan
-from layerlift.planners.registry import BUILTIN
+from layerlift.planners.registry.planners import BUILTIN
 
 SEARCHES = {
     "ga": "ga:evaluations=1500",

@@ -12,9 +12,9 @@ from layerlift.emulator.asking import Regular
 from layerlift.emulator.faults import Crash, Pairs, Trace
 from layerlift.emulator.messages import Leave
 from layerlift.emulator.world import LinkSpec, PlanningSpec
-from layerlift.planners.base import PlannerBase
 from layerlift.planners.problem.plan import Plan, in_one_piece
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import PlannerBase
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
 DELAY, RATE = 0.01, 1e6

@@ -12,7 +12,7 @@ from layerlift import planners
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
 from layerlift.planners.battery import battery
-from layerlift.planners.options import options_of, typed
+from layerlift.planners.registry.options import options_of, typed
 
 PROBLEM = battery()["chain"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from layerlift.models.errors import PlanError
-from layerlift.planners import plugins
-from layerlift.planners.base import Planner, PlannerBase, Uploader
-from layerlift.planners.combine import Combined
-from layerlift.planners.plugins import NO_PLUGINS, Maker
+from layerlift.planners.registry import plugins
+from layerlift.planners.registry.base import Planner, PlannerBase, Uploader
+from layerlift.planners.registry.combine import Combined
+from layerlift.planners.registry.plugins import NO_PLUGINS, Maker
 
 __all__ = [
     "BUILTIN",

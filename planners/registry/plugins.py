@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Generic, TypeVar
 
 from layerlift.models.errors import LayerliftError, near
-from layerlift.planners.options import PLANNER, Option, Wording, options_of, split_options, typed
+from layerlift.planners.registry.options import PLANNER, Option, Wording, options_of, split_options, typed
 
 NO_PLUGINS = "LAYERLIFT_NO_PLUGINS"
 """Environment variable that, when not empty, switches the plug-ins of other packages off."""

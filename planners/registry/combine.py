@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.base import CrowdPlanner, Planner, PlannerBase, Uploader
 from layerlift.planners.problem.plan import Plan
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, Uploader
 
 
 class Combined(PlannerBase):
