@@ -11,10 +11,10 @@ from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
 from layerlift.planners.cost.judge import Key
+from layerlift.planners.graphs.spans import Spans
 from layerlift.planners.menu import Choice, Menu
 from layerlift.planners.problem.problem import Floats
 from layerlift.planners.registry.base import Planner
-from layerlift.planners.spans import Spans
 
 CELLS_AT_MOST = 1 << 23
 """Intervals whose costs are remembered, 72 bytes each; those of further users are computed again at every turn."""

@@ -11,7 +11,7 @@ import numpy as np
 from layerlift.planners import cost
 from layerlift.planners.answers import Tabled
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
-from layerlift.planners.intervals import grains, interval
+from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.problem.problem import Floats, Problem
 
 VIOLATION_WEIGHT = 1e3

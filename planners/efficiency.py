@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.planners.additive import Additive
-from layerlift.planners.chain import Chain
+from layerlift.planners.graphs.additive import Additive
+from layerlift.planners.graphs.chain import Chain
 from layerlift.planners.ionn import planned_uploads
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of
 from layerlift.planners.problem.problem import Floats, Problem

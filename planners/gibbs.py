@@ -9,7 +9,7 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.board import LOCAL, Board, Interval
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd, Memory
-from layerlift.planners.intervals import OneClimb
+from layerlift.planners.graphs.intervals import OneClimb
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -18,14 +18,15 @@ from layerlift.planners.registry.base import PlannerBase
 class Gibbs(PlannerBase):
     """Every user's interval on one server, sampled together, because users slow each other down.
 
-    The state is one interval per user (see `layerlift.planners.intervals`), at first each user's own best. A step
-    picks a user and proposes a neighbour of the interval: an end moved, another server, all-local or a new interval.
-    It is accepted with probability 1 / (1 + exp((new - old) / T)); T starts at `temperature` of the value of a user and
-    is multiplied by `cooling` after every sweep (one step per user). The best state seen is the answer; staying
-    local and each user's own best are among them. The value is that of `layerlift.planners.cost.crowd`, with pieces
-    on a server lengthened in place, which is exact where a query is in one place at a time. The memory of the
-    servers is shared (or each user's own, by `memory`): in order, a user's own best is that which fits beside those
-    before, and a proposal that does not fit beside the others is not a proposal.
+    The state is one interval per user (see `layerlift.planners.graphs.intervals`), at first each user's own best. A
+    step picks a user and proposes a neighbour of the interval: an end moved, another server, all-local or a new
+    interval. It is accepted with probability 1 / (1 + exp((new - old) / T)); T starts at `temperature` of the value
+    of a user and is multiplied by `cooling` after every sweep (one step per user). The best state seen is the
+    answer; staying local and each user's own best are among them. The value is that of
+    `layerlift.planners.cost.crowd`, with pieces on a server lengthened in place, which is exact where a query is in
+    one place at a time. The memory of the servers is shared (or each user's own, by `memory`): in order, a user's
+    own best is that which fits beside those before, and a proposal that does not fit beside the others is not a
+    proposal.
     """
 
     multi_server = False

@@ -8,9 +8,9 @@ from typing import Literal
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
-from layerlift.planners.additive import Additive, leaning
-from layerlift.planners.chain import Chain
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.graphs.additive import Additive, leaning
+from layerlift.planners.graphs.chain import Chain
 from layerlift.planners.problem.plan import Plan, Upload, all_local, uploads_of
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase

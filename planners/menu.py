@@ -16,9 +16,9 @@ from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, contended, evenness
 from layerlift.planners.cost.judge import Judge, Key
-from layerlift.planners.intervals import grains, interval
+from layerlift.planners.graphs.intervals import grains, interval
+from layerlift.planners.graphs.spans import Spans, spans_of
 from layerlift.planners.problem.problem import Bools, Floats, Problem
-from layerlift.planners.spans import Spans, spans_of
 
 TIE = 1e-12
 """Keys that differ relatively by less are equal: the first one is taken, whatever the rounding."""

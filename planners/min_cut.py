@@ -12,13 +12,13 @@ from typing import Literal
 import numpy as np
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
-from layerlift.planners.additive import Additive, leaning
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.memory import Placement, within_memory
+from layerlift.planners.graphs.additive import Additive, leaning
+from layerlift.planners.graphs.memory_price import Placement, within_memory
+from layerlift.planners.graphs.two_sided import Sides, cut, separate
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.registry.base import PlannerBase
-from layerlift.planners.two_sided import Sides, cut, separate
 
 GRID, RATIO, ROUNDS = 2, 8.0, 3
 """Heavy load: scales run over RATIO^-GRID to RATIO^GRID, then ROUNDS times around the best by the ratio's root."""

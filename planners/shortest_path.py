@@ -6,10 +6,10 @@ import random
 
 import numpy as np
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.additive import Additive, leaning
-from layerlift.planners.chain import Unit, units_of
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.memory import Placement, within_memory
+from layerlift.planners.graphs.additive import Additive, leaning
+from layerlift.planners.graphs.chain import Unit, units_of
+from layerlift.planners.graphs.memory_price import Placement, within_memory
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.registry.base import PlannerBase

@@ -40,7 +40,7 @@ BUILTIN = {
     "all_remote": "layerlift.planners.baselines:AllRemote",
     "random": "layerlift.planners.baselines:Random",
     "greedy": "layerlift.planners.baselines:Greedy",
-    "one_climb": "layerlift.planners.intervals:OneClimb",
+    "one_climb": "layerlift.planners.graphs.intervals:OneClimb",
     "gibbs": "layerlift.planners.gibbs:Gibbs",
     "best_response": "layerlift.planners.best_response:BestResponse",
     "exhaustive": "layerlift.planners.exhaustive:Exhaustive",

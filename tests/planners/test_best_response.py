@@ -17,11 +17,11 @@ from layerlift.planners.best_response import BestResponse
 from layerlift.planners.board import Board
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.intervals import grains, interval, intervals
+from layerlift.planners.graphs.intervals import grains, interval, intervals
+from layerlift.planners.graphs.spans import spans_of
 from layerlift.planners.menu import Choice, Menu, ahead
 from layerlift.planners.play import Play
 from layerlift.planners.problem.plan import validate
-from layerlift.planners.spans import spans_of
 from layerlift.planners.testing import check_planner
 from planner_problems import problems
 

@@ -15,7 +15,7 @@ from layerlift.planners.board import LOCAL, Board
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.gibbs import Gibbs
-from layerlift.planners.intervals import intervals
+from layerlift.planners.graphs.intervals import intervals
 from layerlift.planners.testing import check_planner
 
 

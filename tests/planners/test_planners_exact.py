@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make
-from layerlift.planners.additive import Additive
 from layerlift.planners.battery import battery
 from layerlift.planners.cost import batch
 from layerlift.planners.exhaustive import every_placement
-from layerlift.planners.flow import FlowGraph
+from layerlift.planners.graphs.additive import Additive
+from layerlift.planners.graphs.flow import FlowGraph
+from layerlift.planners.graphs.two_sided import Sides
 from layerlift.planners.min_cut import heavy, light
 from layerlift.planners.shortest_path import cheapest
-from layerlift.planners.two_sided import Sides
 from planner_problems import problems
 from strategies import layer_graphs
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import numpy as np
-from layerlift.planners.chain import Unit, units_of
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.graphs.chain import Unit, units_of
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -22,9 +22,9 @@ class OneClimb(PlannerBase):
 
     Yan et al. prove that each chain goes from device to edge at most once, which leaves O(L^2) intervals; here each
     of them is tried, on every server, with the problem's own cost model, so the answer is exact within the class.
-    Intervals begin and end at any layer (with more than 200 layers: at any unit, see `layerlift.planners.chain`);
-    layers that are not allowed on the server stay on the client. Not modelled: the paper's bisection over transmit
-    power and CPU frequency, and tasks of one user that wait for another's.
+    Intervals begin and end at any layer (with more than 200 layers: at any unit, see
+    `layerlift.planners.graphs.chain`); layers that are not allowed on the server stay on the client. Not modelled:
+    the paper's bisection over transmit power and CPU frequency, and tasks of one user that wait for another's.
     """
 
     multi_server = False

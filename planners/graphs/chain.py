@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.additive import Additive
+from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.problem.problem import Bools, Floats
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners.chain import Unit
+from layerlift.planners.graphs.chain import Unit
 from layerlift.planners.problem.problem import Bools, Floats
 from numpy.typing import NDArray
 
@@ -49,7 +49,9 @@ class Spans:
 
 
 def spans_of(graph: LayerGraph, parts: Sequence[Unit], header_bytes: int) -> Spans:
-    """Count for every interval that begins and ends with one of `parts` (see `layerlift.planners.intervals.grains`)."""
+    """Count for every interval that begins and ends with one of `parts` (see
+    `layerlift.planners.graphs.intervals.grains`).
+    """
     grid = _Grid(parts)
     for tensor in graph.tensors:
         size = tensor.bytes + header_bytes
