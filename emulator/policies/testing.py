@@ -18,7 +18,7 @@ from typing import Any
 from layerlift.emulator.allocation import Capacity, Claim, Grant, Policy, PolicyBase, PolicyError, loses
 from layerlift.emulator.policies.battery import Case, battery, capacities, comings_and_goings
 from layerlift.emulator.policies.registry import make
-from layerlift.planners.kit import run_kit, trouble_of
+from layerlift.planners.testing.runner import run_kit, trouble_of
 
 TOLERANCE = 1e-9
 """Relative slack: rounding, not more than there is."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.answers import Tabled
-from layerlift.planners.battery import battery, chain_graph
 from layerlift.planners.best_response import BestResponse
 from layerlift.planners.board import Board
 from layerlift.planners.cost import batch
@@ -23,6 +22,7 @@ from layerlift.planners.menu import Choice, Menu, ahead
 from layerlift.planners.play import Play
 from layerlift.planners.problem.plan import validate
 from layerlift.planners.testing import check_planner
+from layerlift.planners.testing.problems import battery, chain_graph
 from planner_problems import problems
 
 NODES = 3

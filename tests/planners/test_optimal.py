@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
-from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
 from layerlift.planners.exhaustive import every_placement
 from layerlift.planners.optimal import Optimal
 from layerlift.planners.optimal_dual import Dual, limits_of
@@ -24,6 +23,7 @@ from layerlift.planners.optimal_stages import Stages
 from layerlift.planners.optimal_units import Part, clean_units
 from layerlift.planners.optimal_walk import Walk
 from layerlift.planners.testing import check_planner
+from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs, placements

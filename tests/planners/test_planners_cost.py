@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, simple_problem
-from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
 from layerlift.planners.problem.problem import ClientPower
+from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 from planner_problems import problems
 from strategies import layer_graphs
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from layerlift.models.errors import PlanError
 from layerlift.planners import Objective, cost, make, simple_problem
-from layerlift.planners.battery import battery, chain_graph
 from layerlift.planners.board import LOCAL, Board
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.gibbs import Gibbs
 from layerlift.planners.graphs.intervals import intervals
 from layerlift.planners.testing import check_planner
+from layerlift.planners.testing.problems import battery, chain_graph
 
 
 def user(servers: int = 1, speed: float = 10.0, **changes):

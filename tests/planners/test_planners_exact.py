@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make
-from layerlift.planners.battery import battery
 from layerlift.planners.cost import batch
 from layerlift.planners.exhaustive import every_placement
 from layerlift.planners.graphs.additive import Additive
@@ -21,6 +20,7 @@ from layerlift.planners.graphs.flow import FlowGraph
 from layerlift.planners.graphs.two_sided import Sides
 from layerlift.planners.min_cut import heavy, light
 from layerlift.planners.shortest_path import cheapest
+from layerlift.planners.testing.problems import battery
 from planner_problems import problems
 from strategies import layer_graphs
 
@@ -142,7 +142,7 @@ def test_min_cut_is_exact_on_latency_for_chains_and_two_nodes(data: st.DataObjec
 def test_on_dags_the_additive_optimum_is_not_the_latency_optimum() -> None:
     """Two equal branches: in parallel they halve the latency, which a sum of costs cannot see."""
     from layerlift.planners import simple_problem
-    from layerlift.planners.battery import Sketch, draw_graph
+    from layerlift.planners.testing.problems import Sketch, draw_graph
 
     graph = draw_graph(
         "fork",

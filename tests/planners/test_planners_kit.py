@@ -10,8 +10,8 @@ import pytest
 from layerlift import planners
 from layerlift.models.errors import PlanError
 from layerlift.planners import Plan, PlannerBase, Upload, registry
-from layerlift.planners.battery import battery
 from layerlift.planners.testing import check_planner, main
+from layerlift.planners.testing.problems import battery
 
 OURS = [
     f"{found.name}:evaluations=400" if "evaluations" in found.options else found.name

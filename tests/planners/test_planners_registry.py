@@ -11,8 +11,8 @@ import pytest
 from layerlift import planners
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
-from layerlift.planners.battery import battery
 from layerlift.planners.registry.options import options_of, typed
+from layerlift.planners.testing.problems import battery
 
 PROBLEM = battery()["chain"]
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem, swarm_moves
-from layerlift.planners.battery import Sketch, battery, chain_graph, draw_graph
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.single_cuts import single_cuts
@@ -20,6 +19,7 @@ from layerlift.planners.pso import Pso
 from layerlift.planners.swarm import Record, Space, better
 from layerlift.planners.swarm_moves import Genome
 from layerlift.planners.testing import check_planner
+from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs

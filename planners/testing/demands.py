@@ -9,20 +9,19 @@ from __future__ import annotations
 import copy
 import pickle
 import random
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
-from layerlift.planners.battery import battery
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.upload_timeline import timeline
-from layerlift.planners.kit import run_kit, trouble_of
 from layerlift.planners.problem.plan import Plan, validate
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase
 from layerlift.planners.registry.planners import make
+from layerlift.planners.testing.problems import battery
+from layerlift.planners.testing.runner import run_kit, trouble_of
 
 TOLERANCE = 1e-9
 """Relative slack of "never worse": rounding, not a worse plan."""
@@ -39,7 +38,8 @@ class Finding:
 
 
 def check_planner(planner: str | Planner, problems: Mapping[str, Problem] | None = None) -> int:
-    """Check every demand on every problem (`layerlift.planners.battery` by default); returns how many demands were met.
+    """Check every demand on every problem (`layerlift.planners.testing.problems` by default); returns how many
+    demands were met.
 
     Demands: a legal plan; the same plan for the same seed, and for a copy of the planner and of the problem; the
     problem untouched; a plan that survives pickling and has a timeline; never worse than all-local on what the
@@ -167,12 +167,8 @@ def _name(planner: str | Planner) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`python -m layerlift.planners.testing PLANNER...`: print what was found; 0 all met, 1 a demand not met, 2 no
-    planner.
+    """`python -m layerlift.planners.testing PLANNER...`: print what was found; 0 all met, 1 a demand not
+    met, 2 no planner.
     """
     usage = "usage: python -m layerlift.planners.testing PLANNER... (a name, a pair as ionn+recursive, or module:Class)"
     return run_kit(usage, arguments, lambda text: ((f.problem, f.demand, f.trouble) for f in findings(text)))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
