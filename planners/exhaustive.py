@@ -13,12 +13,12 @@ from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.query import latency
 from layerlift.planners.cost.upload_timeline import timeline
-from layerlift.planners.efficiency import Recursive
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
+from layerlift.planners.uploading.efficiency import Recursive
 
 ROWS = 1 << 15
 """Placements compared at a time."""

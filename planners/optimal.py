@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.planners import shortest_path
 from layerlift.planners.cost.judge import Judge, Key
+from layerlift.planners.offloading import shortest_path
 from layerlift.planners.optimal_dual import Dual, limits_of
 from layerlift.planners.optimal_effort import Effort
 from layerlift.planners.optimal_exact import Question, searchable

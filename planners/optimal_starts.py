@@ -7,9 +7,9 @@ import random
 import numpy as np
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.ga import Ga
 from layerlift.planners.optimal_units import clean_units
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.swarm.ga import Ga
 
 GRAINS = 100
 """Pieces of the network that intervals are made of at first: 5,050 intervals per server at most."""

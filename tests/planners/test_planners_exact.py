@@ -18,8 +18,8 @@ from layerlift.planners.exhaustive import every_placement
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.flow import FlowGraph
 from layerlift.planners.graphs.two_sided import Sides
-from layerlift.planners.min_cut import heavy, light
-from layerlift.planners.shortest_path import cheapest
+from layerlift.planners.offloading.min_cut import heavy, light
+from layerlift.planners.offloading.shortest_path import cheapest
 from layerlift.planners.testing.problems import battery
 from planner_problems import problems
 from strategies import layer_graphs

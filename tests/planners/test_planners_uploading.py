@@ -12,13 +12,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost, make, simple_problem, timeline, validate
-from layerlift.planners.efficiency import Ranker, runs
 from layerlift.planners.exhaustive import Orders, divisions
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain, units_of
-from layerlift.planners.ionn import penalty_list
 from layerlift.planners.problem.plan import Plan, uploads_of
 from layerlift.planners.testing.problems import chain_graph
+from layerlift.planners.uploading.efficiency import Ranker, runs
+from layerlift.planners.uploading.ionn import penalty_list
 from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs, placements

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Objective, cost, make, simple_problem, swarm_moves
+from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.single_cuts import single_cuts
-from layerlift.planners.one_step import OneStep
-from layerlift.planners.pso import Pso
-from layerlift.planners.swarm import Record, Space, better
-from layerlift.planners.swarm_moves import Genome
+from layerlift.planners.offloading.one_step import OneStep
+from layerlift.planners.swarm import moves
+from layerlift.planners.swarm.moves import Genome
+from layerlift.planners.swarm.pso import Pso
+from layerlift.planners.swarm.search import Record, Space, better
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 from paper_problems import paper_problem
@@ -75,15 +76,15 @@ def test_a_point_changes_one_gene_and_always_where_it_can(data: st.DataObject, s
 @pytest.fixture
 def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """No row is mutated twice."""
-    monkeypatch.setattr(swarm_moves, "PAIR_SHARE", 0.0)
+    monkeypatch.setattr(moves, "PAIR_SHARE", 0.0)
 
 
 @pytest.mark.usefixtures("one_at_a_time")
 def test_every_gene_and_node_is_within_reach_and_users_are_kept_apart() -> None:
     genome, rng = Genome(np.ones((6, 3), dtype=bool), [0, 2]), np.random.default_rng(1)
-    for moves in MOVES:
+    for kind in MOVES:
         rows = np.zeros((3000, 6), dtype=np.int64)
-        genome.mutate(rows, np.arange(3000), moves, rng)
+        genome.mutate(rows, np.arange(3000), kind, rng)
         assert all(((rows == node).sum(axis=0) > 20).all() for node in (1, 2))
         assert np.flatnonzero(rows[:, :2].any(axis=1) & rows[:, 2:].any(axis=1)).size == 0
 

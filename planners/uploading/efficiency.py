@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain
-from layerlift.planners.ionn import planned_uploads
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of
 from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.registry.base import PlannerBase
+from layerlift.planners.uploading.ionn import planned_uploads
 
 NOISE = 1e-12
 """Share of the whole query below which a gain is rounding, not a gain."""

@@ -1,7 +1,7 @@
 """What the swarm planners do to placements, many rows at once: mutate a layer or a run of layers, cross segments.
 
 A row is a genome: the placements of all users, one after another, one gene per layer. Every move keeps genes within
-their allowed nodes; memory is not looked at (see `layerlift.planners.swarm.Space.repair`).
+their allowed nodes; memory is not looked at (see `layerlift.planners.swarm.search.Space.repair`).
 """
 
 from __future__ import annotations

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 from layerlift.models.errors import PlanError
-from layerlift.planners.swarm import Record, Start, SwarmPlanner
-from layerlift.planners.swarm_moves import Ints, Moves
+from layerlift.planners.swarm.moves import Ints, Moves
+from layerlift.planners.swarm.search import Record, Start, SwarmPlanner
 
 
 class Ga(SwarmPlanner):
     """Tournaments choose parents, children take a segment from the second one and mutate, the best rows survive.
 
-    The usual textbook form (Holland), with the comparison, moves and starts of `layerlift.planners.pso`: of
+    The usual textbook form (Holland), with the comparison, moves and starts of `layerlift.planners.swarm.pso`: of
     `tournament` rows drawn the best is a parent; with probability `crossover` a random segment is copied from a
     second parent; with probability `mutation` the child mutates; the `elite` best rows go on unchanged. For all
     users at once a row holds all their placements.

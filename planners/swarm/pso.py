@@ -6,8 +6,8 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.batch import Placements
-from layerlift.planners.swarm import Record, Start, SwarmPlanner, better
-from layerlift.planners.swarm_moves import Moves
+from layerlift.planners.swarm.moves import Moves
+from layerlift.planners.swarm.search import Record, Start, SwarmPlanner, better
 
 
 class Pso(SwarmPlanner):

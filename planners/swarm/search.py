@@ -15,7 +15,7 @@ from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.registry.base import PlannerBase
-from layerlift.planners.swarm_moves import Genome, Ints
+from layerlift.planners.swarm.moves import Genome, Ints
 
 Start = Literal["cuts", "runs", "random"]
 

@@ -6,8 +6,8 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.problem.problem import Bools, Floats
-from layerlift.planners.swarm import Record, Start, SwarmPlanner, better
-from layerlift.planners.swarm_moves import Moves
+from layerlift.planners.swarm.moves import Moves
+from layerlift.planners.swarm.search import Record, Start, SwarmPlanner, better
 
 
 class Sa(SwarmPlanner):
@@ -17,7 +17,8 @@ class Sa(SwarmPlanner):
     value known and falls geometrically from `hot` to `cold` over the evaluations. Between placements that break a
     limit the violation takes the place of the value, and nothing leads from within the limits to outside (Lin's
     comparison). The walks are independent and exist because rows are cheaper together. Moves and starts are
-    those of `layerlift.planners.pso`; the numbers are ours. For all users at once a walk holds all their placements.
+    those of `layerlift.planners.swarm.pso`; the numbers are ours. For all users at once a walk holds all their
+    placements.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Searches over many placements at once: particles, genes, annealing."""

@@ -1,0 +1,1 @@
+"""Planners that divide what is to be uploaded, and order it."""
