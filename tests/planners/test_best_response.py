@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
-from layerlift.planners.answers import Tabled
-from layerlift.planners.best_response import BestResponse
-from layerlift.planners.board import Board
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd
+from layerlift.planners.game.answers import Tabled
+from layerlift.planners.game.best_response import BestResponse
+from layerlift.planners.game.joint_state import Board
+from layerlift.planners.game.menu import Choice, Menu, ahead
+from layerlift.planners.game.rounds import Play
 from layerlift.planners.graphs.intervals import grains, interval, intervals
 from layerlift.planners.graphs.spans import spans_of
-from layerlift.planners.menu import Choice, Menu, ahead
-from layerlift.planners.play import Play
 from layerlift.planners.problem.plan import validate
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph

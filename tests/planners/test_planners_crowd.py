@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from layerlift.models.errors import PlanError
 from layerlift.planners import Objective, cost, make, simple_problem
-from layerlift.planners.board import LOCAL, Board
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.gibbs import Gibbs
+from layerlift.planners.game.gibbs import Gibbs
+from layerlift.planners.game.joint_state import LOCAL, Board
 from layerlift.planners.graphs.intervals import intervals
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph

@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.answers import Answers, Asked, Tabled
 from layerlift.planners.cost.crowd import Crowd, Memory
-from layerlift.planners.play import Order, Play
+from layerlift.planners.game.answers import Answers, Asked, Tabled
+from layerlift.planners.game.rounds import Order, Play
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from layerlift.planners import cost
-from layerlift.planners.answers import Tabled
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
+from layerlift.planners.game.answers import Tabled
 from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.problem.problem import Floats, Problem
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from layerlift.planners.answers import Answers
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.judge import Key
-from layerlift.planners.menu import Choice, ahead
+from layerlift.planners.game.answers import Answers
+from layerlift.planners.game.menu import Choice, ahead
 from layerlift.planners.problem.problem import Floats
 
 Order = Literal["arrival", "worst"]

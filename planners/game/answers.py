@@ -11,8 +11,8 @@ from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
 from layerlift.planners.cost.judge import Key
+from layerlift.planners.game.menu import Choice, Menu
 from layerlift.planners.graphs.spans import Spans
-from layerlift.planners.menu import Choice, Menu
 from layerlift.planners.problem.problem import Floats
 from layerlift.planners.registry.base import Planner
 
@@ -55,7 +55,7 @@ class Told:
 
 
 class Tabled(Told):
-    """The best interval on one server, or local, from tables (see `layerlift.planners.menu`)."""
+    """The best interval on one server, or local, from tables (see `layerlift.planners.game.menu`)."""
 
     def __init__(self, crowd: Crowd) -> None:
         super().__init__(crowd)

@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.board import LOCAL, Board, Interval
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd, Memory
+from layerlift.planners.game.joint_state import LOCAL, Board, Interval
 from layerlift.planners.graphs.intervals import OneClimb
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem

@@ -1,0 +1,1 @@
+"""Planners of a crowd: each user answers what the others do."""
