@@ -23,7 +23,7 @@ from layerlift.models.loading import zoo
 from layerlift.models.timing.profile import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.optimal import Answer, Optimal
+from layerlift.planners.exact.optimal import Answer, Optimal
 from layerlift.planners.swarm.search import SwarmPlanner
 
 EXACT_IN_CLASS = ("local", "all_remote", "greedy", "one_step", "one_climb", "min_cut", "shortest_path")

@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
-from layerlift.planners.exhaustive import every_placement
-from layerlift.planners.optimal import Optimal
-from layerlift.planners.optimal_dual import Dual, limits_of
-from layerlift.planners.optimal_effort import Effort
-from layerlift.planners.optimal_linear import Linear, Paths, Terms, held_share
-from layerlift.planners.optimal_milp import Model
-from layerlift.planners.optimal_search import Search
-from layerlift.planners.optimal_stages import Stages
-from layerlift.planners.optimal_units import Part, clean_units
-from layerlift.planners.optimal_walk import Walk
+from layerlift.planners.exact.branch_and_bound import Search
+from layerlift.planners.exact.dual import Dual, limits_of
+from layerlift.planners.exact.effort import Effort
+from layerlift.planners.exact.exhaustive import every_placement
+from layerlift.planners.exact.linear import Linear, Paths, Terms, held_share
+from layerlift.planners.exact.milp import Model
+from layerlift.planners.exact.optimal import Optimal
+from layerlift.planners.exact.prefix_walk import Walk
+from layerlift.planners.exact.stages import Stages
+from layerlift.planners.exact.units import Part, clean_units
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 from paper_problems import paper_problem

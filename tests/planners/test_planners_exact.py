@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make
 from layerlift.planners.cost import batch
-from layerlift.planners.exhaustive import every_placement
+from layerlift.planners.exact.exhaustive import every_placement
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.flow import FlowGraph
 from layerlift.planners.graphs.two_sided import Sides

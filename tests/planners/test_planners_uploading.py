@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost, make, simple_problem, timeline, validate
-from layerlift.planners.exhaustive import Orders, divisions
+from layerlift.planners.exact.exhaustive import Orders, divisions
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain, units_of
 from layerlift.planners.problem.plan import Plan, uploads_of

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.optimal_effort import Effort
-from layerlift.planners.optimal_exact import Question
-from layerlift.planners.optimal_linear import Linear, Paths
-from layerlift.planners.optimal_search import SLACK
-from layerlift.planners.optimal_units import Part, Unit, clean_units
+from layerlift.planners.exact.branch_and_bound import SLACK
+from layerlift.planners.exact.effort import Effort
+from layerlift.planners.exact.linear import Linear, Paths
+from layerlift.planners.exact.question import Question
+from layerlift.planners.exact.units import Part, Unit, clean_units
 from layerlift.planners.problem.problem import Floats
 
 
@@ -29,7 +29,7 @@ class _Stage:
 
 
 class Stages:
-    """Least linear cost of a whole network, unit by unit (see `layerlift.planners.optimal_units`).
+    """Least linear cost of a whole network, unit by unit (see `layerlift.planners.exact.units`).
 
     Every edge begins between a bound by paths and the cost of the unit on one node. The shortest path by lower
     bounds is found again and again; the widest edge on it is solved exactly (`Question`), until that path's bounds

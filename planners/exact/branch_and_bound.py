@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Key
-from layerlift.planners.optimal_effort import Effort
-from layerlift.planners.optimal_linear import Linear, Paths
-from layerlift.planners.optimal_walk import Walk
+from layerlift.planners.exact.effort import Effort
+from layerlift.planners.exact.linear import Linear, Paths
+from layerlift.planners.exact.prefix_walk import Walk
 from layerlift.planners.problem.problem import Bools, Problem
 
 SLACK = 1e-12

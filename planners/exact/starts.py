@@ -7,7 +7,7 @@ import random
 import numpy as np
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.optimal_units import clean_units
+from layerlift.planners.exact.units import clean_units
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.swarm.ga import Ga
 

@@ -15,7 +15,7 @@ import numpy as np
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Key
-from layerlift.planners.optimal_linear import Linear
+from layerlift.planners.exact.linear import Linear
 from layerlift.planners.problem.problem import Bools, Objective
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from math import prod
 
 from layerlift.planners.cost.judge import Key
-from layerlift.planners.optimal_effort import Effort
-from layerlift.planners.optimal_linear import Linear
-from layerlift.planners.optimal_milp import Model
-from layerlift.planners.optimal_search import INF, Found, Search
+from layerlift.planners.exact.branch_and_bound import INF, Found, Search
+from layerlift.planners.exact.effort import Effort
+from layerlift.planners.exact.linear import Linear
+from layerlift.planners.exact.milp import Model
 from layerlift.planners.problem.problem import Bools, Problem
 
 PROGRAM_SLACK = 1e-6

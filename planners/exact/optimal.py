@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge, Key
+from layerlift.planners.exact.branch_and_bound import SLACK
+from layerlift.planners.exact.dual import Dual, limits_of
+from layerlift.planners.exact.effort import Effort
+from layerlift.planners.exact.linear import Linear, Terms
+from layerlift.planners.exact.question import Question, searchable
+from layerlift.planners.exact.stages import Stages
+from layerlift.planners.exact.starts import starts
 from layerlift.planners.offloading import shortest_path
-from layerlift.planners.optimal_dual import Dual, limits_of
-from layerlift.planners.optimal_effort import Effort
-from layerlift.planners.optimal_exact import Question, searchable
-from layerlift.planners.optimal_linear import Linear, Terms
-from layerlift.planners.optimal_search import SLACK
-from layerlift.planners.optimal_stages import Stages
-from layerlift.planners.optimal_starts import starts
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Problem
 from layerlift.planners.registry.base import PlannerBase

@@ -16,8 +16,8 @@ from itertools import pairwise
 
 import numpy as np
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.optimal_linear import Linear, Paths
-from layerlift.planners.optimal_rows import Program
+from layerlift.planners.exact.highs import Program
+from layerlift.planners.exact.linear import Linear, Paths
 from layerlift.planners.problem.problem import Bools
 
 Row = list[tuple[int, float]]

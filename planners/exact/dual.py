@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.planners.optimal_effort import Effort
-from layerlift.planners.optimal_linear import Linear, Paths, Terms, held_share
-from layerlift.planners.optimal_rows import INF, Program
-from layerlift.planners.optimal_stages import Stages
+from layerlift.planners.exact.effort import Effort
+from layerlift.planners.exact.highs import INF, Program
+from layerlift.planners.exact.linear import Linear, Paths, Terms, held_share
+from layerlift.planners.exact.stages import Stages
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 ROUNDS = 12

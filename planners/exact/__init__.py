@@ -1,0 +1,1 @@
+"""The optimum, proved: branch and bound, a linear program, enumeration."""
