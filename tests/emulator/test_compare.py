@@ -8,16 +8,16 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.compare import Comparison, Trial, Variant
-from layerlift.emulator.compare_chart import drawn, figures, picture
-from layerlift.emulator.compare_lines import ecdf, fair_line
-from layerlift.emulator.compare_metrics import METRICS, Seen, UserSeen
-from layerlift.emulator.compare_page import page
-from layerlift.emulator.compare_stats import Interval, difference, interval, t_quantile, t_share
-from layerlift.emulator.compare_sweep import apportion
-from layerlift.emulator.compare_table import WIDEST, show
-from layerlift.emulator.compare_told import arrival_told, halves, spread_told, trade_told
-from layerlift.emulator.compare_words import scale_of, shown, verdicts
+from layerlift.emulator.studies.compare.captions import arrival_told, halves, spread_told, trade_told
+from layerlift.emulator.studies.compare.charts import drawn, figures, picture
+from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
+from layerlift.emulator.studies.compare.metrics import METRICS, Seen, UserSeen
+from layerlift.emulator.studies.compare.page import page
+from layerlift.emulator.studies.compare.points import ecdf, fair_line
+from layerlift.emulator.studies.compare.statistics import Interval, difference, interval, t_quantile, t_share
+from layerlift.emulator.studies.compare.sweep import apportion
+from layerlift.emulator.studies.compare.terminal import WIDEST, show
+from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
 from layerlift.models.errors import RunError
 from rich.console import Console
 

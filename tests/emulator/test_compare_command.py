@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
-from layerlift.emulator import compare_jobs
 from layerlift.emulator.cli import main
-from layerlift.emulator.compare_jobs import Asked, perform, work
-from layerlift.emulator.compare_metrics import METRICS
-from layerlift.emulator.compare_sweep import Sweep
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.studies.compare import jobs
+from layerlift.emulator.studies.compare.jobs import Asked, perform, work
+from layerlift.emulator.studies.compare.metrics import METRICS
+from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.models.errors import RunError, ScenarioError
 from run_world import PHONES, phones_file
 
@@ -135,14 +135,14 @@ def test_a_planner_that_raises_is_told_and_a_run_that_fails_is_a_row(
     assert "3 plans failed and left their users local: worlds:Raising raised ZeroDivisionError" in " ".join(
         made.stdout.split()
     )
-    run = compare_jobs.run
+    run = jobs.run
 
     def broken(scenario: Scenario, **rest: object) -> object:
         if scenario.users[0].planner == "local":
             raise RunError("out of luck")
         return run(scenario, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(compare_jobs, "run", broken)
+    monkeypatch.setattr(jobs, "run", broken)
     made = call(scenario, "--local", "--planner", "ionn", "--planner", "local", "--seeds", "2", "--out", "made")
     assert made.exit_code == 0
     assert "- local failed: out of luck (seeds 1, 2)" in made.stdout
@@ -157,13 +157,13 @@ def test_what_had_ended_before_the_user_stopped_it_is_written_and_said(
 ) -> None:
     begun = []
 
-    def stopped(job: compare_jobs.Job) -> compare_jobs.Trial:
+    def stopped(job: jobs.Job) -> jobs.Trial:
         begun.append(job)
         if len(begun) == 3:
             raise KeyboardInterrupt
         return perform(job)
 
-    monkeypatch.setattr(compare_jobs, "perform", stopped)
+    monkeypatch.setattr(jobs, "perform", stopped)
     made = call(scenario, "--local", "--planner", "ionn", "--planner", "local", "--seeds", "2", "--out", "made")
     assert made.exit_code == 130
     assert "interrupted by the user: 2 of 4 runs had ended" in made.stdout

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from layerlift.emulator.compare import Comparison
-from layerlift.emulator.compare_metrics import BY_KEY
-from layerlift.emulator.compare_stats import Interval
-from layerlift.emulator.compare_words import scale_of, shown, verdicts
+from layerlift.emulator.studies.compare.comparison import Comparison
+from layerlift.emulator.studies.compare.metrics import BY_KEY
+from layerlift.emulator.studies.compare.statistics import Interval
+from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
 from layerlift.emulator.wording import NOTHING, count
 from rich.console import Console
 from rich.table import Table

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from layerlift.emulator.compare import Comparison
-from layerlift.emulator.compare_metrics import BY_KEY, Metric
-from layerlift.emulator.compare_stats import Interval
+from layerlift.emulator.studies.compare.comparison import Comparison
+from layerlift.emulator.studies.compare.metrics import BY_KEY, Metric
+from layerlift.emulator.studies.compare.statistics import Interval
 from layerlift.emulator.wording import NOTHING
 
 _FINEST: Final = 8

@@ -1,7 +1,7 @@
 """Runs side by side: what was seen of each, by variant and seed, becomes means with intervals and paired differences.
 
-Pure: from `Trial`s to numbers. Who makes trials is `layerlift.emulator.compare_jobs` (runs) and
-`layerlift.emulator.compare_runs` (what has been run).
+Pure: from `Trial`s to numbers. Who makes trials is `layerlift.emulator.studies.compare.jobs` (runs) and
+`layerlift.emulator.studies.compare.directories` (what has been run).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from layerlift.emulator.compare_metrics import BY_KEY, METRICS, Seen
-from layerlift.emulator.compare_stats import CONFIDENCE, Interval, difference, interval
 from layerlift.emulator.fairness_indices import price_of_fairness
 from layerlift.emulator.results import jsonable
+from layerlift.emulator.studies.compare.metrics import BY_KEY, METRICS, Seen
+from layerlift.emulator.studies.compare.statistics import CONFIDENCE, Interval, difference, interval
 from layerlift.models.errors import RunError
 
 

@@ -6,10 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from layerlift.emulator.compare import Comparison
-from layerlift.emulator.compare_lines import arrivals, ecdf, fair_line
-from layerlift.emulator.compare_metrics import BY_KEY
-from layerlift.emulator.compare_told import (
+from layerlift.emulator.studies.compare.captions import (
     arrival_told,
     bars_told,
     spread_told,
@@ -17,7 +14,10 @@ from layerlift.emulator.compare_told import (
     time_told,
     trade_told,
 )
-from layerlift.emulator.compare_words import scale_of
+from layerlift.emulator.studies.compare.comparison import Comparison
+from layerlift.emulator.studies.compare.metrics import BY_KEY
+from layerlift.emulator.studies.compare.points import arrivals, ecdf, fair_line
+from layerlift.emulator.studies.compare.words import scale_of
 from layerlift.models.errors import RunError
 
 MOST: Final = 8

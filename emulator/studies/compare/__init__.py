@@ -1,0 +1,1 @@
+"""Runs side by side: planners, policies, values of a field, seeds paired."""
