@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from layerlift.emulator.fairness import fairness as measure
 from layerlift.emulator.results import RunResult
+from layerlift.emulator.studies.fairness.measure import fairness as measure
 from layerlift.emulator.wording import NOTHING, dollars, joules, seconds, share
 from layerlift.models.errors import RunError
 from rich.console import Console
@@ -54,8 +54,8 @@ def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
 
 
 def _alone(result: RunResult, each: bool) -> dict[str, list[float]]:
-    from layerlift.emulator.fairness_alone import alone_latencies
     from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.studies.fairness.alone import alone_latencies
 
     if "scenario" not in result.run:
         raise RunError("run.json has no scenario, expected that of a run: without it nobody can run alone")

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli import main
-from layerlift.emulator.fairness import deadline_of, deadlines_of, fairness, group
-from layerlift.emulator.fairness_alone import alone_latencies
-from layerlift.emulator.fairness_people import (
+from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.studies.fairness.alone import alone_latencies
+from layerlift.emulator.studies.fairness.measure import deadline_of, deadlines_of, fairness, group
+from layerlift.emulator.studies.fairness.people import (
     Person,
     Waited,
     deadline_attainment,
@@ -22,9 +23,8 @@ from layerlift.emulator.fairness_people import (
     people,
     user_cost,
 )
-from layerlift.emulator.fairness_shares import disruptions, dominant_shares, handed_out, window_edges, window_of
-from layerlift.emulator.fairness_windows import over_time, window_costs
-from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.studies.fairness.shares import disruptions, dominant_shares, handed_out, window_edges, window_of
+from layerlift.emulator.studies.fairness.windows import over_time, window_costs
 from layerlift.models.errors import RunError
 
 from tests.emulator.made_run import made_rows, made_run, query

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layerlift.emulator.fairness_indices import (
+from layerlift.emulator.studies.fairness.indices import (
     alpha_welfare,
     coefficient_of_variation,
     disruptions_per_arrival,

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from layerlift.emulator.fairness_alone import alone_latencies
-from layerlift.emulator.fairness_people import Alone
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.run_result import RUN_FILE, RunResult
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
 from layerlift.emulator.studies.compare.metrics import see
+from layerlift.emulator.studies.fairness.alone import alone_latencies
+from layerlift.emulator.studies.fairness.people import Alone
 from layerlift.models.errors import LayerliftError, RunError
 
 

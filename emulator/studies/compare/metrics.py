@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from layerlift.emulator.fairness import fairness
-from layerlift.emulator.fairness_indices import mean
-from layerlift.emulator.fairness_people import Alone, benefit, people, user_cost
 from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.studies.fairness.indices import mean
+from layerlift.emulator.studies.fairness.measure import fairness
+from layerlift.emulator.studies.fairness.people import Alone, benefit, people, user_cost
 from layerlift.models.errors import RunError
 
 Better = Literal["more", "less", "zero", ""]
@@ -88,9 +88,9 @@ class Seen(NamedTuple):
 def see(result: RunResult, alone: Alone | None = None, yardstick: Alone | None = None) -> Seen:
     """Take from a run what is compared. Pure.
 
-    `alone` are the latencies that slowdowns are against (`layerlift.emulator.fairness_alone`), those of a user alone
-    under the run's own planner and policy; `yardstick` those that the total benefit is against: sum over users of
-    yardstick latency / latency. It must be one for all runs whose totals are compared; `alone` when left out.
+    `alone` are the latencies that slowdowns are against (`layerlift.emulator.studies.fairness.alone`), those of a
+    user alone under the run's own planner and policy; `yardstick` those that the total benefit is against: sum over
+    users of yardstick latency / latency. It must be one for all runs whose totals are compared; `alone` when left out.
     Raises `RunError` when the run's tables cannot be read.
     """
     found = fairness(result, alone)

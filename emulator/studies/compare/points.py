@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from layerlift.emulator.fairness_indices import mean
 from layerlift.emulator.studies.compare.captions import cost_of, halves, users_of
 from layerlift.emulator.studies.compare.comparison import Comparison
+from layerlift.emulator.studies.fairness.indices import mean
 
 _STEPS: Final = 240
 _POINTS: Final = 400

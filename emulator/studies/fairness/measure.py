@@ -1,8 +1,8 @@
 """How fair a run was: from its result tables, for all users and each kind, at the end and over time.
 
-What is measured of a user is its cost (`layerlift.emulator.fairness_people`): slowdown against running alone when
-the latencies alone are given, else mean latency. Indices (`layerlift.emulator.fairness_indices`) are of the benefits
-1 / cost. Pure functions.
+What is measured of a user is its cost (`layerlift.emulator.studies.fairness.people`): slowdown against running alone
+when the latencies alone are given, else mean latency. Indices (`layerlift.emulator.studies.fairness.indices`) are of
+the benefits 1 / cost. Pure functions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from layerlift.emulator.fairness_indices import (
+from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.studies.fairness.indices import (
     alpha_welfare,
     coefficient_of_variation,
     disruptions_per_arrival,
@@ -22,7 +23,7 @@ from layerlift.emulator.fairness_indices import (
     price_of_fairness,
     spearman,
 )
-from layerlift.emulator.fairness_people import (
+from layerlift.emulator.studies.fairness.people import (
     Alone,
     Person,
     benefit,
@@ -32,12 +33,11 @@ from layerlift.emulator.fairness_people import (
     query_costs,
     user_cost,
 )
-from layerlift.emulator.fairness_shares import (
+from layerlift.emulator.studies.fairness.shares import (
     disruptions,
     window_edges,
 )
-from layerlift.emulator.fairness_windows import over_time
-from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.studies.fairness.windows import over_time
 from layerlift.models.errors import RunError
 
 ALPHAS: Final = (0.0, 1.0, 2.0, math.inf)

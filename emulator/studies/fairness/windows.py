@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from layerlift.emulator.fairness_indices import (
+from layerlift.emulator.studies.fairness.indices import (
     coefficient_of_variation,
     fairness_ratio,
     indices,
     mean,
     starvation_share,
 )
-from layerlift.emulator.fairness_people import Alone, Person, Waited, benefit, cost
-from layerlift.emulator.fairness_shares import Tables, dominant_shares, handed_out, offloading_since, window_of
+from layerlift.emulator.studies.fairness.people import Alone, Person, Waited, benefit, cost
+from layerlift.emulator.studies.fairness.shares import Tables, dominant_shares, handed_out, offloading_since, window_of
 from layerlift.emulator.tally import rows_of
 
 

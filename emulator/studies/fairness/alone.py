@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from layerlift.emulator.catalog import Catalog
-from layerlift.emulator.fairness_people import people
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.studies.fairness.people import people
 from layerlift.emulator.world import UserSpec, World
 from layerlift.models.errors import RunError
 from pydantic import PrivateAttr
@@ -26,7 +26,7 @@ def alone_latencies(
     memory: PlanMemory | None = None,
 ) -> dict[str, list[float]]:
     """Run users alone and return what their queries took (s), by query number;
-    `layerlift.emulator.fairness_people.Alone`.
+    `layerlift.emulator.studies.fairness.people.Alone`.
 
     Of each kind one user per model runs, the one whose device has the median speed (of two, the slower): the key is
     the kind, or `kind/model` for a kind of several models. Other users of the kind are measured against it, so that

@@ -1,0 +1,1 @@
+"""Whom a run hurt, and by how much."""
