@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import given
-from layerlift.emulator import asking, faults, figure5, world
+from layerlift.emulator import asking, faults, world
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.results import ResultWriter
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 from layerlift.models.graph import graph

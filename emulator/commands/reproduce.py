@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import click
-from layerlift.emulator.figure5 import ALGORITHMS, Case, Result, cases, compare
-from layerlift.emulator.figure5_files import prepare, write
-from layerlift.emulator.figure5_page import show
 from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
+from layerlift.emulator.studies.reproduce.files import prepare, write
+from layerlift.emulator.studies.reproduce.page import show
 from layerlift.models.errors import RunError, near
 from layerlift.models.loading.zoo import is_known, known, names
 from rich.console import Console

@@ -13,19 +13,20 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layerlift.emulator import figure5, run
+from layerlift.emulator import run
 from layerlift.emulator.cli import main
-from layerlift.emulator.figure5 import ALGORITHMS, Case, Curve, cases, compare
-from layerlift.emulator.figure5 import Result as Figure
-from layerlift.emulator.figure5_claims import Verdict, lead, verdicts, widest
-from layerlift.emulator.figure5_page import page, tables, told
 from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.problems import problem_of
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.sightings import Client, Sighting
-from layerlift.emulator.steps import Steps, mean
+from layerlift.emulator.studies.reproduce import figure5
+from layerlift.emulator.studies.reproduce.claims import Verdict, lead, verdicts, widest
+from layerlift.emulator.studies.reproduce.delays import Client, Sighting
+from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Curve, cases, compare
+from layerlift.emulator.studies.reproduce.figure5 import Result as Figure
+from layerlift.emulator.studies.reproduce.page import page, tables, told
+from layerlift.emulator.studies.reproduce.steps import Steps, mean
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 from layerlift.models.errors import RunError

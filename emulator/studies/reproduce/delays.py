@@ -9,7 +9,7 @@ from math import inf
 from typing import Any, Final
 
 from layerlift.emulator.run_result import RunResult
-from layerlift.emulator.steps import Steps
+from layerlift.emulator.studies.reproduce.steps import Steps
 from layerlift.models.errors import RunError
 
 Seen = tuple[float, float]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from layerlift.emulator.figure5 import LABELS, Curve, Result
+from layerlift.emulator.studies.reproduce.figure5 import LABELS, Curve, Result
 from layerlift.emulator.wording import seconds, size
 
 TIE: Final = 0.001

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.chart import save
-from layerlift.emulator.figure5 import LABELS, Curve, Result
+from layerlift.emulator.studies.reproduce.figure5 import LABELS, Curve, Result
 
 _COLOURS: Final = {"Direct": "#7f7f7f", "IONN": "#1f77b4", "Efficiency": "#ff9f1c", "Recursive": "#c1121f"}
 _DASHES: Final = {"Direct": [1, 0], "IONN": [1, 0], "Efficiency": [5, 3], "Recursive": [1, 0]}

@@ -9,11 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from layerlift.emulator.figure5 import Result
-from layerlift.emulator.figure5_chart import draw
-from layerlift.emulator.figure5_claims import verdicts
-from layerlift.emulator.figure5_page import page, row
 from layerlift.emulator.results import jsonable
+from layerlift.emulator.studies.reproduce.charts import draw
+from layerlift.emulator.studies.reproduce.claims import verdicts
+from layerlift.emulator.studies.reproduce.figure5 import Result
+from layerlift.emulator.studies.reproduce.page import page, row
 from layerlift.models.errors import RunError
 
 NUMBERS: Final = "figure5.json"
