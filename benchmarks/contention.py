@@ -18,7 +18,7 @@ from typing import Any
 from layerlift.emulator.conductor import Progress
 from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
-from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.together import Together

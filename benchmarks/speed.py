@@ -16,7 +16,7 @@ from pathlib import Path
 
 from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.host import pack
-from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from layerlift.emulator.host import Rows
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.traffic import Sample, Traffic
 from layerlift.emulator.world import World
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.results.reader import RunResult
 from layerlift.models.errors import RunError
 
 _POINTS: Final = 5000

@@ -16,8 +16,8 @@ Prices = Callable[[str, str], float]
 def describe_world(world: World) -> dict[str, Any]:
     """The `world` part of run.json: nodes with powers and prices, links, users, and the layer names of each model.
 
-    Numbers are those of `World`, in SI units and USD; infinities stay floats (`layerlift.emulator.results.jsonable`
-    writes them as `"inf"`).
+    Numbers are those of `World`, in SI units and USD; infinities stay floats
+    (`layerlift.emulator.results.writer.jsonable` writes them as `"inf"`).
     """
     names = [node.name for node in world.nodes]
     return {

@@ -27,7 +27,8 @@ from layerlift.emulator.placing import Placing, place
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.planning import answer
 from layerlift.emulator.ray_plans import RayPlans
-from layerlift.emulator.results import ResultWriter, RunResult, check_free
+from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World

@@ -19,7 +19,7 @@ from typing import Any
 from hypothesis import given
 from layerlift.emulator import asking, faults, world
 from layerlift.emulator.plan_memory import PlanMemory
-from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.studies.reproduce import figure5

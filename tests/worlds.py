@@ -16,7 +16,7 @@ from layerlift.emulator.host import Answer, pack
 from layerlift.emulator.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.cost.query import fits

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from layerlift.emulator.results import RunResult
+from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.measure import fairness as measure
 from layerlift.emulator.wording import NOTHING, dollars, joules, seconds, share
 from layerlift.models.errors import RunError

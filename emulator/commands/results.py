@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 from layerlift.emulator.report import show as show_report
-from layerlift.emulator.results import RunResult
+from layerlift.emulator.results.reader import RunResult
 from rich.console import Console
 
 _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))

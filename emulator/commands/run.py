@@ -11,7 +11,7 @@ from layerlift.emulator.interruption import left_behind
 from layerlift.emulator.measured import Measured, measured_costs
 from layerlift.emulator.progress import LiveProgress
 from layerlift.emulator.report import show
-from layerlift.emulator.results import RunResult
+from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError

@@ -23,7 +23,7 @@ __all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "run"]
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
-    "RunResult": "layerlift.emulator.results",
+    "RunResult": "layerlift.emulator.results.writer",
     "Scenario": "layerlift.emulator.scenario",
     "run": "layerlift.emulator.run",
 }

@@ -14,7 +14,7 @@ from layerlift.emulator.conductor import Conductor, LocalHosts, Progress, homes
 from layerlift.emulator.host import pack
 from layerlift.emulator.messages import PlanRequest
 from layerlift.emulator.planning import solve
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import LinkSpec, World
 from layerlift.models.errors import RunError

@@ -15,7 +15,7 @@ from layerlift.emulator.conductor import Conductor, homes
 from layerlift.emulator.delivery_log import DeliveryLog, repeat
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Call
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world import World
 from test_host import Profiled
 from worlds import InlinePlans, examples, groupings, worlds

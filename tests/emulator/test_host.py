@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.host import Answer, Answered, Host, Piece, Stored, pack
 from layerlift.emulator.messages import Delivery
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.routes import Routes
-from layerlift.emulator.tables import TABLES
 from layerlift.emulator.world import World
 from worlds import InlinePlans, chain_graph, examples, fixed, groupings, run_world, small_world, worlds
 

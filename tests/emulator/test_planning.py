@@ -9,13 +9,13 @@ from math import inf
 import numpy as np
 import pyarrow as pa
 import pytest
-from layerlift.emulator.columns import batch
 from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.host import pack
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import solve
+from layerlift.emulator.results.columns import batch
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.tables import TABLES
 from layerlift.emulator.world import PlanningSpec
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.cost.query import latency

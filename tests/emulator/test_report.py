@@ -11,7 +11,7 @@ from layerlift.emulator import wording
 from layerlift.emulator.chart import chart
 from layerlift.emulator.commands.results import COMMANDS
 from layerlift.emulator.report import show
-from layerlift.emulator.results import ResultWriter
+from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
 from rich.console import Console
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from layerlift.emulator.columns import batch
-from layerlift.emulator.digest import RunDigest, TableDigest
-from layerlift.emulator.results import ResultWriter
-from layerlift.emulator.tables import DIGESTED, TABLES
+from layerlift.emulator.results.columns import batch
+from layerlift.emulator.results.digest import RunDigest, TableDigest
+from layerlift.emulator.results.tables import DIGESTED, TABLES
+from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
 
 from tests.emulator.made_run import made_rows

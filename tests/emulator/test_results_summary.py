@@ -6,8 +6,8 @@ import json
 
 import pytest
 from layerlift.emulator.describe import layer_runs
-from layerlift.emulator.results import ResultWriter
-from layerlift.emulator.tally import quantile, spread
+from layerlift.emulator.results.sums import quantile, spread
+from layerlift.emulator.results.writer import ResultWriter
 
 from tests.emulator.made_run import made_rows, made_run, query
 

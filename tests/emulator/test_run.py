@@ -14,7 +14,7 @@ import pytest
 from layerlift.emulator import LayerliftError, RunResult, Scenario, run
 from layerlift.emulator.conductor import Progress
 from layerlift.emulator.measured import Measured, measured_costs
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world import World
 from layerlift.models import load
 from layerlift.models.errors import RunError, ScenarioError

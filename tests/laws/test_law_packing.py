@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from layerlift.emulator.host import pack
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 from worlds import InlinePlans, examples, groupings, run_world, worlds

@@ -12,8 +12,8 @@ from layerlift.emulator import Scenario
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.problems import problem_of
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.tables import TABLES
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 from layerlift.models.loading.zoo import names

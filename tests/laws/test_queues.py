@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import pytest
 from layerlift.emulator.asking import Steady
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import LinkSpec, ModelSpec, World
 from worlds import InlinePlans, chain_graph, fixed, small_world

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from layerlift.emulator.results import jsonable
+from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.studies.compare.metrics import BY_KEY, METRICS, Seen
 from layerlift.emulator.studies.compare.statistics import CONFIDENCE, Interval, difference, interval
 from layerlift.emulator.studies.fairness.indices import price_of_fairness

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from layerlift.emulator.plan_memory import PlanMemory
-from layerlift.emulator.run_result import RUN_FILE, RunResult
+from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
 from layerlift.emulator.studies.compare.metrics import see

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.indices import mean
 from layerlift.emulator.studies.fairness.measure import fairness
 from layerlift.emulator.studies.fairness.people import Alone, benefit, people, user_cost

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.indices import (
     alpha_welfare,
     coefficient_of_variation,

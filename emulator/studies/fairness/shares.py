@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from layerlift.emulator.tally import rows_of
+from layerlift.emulator.results.sums import rows_of
 
 Tables = Callable[[str], Any]
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from layerlift.emulator.results.sums import rows_of
 from layerlift.emulator.studies.fairness.indices import (
     coefficient_of_variation,
     fairness_ratio,
@@ -17,7 +18,6 @@ from layerlift.emulator.studies.fairness.indices import (
 )
 from layerlift.emulator.studies.fairness.people import Alone, Person, Waited, benefit, cost
 from layerlift.emulator.studies.fairness.shares import Tables, dominant_shares, handed_out, offloading_since, window_of
-from layerlift.emulator.tally import rows_of
 
 
 def over_time(

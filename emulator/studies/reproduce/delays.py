@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-from layerlift.emulator.run_result import RunResult
+from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.reproduce.steps import Steps
 from layerlift.models.errors import RunError
 

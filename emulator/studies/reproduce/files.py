@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from layerlift.emulator.results import jsonable
+from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.studies.reproduce.charts import draw
 from layerlift.emulator.studies.reproduce.claims import verdicts
 from layerlift.emulator.studies.reproduce.figure5 import Result

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from layerlift.emulator.columns import schema
-from layerlift.emulator.digest import RunDigest
-from layerlift.emulator.summary import summarise
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.columns import schema
+from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.summary import summarise
+from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError
 
 RUN_FILE: Final = "run.json"
@@ -59,8 +59,8 @@ class RunResult:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The numbers that a person asks for (`layerlift.emulator.summary.summarise`), from run.json or from the
-        tables.
+        """The numbers that a person asks for (`layerlift.emulator.results.summary.summarise`), from run.json or from
+        the tables.
         """
         return dict(self.run.get("summary") or summarise(self.table, self.run))
 

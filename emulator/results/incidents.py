@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from layerlift.emulator.tally import rows_of
+from layerlift.emulator.results.sums import rows_of
 
 Tables = Callable[[str], Any]
 

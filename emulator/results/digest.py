@@ -11,8 +11,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
-from layerlift.emulator.columns import schema
-from layerlift.emulator.tables import DIGESTED, TABLES, Kind
+from layerlift.emulator.results.columns import schema
+from layerlift.emulator.results.tables import DIGESTED, TABLES, Kind
 from layerlift.models.errors import RunError
 
 DIGEST_BYTES: Final = 16

@@ -19,14 +19,14 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from layerlift.emulator.columns import Row, batch, schema
-from layerlift.emulator.digest import RunDigest
-from layerlift.emulator.run_result import RUN_FILE, RunResult
-from layerlift.emulator.summary import summarise
-from layerlift.emulator.tables import TABLES
+from layerlift.emulator.results.columns import Row, batch, schema
+from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.summary import summarise
+from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError, near
 
-__all__ = ["ResultWriter", "RunResult", "jsonable"]
+__all__ = ["ResultWriter", "jsonable"]
 
 _BATCH_ROWS: Final = 8192
 _STATISTICS: Final = ["at_s"]
