@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Final, Literal
 
+from layerlift.emulator.report.formatting import count, seconds
 from layerlift.emulator.results.reader import RunResult
-from layerlift.emulator.wording import count, seconds
 
 BY_THE_USER: Final = "interrupted by the user"
 

@@ -86,7 +86,7 @@ def test_the_report_is_that_of_the_paper_scenario() -> None:
 def capture(result: RunResult) -> str:
     from io import StringIO
 
-    from layerlift.emulator.report import show
+    from layerlift.emulator.report.report import show
     from rich.console import Console
 
     out = StringIO()

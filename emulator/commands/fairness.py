@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.measure import fairness as measure
-from layerlift.emulator.wording import NOTHING, dollars, joules, seconds, share
 from layerlift.models.errors import RunError
 from rich.console import Console
 from rich.table import Table

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from layerlift.emulator.wording import seconds, size
+from layerlift.emulator.report.formatting import seconds, size
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes

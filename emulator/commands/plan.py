@@ -6,7 +6,7 @@ import json
 from typing import Final
 
 import click
-from layerlift.emulator.plan_report import explain, show
+from layerlift.emulator.report.plan_report import explain, show
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
 from rich.console import Console

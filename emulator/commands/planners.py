@@ -7,7 +7,7 @@ import warnings
 from typing import Any, Final
 
 import click
-from layerlift.emulator.explaining import explain, facts_of, tell_check
+from layerlift.emulator.report.plugins import explain, facts_of, tell_check
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
 from layerlift.planners.registry.planners import Spec

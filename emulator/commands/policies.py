@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import click
 from layerlift.emulator.allocation import PolicyError
-from layerlift.emulator.explaining import explain, facts_of, tell_check
 from layerlift.emulator.policies import registry
 from layerlift.emulator.policies.registry import Spec
 from layerlift.emulator.policies.testing import findings
+from layerlift.emulator.report.plugins import explain, facts_of, tell_check
 from rich.console import Console
 from rich.table import Table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from layerlift.emulator.wording import size
+from layerlift.emulator.report.formatting import size
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load

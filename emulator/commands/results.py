@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from layerlift.emulator.report import show as show_report
+from layerlift.emulator.report.report import show as show_report
 from layerlift.emulator.results.reader import RunResult
 from rich.console import Console
 
@@ -26,7 +26,7 @@ def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     else:
         show_report(result, Console())
     if chart is not None:
-        from layerlift.emulator.chart import chart as draw  # altair takes a second to import
+        from layerlift.emulator.report.chart import chart as draw  # altair takes a second to import
 
         draw(result, chart)
         click.echo(f"Chart: {chart}", err=as_json)

@@ -9,8 +9,8 @@ from typing import Any, Final
 import click
 from layerlift.emulator.interruption import left_behind
 from layerlift.emulator.measured import Measured, measured_costs
-from layerlift.emulator.progress import LiveProgress
-from layerlift.emulator.report import show
+from layerlift.emulator.report.progress_bar import LiveProgress
+from layerlift.emulator.report.report import show
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario

@@ -7,10 +7,10 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from layerlift.emulator import wording
-from layerlift.emulator.chart import chart
 from layerlift.emulator.commands.results import COMMANDS
-from layerlift.emulator.report import show
+from layerlift.emulator.report import formatting
+from layerlift.emulator.report.chart import chart
+from layerlift.emulator.report.report import show
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
 from rich.console import Console
@@ -131,21 +131,21 @@ def test_a_run_that_was_late_is_not_to_be_trusted():
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (wording.seconds(0.0), "0 ms"),
-        (wording.seconds(0.9996), "1.00 s"),
-        (wording.seconds(0.0000421), "42.1 us"),
-        (wording.seconds(12345.6), "12,346 s"),
-        (wording.seconds(None), "-"),
-        (wording.size(1023), "1023 B"),
-        (wording.size(1024), "1.00 KiB"),
-        (wording.size(243905331), "233 MiB"),
-        (wording.size(2**41), "2.00 TiB"),
-        (wording.joules(999.6), "1.00 kJ"),
-        (wording.dollars(0.00012345), "0.000123"),
-        (wording.error(0.0), "0"),
-        (wording.count(1, "query"), "1 query"),
-        (wording.count(1200, "query"), "1,200 queries"),
-        (wording.reasons({"a": 1, "": 2}), "2 x no reason given, 1 x a"),
+        (formatting.seconds(0.0), "0 ms"),
+        (formatting.seconds(0.9996), "1.00 s"),
+        (formatting.seconds(0.0000421), "42.1 us"),
+        (formatting.seconds(12345.6), "12,346 s"),
+        (formatting.seconds(None), "-"),
+        (formatting.size(1023), "1023 B"),
+        (formatting.size(1024), "1.00 KiB"),
+        (formatting.size(243905331), "233 MiB"),
+        (formatting.size(2**41), "2.00 TiB"),
+        (formatting.joules(999.6), "1.00 kJ"),
+        (formatting.dollars(0.00012345), "0.000123"),
+        (formatting.error(0.0), "0"),
+        (formatting.count(1, "query"), "1 query"),
+        (formatting.count(1200, "query"), "1,200 queries"),
+        (formatting.reasons({"a": 1, "": 2}), "2 x no reason given, 1 x a"),
     ],
 )
 def test_numbers_are_words(said, expected):
@@ -154,7 +154,7 @@ def test_numbers_are_words(said, expected):
 
 def test_a_placement_of_many_runs_is_cut():
     runs = [{"node": f"r{i}", "first": f"a{i}", "last": f"a{i}", "first_layer": i, "last_layer": i} for i in range(20)]
-    said = wording.placement(runs, "r0")
+    said = formatting.placement(runs, "r0")
     assert said.startswith("a0 here, a1 on r1, ")
     assert said.endswith("a7 on r7, ... (20 runs of layers in all)")
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from layerlift.emulator.chart import SUFFIXES, save
+from layerlift.emulator.report.chart import SUFFIXES, save
+from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.studies.compare.charts import dressed, figures, picture
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import METRICS
 from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
-from layerlift.emulator.wording import NOTHING, count
 from layerlift.models.errors import RunError
 
 FILES: Final = ("compare.json", "compare.parquet", "compare.html")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import BY_KEY
 from layerlift.emulator.studies.compare.statistics import Interval
 from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
-from layerlift.emulator.wording import NOTHING, count
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

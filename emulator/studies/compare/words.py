@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from layerlift.emulator.report.formatting import NOTHING
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import BY_KEY, Metric
 from layerlift.emulator.studies.compare.statistics import Interval
-from layerlift.emulator.wording import NOTHING
 
 _FINEST: Final = 8
 

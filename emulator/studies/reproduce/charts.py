@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from layerlift.emulator.chart import save
+from layerlift.emulator.report.chart import save
 from layerlift.emulator.studies.reproduce.figure5 import LABELS, Curve, Result
 
 _COLOURS: Final = {"Direct": "#7f7f7f", "IONN": "#1f77b4", "Efficiency": "#ff9f1c", "Recursive": "#c1121f"}

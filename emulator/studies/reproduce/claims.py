@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from layerlift.emulator.report.formatting import seconds, size
 from layerlift.emulator.studies.reproduce.figure5 import LABELS, Curve, Result
-from layerlift.emulator.wording import seconds, size
 
 TIE: Final = 0.001
 """Total system delays that differ by at most this share are called a tie."""

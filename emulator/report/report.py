@@ -7,9 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from layerlift.emulator.interruption import left_behind
+from layerlift.emulator.report.formatting import (
+    NOTHING,
+    count,
+    dollars,
+    error,
+    joules,
+    placement,
+    reasons,
+    seconds,
+    share,
+    size,
+)
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import PHASES
-from layerlift.emulator.wording import NOTHING, count, dollars, error, joules, placement, reasons, seconds, share, size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

@@ -10,7 +10,7 @@ from typing import Any
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.problems import planned_with, problem_of
-from layerlift.emulator.wording import NOTHING, count, seconds, size
+from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
 from layerlift.emulator.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
