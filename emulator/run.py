@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.books import Write
+from layerlift.emulator.cluster.plans import RayPlans
 from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.dataplane import DataPlane as Tensors
 from layerlift.emulator.dataplane import Execution, LocalBackend
@@ -26,7 +27,6 @@ from layerlift.emulator.pacing import Fidelity, Pacer
 from layerlift.emulator.placing import Placing, place
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.planning import answer
-from layerlift.emulator.ray_plans import RayPlans
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.scenario import Scenario
@@ -234,7 +234,7 @@ def _ray_stage(
 ) -> _Stage:
     placing: Placing = place(world, options.actors, options.time_plane)
     say(f"Starting Ray: running {placing.why}")
-    from layerlift.emulator.ray_hosts import RayBackend, RayCluster, RayHosts  # takes a third of a second to import
+    from layerlift.emulator.cluster.hosts import RayBackend, RayCluster, RayHosts  # takes a third of a second to import
 
     stack.enter_context(RayCluster(options.address))
     actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)

@@ -42,7 +42,7 @@ def test_imports_run_one_way(path: Path) -> None:
 
 def test_only_one_file_imports_ray() -> None:
     found = {name_of(path) for path in MODULES if any(name.split(".")[0] == "ray" for name in imported(path))}
-    assert found == {"emulator/ray_hosts.py"}
+    assert found == {"emulator/cluster/hosts.py"}
 
 
 def test_the_kernel_knows_nothing_of_networks_or_models() -> None:

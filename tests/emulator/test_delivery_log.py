@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator import delivery_log
+from layerlift.emulator.cluster import delivery_log
+from layerlift.emulator.cluster.delivery_log import DeliveryLog, repeat
 from layerlift.emulator.conductor import Conductor, homes
-from layerlift.emulator.delivery_log import DeliveryLog, repeat
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Call
 from layerlift.emulator.results.tables import TABLES

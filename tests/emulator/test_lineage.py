@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
+from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
 from layerlift.emulator.engine import Task
-from layerlift.emulator.lineage import TIMING, Lineage, Tensor
 
 
 class Piece(NamedTuple):

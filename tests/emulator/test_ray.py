@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
     """A private Ray, whatever else runs on this machine or is named by the environment."""
-    from layerlift.emulator.ray_hosts import RayCluster
+    from layerlift.emulator.cluster.hosts import RayCluster
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_ADDRESS", "192.0.2.1:6379")
@@ -38,7 +38,7 @@ def _ray() -> Iterator[None]:
 @pytest.fixture
 def started(_ray: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, list[int]]]:
     """The hosts of each run and the processes of their actors."""
-    from layerlift.emulator.ray_hosts import RayHosts
+    from layerlift.emulator.cluster.hosts import RayHosts
 
     seen: list[tuple[Any, list[int]]] = []
     wait = RayHosts.wait
@@ -206,7 +206,7 @@ def ray_pid(hosts: Any, host: int) -> int:
 
 
 def test_an_actor_that_dies_again_and_again_is_an_error(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    from layerlift.emulator.ray_hosts import HostActor
+    from layerlift.emulator.cluster.hosts import HostActor
 
     def dies(self: Any, horizon: float, deliveries: Any, costs: Any) -> None:
         os._exit(1)
@@ -240,7 +240,7 @@ def test_weights_are_in_shared_memory_once(started: list) -> None:
 
 
 def test_a_piece_that_fails_in_its_actor_is_one_sentence(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    from layerlift.emulator.ray_hosts import RayBackend
+    from layerlift.emulator.cluster.hosts import RayBackend
 
     monkeypatch.setattr(RayBackend, "hold", lambda *_: None)
     with pytest.raises(RunError, match="without holding") as error:

@@ -35,7 +35,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_the_paper_over_three_machines(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
-    from layerlift.emulator.ray_hosts import RayHosts
+    from layerlift.emulator.cluster.hosts import RayHosts
 
     homes: Counter[str] = Counter()
     wait = RayHosts.wait
@@ -63,7 +63,7 @@ def test_the_paper_over_three_machines(cluster: Any, monkeypatch: pytest.MonkeyP
 
 def test_a_machine_that_is_lost_takes_nothing_with_it(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its hosts go on elsewhere, and the tensors that were in its object store are made again."""
-    from layerlift.emulator.ray_hosts import RayHosts
+    from layerlift.emulator.cluster.hosts import RayHosts
 
     seen: list[RayHosts] = []
     wait = RayHosts.wait

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from layerlift.emulator.cluster.hosts import RayCluster, RayHosts
 from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.host import pack
-from layerlift.emulator.ray_hosts import RayCluster, RayHosts
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world import World
 from worlds import InlinePlans, run_world, worlds

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 import ray
+from layerlift.emulator.cluster.actor import HostActor
+from layerlift.emulator.cluster.delivery_log import DeliveryLog
+from layerlift.emulator.cluster.holdings import Holdings
+from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
+from layerlift.emulator.cluster.loopback import loopback_only
 from layerlift.emulator.dataplane import Ref
-from layerlift.emulator.delivery_log import DeliveryLog
 from layerlift.emulator.engine import Task
-from layerlift.emulator.holdings import Holdings
 from layerlift.emulator.host import Answer
-from layerlift.emulator.host_actor import HostActor
 from layerlift.emulator.interruption import afterwards
-from layerlift.emulator.lineage import TIMING, Lineage, Tensor
 from layerlift.emulator.lockstep import Call, homes
-from layerlift.emulator.loopback import loopback_only
 from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.placing import reach

@@ -13,7 +13,7 @@ Ref = Any
 
 
 class Planning(Protocol):
-    """Who begins a planning elsewhere and waits for it: `layerlift.emulator.ray_hosts.RayHosts`."""
+    """Who begins a planning elsewhere and waits for it: `layerlift.emulator.cluster.hosts.RayHosts`."""
 
     def plan(self, node: int, job: PlanJob, seed: int, timeout_s: float) -> Ref:
         """Begin a planning in the actor of a node."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from layerlift.emulator.delivery_log import repeat
+from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.engine import Engine, Task
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Costs
@@ -32,7 +32,7 @@ class HostActor:
         return self._host.advance(horizon, deliveries, costs)
 
     def repeat(self, block: bytes) -> None:
-        """Live through a block of the log of a host that died (see `layerlift.emulator.delivery_log`)."""
+        """Live through a block of the log of a host that died (see `layerlift.emulator.cluster.delivery_log`)."""
         repeat(self._host, block)
 
     def finish(self, at: float) -> Answer:

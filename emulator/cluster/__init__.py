@@ -1,0 +1,1 @@
+"""Ray: hosts as actors, weights in the object store, plans as tasks, recovery. Nothing else imports ray."""
