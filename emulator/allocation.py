@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import fsum, inf
 from typing import Protocol, runtime_checkable
 
-from layerlift.emulator.filling import fill
+from layerlift.emulator.kernel.water_filling import fill
 from layerlift.models.errors import LayerliftError
 
 LEAST = 1e-6

@@ -13,8 +13,8 @@ from heapq import heappush
 from math import inf
 from typing import Any, NamedTuple
 
-from layerlift.emulator.flows import Flow, Pair, Port, settle
-from layerlift.emulator.kernel import Kernel
+from layerlift.emulator.kernel.clock import Kernel
+from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
 from layerlift.emulator.live_links import Live, LiveLinks
 from layerlift.emulator.messages import (
     Cancel,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from layerlift.emulator import policies
-from layerlift.emulator.kernel import Kernel
+from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.messages import Delivery, Departure, Message
 from layerlift.emulator.nodes.client import Client
 from layerlift.emulator.nodes.machine import Machine

@@ -9,7 +9,7 @@ from itertools import count
 from typing import NamedTuple
 
 from layerlift.emulator.faults import Crash, Loss, OnOff, Outage, Trace
-from layerlift.emulator.timeline import Timeline, joined, outside, repeated, sojourns
+from layerlift.emulator.kernel.step_function import Timeline, joined, outside, repeated, sojourns
 from layerlift.emulator.world import World
 
 LinkFault = Outage | OnOff | Loss | Trace

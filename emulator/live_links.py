@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from layerlift.emulator.flows import Flow, Pair
+from layerlift.emulator.kernel.flows import Flow, Pair
 from layerlift.emulator.messages import Broken, Departure, Failed, LinkUp, NodeDown, NodeUp, QueryStep, UploadPart
 from layerlift.emulator.weather import State, Weather
 from layerlift.emulator.world import World

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from layerlift.emulator.kernel import Signal
+from layerlift.emulator.kernel.clock import Signal
 from layerlift.emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
 from layerlift.emulator.nodes.bits import Bits
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from layerlift.emulator.kernel import Node
+from layerlift.emulator.kernel.clock import Node
+from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
+from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.messages import Departure, Message
-from layerlift.emulator.sharing import Cpu, FifoCpu
-from layerlift.emulator.weighted import WeightedCpu
 from layerlift.emulator.world import NodeSpec
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.kernel import Signal
+from layerlift.emulator.kernel.clock import Signal
 from layerlift.emulator.nodes.bill import Bill, Figures, figures_of_fallback
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.routes import Itinerary

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, ClassVar
 
+from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
+from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.messages import (
     FILE_ENTRY_BYTES,
     Abort,
@@ -27,8 +29,6 @@ from layerlift.emulator.nodes.store import Shelves, Store
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.problems import predicted_seconds
 from layerlift.emulator.routes import Stage
-from layerlift.emulator.sharing import Cpu, FifoCpu
-from layerlift.emulator.weighted import WeightedCpu
 from layerlift.emulator.world import NodeSpec
 from layerlift.models.errors import RunError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerlift.emulator.kernel import Signal
+from layerlift.emulator.kernel.clock import Signal
 from layerlift.emulator.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
 from layerlift.emulator.nodes.deployment import Deployment
 from layerlift.emulator.routes import Itinerary

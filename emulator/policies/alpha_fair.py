@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import fsum, inf, sqrt
 
 from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError
-from layerlift.emulator.filling import fill
+from layerlift.emulator.kernel.water_filling import fill
 from layerlift.emulator.policies.arrival import no_memory
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import fsum, inf
 
 from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError, part
-from layerlift.emulator.filling import fill, fill_dominant
+from layerlift.emulator.kernel.water_filling import fill, fill_dominant
 from layerlift.emulator.policies.arrival import no_memory
 
 Bundle = tuple[float, float, float]
@@ -99,7 +99,7 @@ def needs_of(capacity: Capacity, claim: Claim) -> Bundle:
 def speeds_of(
     capacity: Capacity, claims: Sequence[Claim], has: Sequence[Bundle] | None = None, room: float = 1.0
 ) -> list[float]:
-    """How fast each user may go, in [0, 1]: see `layerlift.emulator.filling.fill_dominant`.
+    """How fast each user may go, in [0, 1]: see `layerlift.emulator.kernel.water_filling.fill_dominant`.
 
     A user who needs what the server does not have at all stands still.
     """

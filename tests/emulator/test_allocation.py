@@ -18,8 +18,8 @@ from layerlift.emulator.allocation import (
     share_of,
     victims,
 )
-from layerlift.emulator.kernel import Kernel, Node
-from layerlift.emulator.weighted import WeightedCpu
+from layerlift.emulator.kernel.clock import Kernel, Node
+from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from policy_worlds import SERVER, user
 from worlds import examples
 

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.kernel import Kernel, Node
+from layerlift.emulator.kernel.clock import Kernel, Node
 from worlds import examples
 
 Log = list[tuple[float, object]]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerlift.emulator import policies
 from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant
-from layerlift.emulator.filling import fill
+from layerlift.emulator.kernel.water_filling import fill
 from policy_worlds import SERVER, parts_granted, parts_needed, servers, speed, user, users
 from worlds import examples
 

@@ -10,8 +10,8 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.kernel import Kernel, Node
-from layerlift.emulator.sharing import Cpu, FifoCpu
+from layerlift.emulator.kernel.clock import Kernel, Node
+from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from worlds import examples
 
 DISCIPLINES = {"sharing": Cpu, "fifo": FifoCpu}
@@ -179,7 +179,7 @@ def test_busy_time_can_be_read_at_any_moment(discipline: str, cores: int, works:
 
 def test_a_cpu_that_is_never_idle_does_not_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two chains of pieces keep one core busy for 20,000 s; each piece of 1/3 s then takes 2/3 s to the last."""
-    monkeypatch.setattr("layerlift.emulator.sharing._REBASE_S", 1000.0)
+    monkeypatch.setattr("layerlift.emulator.kernel.cpu._REBASE_S", 1000.0)
     kernel = Kernel()
     node = Node(kernel, 0)
     cpu = Cpu(node, 1)
@@ -202,5 +202,5 @@ def test_a_cpu_that_is_never_idle_does_not_drift(monkeypatch: pytest.MonkeyPatch
 def test_rebasing_keeps_the_marks_of_all_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     works = [Work(0.0, 60.0), Work(0.0, 45.0), Work(10.0, 30.0, cancel_s=77.0), *(Work(k, 1.5) for k in range(20, 60))]
     plain = Bench("sharing", 2, works).run()
-    monkeypatch.setattr("layerlift.emulator.sharing._REBASE_S", 0.25)
+    monkeypatch.setattr("layerlift.emulator.kernel.cpu._REBASE_S", 0.25)
     assert Bench("sharing", 2, works).run() == pytest.approx(plain, rel=1e-12)

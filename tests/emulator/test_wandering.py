@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.emulator.faults import Waypoint
-from layerlift.emulator.timeline import IDLE
+from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.wandering import Leg, Place, grid, nearest_edges, next_nearest, walk
 from layerlift.emulator.weather import Weather
 from worlds import chain_graph, small_world

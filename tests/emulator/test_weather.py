@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.emulator.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
-from layerlift.emulator.timeline import IDLE
+from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.weather import State, Weather
 from layerlift.emulator.world import LinkSpec, PlanningSpec, World
 from worlds import chain_graph, small_world

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.kernel import Kernel, Node
-from layerlift.emulator.sharing import Cpu, FifoCpu
-from layerlift.emulator.weighted import WeightedCpu
+from layerlift.emulator.kernel.clock import Kernel, Node
+from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
+from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from worlds import examples
 
 

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
 
-from layerlift.emulator.kernel import Node
+from layerlift.emulator.kernel.clock import Node
 
 _REBASE_S = 1e6
 """Work served after which marks are rebased: below it a double still resolves 1e-10 s."""
@@ -40,7 +40,7 @@ class Cpu:
     def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None, owner: int = -1) -> int:
         """Begin a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes.
 
-        Whose it is makes no difference here (see `layerlift.emulator.weighted`).
+        Whose it is makes no difference here (see `layerlift.emulator.kernel.weighted_cpu`).
         """
         self._number = number = self._number + 1
         if self._jobs:
@@ -140,7 +140,7 @@ class FifoCpu:
     def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None, owner: int = -1) -> int:
         """Queue a piece; `call(argument)` when it is done. Returns its number, which `cancel` takes.
 
-        Whose it is makes no difference here (see `layerlift.emulator.weighted`).
+        Whose it is makes no difference here (see `layerlift.emulator.kernel.weighted_cpu`).
         """
         self._number = number = self._number + 1
         self._waiting[number] = _Waiting(number, work_s, call, argument)

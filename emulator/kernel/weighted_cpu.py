@@ -1,4 +1,5 @@
-"""A CPU shared by owner and weight: generalised processor sharing, with the face of `layerlift.emulator.sharing.Cpu`.
+"""A CPU shared by owner and weight: generalised processor sharing, with the face of
+`layerlift.emulator.kernel.cpu.Cpu`.
 
 Source: A. K. Parekh, R. G. Gallager, IEEE/ACM Transactions on Networking 1(3), 1993.
 """
@@ -10,8 +11,8 @@ from collections.abc import Callable
 from math import fsum, inf
 from typing import Any
 
-from layerlift.emulator.filling import fill
-from layerlift.emulator.kernel import Node
+from layerlift.emulator.kernel.clock import Node
+from layerlift.emulator.kernel.water_filling import fill
 
 
 class _Job:

@@ -1,0 +1,1 @@
+"""Virtual time, and rates that are shared: CPUs and flows. Knows no networks, layers or messages."""
