@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners import Upload

@@ -27,8 +27,8 @@ from layerlift.emulator.lockstep import (
     homes,
     pass_on,
 )
-from layerlift.emulator.messages import Delivery, Departure, PlanReady
 from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
 from layerlift.emulator.world import World
 
 __all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]

@@ -15,7 +15,7 @@ from layerlift.emulator.books import Write
 from layerlift.emulator.engine import Engine, Task, Timing
 from layerlift.emulator.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
-from layerlift.emulator.routes import Routes
+from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
 from layerlift.emulator.live_links import Live, LiveLinks
-from layerlift.emulator.messages import (
+from layerlift.emulator.protocol.messages import (
     Cancel,
     Delivery,
     Departure,

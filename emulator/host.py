@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from layerlift.emulator import policies
 from layerlift.emulator.kernel.clock import Kernel
-from layerlift.emulator.messages import Delivery, Departure, Message
 from layerlift.emulator.nodes.client import Client
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.planner import PlanJob, PlannerNode
 from layerlift.emulator.nodes.server import Server
 from layerlift.emulator.nodes.visit import Visit
-from layerlift.emulator.routes import Routes, Stage
+from layerlift.emulator.protocol.messages import Delivery, Departure, Message
+from layerlift.emulator.protocol.routes import Routes, Stage
 from layerlift.emulator.weather import Weather
 from layerlift.emulator.world import ModelSpec, World
 

@@ -14,7 +14,16 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from layerlift.emulator.kernel.flows import Flow, Pair
-from layerlift.emulator.messages import Broken, Departure, Failed, LinkUp, NodeDown, NodeUp, QueryStep, UploadPart
+from layerlift.emulator.protocol.messages import (
+    Broken,
+    Departure,
+    Failed,
+    LinkUp,
+    NodeDown,
+    NodeUp,
+    QueryStep,
+    UploadPart,
+)
 from layerlift.emulator.weather import State, Weather
 from layerlift.emulator.world import World
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from layerlift.emulator.host import Answer, Answered, Dropped, Host, Piece, Stored
-from layerlift.emulator.messages import Delivery, PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.traffic import Traffic
 from layerlift.emulator.world import World
 

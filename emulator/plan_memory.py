@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from layerlift.emulator.messages import PlanOutcome
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.planners import Plan, Planner, Problem, make
 from layerlift.planners.registry.base import CrowdPlanner, PlannerBase
 from layerlift.planners.registry.combine import Combined

@@ -6,8 +6,8 @@ import random
 import time
 from collections.abc import Callable
 
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.models.errors import LayerliftError, PlanError
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
 from layerlift.planners.cost.query import latency

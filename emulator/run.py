@@ -21,12 +21,12 @@ from layerlift.emulator.describe import describe_world
 from layerlift.emulator.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
 from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.pacing import Fidelity, Pacer
 from layerlift.emulator.placing import Placing, place
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.planning import answer
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.scenario import Scenario

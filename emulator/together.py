@@ -14,8 +14,8 @@ from layerlift.emulator.books import Books, Write
 from layerlift.emulator.fabric import Fabric
 from layerlift.emulator.host import Host
 from layerlift.emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
-from layerlift.emulator.messages import PlanReady
 from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.protocol.messages import PlanReady
 from layerlift.emulator.world import World
 from layerlift.models.errors import RunError
 

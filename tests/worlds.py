@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from layerlift.emulator.conductor import Conductor, Ending, LocalHosts
 from layerlift.emulator.host import Answer, pack
-from layerlift.emulator.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
+from layerlift.emulator.protocol.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor

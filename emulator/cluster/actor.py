@@ -11,9 +11,9 @@ from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.engine import Engine, Task
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Costs
-from layerlift.emulator.messages import Delivery, PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
+from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.world import World
 from layerlift.models.running.cutting import Subgraph
 from layerlift.models.running.session import Optimization

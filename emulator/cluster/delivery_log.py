@@ -10,7 +10,7 @@ from typing import IO, Any, Final
 
 from layerlift.emulator.host import Host
 from layerlift.emulator.lockstep import Costs
-from layerlift.emulator.messages import Delivery
+from layerlift.emulator.protocol.messages import Delivery
 
 _BLOCK: Final = 4_096
 """Deliveries and costs that are kept in memory before they go to disk."""

@@ -28,9 +28,9 @@ from layerlift.emulator.engine import Task
 from layerlift.emulator.host import Answer
 from layerlift.emulator.interruption import afterwards
 from layerlift.emulator.lockstep import Call, homes
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.placing import reach
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world import World
 from layerlift.models.errors import LayerliftError, RunError
 from layerlift.models.onnx_files.protos import one_line

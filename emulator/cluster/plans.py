@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world import World
 
 Ref = Any

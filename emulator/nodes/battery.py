@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.messages import Meter, ReadMeter
+from layerlift.emulator.protocol.messages import Meter, ReadMeter
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client import Client

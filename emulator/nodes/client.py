@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from layerlift.emulator.messages import (
+from layerlift.emulator.nodes.battery import Battery
+from layerlift.emulator.nodes.bill import NOTHING, Bill, refusal
+from layerlift.emulator.nodes.installer import Installer
+from layerlift.emulator.nodes.query import OpenQuery
+from layerlift.emulator.nodes.questions import Questions
+from layerlift.emulator.nodes.reach import Reach
+from layerlift.emulator.nodes.roaming import Roaming
+from layerlift.emulator.nodes.runner import Runner
+from layerlift.emulator.nodes.uploader import Uploader
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.protocol.messages import (
     Abort,
     Broken,
     Confirm,
@@ -21,17 +31,7 @@ from layerlift.emulator.messages import (
     Refused,
     SwitchOff,
 )
-from layerlift.emulator.nodes.battery import Battery
-from layerlift.emulator.nodes.bill import NOTHING, Bill, refusal
-from layerlift.emulator.nodes.installer import Installer
-from layerlift.emulator.nodes.query import OpenQuery
-from layerlift.emulator.nodes.questions import Questions
-from layerlift.emulator.nodes.reach import Reach
-from layerlift.emulator.nodes.roaming import Roaming
-from layerlift.emulator.nodes.runner import Runner
-from layerlift.emulator.nodes.uploader import Uploader
-from layerlift.emulator.nodes.visit import Visit
-from layerlift.emulator.routes import Itinerary, Stage
+from layerlift.emulator.protocol.routes import Itinerary, Stage
 from layerlift.emulator.world import NodeSpec, UserSpec
 from layerlift.models.graph.route import CLIENT
 

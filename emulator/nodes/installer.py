@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerlift.emulator.kernel.clock import Signal
-from layerlift.emulator.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
 from layerlift.emulator.nodes.bits import Bits
+from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client import Client

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from layerlift.emulator.kernel.clock import Node
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
-from layerlift.emulator.messages import Departure, Message
+from layerlift.emulator.protocol.messages import Departure, Message
 from layerlift.emulator.world import NodeSpec
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from layerlift.emulator.messages import Load, PlanReady, PlanReply, PlanRequest
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.problems import Known, build_problem
+from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
 from layerlift.emulator.world import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.problem import Problem

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from layerlift.emulator.kernel.clock import Signal
 from layerlift.emulator.nodes.bill import Bill, Figures, figures_of_fallback
 from layerlift.emulator.nodes.visit import Visit
-from layerlift.emulator.routes import Itinerary
+from layerlift.emulator.protocol.routes import Itinerary
 from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.messages import LinkUp, NodeDown, NodeUp
+from layerlift.emulator.protocol.messages import LinkUp, NodeDown, NodeUp
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client import Client

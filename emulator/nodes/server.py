@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
-from layerlift.emulator.messages import (
+from layerlift.emulator.nodes.admission import Admission, weighs_cpu
+from layerlift.emulator.nodes.runner import Runner
+from layerlift.emulator.nodes.store import Shelves, Store
+from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.problems import predicted_seconds
+from layerlift.emulator.protocol.messages import (
     FILE_ENTRY_BYTES,
     Abort,
     Claim,
@@ -23,12 +28,7 @@ from layerlift.emulator.messages import (
     Refused,
     UploadPart,
 )
-from layerlift.emulator.nodes.admission import Admission, weighs_cpu
-from layerlift.emulator.nodes.runner import Runner
-from layerlift.emulator.nodes.store import Shelves, Store
-from layerlift.emulator.nodes.visit import Visit
-from layerlift.emulator.problems import predicted_seconds
-from layerlift.emulator.routes import Stage
+from layerlift.emulator.protocol.routes import Stage
 from layerlift.emulator.world import NodeSpec
 from layerlift.models.errors import RunError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from layerlift.emulator.messages import UploadPart
 from layerlift.emulator.nodes.bits import Bits
+from layerlift.emulator.protocol.messages import UploadPart
 from layerlift.models.graph.graph import LayerGraph
 
 Key = tuple[int, int]

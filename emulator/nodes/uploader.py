@@ -8,9 +8,9 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerlift.emulator.kernel.clock import Signal
-from layerlift.emulator.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
 from layerlift.emulator.nodes.deployment import Deployment
-from layerlift.emulator.routes import Itinerary
+from layerlift.emulator.protocol.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
+from layerlift.emulator.protocol.routes import Itinerary
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client import Client

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.messages import QueryStep
-from layerlift.emulator.routes import Itinerary
+from layerlift.emulator.protocol.messages import QueryStep
+from layerlift.emulator.protocol.routes import Itinerary
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.runner import Runner

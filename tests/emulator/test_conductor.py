@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerlift.emulator.conductor import Conductor, LocalHosts, Progress, homes
 from layerlift.emulator.host import pack
-from layerlift.emulator.messages import PlanRequest
 from layerlift.emulator.planning import solve
+from layerlift.emulator.protocol.messages import PlanRequest
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import LinkSpec, World

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from layerlift.emulator.dataplane import DataPlane, Execution
 from layerlift.emulator.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
-from layerlift.emulator.routes import Routes
+from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.world import World
 from layerlift.models import Network
 from layerlift.models.errors import RunError

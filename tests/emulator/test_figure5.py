@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layerlift.emulator import run
 from layerlift.emulator.cli import main
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.problems import problem_of
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.studies.reproduce.claims import Verdict, lead, verdicts, widest

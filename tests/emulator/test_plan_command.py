@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from hypothesis import given
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli import main
-from layerlift.emulator.messages import PlanOutcome
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.problems import planned_with, problem_of
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.routes import Itinerary, Routes
+from layerlift.emulator.protocol.routes import Itinerary, Routes
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.graph.route import CLIENT, QueryMode, compile_route

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from layerlift.emulator.asking import Regular
-from layerlift.emulator.messages import Leave
+from layerlift.emulator.protocol.messages import Leave
 from layerlift.emulator.world import LinkSpec, PlanningSpec, World
 from worlds import Run, chain_graph, fixed, run_world, small_world
 

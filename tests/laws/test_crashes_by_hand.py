@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from layerlift.emulator.asking import Regular
 from layerlift.emulator.faults import Crash, Fault, Outage, Pairs
-from layerlift.emulator.messages import Hello
+from layerlift.emulator.protocol.messages import Hello
 from layerlift.emulator.world import LinkSpec
 from test_queries_by_hand import graph_of
 from worlds import Run, chain_graph, fixed, run_world, small_world

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from layerlift.emulator.asking import Regular
 from layerlift.emulator.faults import Fault, Loss, Outage, Pairs, Trace
-from layerlift.emulator.messages import Hello
+from layerlift.emulator.protocol.messages import Hello
 from layerlift.emulator.world import LinkSpec
 from worlds import Run, chain_graph, fixed, run_world, small_world
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from layerlift.emulator.asking import Regular
 from layerlift.emulator.faults import Crash, Fault, Handover, Journey, Outage, Pairs
-from layerlift.emulator.messages import CopyPart
+from layerlift.emulator.protocol.messages import CopyPart
 from layerlift.emulator.world import LinkSpec
 from worlds import Run, chain_graph, fixed, run_world, small_world
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from layerlift.emulator.messages import Cancel, PlanReady
+from layerlift.emulator.protocol.messages import Cancel, PlanReady
 from layerlift.emulator.world import World
 from worlds import Run, examples, run_world, worlds
 

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.host import Answered, Host, Piece, Stored
-from layerlift.emulator.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
+from layerlift.emulator.protocol.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
+from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.routes import Routes
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import World
 from wild import wild_worlds

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from layerlift.emulator.asking import Regular
 from layerlift.emulator.faults import Crash, Pairs, Trace
-from layerlift.emulator.messages import Leave
+from layerlift.emulator.protocol.messages import Leave
 from layerlift.emulator.world import LinkSpec, PlanningSpec
 from layerlift.planners.problem.plan import Plan, in_one_piece
 from layerlift.planners.problem.problem import Problem

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from layerlift.emulator.asking import Regular
 from layerlift.emulator.faults import Crash
-from layerlift.emulator.messages import Leave, Weigh
+from layerlift.emulator.protocol.messages import Leave, Weigh
 from layerlift.emulator.world import LinkSpec
 from worlds import Run, chain_graph, fixed, run_world, small_world
 

@@ -124,7 +124,7 @@ class Confirm(NamedTuple):
 class QueryStep(NamedTuple):
     """One tensor of one query, to the node whose segment reads it, or the answer, to the client.
 
-    `route` names the whole route (see `layerlift.emulator.routes`), so that the receiver knows what to run.
+    `route` names the whole route (see `layerlift.emulator.protocol.routes`), so that the receiver knows what to run.
     """
 
     user: int
