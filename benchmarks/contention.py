@@ -22,7 +22,7 @@ from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.planners import Upload
 
 

@@ -6,7 +6,7 @@ import random
 
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners import Upload
 

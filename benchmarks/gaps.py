@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+
 from layerlift import models
 from layerlift.emulator import Scenario
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.loading import zoo
 from layerlift.models.timing.profile import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make

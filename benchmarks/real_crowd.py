@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from layerlift.emulator import RunResult, Scenario, run
 
 from benchmarks.memory import Watch, processes
+from layerlift.emulator import RunResult, Scenario, run
 
 LIMIT_MIB = 12 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")

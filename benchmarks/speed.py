@@ -14,14 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.crowd import RoundRobin, crowd
+from benchmarks.twin import Crowd
 from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.host import pack
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
-
-from benchmarks.crowd import RoundRobin, crowd
-from benchmarks.twin import Crowd
+from layerlift.emulator.world.world import World
 
 
 def emulate(world: World, folder: Path) -> tuple[float, list[float]]:

@@ -9,9 +9,9 @@ from collections.abc import Generator
 from typing import Any
 
 import simpy
-from layerlift.emulator.world import NodeSpec, World
 
 from benchmarks.crowd import KEPT, LAYERS
+from layerlift.emulator.world.world import NodeSpec, World
 
 Process = Generator[simpy.Event, Any, Any]
 Rows = dict[str, list[tuple[Any, ...]]]

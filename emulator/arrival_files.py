@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from layerlift.emulator.fields import LARGEST, shown
 from layerlift.models.errors import ScenarioError, near
 

@@ -1,6 +1,6 @@
 """When users come and when they ask: a tagged union in which the first key tells the law.
 
-A new law is one more class here, one more tag, and one more `Asks` in `layerlift.emulator.asking`.
+A new law is one more class here, one more tag, and one more `Asks` in `layerlift.emulator.world.laws`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from layerlift.emulator import asking
+from pydantic import Discriminator, Tag, model_validator
+
 from layerlift.emulator.arrival_files import recorded
 from layerlift.emulator.fields import NonNegative, Part, Positive, Text, assume, fault
-from pydantic import Discriminator, Tag, model_validator
+from layerlift.emulator.world import laws
 
 MOST_A_PERIOD: Final = 1e9
 FEWEST_A_BURST: Final = 1e-3
@@ -22,7 +23,7 @@ class Law(Part):
     """What all laws can do."""
 
     @abstractmethod
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """Return the law as a world carries it. `folder` is where relative file names begin.
 
         Raises `ScenarioError` for a trace that cannot be used.
@@ -34,9 +35,9 @@ class AtOnce(Law):
 
     at_s: NonNegative = assume(0.0)
 
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
-        return asking.AllAt(self.at_s)
+        return laws.AllAt(self.at_s)
 
 
 class Every(Law):
@@ -45,9 +46,9 @@ class Every(Law):
     every_ms: Positive
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
-        return asking.Regular(self.every_ms, self.start_s)
+        return laws.Regular(self.every_ms, self.start_s)
 
 
 class Poisson(Law):
@@ -56,9 +57,9 @@ class Poisson(Law):
     per_s: Positive
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
-        return asking.Steady(self.per_s, self.start_s)
+        return laws.Steady(self.per_s, self.start_s)
 
 
 class Burst(Part):
@@ -90,10 +91,10 @@ class Bursting(Law):
     burst: Burst
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
         burst = self.burst
-        return asking.Bursts(burst.quiet_per_s, burst.busy_per_s, burst.quiet_s, burst.busy_s, self.start_s)
+        return laws.Bursts(burst.quiet_per_s, burst.busy_per_s, burst.quiet_s, burst.busy_s, self.start_s)
 
 
 class Diurnal(Part):
@@ -122,10 +123,10 @@ class Daily(Law):
     diurnal: Diurnal
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
         day = self.diurnal
-        return asking.Day(day.low_per_s, day.high_per_s, day.period_s, day.peak_s, self.start_s)
+        return laws.Day(day.low_per_s, day.high_per_s, day.period_s, day.peak_s, self.start_s)
 
 
 class Recorded(Law):
@@ -138,11 +139,9 @@ class Recorded(Law):
     repeat_s: Positive | None = None
     """The rows come again after this long."""
 
-    def law(self, folder: str) -> asking.Asks:
+    def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
-        return asking.Trace(
-            recorded(Path(folder) / self.trace, self.column, self.repeat_s), self.start_s, self.repeat_s
-        )
+        return laws.Trace(recorded(Path(folder) / self.trace, self.column, self.repeat_s), self.start_s, self.repeat_s)
 
 
 _KEYS: Final = ("every_ms", "per_s", "burst", "diurnal", "trace", "at_s")

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from pydantic import BaseModel
+
 from layerlift.emulator.fields import ASSUMED, Span, fault
 from layerlift.emulator.machines import IONN_W
 from layerlift.emulator.sections import Device, Machine, Nodes
 from layerlift.emulator.yaml_lines import Path, dotted
 from layerlift.models.errors import near
-from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario
-    from layerlift.emulator.world import World
+    from layerlift.emulator.world.world import World
 
 IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
 

@@ -8,7 +8,7 @@ from typing import Any
 from layerlift.emulator.host import Rows
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.traffic import Sample, Traffic
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 Write = Callable[[str, list[tuple[Any, ...]]], None]
 

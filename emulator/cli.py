@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import click
+
 from layerlift.emulator import commands
 from layerlift.models.errors import LayerliftError
 

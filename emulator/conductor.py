@@ -29,7 +29,7 @@ from layerlift.emulator.lockstep import (
 )
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 __all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
+
 from layerlift.emulator.books import Write
 from layerlift.emulator.engine import Engine, Task, Timing
 from layerlift.emulator.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
 from layerlift.models.running.network import Network

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from layerlift.emulator import asking
-from layerlift.emulator.fields import NonNegative, Part, Positive, fault
 from pydantic import Discriminator, Tag, model_validator
+
+from layerlift.emulator.fields import NonNegative, Part, Positive, fault
+from layerlift.emulator.world import laws
 
 
 class ExponentialDraw(Part):
@@ -14,9 +15,9 @@ class ExponentialDraw(Part):
 
     exponential: Positive
 
-    def law(self) -> asking.Draw:
+    def law(self) -> laws.Draw:
         """Return the law as a world carries it."""
-        return asking.Exponential(self.exponential)
+        return laws.Exponential(self.exponential)
 
 
 class UniformDraw(Part):
@@ -30,14 +31,14 @@ class UniformDraw(Part):
             raise fault(("uniform",), f"is {list(self.uniform)}, expected [low, high]")
         return self
 
-    def law(self) -> asking.Draw:
+    def law(self) -> laws.Draw:
         """Return the law as a world carries it."""
-        return asking.Uniform(*self.uniform)
+        return laws.Uniform(*self.uniform)
 
 
-def draw_of(given: float | ExponentialDraw | UniformDraw) -> asking.Draw:
+def draw_of(given: float | ExponentialDraw | UniformDraw) -> laws.Draw:
     """Return the law of a field that is a number or a law."""
-    return asking.Fixed(given) if isinstance(given, int | float) else given.law()
+    return laws.Fixed(given) if isinstance(given, int | float) else given.law()
 
 
 def _law(value: Any) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph
 from layerlift.models.running.session import Optimization, Session

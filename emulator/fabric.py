@@ -29,7 +29,7 @@ from layerlift.emulator.protocol.messages import (
 )
 from layerlift.emulator.traffic import Account, Traffic
 from layerlift.emulator.weather import Weather
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").
 _COMPLETION, _START = 2, 3

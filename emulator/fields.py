@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from layerlift.emulator.yaml_lines import Path, dotted
-from layerlift.models.errors import near
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from layerlift.emulator.yaml_lines import Path, dotted
+from layerlift.models.errors import near
 
 MB: Final = 1 << 20
 GB: Final = 1 << 30

@@ -20,7 +20,7 @@ from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.messages import Delivery, Departure, Message
 from layerlift.emulator.protocol.routes import Routes, Stage
 from layerlift.emulator.weather import Weather
-from layerlift.emulator.world import ModelSpec, World
+from layerlift.emulator.world.world import ModelSpec, World
 
 Rows = dict[str, list[tuple[Any, ...]]]
 """By table, in order; each row begins with its emission time and the name of its node."""

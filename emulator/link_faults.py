@@ -8,9 +8,9 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from layerlift.emulator.faults import Crash, Loss, OnOff, Outage, Trace
 from layerlift.emulator.kernel.step_function import Timeline, joined, outside, repeated, sojourns
-from layerlift.emulator.world import World
+from layerlift.emulator.world.faults import Crash, Loss, OnOff, Outage, Trace
+from layerlift.emulator.world.world import World
 
 LinkFault = Outage | OnOff | Loss | Trace
 

@@ -25,7 +25,7 @@ from layerlift.emulator.protocol.messages import (
     UploadPart,
 )
 from layerlift.emulator.weather import State, Weather
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 if TYPE_CHECKING:
     from layerlift.emulator.fabric import Fabric

@@ -12,7 +12,7 @@ from layerlift.emulator.host import Answer, Answered, Dropped, Host, Piece, Stor
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.traffic import Traffic
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 Costs = Sequence[tuple[tuple[int, int, int], float]]
 Call = tuple[int, float, Sequence[Delivery], Costs]

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.results.reader import RunResult
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.network import Network
 from layerlift.models.timing.measuring import measure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from layerlift.emulator.host import pack
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
 TimePlane = Literal["actors", "local"]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from layerlift.emulator import sections
 from layerlift.emulator.arrivals import Law
-from layerlift.emulator.asking import Asks, Draw, Fixed
 from layerlift.emulator.catalog import Catalog
 from layerlift.emulator.draws import draw_of
 from layerlift.emulator.fields import Fault
 from layerlift.emulator.machines import stream
 from layerlift.emulator.naming import kind_name
-from layerlift.emulator.world import INF, NodeSpec, UserSpec
+from layerlift.emulator.world.laws import Asks, Draw, Fixed
+from layerlift.emulator.world.world import INF, NodeSpec, UserSpec
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective

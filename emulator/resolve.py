@@ -14,7 +14,7 @@ from layerlift.emulator.machines import in_folder
 from layerlift.emulator.machines import nodes as machines
 from layerlift.emulator.population import population
 from layerlift.emulator.resolve_faults import resolve_faults
-from layerlift.emulator.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
+from layerlift.emulator.world.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from layerlift.emulator import faults
 from layerlift.emulator import sections_faults as sections
 from layerlift.emulator.checks_faults import ends
 from layerlift.emulator.fields import LARGEST, MB, Fault, Span, tidy
 from layerlift.emulator.machines import in_folder
 from layerlift.emulator.trace_files import Columns, read_columns
 from layerlift.emulator.wandering import grid
-from layerlift.emulator.world import NodeSpec, Tier, UserSpec
+from layerlift.emulator.world import faults
+from layerlift.emulator.world.world import NodeSpec, Tier, UserSpec
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import ScenarioError, near
 

@@ -17,7 +17,6 @@ from layerlift.emulator.cluster.plans import RayPlans
 from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.dataplane import DataPlane as Tensors
 from layerlift.emulator.dataplane import Execution, LocalBackend
-from layerlift.emulator.describe import describe_world
 from layerlift.emulator.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
 from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
@@ -31,7 +30,8 @@ from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
+from layerlift.emulator.world.describe import describe_world
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
 

@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
 from layerlift.emulator.assumptions import Assumption, assumptions, sources_fit
 from layerlift.emulator.catalog import Catalog, network
 from layerlift.emulator.checks import check
@@ -16,11 +18,10 @@ from layerlift.emulator.fields import Fault, Flag, Part, Positive, Text, Whole, 
 from layerlift.emulator.overrides import override
 from layerlift.emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
 from layerlift.emulator.sections_faults import AnyFault
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from layerlift.models.errors import ScenarioError, near
 from layerlift.models.running.network import Network
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 __all__ = ["Scenario", "bundled", "source_text"]
 

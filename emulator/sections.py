@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
+
 from layerlift.emulator.arrivals import Arrival, AtOnce
 from layerlift.emulator.draws import Pause, Spell
 from layerlift.emulator.fields import (
@@ -25,7 +27,6 @@ from layerlift.emulator.fields import (
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
 TIERS: Final = ("client", "edge", "cloud")
 

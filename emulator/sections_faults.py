@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
+from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
+
 from layerlift.emulator.fields import (
     NOTHING,
     Flag,
@@ -16,7 +18,6 @@ from layerlift.emulator.fields import (
     fault,
     shown,
 )
-from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
 
 Duration = Annotated[float, Field(strict=True, ge=0.001, le=1e9)]
 """Seconds; not so short that a run would do nothing else."""

@@ -16,7 +16,7 @@ from layerlift.emulator.host import Host
 from layerlift.emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import PlanReady
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
 _STEP_WINDOWS = 256

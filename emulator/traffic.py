@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 
 class Sample(NamedTuple):

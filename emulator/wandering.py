@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from layerlift.emulator.faults import Waypoint
+from layerlift.emulator.world.faults import Waypoint
 
 Place = tuple[float, float]
 _NOWHERE: Final = math.inf

@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from layerlift.emulator.faults import Crash, Journey, Loss, Mobility
 from layerlift.emulator.kernel.step_function import Timeline, joined, outside, repeated, sojourns, switched
 from layerlift.emulator.link_faults import LinkFaults, State, stream
 from layerlift.emulator.wandering import nearest_edges
-from layerlift.emulator.world import World
+from layerlift.emulator.world.faults import Crash, Journey, Loss, Mobility
+from layerlift.emulator.world.world import World
 
 __all__ = ["State", "Weather"]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import yaml
+
 from layerlift.models.errors import ScenarioError
 
 Path = tuple[str | int, ...]

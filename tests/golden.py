@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import given
-from layerlift.emulator import asking, faults, world
+from wild import wild_worlds
+from worlds import InlinePlans, examples
+
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
+from layerlift.emulator.world import faults, laws, world
+from layerlift.emulator.world.world import World
 from layerlift.models.graph import graph
 from layerlift.planners import problem
-from wild import wild_worlds
-from worlds import InlinePlans, examples
 
 FOLDER = Path(__file__).parent / "golden"
 WORLDS, DIGESTS = FOLDER / "worlds.json", FOLDER / "digests.json"
@@ -39,11 +40,11 @@ Digests = dict[str, dict[str, str]]
 
 _KINDS = {
     kind.__name__: kind
-    for module in (asking, faults, world, graph, problem)
+    for module in (faults, laws, world, graph, problem)
     for kind in vars(module).values()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 }
-_TRACES = {"ArrivalTrace": asking.Trace, "LinkTrace": faults.Trace}
+_TRACES = {"ArrivalTrace": laws.Trace, "LinkTrace": faults.Trace}
 """Two classes of one name: told apart in the files."""
 _KINDS |= _TRACES
 _NAMES = {kind: name for name, kind in _KINDS.items()}

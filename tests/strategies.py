@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 
 OPERATORS = ("Conv", "Gemm", "Relu", "MaxPool", "Concat", "Add")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from layerlift.emulator import RunResult, Scenario, run
 from layerlift.emulator.cli import main
 from layerlift.planners.testing import check_planner
@@ -86,8 +87,9 @@ def test_the_report_is_that_of_the_paper_scenario() -> None:
 def capture(result: RunResult) -> str:
     from io import StringIO
 
-    from layerlift.emulator.report.report import show
     from rich.console import Console
+
+    from layerlift.emulator.report.report import show
 
     out = StringIO()
     show(result, Console(file=out, width=80))

@@ -8,10 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
-from layerlift.emulator.asking import Bursts, Exponential, Fixed, Regular, Steady, Uniform
-from layerlift.emulator.faults import Crash, Fault, Journey, Loss, Mobility, OnOff, Outage, Pairs, Trace, Waypoint
-from layerlift.emulator.world import NodeSpec, UserSpec, World
 from worlds import worlds
+
+from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, Mobility, OnOff, Outage, Pairs, Trace, Waypoint
+from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
+from layerlift.emulator.world.world import NodeSpec, UserSpec, World
 
 POLICIES = (
     "drf", "equal", "max_min", "priority", "dynamic_drf:disruptions=1", "proportional", "alpha_fair:alpha=2",

@@ -11,19 +11,20 @@ from typing import Any, Literal
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
+from strategies import layer_graphs
+
 from layerlift.emulator.conductor import Conductor, Ending, LocalHosts
 from layerlift.emulator.host import Answer, pack
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.cost.query import fits
 from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, uploads_of
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
-from strategies import layer_graphs
 
 Tables = dict[str, list[dict[str, Any]]]
 

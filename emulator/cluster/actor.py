@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
 from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.engine import Engine, Task
 from layerlift.emulator.host import Answer, Host
@@ -14,7 +15,7 @@ from layerlift.emulator.lockstep import Costs
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.running.cutting import Subgraph
 from layerlift.models.running.session import Optimization
 

@@ -18,6 +18,10 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray._private import ray_constants
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from layerlift.emulator.cluster.actor import HostActor
 from layerlift.emulator.cluster.delivery_log import DeliveryLog
 from layerlift.emulator.cluster.holdings import Holdings
@@ -31,15 +35,12 @@ from layerlift.emulator.lockstep import Call, homes
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.placing import reach
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError, RunError
 from layerlift.models.onnx_files.protos import one_line
 from layerlift.models.running.cutting import Subgraph
 from layerlift.models.running.network import MemorySource, Network
 from layerlift.models.running.session import Optimization
-from ray._private import ray_constants
-from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 _UNFINISHED = 64
 """Pieces that an actor may have before it: the conductor waits above."""

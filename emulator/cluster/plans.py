@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 
 Ref = Any
 

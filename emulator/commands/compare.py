@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial
 from layerlift.emulator.studies.compare.directories import compare_runs, is_run
@@ -17,8 +20,6 @@ from layerlift.emulator.studies.compare.page import check, draw, prepare, write
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.compare.terminal import WIDEST, show
 from layerlift.models.errors import RunError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _SEEDS: Final = 3
 

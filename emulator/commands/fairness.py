@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.table import Table
+
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.measure import fairness as measure
 from layerlift.models.errors import RunError
-from rich.console import Console
-from rich.table import Table
 
 _WINDOWS: Final = 10
 _WORST: Final = 5

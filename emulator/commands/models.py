@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
 from layerlift.emulator.report.formatting import seconds, size
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
@@ -20,10 +25,6 @@ from layerlift.models.timing import training
 from layerlift.models.timing.measuring import measure
 from layerlift.models.timing.predictor import Predictor, shipped
 from layerlift.models.timing.profile import Profile, known, reference
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
 
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""

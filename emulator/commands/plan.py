@@ -6,10 +6,11 @@ import json
 from typing import Final
 
 import click
+from rich.console import Console
+
 from layerlift.emulator.report.plan_report import explain, show
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
-from rich.console import Console
 
 
 @click.command("plan")

@@ -7,13 +7,14 @@ import warnings
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.table import Table
+
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
 from layerlift.planners.registry.planners import Spec
 from layerlift.planners.testing import findings
-from rich.console import Console
-from rich.table import Table
 
 
 @click.command("planners")

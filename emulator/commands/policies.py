@@ -7,13 +7,14 @@ import warnings
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.table import Table
+
 from layerlift.emulator.allocation import PolicyError
 from layerlift.emulator.policies import registry
 from layerlift.emulator.policies.registry import Spec
 from layerlift.emulator.policies.testing import findings
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
-from rich.console import Console
-from rich.table import Table
 
 CAPABILITIES: Final = ("claims", "revokes", "weighs_cpu", "weighs_links", "disruptions", "starves")
 

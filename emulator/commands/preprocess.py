@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from layerlift.emulator.report.formatting import size
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
@@ -16,9 +20,6 @@ from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import Error, Report, Size, output_error, size_of
 from layerlift.models.running.network import Network
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 _LABEL: Final = "synthetic"
 

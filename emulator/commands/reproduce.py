@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Final
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show
 from layerlift.models.errors import RunError, near
 from layerlift.models.loading.zoo import is_known, known, names
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 @click.group()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import click
+from rich.console import Console
+
 from layerlift.emulator.report.report import show as show_report
 from layerlift.emulator.results.reader import RunResult
-from rich.console import Console
 
 _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
+
 from layerlift.emulator.interruption import left_behind
 from layerlift.emulator.measured import Measured, measured_costs
 from layerlift.emulator.report.progress_bar import LiveProgress
@@ -15,7 +17,6 @@ from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError
-from rich.console import Console
 
 
 @click.command("run")

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-from layerlift.emulator.naming import node_names
-from layerlift.emulator.scenario import Scenario, bundled, source_text
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
+
+from layerlift.emulator.naming import node_names
+from layerlift.emulator.scenario import Scenario, bundled, source_text
 
 
 @click.command("scenarios")

@@ -11,7 +11,7 @@ from layerlift.emulator.allocation import Capacity, Claim, Grant, PolicyBase, fl
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.protocol.messages import Claim as Claimed
 from layerlift.emulator.protocol.messages import Weigh
-from layerlift.emulator.world import NodeSpec
+from layerlift.emulator.world.world import NodeSpec
 from layerlift.models.errors import LayerliftError, RunError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from layerlift.emulator.protocol.routes import Itinerary, Parcel, Stage
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 

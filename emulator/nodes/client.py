@@ -32,7 +32,7 @@ from layerlift.emulator.protocol.messages import (
     SwitchOff,
 )
 from layerlift.emulator.protocol.routes import Itinerary, Stage
-from layerlift.emulator.world import NodeSpec, UserSpec
+from layerlift.emulator.world.world import NodeSpec, UserSpec
 from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
-from layerlift.emulator.world import NodeSpec
+from layerlift.emulator.world.world import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.planners import make

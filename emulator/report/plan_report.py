@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.problems import planned_with, problem_of
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners import Plan, Problem, latency, make, timeline
 from layerlift.planners.registry.combine import Combined
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 
 def explain(world: World, user: str) -> dict[str, Any]:

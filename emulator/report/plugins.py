@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
-from layerlift.models.errors import LayerliftError
-from layerlift.planners.registry.plugins import Spec
 from rich.console import Console
 from rich.table import Table
+
+from layerlift.models.errors import LayerliftError
+from layerlift.planners.registry.plugins import Spec
 
 
 def facts_of(found: Spec, capabilities: Sequence[str]) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from layerlift.emulator.conductor import Progress
-from layerlift.emulator.world import World
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+
+from layerlift.emulator.conductor import Progress
+from layerlift.emulator.world.world import World
 
 _EVERY_S = 0.1
 

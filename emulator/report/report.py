@@ -6,6 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from layerlift.emulator.interruption import left_behind
 from layerlift.emulator.report.formatting import (
     NOTHING,
@@ -21,9 +25,6 @@ from layerlift.emulator.report.formatting import (
 )
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import PHASES
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+
 from layerlift.emulator.results.tables import TABLES, Kind
 from layerlift.models.errors import RunError, near
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
+
 from layerlift.emulator.results.columns import schema
 from layerlift.emulator.results.tables import DIGESTED, TABLES, Kind
 from layerlift.models.errors import RunError

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from layerlift.emulator.results.columns import schema
 from layerlift.emulator.results.digest import RunDigest
 from layerlift.emulator.results.summary import summarise

@@ -18,9 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from layerlift.emulator.describe import Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import troubles, troubles_of_users
 from layerlift.emulator.results.sums import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
+from layerlift.emulator.world.describe import Prices, layer_runs, prices_per_byte
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""
@@ -53,7 +53,7 @@ class Upload(NamedTuple):
 def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     """Summarise a run: `users`, `kinds`, `servers`, `totals` and `troubles`, all JSON.
 
-    `run` is the content of run.json; its `world` is `layerlift.emulator.describe.describe_world(world)`. Pure.
+    `run` is the content of run.json; its `world` is `layerlift.emulator.world.describe.describe_world(world)`. Pure.
     """
     world = run.get("world") or {"users": [], "nodes": [], "models": []}
     end_s = _end_s(tables, run)

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from layerlift.emulator.results.columns import Row, batch, schema
 from layerlift.emulator.results.digest import RunDigest
 from layerlift.emulator.results.reader import RUN_FILE, RunResult

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import onnx
+from onnx import helper
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import features
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.models.onnx_files import untrusted
-from onnx import helper
 
 Kind = tuple[int, tuple[int, ...]]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
 from layerlift.models.errors import ModelError
 
 _MAGIC = b"LAYERLIFT-ARRAYS-1\n"

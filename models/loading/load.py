@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+
 from layerlift.models.errors import ModelError, near
 from layerlift.models.loading import preparing, zoo
 from layerlift.models.onnx_files import external, protos, untrusted

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from layerlift.models.errors import ModelError, near
 from layerlift.models.onnx_files import protos, untrusted
-from onnx import TensorProto, helper, numpy_helper
 
 Payload = Callable[[TensorProto], np.ndarray]
 

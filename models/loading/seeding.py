@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
+
 from layerlift.models.graph import features, from_onnx
 from layerlift.models.onnx_files.protos import run_once
-from onnx import helper, numpy_helper
 
 VERSION = 1
 """Part of every seeded network's identity; raise it when the numbers made here change."""

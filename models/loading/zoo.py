@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+
 from layerlift.models.errors import ModelError, near
 from layerlift.models.loading import disk_cache, preparing, seeding
 from layerlift.models.onnx_files import untrusted

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import onnx
+
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.untrusted import bits_of, check_size
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import onnxruntime as ort
-from layerlift.models.errors import ModelError
 from onnx import TensorProto, helper, numpy_helper
+
+from layerlift.models.errors import ModelError
 
 
 def run_once(

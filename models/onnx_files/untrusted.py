@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
+
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import one_line
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+from onnx import helper
+
 from layerlift.models.onnx_files import untrusted
 from layerlift.models.preprocess.halos import Box, Local, Region, Tile
 from layerlift.models.preprocess.rewrite import Edit, Names
 from layerlift.models.preprocess.windows import with_pads
 from layerlift.models.running.network import Network
-from onnx import helper
 
 
 class Branch:

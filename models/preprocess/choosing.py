@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
+
 from layerlift.models.errors import ModelError, near
 from layerlift.models.graph import features
 from layerlift.models.running.network import Network

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
 from layerlift.models.errors import ModelError
 
 Shape = tuple[int, ...]

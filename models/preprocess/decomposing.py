@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import onnx
+from onnx import helper
+
 from layerlift.models.graph import features
 from layerlift.models.preprocess.choosing import choose, numbers
 from layerlift.models.preprocess.rewrite import Edit, Names, Recipe, rewrite
 from layerlift.models.preprocess.windows import Window, windows
 from layerlift.models.running.network import Network
-from onnx import helper
 
 Shape = tuple[int, ...]
 _WHAT = "a two-dimensional convolution with weights of its own and a kernel that has something to separate"

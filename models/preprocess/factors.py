@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
 from layerlift.models.errors import ModelError
 
 _CHUNK = 2048

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import onnx
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import features
 from layerlift.models.preprocess.choosing import weight_shape

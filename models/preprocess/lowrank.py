@@ -8,13 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
+from onnx import helper
+
 from layerlift.models.graph import features
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import choose, is_dense
 from layerlift.models.preprocess.codecs import Rows
 from layerlift.models.preprocess.rewrite import Edit, Names, kept, rewrite
 from layerlift.models.running.network import Network
-from onnx import helper
 
 _WHAT = "a Gemm (without transA) or MatMul whose second input is a matrix of weights"
 

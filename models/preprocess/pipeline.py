@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from layerlift.models.errors import ModelError, near
 from layerlift.models.preprocess import lowrank, merge, modules, pruning, separable, split, tiling, tucker
 from layerlift.models.preprocess.report import Report, output_error, size_of
 from layerlift.models.running.network import Network
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 Written = str | Mapping[str, object]
 """A step as a user writes it: a text, or a mapping with one key, the step's name, to its options."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
+
 from layerlift.models.errors import ModelError
 from layerlift.models.preprocess.choosing import choose, is_convolution, is_dense, numbers, weight_shape
 from layerlift.models.preprocess.codecs import NATURAL, Patterns, Sparse

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import uncut_session
 

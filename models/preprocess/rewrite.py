@@ -10,6 +10,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import LayerGraph
@@ -18,7 +20,6 @@ from layerlift.models.onnx_files import protos
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.codecs import Codec
 from layerlift.models.running.network import Network, assemble
-from onnx import helper, numpy_helper
 
 VERSION = 1
 """Part of every derived weight's identity; raise it when the numbers made here change."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import onnx
+
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import is_convolution, weight_shape
 from layerlift.models.preprocess.decomposing import Shape, convolution, decompose

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import networkx as nx
+from networkx.algorithms.flow import boykov_kolmogorov
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.modules import Module, modules
 from layerlift.models.running.network import Network
-from networkx.algorithms.flow import boykov_kolmogorov
 
 _HEAD, _TAIL = ("side", "head"), ("side", "tail")
 

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 
 import onnx
+from onnx import helper
+
 from layerlift.models.errors import ModelError
 from layerlift.models.preprocess import halos
 from layerlift.models.preprocess.branches import Branch
@@ -18,7 +20,6 @@ from layerlift.models.preprocess.halos import Local, Region, Tile
 from layerlift.models.preprocess.modules import Module, units
 from layerlift.models.preprocess.rewrite import Edit, Names, rewrite
 from layerlift.models.running.network import Network
-from onnx import helper
 
 MAX_TILES = 256
 Parts = int | Sequence[float]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
+from onnx import helper
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import features
-from onnx import helper
 
 Range = tuple[int, int]
 """Rows from the first (included) to the last (excluded)."""

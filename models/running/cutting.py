@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
+
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import aliasable, one_line
 from layerlift.models.running.network import Network
-from onnx import helper, numpy_helper
 
 BIG_BYTES = 65536
 """Parameters of at least this size become inputs of a piece, so that sessions can share them."""

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import LayerGraph
-from onnx import helper, numpy_helper
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
 from layerlift.models.running.cutting import subgraph

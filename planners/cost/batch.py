@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from layerlift.planners.problem.problem import Bools, Floats, Problem
 from numpy.typing import NDArray
+
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 Placements = NDArray[np.int64]
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
+
 from layerlift.planners.cost import batch, query
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.single_cuts import all_single_cuts

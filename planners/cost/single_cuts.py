@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.problem.problem import Problem

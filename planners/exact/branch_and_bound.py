@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Key
 from layerlift.planners.exact.effort import Effort

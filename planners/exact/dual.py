@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.highs import INF, Program
 from layerlift.planners.exact.linear import Linear, Paths, Terms, held_share

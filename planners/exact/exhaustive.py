@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge

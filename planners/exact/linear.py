@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost

@@ -15,6 +15,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.exact.highs import Program
 from layerlift.planners.exact.linear import Linear, Paths

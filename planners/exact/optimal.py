@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge, Key
 from layerlift.planners.exact.branch_and_bound import SLACK

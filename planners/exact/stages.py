@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.exact.branch_and_bound import SLACK
 from layerlift.planners.exact.effort import Effort

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.exact.units import clean_units

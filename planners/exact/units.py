@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Key

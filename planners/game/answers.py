@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+
 from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces

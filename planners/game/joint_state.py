@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.planners import cost
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
 from layerlift.planners.game.answers import Tabled

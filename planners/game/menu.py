@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.judge import Key
 from layerlift.planners.game.answers import Answers

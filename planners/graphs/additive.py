@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
+
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.problem import Floats, Problem

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.graphs.additive import Additive

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from layerlift.planners import cost
 from layerlift.planners.problem.problem import Floats, Problem
 

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.graphs.chain import Unit
 from layerlift.planners.problem.problem import Bools, Floats
-from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.graphs.additive import Additive

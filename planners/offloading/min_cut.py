@@ -10,6 +10,7 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
+
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.graphs.additive import Additive, leaning

@@ -9,10 +9,11 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from layerlift.models.errors import PlanError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import QueryMode
-from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.swarm.moves import Ints, Moves
 from layerlift.planners.swarm.search import Record, Start, SwarmPlanner

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.problem.problem import Bools
-from numpy.typing import NDArray
 
 Moves = Literal["runs", "points"]
 Ints = NDArray[np.int64]

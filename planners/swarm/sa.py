@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.problem.problem import Bools, Floats

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.batch import Placements, fits, held_bytes
 from layerlift.planners.cost.crowd import Crowd

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.problem.problem import Objective, Problem, simple_problem
 

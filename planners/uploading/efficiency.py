@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of

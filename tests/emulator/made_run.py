@@ -5,7 +5,7 @@ bob on p1 uploads nothing (plan `local`). ann on c1 uploads two parts to e1: sen
 
 from __future__ import annotations
 
-from layerlift.emulator.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 
 
@@ -134,7 +134,7 @@ def made_rows() -> dict[str, list[tuple]]:
 
 def made_run(kind: str = "phone") -> dict:
     """What the engine hands to `close`."""
-    from layerlift.emulator.describe import describe_world
+    from layerlift.emulator.world.describe import describe_world
 
     return {
         "world": describe_world(made_world(kind)),

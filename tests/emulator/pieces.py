@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from worlds import InlinePlans, small_world
+
 from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.dataplane import Backend, DataPlane, LocalBackend
 from layerlift.emulator.host import Piece
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models import Network, from_model
-from onnx import TensorProto, helper, numpy_helper
-from worlds import InlinePlans, small_world
 
 LAYERS = ("Conv", "Relu", "Conv", "Conv", "Concat", "Flatten", "Gemm")
 SECONDS = (0.02, 0.001, 0.01, 0.01, 0.0005, 0.0, 0.03)

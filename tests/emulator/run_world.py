@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from layerlift.emulator import Scenario
 
 PHONES: dict[str, Any] = {

@@ -7,6 +7,9 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policy_worlds import SERVER, user
+from worlds import examples
+
 from layerlift.emulator.allocation import (
     LEAST,
     Capacity,
@@ -20,8 +23,6 @@ from layerlift.emulator.allocation import (
 )
 from layerlift.emulator.kernel.clock import Kernel, Node
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
-from policy_worlds import SERVER, user
-from worlds import examples
 
 
 def holders(*held: float) -> list[Claim]:

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from layerlift.emulator import arrival_files
 from layerlift.emulator.arrival_files import recorded
-from layerlift.emulator.asking import (
+from layerlift.emulator.world.laws import (
     AllAt,
     Asks,
     Bursts,

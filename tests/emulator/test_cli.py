@@ -13,11 +13,12 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import TensorProto, helper, numpy_helper
+from run_world import phones_file
+
 from layerlift.emulator import RunResult
 from layerlift.emulator.cli import main
 from layerlift.planners import registry
-from onnx import TensorProto, helper, numpy_helper
-from run_world import phones_file
 
 ROOT = Path(__file__).parents[2]
 

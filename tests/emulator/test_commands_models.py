@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from onnx import helper, numpy_helper
+
 from layerlift.emulator.cli import main
 from layerlift.models.loading import zoo
 from layerlift.models.timing.profile import Profile
-from onnx import helper, numpy_helper
 
 
 def call(*words: str) -> Result:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+
 from layerlift import models
 from layerlift.emulator.cli import main
 from layerlift.models.preprocess.pipeline import KINDS

@@ -8,6 +8,8 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+
 from layerlift.emulator.studies.compare.captions import arrival_told, halves, spread_told, trade_told
 from layerlift.emulator.studies.compare.charts import drawn, figures, picture
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
@@ -19,7 +21,6 @@ from layerlift.emulator.studies.compare.sweep import apportion
 from layerlift.emulator.studies.compare.terminal import WIDEST, show
 from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
 from layerlift.models.errors import RunError
-from rich.console import Console
 
 NAN = math.nan
 BY_KEY = {metric.key: metric for metric in METRICS}

@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from run_world import PHONES, phones_file
+
 from layerlift.emulator.cli import main
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare import jobs
@@ -15,7 +17,6 @@ from layerlift.emulator.studies.compare.jobs import Asked, perform, work
 from layerlift.emulator.studies.compare.metrics import METRICS
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.models.errors import RunError, ScenarioError
-from run_world import PHONES, phones_file
 
 DRAWN = {
     "nodes": [node for node in PHONES["nodes"] if node["tier"] != "client"],

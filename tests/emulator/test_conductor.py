@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_world, worlds
+
 from layerlift.emulator.conductor import Conductor, LocalHosts, Progress, homes
 from layerlift.emulator.host import pack
 from layerlift.emulator.planning import solve
 from layerlift.emulator.protocol.messages import PlanRequest
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import LinkSpec, World
+from layerlift.emulator.world.world import LinkSpec, World
 from layerlift.models.errors import RunError
-from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_world, worlds
 
 NET = chain_graph([1000, 1000, 1000], [100_000, 100_000])
 Rows = dict[str, list[tuple[Any, ...]]]

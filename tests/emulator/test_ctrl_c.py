@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from run_world import phones
+
 from layerlift.emulator import RunResult, run
 from layerlift.emulator.cli import main
 from layerlift.emulator.conductor import Progress
 from layerlift.emulator.interruption import Interruptions, afterwards
-from layerlift.emulator.world import World
-from run_world import phones
+from layerlift.emulator.world.world import World
 
 ROOT = Path(__file__).parents[2]
 LONG = ["--set", "users.0.queries=100000", "--execution", "none"]

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from pieces import LAYERS, SECONDS, Lived, branching, split_world
+from worlds import fixed
+
 from layerlift import models
 from layerlift.emulator import dataplane
 from layerlift.emulator.dataplane import DataPlane, LocalBackend, relative_error
 from layerlift.emulator.engine import Task
 from layerlift.emulator.host import Piece, Stored
-from layerlift.emulator.world import LinkSpec
+from layerlift.emulator.world.world import LinkSpec
 from layerlift.models import Network, Subgraph
 from layerlift.models.errors import RunError
-from pieces import LAYERS, SECONDS, Lived, branching, split_world
-from worlds import fixed
 
 SPREAD = fixed((0, 1, 1, 2, 2, 0, 1))
 """Branches on two servers, joined on the second, and back and forth: every kind of reference."""

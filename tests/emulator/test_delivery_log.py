@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_host import Profiled
+from worlds import InlinePlans, examples, groupings, worlds
+
 from layerlift.emulator.cluster import delivery_log
 from layerlift.emulator.cluster.delivery_log import DeliveryLog, repeat
 from layerlift.emulator.conductor import Conductor, homes
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Call
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.world import World
-from test_host import Profiled
-from worlds import InlinePlans, examples, groupings, worlds
+from layerlift.emulator.world.world import World
 
 
 class Mortal:

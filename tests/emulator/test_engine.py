@@ -6,12 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from pieces import LAYERS, branching
+
 from layerlift import models
 from layerlift.emulator import engine as engine_module
 from layerlift.emulator.engine import Engine, Task
 from layerlift.models import Network, Subgraph, subgraph
 from layerlift.models.errors import RunError
-from pieces import LAYERS, branching
 
 TASK = Task(node=4, user=2, model=0, first=5, last=6)
 

@@ -9,12 +9,13 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slow_network import Sent, fair_rates, simulate, union_s
+from worlds import chain_graph, examples, small_world
+
 from layerlift.emulator.fabric import Fabric
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
 from layerlift.emulator.protocol.messages import Cancel, Departure, UploadPart
-from layerlift.emulator.world import LinkSpec, World
-from slow_network import Sent, fair_rates, simulate, union_s
-from worlds import chain_graph, examples, small_world
+from layerlift.emulator.world.world import LinkSpec, World
 
 DELAY, RATE = 0.01, 1000.0
 

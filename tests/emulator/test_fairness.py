@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli import main
 from layerlift.emulator.results.writer import ResultWriter
@@ -26,7 +27,6 @@ from layerlift.emulator.studies.fairness.people import (
 from layerlift.emulator.studies.fairness.shares import disruptions, dominant_shares, handed_out, window_edges, window_of
 from layerlift.emulator.studies.fairness.windows import over_time, window_costs
 from layerlift.models.errors import RunError
-
 from tests.emulator.made_run import made_rows, made_run, query
 from tests.emulator.run_world import phones
 

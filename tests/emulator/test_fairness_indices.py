@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from layerlift.emulator.studies.fairness.indices import (
     alpha_welfare,
     coefficient_of_variation,

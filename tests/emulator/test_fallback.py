@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pieces import branching, split_world
+from test_dataplane import Watched
+from worlds import fixed
+
 from layerlift.emulator.dataplane import DataPlane, Execution
 from layerlift.emulator.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models import Network
 from layerlift.models.errors import RunError
-from pieces import branching, split_world
-from test_dataplane import Watched
-from worlds import fixed
 
 BASE = "0/dataflow/0:0,1:2,2:3,1:4"
 """The first two layers on the client; then the branches on two servers, joined and ended on the first."""

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from layerlift.emulator import run
 from layerlift.emulator.cli import main
 from layerlift.emulator.nodes.planner import PlanJob
@@ -28,7 +29,7 @@ from layerlift.emulator.studies.reproduce.figure5 import Result as Figure
 from layerlift.emulator.studies.reproduce.page import page, tables, told
 from layerlift.emulator.studies.reproduce.steps import Steps, mean
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.planners import Plan, timeline
 

@@ -7,8 +7,9 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.kernel.clock import Kernel, Node
 from worlds import examples
+
+from layerlift.emulator.kernel.clock import Kernel, Node
 
 Log = list[tuple[float, object]]
 

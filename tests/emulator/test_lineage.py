@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
+
 from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
 from layerlift.emulator.engine import Task
 

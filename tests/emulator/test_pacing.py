@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from layerlift.emulator.pacing import TRUSTED_P99_S, Pacer
 from layerlift.models.errors import RunError
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.placing import TIME_PLANE_NODES, place
-from layerlift.emulator.world import World
-from layerlift.models.errors import RunError
 from worlds import chain_graph, examples, small_world, worlds
+
+from layerlift.emulator.placing import TIME_PLANE_NODES, place
+from layerlift.emulator.world.world import World
+from layerlift.models.errors import RunError
 
 
 def crowd(clients: int, servers: int = 3) -> World:

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
+from run_world import phones, phones_file
+from worlds import examples, run_world, worlds
+
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli import main
 from layerlift.emulator.nodes.planner import PlanJob
@@ -17,9 +20,7 @@ from layerlift.emulator.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
-from run_world import phones, phones_file
-from worlds import examples, run_world, worlds
+from layerlift.emulator.world.world import World
 
 # The problem
 

@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from run_world import phones
+
 from layerlift.emulator import run
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
@@ -15,7 +17,6 @@ from layerlift.emulator.run import LocalPlans
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.problem.plan import in_one_piece
 from layerlift.planners.registry.base import PlannerBase
-from run_world import phones
 
 asked: list[str] = []
 

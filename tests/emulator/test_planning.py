@@ -9,6 +9,8 @@ from math import inf
 import numpy as np
 import pyarrow as pa
 import pytest
+from worlds import chain_graph, fixed, small_world
+
 from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.host import pack
 from layerlift.emulator.nodes.planner import PlanJob
@@ -16,13 +18,12 @@ from layerlift.emulator.planning import solve
 from layerlift.emulator.results.columns import batch
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.world import PlanningSpec
+from layerlift.emulator.world.world import PlanningSpec
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import in_one_piece
 from layerlift.planners.problem.problem import simple_problem
 from layerlift.planners.registry.base import PlannerBase
-from worlds import chain_graph, fixed, small_world
 
 
 class Sleepy(PlannerBase):

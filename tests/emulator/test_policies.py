@@ -9,11 +9,12 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from policy_worlds import SERVER, parts_granted, parts_needed, servers, speed, user, users
+from worlds import examples
+
 from layerlift.emulator import policies
 from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant
 from layerlift.emulator.kernel.water_filling import fill
-from policy_worlds import SERVER, parts_granted, parts_needed, servers, speed, user, users
-from worlds import examples
 
 SLACK = 1e-6
 """Relative: rounding, and `LEAST` for those who are entitled to nothing."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from layerlift.emulator import policies
 from layerlift.emulator.allocation import Capacity, Grant, PolicyBase, PolicyError
 from layerlift.emulator.cli import main

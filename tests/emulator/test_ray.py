@@ -15,11 +15,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pytest
+from run_world import phones
+
 from layerlift.emulator import RunResult, run
 from layerlift.emulator.conductor import Progress
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
-from run_world import phones
 
 pytestmark = pytest.mark.ray
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from run_world import phones
+
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.conductor import Progress
-from layerlift.emulator.world import World
-from run_world import phones
+from layerlift.emulator.world.world import World
 
 pytestmark = pytest.mark.ray
 
@@ -35,6 +36,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_the_paper_over_three_machines(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
+
     from layerlift.emulator.cluster.hosts import RayHosts
 
     homes: Counter[str] = Counter()

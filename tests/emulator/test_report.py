@@ -7,14 +7,14 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
+
 from layerlift.emulator.commands.results import COMMANDS
 from layerlift.emulator.report import formatting
 from layerlift.emulator.report.chart import chart
 from layerlift.emulator.report.report import show
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
-from rich.console import Console
-
 from tests.emulator.made_run import made_rows, made_run, query
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from layerlift.emulator.results.columns import batch
 from layerlift.emulator.results.digest import RunDigest, TableDigest
 from layerlift.emulator.results.tables import DIGESTED, TABLES
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
-
 from tests.emulator.made_run import made_rows
 
 CELLS = {

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from layerlift.emulator.results import RunResult
 from layerlift.emulator.results.columns import batch
 from layerlift.emulator.results.digest import RunDigest
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.results.writer import ResultWriter, jsonable
 from layerlift.models.errors import RunError
-
 from tests.emulator.made_run import made_rows, made_run, query
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from layerlift.emulator.describe import layer_runs
+
 from layerlift.emulator.results.sums import quantile, spread
 from layerlift.emulator.results.writer import ResultWriter
-
+from layerlift.emulator.world.describe import layer_runs
 from tests.emulator.made_run import made_rows, made_run, query
 
 

@@ -7,12 +7,13 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import layer_graphs, placements
+from worlds import examples
+
 from layerlift.emulator.protocol.routes import Itinerary, Routes
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.graph.route import CLIENT, QueryMode, compile_route
-from strategies import layer_graphs, placements
-from worlds import examples
 
 Drawn = tuple[LayerGraph, tuple[int, ...], QueryMode]
 

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from run_world import phones
+
 from layerlift.emulator import LayerliftError, RunResult, Scenario, run
 from layerlift.emulator.conductor import Progress
 from layerlift.emulator.measured import Measured, measured_costs
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models import load
 from layerlift.models.errors import RunError, ScenarioError
-from run_world import phones
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pyarrow.compute as pc
 import pytest
 from breaking import breaking
+
 from layerlift.emulator import RunResult, run
 
 

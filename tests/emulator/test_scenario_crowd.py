@@ -15,13 +15,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from layerlift.emulator.asking import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
-from layerlift.emulator.describe import asking_words, describe_world
+from small_scenario import Few, small
+
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.world import NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.describe import asking_words, describe_world
+from layerlift.emulator.world.laws import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
+from layerlift.emulator.world.world import NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.errors import PlanError, ScenarioError
 from layerlift.planners.problem.problem import Objective
-from small_scenario import Few, small
 
 BURST = {"quiet_per_s": 1, "busy_per_s": 20, "quiet_s": 30, "busy_s": 5}
 DIURNAL = {"low_per_s": 1, "high_per_s": 10}

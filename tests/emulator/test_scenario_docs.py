@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel
+
 from layerlift.emulator import arrivals, draws, sections, sections_faults
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import ScenarioError
-from pydantic import BaseModel
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scenario.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

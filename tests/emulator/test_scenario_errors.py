@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_scenario import Few, small
+
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.models.errors import ScenarioError
-from small_scenario import Few, small
 
 PAPER = bundled()["paper"].read_text()
 

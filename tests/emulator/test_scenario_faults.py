@@ -9,15 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from layerlift.emulator.describe import describe_world
-from layerlift.emulator.faults import Crash, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
+from small_scenario import Few, small
+
 from layerlift.emulator.fields import MB
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.trace_files import read_columns
 from layerlift.emulator.weather import Weather
-from layerlift.emulator.world import INF, World
+from layerlift.emulator.world.describe import describe_world
+from layerlift.emulator.world.faults import Crash, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
+from layerlift.emulator.world.world import INF, World
 from layerlift.models.errors import ScenarioError
-from small_scenario import Few, small
 
 USERS = [
     {"model": "small", "queries": 1, "count": 2, "kind": "desk"},

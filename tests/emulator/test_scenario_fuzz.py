@@ -12,10 +12,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_scenario import Few, small
+
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.yaml_lines import Places, read
 from layerlift.models.errors import ScenarioError
-from small_scenario import Few, small
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 PAPER = bundled()["paper"].read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from layerlift.emulator import LayerliftError, Scenario, run
 
 SMALL = ["execution=once", "users.0.queries=2", "users.0.count=1", "inputs=1"]

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
+
 from layerlift.emulator import RunResult, Scenario, run
 from layerlift.emulator.scenario import bundled
 from layerlift.emulator.studies.fairness.measure import fairness

@@ -10,9 +10,10 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import examples
+
 from layerlift.emulator.kernel.clock import Kernel, Node
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
-from worlds import examples
 
 DISCIPLINES = {"sharing": Cpu, "fifo": FifoCpu}
 

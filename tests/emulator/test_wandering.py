@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layerlift.emulator.faults import Waypoint
+from worlds import chain_graph, small_world
+
 from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.wandering import Leg, Place, grid, nearest_edges, next_nearest, walk
 from layerlift.emulator.weather import Weather
-from worlds import chain_graph, small_world
+from layerlift.emulator.world.faults import Waypoint
 
 AREA = (100.0, 60.0)
 PLACES = {7: (0.0, 0.0), 8: (100.0, 0.0), 9: (0.0, 60.0), 11: (100.0, 60.0), 12: (50.0, 30.0)}

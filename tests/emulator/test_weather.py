@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layerlift.emulator.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
+from worlds import chain_graph, small_world
+
 from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.weather import State, Weather
-from layerlift.emulator.world import LinkSpec, PlanningSpec, World
-from worlds import chain_graph, small_world
+from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
+from layerlift.emulator.world.world import LinkSpec, PlanningSpec, World
 
 C0, C1, S1, S2, S3, PLANNER = range(6)
 RATE, LATENCY = 1e6, 0.01

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import examples
+
 from layerlift.emulator.kernel.clock import Kernel, Node
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
-from worlds import examples
 
 
 @dataclass

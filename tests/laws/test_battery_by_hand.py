@@ -7,10 +7,11 @@ from math import inf
 from typing import Any
 
 import pytest
-from layerlift.emulator.asking import Regular
-from layerlift.emulator.protocol.messages import Leave
-from layerlift.emulator.world import LinkSpec, PlanningSpec, World
 from worlds import Run, chain_graph, fixed, run_world, small_world
+
+from layerlift.emulator.protocol.messages import Leave
+from layerlift.emulator.world.laws import Regular
+from layerlift.emulator.world.world import LinkSpec, PlanningSpec, World
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layerlift.emulator.asking import Regular
-from layerlift.emulator.faults import Crash, Fault, Outage, Pairs
-from layerlift.emulator.protocol.messages import Hello
-from layerlift.emulator.world import LinkSpec
 from test_queries_by_hand import graph_of
 from worlds import Run, chain_graph, fixed, run_world, small_world
+
+from layerlift.emulator.protocol.messages import Hello
+from layerlift.emulator.world.faults import Crash, Fault, Outage, Pairs
+from layerlift.emulator.world.laws import Regular
+from layerlift.emulator.world.world import LinkSpec
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from layerlift.emulator.protocol.messages import Cancel, PlanReady
-from layerlift.emulator.world import World
 from worlds import Run, examples, run_world, worlds
+
+from layerlift.emulator.protocol.messages import Cancel, PlanReady
+from layerlift.emulator.world.world import World
 
 
 def _users(run: Run, table: str) -> dict[str, list[dict[str, Any]]]:

@@ -6,11 +6,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from worlds import InlinePlans, examples, groupings, run_world, worlds
+
 from layerlift.emulator.host import pack
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
-from worlds import InlinePlans, examples, groupings, run_world, worlds
+from layerlift.emulator.world.world import World
 
 
 def _outcome(world: World, groups: list[list[int]]) -> tuple[object, ...]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from worlds import InlinePlans, run_world, worlds
+
 from layerlift.emulator.cluster.hosts import RayCluster, RayHosts
 from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.host import pack
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.world import World
-from worlds import InlinePlans, run_world, worlds
+from layerlift.emulator.world.world import World
 
 pytestmark = pytest.mark.ray
 

@@ -8,11 +8,12 @@ from math import inf, ulp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.world import UserSpec, World
+from worlds import Run, examples, run_world, worlds
+
+from layerlift.emulator.world.world import UserSpec, World
 from layerlift.planners import timeline
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import Plan
-from worlds import Run, examples, run_world, worlds
 
 PLANNERS = ("worlds:RandomPlanner",) * 5 + ("ionn", "direct")
 

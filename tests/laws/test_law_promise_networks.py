@@ -8,6 +8,7 @@ from math import inf, ulp
 from typing import Any
 
 import pytest
+
 from layerlift.emulator import Scenario
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
@@ -15,7 +16,7 @@ from layerlift.emulator.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import World
+from layerlift.emulator.world.world import World
 from layerlift.models.loading.zoo import names
 from layerlift.planners import Problem, latency, timeline
 from layerlift.planners.problem.plan import Plan

@@ -8,14 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from layerlift.emulator.asking import Regular
-from layerlift.emulator.faults import Crash, Pairs, Trace
+from worlds import Run, chain_graph, fixed, run_world, small_world
+
 from layerlift.emulator.protocol.messages import Leave
-from layerlift.emulator.world import LinkSpec, PlanningSpec
+from layerlift.emulator.world.faults import Crash, Pairs, Trace
+from layerlift.emulator.world.laws import Regular
+from layerlift.emulator.world.world import LinkSpec, PlanningSpec
 from layerlift.planners.problem.plan import Plan, in_one_piece
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
-from worlds import Run, chain_graph, fixed, run_world, small_world
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from layerlift.emulator.asking import Regular
-from layerlift.emulator.faults import Crash
-from layerlift.emulator.protocol.messages import Leave, Weigh
-from layerlift.emulator.world import LinkSpec
 from worlds import Run, chain_graph, fixed, run_world, small_world
+
+from layerlift.emulator.protocol.messages import Leave, Weigh
+from layerlift.emulator.world.faults import Crash
+from layerlift.emulator.world.laws import Regular
+from layerlift.emulator.world.world import LinkSpec
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from layerlift.emulator.world import LinkSpec
-from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from worlds import Run, fixed, run_world, small_world
+
+from layerlift.emulator.world.world import LinkSpec
+from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 
 DELAY, RATE = 0.01, 1000.0
 LINK = LinkSpec(DELAY, RATE)

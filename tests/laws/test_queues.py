@@ -19,11 +19,12 @@ from math import exp, factorial, fsum, log, sqrt
 from typing import Any, Literal
 
 import pytest
-from layerlift.emulator.asking import Steady
+from worlds import InlinePlans, chain_graph, fixed, small_world
+
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together
-from layerlift.emulator.world import LinkSpec, ModelSpec, World
-from worlds import InlinePlans, chain_graph, fixed, small_world
+from layerlift.emulator.world.laws import Steady
+from layerlift.emulator.world.world import LinkSpec, ModelSpec, World
 
 Discipline = Literal["fifo", "sharing"]
 DISCIPLINES: tuple[Discipline, ...] = ("fifo", "sharing")

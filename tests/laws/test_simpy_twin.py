@@ -10,9 +10,10 @@ import pytest
 import simpy
 from hypothesis import given
 from hypothesis import strategies as st
-from layerlift.emulator.nodes.server import FILE_ENTRY_BYTES
-from layerlift.emulator.world import LinkSpec, NodeSpec, UserSpec, World
 from worlds import chain_graph, examples, fixed, run_world, small_world
+
+from layerlift.emulator.nodes.server import FILE_ENTRY_BYTES
+from layerlift.emulator.world.world import LinkSpec, NodeSpec, UserSpec, World
 
 LATENCY_S, BANDWIDTH, LOOPBACK_S = 0.004, 1e6, 0.001
 INPUT, CUT, ANSWER, WEIGHTS = 400_000, 90_000, 20_000, 700_000

@@ -7,10 +7,11 @@ from math import inf
 from typing import Any
 
 import pytest
-from layerlift.emulator.protocol.messages import Confirm, Leave, UploadPart
-from layerlift.emulator.world import LinkSpec, World
-from layerlift.models.graph.graph import Layer, Parameter
 from worlds import Run, chain_graph, fixed, run_world, small_world
+
+from layerlift.emulator.protocol.messages import Confirm, Leave, UploadPart
+from layerlift.emulator.world.world import LinkSpec, World
+from layerlift.models.graph.graph import Layer, Parameter
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx
 import pytest
+from small_nets import model, node, tensor
+
 from layerlift import models
 from layerlift.models.preprocess import rewrite
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Session, uncut_session
-from small_nets import model, node, tensor
 
 
 def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

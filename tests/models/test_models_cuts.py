@@ -6,10 +6,11 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
+from strategies import layer_graphs
+
 from layerlift import models
 from layerlift.models.graph import cuts
 from layerlift.models.graph.graph import LayerGraph
-from strategies import layer_graphs
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from layerlift import models
 from layerlift.models import Network, Session
 from layerlift.models.errors import ModelError

@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from layerlift import models
-from layerlift.models.errors import ModelError
 from onnx import TensorProto, numpy_helper
 from small_nets import model, node, normal, saved, tensor
 from test_models_cutting import run_cut
+
+from layerlift import models
+from layerlift.models.errors import ModelError
 
 
 def direct(made: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

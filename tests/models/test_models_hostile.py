@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from layerlift import models
-from layerlift.models.errors import ModelError
 from onnx import TensorProto, helper
 from small_nets import F, model, node, normal, saved, tensor
+
+from layerlift import models
+from layerlift.models.errors import ModelError
 
 
 def relu(**more: object) -> onnx.ModelProto:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_nets import model, node, normal, tensor
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
@@ -18,7 +20,6 @@ from layerlift.models.timing import regression, training
 from layerlift.models.timing.predictor import ANY, Predictor, shipped
 from layerlift.models.timing.profile import reference
 from layerlift.models.timing.regression import Fit, Sample, fit
-from small_nets import model, node, normal, tensor
 
 GROUPED = "shufflenet"
 """The only network with grouped and depthwise convolutions: what the others teach does not cover it."""

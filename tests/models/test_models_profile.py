@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_nets import model, node, normal, tensor
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.timing import measuring
 from layerlift.models.timing.profile import Profile, reference
-from small_nets import model, node, normal, tensor
 
 HEADER = ["layers", "operators", "seconds", "spread_s", "parameter_bytes", "output_bytes"]
 

@@ -7,12 +7,13 @@ from xml.etree import ElementTree as Xml
 
 import pytest
 from hypothesis import given, settings
+from small_nets import model, node, normal, tensor
+from strategies import layer_graphs
+
 from layerlift import models
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.report import drawing, summary
 from layerlift.models.timing.profile import known, reference
-from small_nets import model, node, normal, tensor
-from strategies import layer_graphs
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import layer_graphs, placements
+
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT, Route, compile_route
-from strategies import layer_graphs, placements
 
 SETTINGS = settings(max_examples=120, deadline=None, derandomize=True)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from layerlift import models
 from onnx import numpy_helper, version_converter
 from small_nets import saved
 from test_models_cutting import long_runs, run_cut
+
+from layerlift import models
 
 DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
 SMALL = [

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache, zoo

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from preprocess_nets import chain, fresh_folder, network, weightless, whole
+from small_nets import model, node, normal, tensor
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
@@ -20,8 +23,6 @@ from layerlift.models.preprocess.rewrite import codecs_of
 from layerlift.models.preprocess.separable import separate
 from layerlift.models.preprocess.tucker import tucker
 from layerlift.models.running.network import Network
-from preprocess_nets import chain, fresh_folder, network, weightless, whole
-from small_nets import model, node, normal, tensor
 
 FULL = 10**6
 

@@ -11,6 +11,10 @@ import pytest
 import small_nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from preprocess_nets import in_pieces, inception, network, weightless, whole
+from small_nets import model, node
+from strategies import layer_graphs
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
@@ -21,9 +25,6 @@ from layerlift.models.preprocess.modules import Module, collapse, dominators, mo
 from layerlift.models.preprocess.split import Speeds, best_cut, cost_of, proper_cut, split
 from layerlift.models.running.network import Network
 from layerlift.models.timing.profile import reference
-from preprocess_nets import in_pieces, inception, network, weightless, whole
-from small_nets import model, node
-from strategies import layer_graphs
 
 GRAPHS = layer_graphs(max_layers=9, chain=False)
 

@@ -10,13 +10,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from preprocess_nets import chain, fresh_folder, inception, network, weightless, whole
+from small_nets import model, node, normal, tensor
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import output_error, size_of
 from layerlift.models.running.network import Network
-from preprocess_nets import chain, fresh_folder, inception, network, weightless, whole
-from small_nets import model, node, normal, tensor
 
 fresh = pytest.fixture(autouse=True, scope="module")(fresh_folder)
 

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from preprocess_nets import chain, fresh_folder, weightless
+from small_nets import node, normal
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
@@ -15,8 +18,6 @@ from layerlift.models.preprocess.pruning import prune, prune_patterns
 from layerlift.models.preprocess.rewrite import codecs_of
 from layerlift.models.preprocess.tiling import tile
 from layerlift.models.running.network import Network
-from preprocess_nets import chain, fresh_folder, weightless
-from small_nets import node, normal
 
 VALUES = st.sampled_from([0.0, -0.0, 1.5, -2.0, float("inf"), float("nan"), 1e-45])
 KINDS = st.sampled_from(["float16", "float32", "float64"])

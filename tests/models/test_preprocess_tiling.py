@@ -16,6 +16,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from preprocess_nets import chain, in_pieces, inception, network, weightless, whole
+from small_nets import model, node, tensor
+
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import compile_route
@@ -26,8 +29,6 @@ from layerlift.models.preprocess.modules import collapse
 from layerlift.models.preprocess.tiling import region, tile, tiles_of
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import uncut_session
-from preprocess_nets import chain, in_pieces, inception, network, weightless, whole
-from small_nets import model, node, tensor
 
 BOUND = 1e-5
 """Of the output's scale: onnxruntime may add up a convolution's products in another order for maps of another size."""

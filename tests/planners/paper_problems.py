@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from layerlift import models
 from layerlift.models.timing.profile import reference
 from layerlift.planners import Problem, simple_problem

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
+from strategies import layer_graphs
+
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.problem import Objective, Problem, simple_problem
-from strategies import layer_graphs
 
 SECONDS = st.floats(1e-4, 2.0)
 BANDWIDTHS = st.floats(1e5, 1e8)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner_problems import problems
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.cost import batch
@@ -23,7 +25,6 @@ from layerlift.planners.graphs.spans import spans_of
 from layerlift.planners.problem.plan import validate
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
-from planner_problems import problems
 
 NODES = 3
 

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from paper_problems import paper_problem
+from planner_problems import problems
+from strategies import layer_graphs, placements
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.exact.branch_and_bound import Search
@@ -24,9 +28,6 @@ from layerlift.planners.exact.stages import Stages
 from layerlift.planners.exact.units import Part, clean_units
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
-from paper_problems import paper_problem
-from planner_problems import problems
-from strategies import layer_graphs, placements
 
 pytest.importorskip("highspy")
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+
 from layerlift import planners
 from layerlift.emulator.cli import main
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner_problems import problems
+from strategies import layer_graphs
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, simple_problem
 from layerlift.planners.problem.problem import ClientPower
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
-from planner_problems import problems
-from strategies import layer_graphs
 
 RATE, DELAY = 1000.0, 0.5
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import Objective, cost, make, simple_problem
 from layerlift.planners.cost.arithmetic import exponential

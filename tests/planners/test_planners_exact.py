@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner_problems import problems
+from strategies import layer_graphs
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make
 from layerlift.planners.cost import batch
@@ -21,8 +24,6 @@ from layerlift.planners.graphs.two_sided import Sides
 from layerlift.planners.offloading.min_cut import heavy, light
 from layerlift.planners.offloading.shortest_path import cheapest
 from layerlift.planners.testing.problems import battery
-from planner_problems import problems
-from strategies import layer_graphs
 
 CHAINS = layer_graphs(max_layers=5, chain=True)
 DAGS = layer_graphs(max_layers=7, chain=False)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from layerlift import planners
 from layerlift.models.errors import PlanError
 from layerlift.planners import Plan, PlannerBase, Upload, registry

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layerlift.planners import cost
-from layerlift.planners.cost import batch
 from planner_problems import problems
 from strategies import placements
+
+from layerlift.planners import cost
+from layerlift.planners.cost import batch
 
 
 @given(st.data())

@@ -8,6 +8,7 @@ import sys
 from typing import Literal
 
 import pytest
+
 from layerlift import planners
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry

@@ -7,9 +7,10 @@ import time
 
 import numpy as np
 import pytest
+from paper_problems import paper_problem
+
 from layerlift.planners import make
 from layerlift.planners.cost import batch
-from paper_problems import paper_problem
 
 
 def seconds_of(work) -> float:

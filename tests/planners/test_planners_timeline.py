@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planner_problems import problems
+
 from layerlift.planners import Plan, Upload, cost, make, simple_problem, timeline
 from layerlift.planners.testing.problems import Sketch, chain_graph, draw_graph
-from planner_problems import problems
 
 RATE, DELAY = 1000.0, 0.5
 

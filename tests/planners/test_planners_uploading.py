@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from paper_problems import paper_problem
+from planner_problems import problems
+from strategies import layer_graphs, placements
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost, make, simple_problem, timeline, validate
 from layerlift.planners.exact.exhaustive import Orders, divisions
@@ -19,9 +23,6 @@ from layerlift.planners.problem.plan import Plan, uploads_of
 from layerlift.planners.testing.problems import chain_graph
 from layerlift.planners.uploading.efficiency import Ranker, runs
 from layerlift.planners.uploading.ionn import penalty_list
-from paper_problems import paper_problem
-from planner_problems import problems
-from strategies import layer_graphs, placements
 
 CHAINS = layer_graphs(max_layers=6, chain=True)
 UPLOADERS = (

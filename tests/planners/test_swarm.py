@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paper_problems import paper_problem
+from planner_problems import problems
+from strategies import layer_graphs
+
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.cost import batch
@@ -21,9 +25,6 @@ from layerlift.planners.swarm.pso import Pso
 from layerlift.planners.swarm.search import Record, Space, better
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
-from paper_problems import paper_problem
-from planner_problems import problems
-from strategies import layer_graphs
 
 SWARMS = ("pso", "ga", "sa")
 MOVES = ("runs", "points")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from layerlift.emulator.report.chart import SUFFIXES, save
 from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.studies.compare.charts import dressed, figures, picture

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import BY_KEY
 from layerlift.emulator.studies.compare.statistics import Interval
 from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 WIDEST: Final = 110
 _GAP: Final = 2

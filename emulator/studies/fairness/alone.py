@@ -8,14 +8,15 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import PrivateAttr
+
 from layerlift.emulator.catalog import Catalog
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.fairness.people import people
-from layerlift.emulator.world import UserSpec, World
+from layerlift.emulator.world.world import UserSpec, World
 from layerlift.models.errors import RunError
-from pydantic import PrivateAttr
 
 
 def alone_latencies(

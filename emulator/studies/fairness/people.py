@@ -49,7 +49,7 @@ class Person(NamedTuple):
 
 
 def people(queries: Any, world: Mapping[str, Any]) -> list[Person]:
-    """Return the users of a described world (`layerlift.emulator.describe`) in its order, with their rows of
+    """Return the users of a described world (`layerlift.emulator.world.describe`) in its order, with their rows of
     `queries`.
     """
     asked: dict[str, list[Waited]] = defaultdict(list)

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from math import fsum
 from typing import Any, Final
 
-from layerlift.emulator.report.formatting import NOTHING, seconds
-from layerlift.emulator.studies.reproduce.claims import TIE, pieces, verdicts
-from layerlift.emulator.studies.reproduce.figure5 import GATHER_S, LABELS, PLAN_S, Curve, Result
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from layerlift.emulator.report.formatting import NOTHING, seconds
+from layerlift.emulator.studies.reproduce.claims import TIE, pieces, verdicts
+from layerlift.emulator.studies.reproduce.figure5 import GATHER_S, LABELS, PLAN_S, Curve, Result
 
 HEADER: Final = (
     "factor", "algorithm", "total delay (s x s)", "of Direct's", "halved after", "N answers after", "N", "parts",

@@ -14,9 +14,10 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from layerlift.emulator.asking import Asks, Draw, Fixed
-from layerlift.emulator.faults import Fault, Mobility, traced_latencies_s
+
 from layerlift.emulator.policies import takes_back
+from layerlift.emulator.world.faults import Fault, Mobility, traced_latencies_s
+from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.models.errors import ScenarioError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import QueryMode

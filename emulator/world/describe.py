@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from layerlift.emulator.faults import Fault, Mobility, Pairs
-from layerlift.emulator.world import LinkSpec, UserSpec, World
+from layerlift.emulator.world.faults import Fault, Mobility, Pairs
+from layerlift.emulator.world.world import LinkSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer
 
 Prices = Callable[[str, str], float]
