@@ -13,6 +13,7 @@ from heapq import heappush
 from math import inf
 from typing import Any, NamedTuple
 
+from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
 from layerlift.emulator.live_links import Live, LiveLinks
@@ -28,7 +29,6 @@ from layerlift.emulator.protocol.messages import (
     Weigh,
 )
 from layerlift.emulator.traffic import Account, Traffic
-from layerlift.emulator.weather import Weather
 from layerlift.emulator.world.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").

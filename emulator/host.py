@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from layerlift.emulator import policies
+from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.nodes.client import Client
 from layerlift.emulator.nodes.machine import Machine
@@ -19,7 +20,6 @@ from layerlift.emulator.nodes.server import Server
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.messages import Delivery, Departure, Message
 from layerlift.emulator.protocol.routes import Routes, Stage
-from layerlift.emulator.weather import Weather
 from layerlift.emulator.world.world import ModelSpec, World
 
 Rows = dict[str, list[tuple[Any, ...]]]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from layerlift.emulator.conditions.conditions import State, Weather
 from layerlift.emulator.kernel.flows import Flow, Pair
 from layerlift.emulator.protocol.messages import (
     Broken,
@@ -24,7 +25,6 @@ from layerlift.emulator.protocol.messages import (
     QueryStep,
     UploadPart,
 )
-from layerlift.emulator.weather import State, Weather
 from layerlift.emulator.world.world import World
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
-from layerlift.emulator.weather import Weather
 from layerlift.emulator.world.world import INF, LinkSpec, World
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
 from layerlift.planners.registry.planners import make

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 
 class Roaming:
-    """Follows the attachments of one client (`layerlift.emulator.weather`); does nothing for one that stays where it
-    is.
+    """Follows the attachments of one client (`layerlift.emulator.conditions.conditions`); does nothing for one that
+    stays where it is.
     """
 
     __slots__ = ("_at", "_client", "_home", "_how", "_stops")

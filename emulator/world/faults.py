@@ -1,7 +1,8 @@
 """What breaks and who moves, as plain numbers in SI units: the `faults` and `mobility` of a `World`.
 
-These are specifications only; `layerlift.emulator.weather.Weather` says what they make of each link and machine, and
-when. Their numbers are trusted, as all of a `World` are: scenarios check them (`layerlift.emulator.sections_faults`).
+These are specifications only; `layerlift.emulator.conditions.conditions.Weather` says what they make of each link
+and machine, and when. Their numbers are trusted, as all of a `World` are: scenarios check them
+(`layerlift.emulator.sections_faults`).
 """
 
 from __future__ import annotations

@@ -195,8 +195,8 @@ class World:
     header_bytes: int = 0
     compute: Literal["profiled", "measured"] = "profiled"
     faults: tuple[Fault, ...] = ()
-    """What breaks, see `layerlift.emulator.weather.Weather`; a fault's place in the list names its stream of the
-    seed.
+    """What breaks, see `layerlift.emulator.conditions.conditions.Weather`; a fault's place in the list names its
+    stream of the seed.
     """
     mobility: tuple[Mobility, ...] = ()
     """Which clients move; each is in one entry at most."""

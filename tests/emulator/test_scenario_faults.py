@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from small_scenario import Few, small
 
+from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.fields import MB
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.trace_files import read_columns
-from layerlift.emulator.weather import Weather
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.faults import Crash, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
 from layerlift.emulator.world.world import INF, World

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import chain_graph, small_world
 
+from layerlift.emulator.conditions.conditions import Weather
+from layerlift.emulator.conditions.mobility import Leg, Place, grid, nearest_edges, next_nearest, walk
 from layerlift.emulator.kernel.step_function import IDLE
-from layerlift.emulator.wandering import Leg, Place, grid, nearest_edges, next_nearest, walk
-from layerlift.emulator.weather import Weather
 from layerlift.emulator.world.faults import Waypoint
 
 AREA = (100.0, 60.0)

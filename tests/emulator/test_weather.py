@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import chain_graph, small_world
 
+from layerlift.emulator.conditions.conditions import State, Weather
 from layerlift.emulator.kernel.step_function import IDLE
-from layerlift.emulator.weather import State, Weather
 from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
 from layerlift.emulator.world.world import LinkSpec, PlanningSpec, World
 

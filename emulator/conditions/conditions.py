@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator, Sequence
 from math import inf
 
+from layerlift.emulator.conditions.links import LinkFaults, State, stream
+from layerlift.emulator.conditions.mobility import nearest_edges
 from layerlift.emulator.kernel.step_function import Timeline, joined, outside, repeated, sojourns, switched
-from layerlift.emulator.link_faults import LinkFaults, State, stream
-from layerlift.emulator.wandering import nearest_edges
 from layerlift.emulator.world.faults import Crash, Journey, Loss, Mobility
 from layerlift.emulator.world.world import World
 

@@ -1,0 +1,1 @@
+"""Links and machines as they change: faults and mobility, drawn from the seed."""
