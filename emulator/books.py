@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from layerlift.emulator.host import Rows
+from layerlift.emulator.network.byte_ledger import Sample, Traffic
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.traffic import Sample, Traffic
 from layerlift.emulator.world.world import World
 
 Write = Callable[[str, list[tuple[Any, ...]]], None]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from math import inf
 
 from layerlift.emulator.books import Books, Write
-from layerlift.emulator.fabric import Fabric
 from layerlift.emulator.host import Answer, Rows
 from layerlift.emulator.lockstep import (
     Call,
@@ -27,6 +26,7 @@ from layerlift.emulator.lockstep import (
     homes,
     pass_on,
 )
+from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
 from layerlift.emulator.world.world import World

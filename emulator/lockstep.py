@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from layerlift.emulator.host import Answer, Answered, Dropped, Host, Piece, Stored
+from layerlift.emulator.network.byte_ledger import Traffic
 from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
-from layerlift.emulator.traffic import Traffic
 from layerlift.emulator.world.world import World
 
 Costs = Sequence[tuple[tuple[int, int, int], float]]

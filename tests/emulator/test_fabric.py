@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from slow_network import Sent, fair_rates, simulate, union_s
 from worlds import chain_graph, examples, small_world
 
-from layerlift.emulator.fabric import Fabric
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
+from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.protocol.messages import Cancel, Departure, UploadPart
 from layerlift.emulator.world.world import LinkSpec, World
 

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
-from layerlift.emulator.live_links import Live, LiveLinks
+from layerlift.emulator.network.byte_ledger import Account, Traffic
+from layerlift.emulator.network.changing_links import Live, LiveLinks
 from layerlift.emulator.protocol.messages import (
     Cancel,
     Delivery,
@@ -28,7 +29,6 @@ from layerlift.emulator.protocol.messages import (
     UploadPart,
     Weigh,
 )
-from layerlift.emulator.traffic import Account, Traffic
 from layerlift.emulator.world.world import World
 
 # At one instant the fabric does: faults, capacities, completions, starts (semantics: "Links that change").

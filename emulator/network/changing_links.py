@@ -28,7 +28,7 @@ from layerlift.emulator.protocol.messages import (
 from layerlift.emulator.world.world import World
 
 if TYPE_CHECKING:
-    from layerlift.emulator.fabric import Fabric
+    from layerlift.emulator.network.fabric import Fabric
 
 _CRASH, _CHANGE = (0,), (1,)
 _DATA: Final = frozenset((UploadPart, QueryStep))

@@ -1,0 +1,1 @@
+"""Bandwidth, shared: what crosses links, what breaks on them, and the books of every byte."""
