@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from layerlift.emulator.allocation import PolicyError
 from layerlift.emulator.policies import registry
+from layerlift.emulator.policies.allocation import PolicyError
 from layerlift.emulator.policies.registry import Spec
 from layerlift.emulator.policies.testing import findings
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check

@@ -7,8 +7,8 @@ from math import isfinite, isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerlift.emulator import policies
-from layerlift.emulator.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.protocol.messages import Claim as Claimed
 from layerlift.emulator.protocol.messages import Weigh
 from layerlift.emulator.world.world import NodeSpec

@@ -1,6 +1,6 @@
 """Who gets how much of a server, by name: `make("drf")`, `make("alpha_fair:alpha=2")`, `make("my_module:Mine")`."""
 
-from layerlift.emulator.allocation import (
+from layerlift.emulator.policies.allocation import (
     Capacity,
     Claim,
     Grant,

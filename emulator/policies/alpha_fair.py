@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum, inf, sqrt
 
-from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError
 from layerlift.emulator.kernel.water_filling import fill
+from layerlift.emulator.policies.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError
 from layerlift.emulator.policies.arrival import no_memory
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum, inf
 
-from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError, part
 from layerlift.emulator.kernel.water_filling import fill, fill_dominant
+from layerlift.emulator.policies.allocation import LEAST, Capacity, Claim, Grant, PolicyBase, PolicyError, part
 from layerlift.emulator.policies.arrival import no_memory
 
 Bundle = tuple[float, float, float]

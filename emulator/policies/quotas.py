@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum, inf
 
-from layerlift.emulator.allocation import Capacity, Claim, Grant, PolicyBase
+from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase
 from layerlift.emulator.policies.arrival import no_memory
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-from layerlift.emulator.allocation import Policy, PolicyBase, PolicyError
+from layerlift.emulator.policies.allocation import Policy, PolicyBase, PolicyError
 from layerlift.planners.registry import plugins
 from layerlift.planners.registry.options import Wording
 from layerlift.planners.registry.plugins import NO_PLUGINS

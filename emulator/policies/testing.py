@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from math import fsum, inf, isfinite
 from typing import Any
 
-from layerlift.emulator.allocation import Capacity, Claim, Grant, Policy, PolicyBase, PolicyError, loses
-from layerlift.emulator.policies.battery import Case, battery, capacities, comings_and_goings
+from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, Policy, PolicyBase, PolicyError, loses
+from layerlift.emulator.policies.cases import Case, battery, capacities, comings_and_goings
 from layerlift.emulator.policies.registry import make
 from layerlift.planners.testing.runner import run_kit, trouble_of
 
@@ -38,7 +38,7 @@ class Finding:
 
 
 def conform(policy: str | Policy, cases: Mapping[str, Case] | None = None) -> int:
-    """Check every demand on every case (`layerlift.emulator.policies.battery` by default); returns how many demands
+    """Check every demand on every case (`layerlift.emulator.policies.cases` by default); returns how many demands
     were met.
 
     Demands: one sound grant per claim (finite, not negative); quotas that fit into the memory as far as they are

@@ -6,7 +6,7 @@ from math import inf
 
 from hypothesis import strategies as st
 
-from layerlift.emulator.allocation import Capacity, Claim, Grant
+from layerlift.emulator.policies.allocation import Capacity, Claim, Grant
 
 SERVER = Capacity(memory_bytes=100.0, cores=2, link_bytes_s=10.0)
 

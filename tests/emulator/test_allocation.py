@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from policy_worlds import SERVER, user
 from worlds import examples
 
-from layerlift.emulator.allocation import (
+from layerlift.emulator.kernel.clock import Kernel, Node
+from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.policies.allocation import (
     LEAST,
     Capacity,
     Claim,
@@ -21,8 +23,6 @@ from layerlift.emulator.allocation import (
     share_of,
     victims,
 )
-from layerlift.emulator.kernel.clock import Kernel, Node
-from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 
 
 def holders(*held: float) -> list[Claim]:

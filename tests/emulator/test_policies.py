@@ -13,8 +13,8 @@ from policy_worlds import SERVER, parts_granted, parts_needed, servers, speed, u
 from worlds import examples
 
 from layerlift.emulator import policies
-from layerlift.emulator.allocation import LEAST, Capacity, Claim, Grant
 from layerlift.emulator.kernel.water_filling import fill
+from layerlift.emulator.policies.allocation import LEAST, Capacity, Claim, Grant
 
 SLACK = 1e-6
 """Relative: rounding, and `LEAST` for those who are entitled to nothing."""

@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 from layerlift.emulator import policies
-from layerlift.emulator.allocation import Capacity, Grant, PolicyBase, PolicyError
 from layerlift.emulator.cli import main
 from layerlift.emulator.policies import registry, testing
-from layerlift.emulator.policies.battery import battery
+from layerlift.emulator.policies.allocation import Capacity, Grant, PolicyBase, PolicyError
+from layerlift.emulator.policies.cases import battery
 from layerlift.emulator.policies.testing import conform
 from layerlift.planners import registry as planner_registry
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from layerlift.emulator.allocation import Capacity, Claim
+from layerlift.emulator.policies.allocation import Capacity, Claim
 
 MB = 2.0**20
 
