@@ -20,7 +20,7 @@ from layerlift.emulator.nodes.planner import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.together import Together
 from layerlift.emulator.world.world import World
 from layerlift.planners import Upload

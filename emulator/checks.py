@@ -15,7 +15,7 @@ from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import near
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 MOST_NODES = 100_000
 

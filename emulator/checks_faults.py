@@ -12,7 +12,7 @@ from layerlift.emulator.sections import TIERS
 from layerlift.models.errors import near
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 Where = tuple[str | int, ...]
 FEW = 12

@@ -16,7 +16,7 @@ from layerlift.emulator.world.world import INF, NodeSpec, Tier
 from layerlift.emulator.yaml_lines import Path
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""

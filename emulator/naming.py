@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from layerlift.emulator.yaml_lines import Path
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 
 def node_names(scenario: Scenario) -> Iterator[tuple[Path, str]]:

@@ -25,7 +25,7 @@ from layerlift.models.errors import LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 
 @dataclass

@@ -20,7 +20,7 @@ from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 
 def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:

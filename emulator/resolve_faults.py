@@ -19,7 +19,7 @@ from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import ScenarioError, near
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
 
 FEW = 12
 

@@ -28,7 +28,7 @@ from layerlift.emulator.planning import answer
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.together import Together
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World

@@ -23,7 +23,7 @@ from worlds import InlinePlans, examples
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.scenario.scenario import Scenario, bundled
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.together import Together
 from layerlift.emulator.world import faults, laws, world

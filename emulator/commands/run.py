@@ -15,7 +15,7 @@ from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.models.errors import RunError
 
 

@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from layerlift.emulator.naming import node_names
-from layerlift.emulator.scenario import Scenario, bundled, source_text
+from layerlift.emulator.scenario.scenario import Scenario, bundled, source_text
 
 
 @click.command("scenarios")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from layerlift.emulator.results import RunResult
     from layerlift.emulator.run import run
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
@@ -24,7 +24,7 @@ __all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "run"]
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
     "RunResult": "layerlift.emulator.results.writer",
-    "Scenario": "layerlift.emulator.scenario",
+    "Scenario": "layerlift.emulator.scenario.scenario",
     "run": "layerlift.emulator.run",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""

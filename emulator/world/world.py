@@ -2,7 +2,7 @@
 
 A `World` is what the time plane runs on. It is immutable, holds no weights, and is the same object for every
 packing of nodes into hosts. Scenarios (YAML, ranges, counts, units) are resolved into it by
-`layerlift.emulator.scenario`.
+`layerlift.emulator.scenario.scenario`.
 """
 
 from __future__ import annotations

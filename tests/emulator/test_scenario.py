@@ -11,7 +11,7 @@ import pytest
 from small_scenario import Few, small
 
 from layerlift.emulator.fields import Span
-from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.scenario.scenario import Scenario, bundled
 from layerlift.emulator.world.world import LinkSpec, World
 from layerlift.models.graph.route import compile_route
 from layerlift.planners.problem.problem import Objective

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from layerlift.emulator import arrivals, draws, sections, sections_faults
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.models.errors import ScenarioError
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scenario.md").read_text()

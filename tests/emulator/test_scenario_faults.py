@@ -13,7 +13,7 @@ from small_scenario import Few, small
 
 from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.fields import MB
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.trace_files import read_columns
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.faults import Crash, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint

@@ -15,7 +15,7 @@ from layerlift.emulator.yaml_lines import Path, dotted
 from layerlift.models.errors import near
 
 if TYPE_CHECKING:
-    from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.scenario.scenario import Scenario
     from layerlift.emulator.world.world import World
 
 IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
