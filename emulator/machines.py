@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from layerlift.emulator import sections
 from layerlift.emulator.fields import GB, MB, Span
-from layerlift.emulator.naming import kind_name, node_names
+from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.world.world import INF, NodeSpec, Tier
 from layerlift.emulator.yaml_lines import Path
 

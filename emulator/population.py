@@ -17,7 +17,7 @@ from layerlift.emulator.catalog import Catalog
 from layerlift.emulator.draws import draw_of
 from layerlift.emulator.fields import Fault
 from layerlift.emulator.machines import stream
-from layerlift.emulator.naming import kind_name
+from layerlift.emulator.scenario.checks.names import kind_name
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.world import INF, NodeSpec, UserSpec
 from layerlift.emulator.yaml_lines import Path

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
-from layerlift.emulator.naming import node_names
+from layerlift.emulator.scenario.checks.names import node_names
 from layerlift.emulator.scenario.scenario import Scenario, bundled, source_text
 
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from layerlift.emulator.catalog import Catalog, network
-from layerlift.emulator.checks import check
 from layerlift.emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
 from layerlift.emulator.scenario.assumptions import Assumption, assumptions, sources_fit
+from layerlift.emulator.scenario.checks.checks import check
 from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
 from layerlift.emulator.sections_faults import AnyFault

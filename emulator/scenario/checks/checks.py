@@ -7,9 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from layerlift.emulator.arrivals import AtOnce, Recorded
-from layerlift.emulator.checks_faults import check_faults
 from layerlift.emulator.fields import fault, shown
-from layerlift.emulator.naming import kind_name, node_names
+from layerlift.emulator.scenario.checks.faults import check_faults
+from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.sections import TIERS, Users
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import near

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerlift.emulator import sections_faults as sections
 from layerlift.emulator.fields import fault
-from layerlift.emulator.naming import kind_name, node_names
+from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.sections import TIERS
 from layerlift.models.errors import near
 
