@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from pydantic import BaseModel
 
 from layerlift.emulator.fields import ASSUMED, Span, fault
-from layerlift.emulator.machines import IONN_W
+from layerlift.emulator.scenario.resolving.machines import IONN_W
 from layerlift.emulator.sections import Device, Machine, Nodes
 from layerlift.emulator.yaml_lines import Path, dotted
 from layerlift.models.errors import near

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from layerlift.emulator.catalog import Catalog, network
 from layerlift.emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
 from layerlift.emulator.scenario.assumptions import Assumption, assumptions, sources_fit
 from layerlift.emulator.scenario.checks.checks import check
 from layerlift.emulator.scenario.overrides import override
+from layerlift.emulator.scenario.resolving.catalog import Catalog, network
 from layerlift.emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
 from layerlift.emulator.sections_faults import AnyFault
 from layerlift.emulator.world.world import World
@@ -110,10 +110,10 @@ class Scenario(Part):
     def resolve(self, catalog: Catalog | None = None) -> World:
         """Return the world of plain numbers: machines, links, users and priced models.
 
-        `catalog` stands in for the zoo and the planners (see `layerlift.emulator.catalog.Catalog`).
+        `catalog` stands in for the zoo and the planners (see `layerlift.emulator.scenario.resolving.catalog.Catalog`).
         Raises `ScenarioError` for what only the world can tell: an unknown model or planner, a missing file.
         """
-        from layerlift.emulator.resolve import resolve
+        from layerlift.emulator.scenario.resolving.resolve import resolve
 
         try:
             return resolve(self, catalog)
@@ -127,7 +127,7 @@ class Scenario(Part):
 
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
-        from layerlift.emulator.resolve import model_options, model_source
+        from layerlift.emulator.scenario.resolving.resolve import model_options, model_source
 
         return network(model_source(self, model), model_options(self, model))
 

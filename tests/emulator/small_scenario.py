@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from layerlift.emulator.catalog import Priced
+from layerlift.emulator.scenario.resolving.catalog import Priced
 from layerlift.emulator.sections import Model
 from layerlift.models.errors import ModelError, PlanError, near
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor

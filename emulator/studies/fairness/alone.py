@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from layerlift.emulator.catalog import Catalog
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.run import run
+from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.studies.fairness.people import people
 from layerlift.emulator.world.world import UserSpec, World

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from layerlift.emulator import sections
 from layerlift.emulator.arrivals import Law
-from layerlift.emulator.catalog import Catalog
 from layerlift.emulator.draws import draw_of
 from layerlift.emulator.fields import Fault
-from layerlift.emulator.machines import stream
 from layerlift.emulator.scenario.checks.names import kind_name
+from layerlift.emulator.scenario.resolving.catalog import Catalog
+from layerlift.emulator.scenario.resolving.machines import stream
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.world import INF, NodeSpec, UserSpec
 from layerlift.emulator.yaml_lines import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from layerlift.emulator import sections_faults as sections
 from layerlift.emulator.conditions.mobility import grid
 from layerlift.emulator.fields import LARGEST, MB, Fault, Span, tidy
-from layerlift.emulator.machines import in_folder
 from layerlift.emulator.scenario.checks.faults import ends
+from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.trace_files import Columns, read_columns
 from layerlift.emulator.world import faults
 from layerlift.emulator.world.world import NodeSpec, Tier, UserSpec

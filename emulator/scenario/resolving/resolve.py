@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerlift.emulator import sections
-from layerlift.emulator.catalog import Catalog, ProfileError, Shelf
 from layerlift.emulator.fields import GB, MB, Fault
-from layerlift.emulator.machines import in_folder
-from layerlift.emulator.machines import nodes as machines
-from layerlift.emulator.population import population
-from layerlift.emulator.resolve_faults import resolve_faults
+from layerlift.emulator.scenario.resolving.catalog import Catalog, ProfileError, Shelf
+from layerlift.emulator.scenario.resolving.faults import resolve_faults
+from layerlift.emulator.scenario.resolving.machines import in_folder
+from layerlift.emulator.scenario.resolving.machines import nodes as machines
+from layerlift.emulator.scenario.resolving.users import population
 from layerlift.emulator.world.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
 from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError
