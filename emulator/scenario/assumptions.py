@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from pydantic import BaseModel
 
-from layerlift.emulator.fields import ASSUMED, Span, fault
 from layerlift.emulator.scenario.resolving.machines import IONN_W
-from layerlift.emulator.sections import Device, Machine, Nodes
-from layerlift.emulator.yaml_lines import Path, dotted
+from layerlift.emulator.scenario.schema.document import Path, dotted
+from layerlift.emulator.scenario.schema.fields import ASSUMED, Span, fault
+from layerlift.emulator.scenario.schema.sections import Device, Machine, Nodes
 from layerlift.models.errors import near
 
 if TYPE_CHECKING:

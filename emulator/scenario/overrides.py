@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from layerlift.emulator.fields import shown
-from layerlift.emulator.yaml_lines import Path, Places, dotted, parse, printable
+from layerlift.emulator.scenario.schema.document import Path, Places, dotted, parse, printable
+from layerlift.emulator.scenario.schema.fields import shown
 from layerlift.models.errors import ScenarioError
 
 

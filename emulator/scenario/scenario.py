@@ -11,15 +11,25 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from layerlift.emulator.fields import Fault, Flag, Part, Positive, Text, Whole, assume, first_fault, shown
 from layerlift.emulator.scenario.assumptions import Assumption, assumptions, sources_fit
 from layerlift.emulator.scenario.checks.checks import check
 from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
-from layerlift.emulator.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
-from layerlift.emulator.sections_faults import AnyFault
+from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, printable, read
+from layerlift.emulator.scenario.schema.faults import AnyFault
+from layerlift.emulator.scenario.schema.fields import (
+    Fault,
+    Flag,
+    Part,
+    Positive,
+    Text,
+    Whole,
+    assume,
+    first_fault,
+    shown,
+)
+from layerlift.emulator.scenario.schema.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
 from layerlift.emulator.world.world import World
-from layerlift.emulator.yaml_lines import MAX_BYTES, Places, dotted, printable, read
 from layerlift.models.errors import ScenarioError, near
 from layerlift.models.running.network import Network
 

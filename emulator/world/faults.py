@@ -2,7 +2,7 @@
 
 These are specifications only; `layerlift.emulator.conditions.conditions.Weather` says what they make of each link
 and machine, and when. Their numbers are trusted, as all of a `World` are: scenarios check them
-(`layerlift.emulator.sections_faults`).
+(`layerlift.emulator.scenario.schema.faults`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from layerlift.emulator.scenario.resolving.catalog import Priced
-from layerlift.emulator.sections import Model
+from layerlift.emulator.scenario.schema.sections import Model
 from layerlift.models.errors import ModelError, PlanError, near
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from layerlift.emulator import arrival_files
-from layerlift.emulator.arrival_files import recorded
+from layerlift.emulator.scenario.schema import arrival_files
+from layerlift.emulator.scenario.schema.arrival_files import recorded
 from layerlift.emulator.world.laws import (
     AllAt,
     Asks,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from small_scenario import Few, small
 
-from layerlift.emulator.fields import Span
 from layerlift.emulator.scenario.scenario import Scenario, bundled
+from layerlift.emulator.scenario.schema.fields import Span
 from layerlift.emulator.world.world import LinkSpec, World
 from layerlift.models.graph.route import compile_route
 from layerlift.planners.problem.problem import Objective

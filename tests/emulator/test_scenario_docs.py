@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from layerlift.emulator import arrivals, draws, sections, sections_faults
 from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario.schema import arrivals, durations, faults, sections
 from layerlift.models.errors import ScenarioError
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scenario.md").read_text()
@@ -25,9 +25,9 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
         *(sections.Nodes, sections.Device, sections.Link, sections.Pair, sections.Users, sections.SharedObjective),
         *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson, sections.Planning, sections.Wrong, sections.Model),
         *(arrivals.Bursting, arrivals.Burst, arrivals.Daily, arrivals.Diurnal, arrivals.Recorded),
-        *(draws.ExponentialDraw, draws.UniformDraw),
-        *(sections_faults.Outage, sections_faults.OnOff, sections_faults.Loss, sections_faults.Trace),
-        *(sections_faults.Crash, sections_faults.Move, sections_faults.Journey),
+        *(durations.ExponentialDraw, durations.UniformDraw),
+        *(faults.Outage, faults.OnOff, faults.Loss, faults.Trace),
+        *(faults.Crash, faults.Move, faults.Journey),
     ],
 )
 def test_every_field_is_documented(section: type[BaseModel]) -> None:

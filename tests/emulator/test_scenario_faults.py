@@ -12,9 +12,9 @@ import pytest
 from small_scenario import Few, small
 
 from layerlift.emulator.conditions.conditions import Weather
-from layerlift.emulator.fields import MB
 from layerlift.emulator.scenario.scenario import Scenario
-from layerlift.emulator.trace_files import read_columns
+from layerlift.emulator.scenario.schema.fields import MB
+from layerlift.emulator.scenario.schema.trace_files import read_columns
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.faults import Crash, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
 from layerlift.emulator.world.world import INF, World
@@ -297,13 +297,13 @@ def test_a_wrong_journey(row: str, says: str, tmp_path: Path) -> None:
 
 
 def test_a_table_too_long_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerlift.emulator.trace_files.MOST_ROWS", 2)
+    monkeypatch.setattr("layerlift.emulator.scenario.schema.trace_files.MOST_ROWS", 2)
     (tmp_path / "x.csv").write_text("time_s\n1\n2\n3\n")
     pq.write_table(pa.table({"time_s": [1, 2, 3]}), tmp_path / "x.parquet")
     for name in ("x.csv", "x.parquet"):
         with pytest.raises(ScenarioError, match=f"{name} has more than 2 rows"):
             read_columns(tmp_path / name, {"time_s": "float"})
-    monkeypatch.setattr("layerlift.emulator.trace_files.MOST_ROWS", 3)
+    monkeypatch.setattr("layerlift.emulator.scenario.schema.trace_files.MOST_ROWS", 3)
     assert read_columns(tmp_path / "x.csv", {"time_s": "float"}) == {"time_s": [1.0, 2.0, 3.0]}
     found = read_columns(tmp_path / "x.parquet", {"time_s": "text", "note": "text"}, ["note"])
     assert found == {"time_s": ["1", "2", "3"], "note": [None] * 3}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from small_scenario import Few, small
 
 from layerlift.emulator.scenario.scenario import Scenario, bundled
-from layerlift.emulator.yaml_lines import Places, read
+from layerlift.emulator.scenario.schema.document import Places, read
 from layerlift.models.errors import ScenarioError
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

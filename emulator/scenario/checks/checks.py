@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.arrivals import AtOnce, Recorded
-from layerlift.emulator.fields import fault, shown
 from layerlift.emulator.scenario.checks.faults import check_faults
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
-from layerlift.emulator.sections import TIERS, Users
-from layerlift.emulator.yaml_lines import Path
+from layerlift.emulator.scenario.schema.arrivals import AtOnce, Recorded
+from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.fields import fault, shown
+from layerlift.emulator.scenario.schema.sections import TIERS, Users
 from layerlift.models.errors import near
 
 if TYPE_CHECKING:

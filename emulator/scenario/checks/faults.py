@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from layerlift.emulator import sections_faults as sections
-from layerlift.emulator.fields import fault
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
-from layerlift.emulator.sections import TIERS
+from layerlift.emulator.scenario.schema import faults as sections
+from layerlift.emulator.scenario.schema.fields import fault
+from layerlift.emulator.scenario.schema.sections import TIERS
 from layerlift.models.errors import near
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.yaml_lines import Path
+from layerlift.emulator.scenario.schema.document import Path
 
 if TYPE_CHECKING:
     from layerlift.emulator.scenario.scenario import Scenario

@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
-from layerlift.emulator.sections import Model
+from layerlift.emulator.scenario.schema.sections import Model
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading.load import load

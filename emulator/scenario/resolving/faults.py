@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
-from layerlift.emulator import sections_faults as sections
 from layerlift.emulator.conditions.mobility import grid
-from layerlift.emulator.fields import LARGEST, MB, Fault, Span, tidy
 from layerlift.emulator.scenario.checks.faults import ends
 from layerlift.emulator.scenario.resolving.machines import in_folder
-from layerlift.emulator.trace_files import Columns, read_columns
+from layerlift.emulator.scenario.schema import faults as sections
+from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.fields import LARGEST, MB, Fault, Span, tidy
+from layerlift.emulator.scenario.schema.trace_files import Columns, read_columns
 from layerlift.emulator.world import faults
 from layerlift.emulator.world.world import NodeSpec, Tier, UserSpec
-from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import ScenarioError, near
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Final
 
-from layerlift.emulator import sections
-from layerlift.emulator.fields import GB, MB, Span
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
+from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.fields import GB, MB, Span
 from layerlift.emulator.world.world import INF, NodeSpec, Tier
-from layerlift.emulator.yaml_lines import Path
 
 if TYPE_CHECKING:
     from layerlift.emulator.scenario.scenario import Scenario

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from layerlift.emulator import sections
-from layerlift.emulator.fields import GB, MB, Fault
 from layerlift.emulator.scenario.resolving.catalog import Catalog, ProfileError, Shelf
 from layerlift.emulator.scenario.resolving.faults import resolve_faults
 from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
+from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.fields import GB, MB, Fault
 from layerlift.emulator.world.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
-from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter
 

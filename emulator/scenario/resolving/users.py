@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from layerlift.emulator import sections
-from layerlift.emulator.arrivals import Law
-from layerlift.emulator.draws import draw_of
-from layerlift.emulator.fields import Fault
 from layerlift.emulator.scenario.checks.names import kind_name
 from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.scenario.resolving.machines import stream
+from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema.arrivals import Law
+from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.durations import draw_of
+from layerlift.emulator.scenario.schema.fields import Fault
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.world import INF, NodeSpec, UserSpec
-from layerlift.emulator.yaml_lines import Path
 from layerlift.models.errors import LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
 

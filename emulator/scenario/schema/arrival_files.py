@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from layerlift.emulator.fields import LARGEST, shown
+from layerlift.emulator.scenario.schema.fields import LARGEST, shown
 from layerlift.models.errors import ScenarioError, near
 
 MOST_ROWS: Final = 1_000_000

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
 
-from layerlift.emulator.fields import (
+from layerlift.emulator.scenario.schema.fields import (
     NOTHING,
     Flag,
     NonNegative,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from layerlift.emulator.yaml_lines import Path, dotted
+from layerlift.emulator.scenario.schema.document import Path, dotted
 from layerlift.models.errors import near
 
 MB: Final = 1 << 20

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Tag, model_validator
 
-from layerlift.emulator.fields import NonNegative, Part, Positive, fault
+from layerlift.emulator.scenario.schema.fields import NonNegative, Part, Positive, fault
 from layerlift.emulator.world import laws
 
 

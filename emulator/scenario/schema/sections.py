@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
 
-from layerlift.emulator.arrivals import Arrival, AtOnce
-from layerlift.emulator.draws import Pause, Spell
-from layerlift.emulator.fields import (
+from layerlift.emulator.scenario.schema.arrivals import Arrival, AtOnce
+from layerlift.emulator.scenario.schema.durations import Pause, Spell
+from layerlift.emulator.scenario.schema.fields import (
     ASSUMED,
     NOTHING,
     Count,

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Tag, model_validator
 
-from layerlift.emulator.arrival_files import recorded
-from layerlift.emulator.fields import NonNegative, Part, Positive, Text, assume, fault
+from layerlift.emulator.scenario.schema.arrival_files import recorded
+from layerlift.emulator.scenario.schema.fields import NonNegative, Part, Positive, Text, assume, fault
 from layerlift.emulator.world import laws
 
 MOST_A_PERIOD: Final = 1e9

@@ -1,0 +1,1 @@
+"""The sections and fields of a scenario file."""
