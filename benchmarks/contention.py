@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.conductor import Progress
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import LocalPlans

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor

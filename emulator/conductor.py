@@ -27,7 +27,7 @@ from layerlift.emulator.lockstep import (
     pass_on,
 )
 from layerlift.emulator.network.fabric import Fabric
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
 from layerlift.emulator.world.world import World
 

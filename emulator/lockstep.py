@@ -10,7 +10,7 @@ from typing import Protocol
 
 from layerlift.emulator.host import Answer, Answered, Dropped, Host, Piece, Stored
 from layerlift.emulator.network.byte_ledger import Traffic
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.world.world import World
 

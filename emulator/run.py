@@ -20,7 +20,7 @@ from layerlift.emulator.dataplane import Execution, LocalBackend
 from layerlift.emulator.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
 from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.pacing import Fidelity, Pacer
 from layerlift.emulator.placing import Placing, place
 from layerlift.emulator.plan_memory import PlanMemory

@@ -14,7 +14,7 @@ from layerlift.emulator.books import Books, Write
 from layerlift.emulator.host import Host
 from layerlift.emulator.lockstep import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
 from layerlift.emulator.network.fabric import Fabric
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.protocol.messages import PlanReady
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError

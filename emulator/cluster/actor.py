@@ -12,7 +12,7 @@ from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.engine import Engine, Task
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Costs
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.world.world import World

@@ -32,7 +32,7 @@ from layerlift.emulator.engine import Task
 from layerlift.emulator.host import Answer
 from layerlift.emulator.interruption import afterwards
 from layerlift.emulator.lockstep import Call, homes
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.placing import reach
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world.world import World

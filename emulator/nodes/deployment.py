@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from layerlift.emulator.nodes.bits import Bits
+from layerlift.emulator.nodes.index_set import Bits
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.plan import Upload
 

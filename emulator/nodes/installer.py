@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerlift.emulator.kernel.clock import Signal
-from layerlift.emulator.nodes.bits import Bits
+from layerlift.emulator.nodes.index_set import Bits
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from layerlift.emulator.nodes.bits import Bits
+from layerlift.emulator.nodes.index_set import Bits
 from layerlift.emulator.protocol.messages import UploadPart
 from layerlift.models.graph.graph import LayerGraph
 

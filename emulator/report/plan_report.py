@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning import answer
 from layerlift.emulator.problems import planned_with, problem_of
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size

@@ -7,7 +7,7 @@ import pickle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerlift.emulator.nodes.bits import Bits
+from layerlift.emulator.nodes.index_set import Bits
 
 numbers = st.sets(st.integers(0, 300))
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from layerlift.emulator import run
 from layerlift.emulator.cli import main
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.problems import problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome

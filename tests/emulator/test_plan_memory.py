@@ -9,7 +9,7 @@ import pytest
 from run_world import phones
 
 from layerlift.emulator import run
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.planning import answer, solve
 from layerlift.emulator.problems import problem_of

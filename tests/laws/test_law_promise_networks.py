@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from layerlift.emulator import Scenario
-from layerlift.emulator.nodes.planner import PlanJob
+from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.plan_memory import PlanMemory
 from layerlift.emulator.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
