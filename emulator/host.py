@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from layerlift.emulator import policies
 from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.kernel.clock import Kernel
-from layerlift.emulator.nodes.client import Client
+from layerlift.emulator.nodes.client.client import Client
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.planner_node import PlanJob, PlannerNode
 from layerlift.emulator.nodes.server import Server

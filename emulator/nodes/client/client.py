@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from layerlift.emulator.nodes.battery import Battery
-from layerlift.emulator.nodes.bill import NOTHING, Bill, refusal
-from layerlift.emulator.nodes.installer import Installer
-from layerlift.emulator.nodes.query import OpenQuery
-from layerlift.emulator.nodes.questions import Questions
-from layerlift.emulator.nodes.reach import Reach
-from layerlift.emulator.nodes.roaming import Roaming
+from layerlift.emulator.nodes.client.battery import Battery
+from layerlift.emulator.nodes.client.bill import NOTHING, Bill, refusal
+from layerlift.emulator.nodes.client.installer import Installer
+from layerlift.emulator.nodes.client.query import OpenQuery
+from layerlift.emulator.nodes.client.questions import Questions
+from layerlift.emulator.nodes.client.reachability import Reach
+from layerlift.emulator.nodes.client.roaming import Roaming
+from layerlift.emulator.nodes.client.uploader import Uploader
 from layerlift.emulator.nodes.runner import Runner
-from layerlift.emulator.nodes.uploader import Uploader
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.messages import (
     Abort,

@@ -11,8 +11,8 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
-    from layerlift.emulator.nodes.query import OpenQuery
+    from layerlift.emulator.nodes.client.client import Client
+    from layerlift.emulator.nodes.client.query import OpenQuery
 
 Figures = tuple[float, float, int, int, float]
 """Client work (s), server work (s), bytes sent and received by the client, money (USD)."""

@@ -7,10 +7,10 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING
 
-from layerlift.emulator.nodes.query import OpenQuery
+from layerlift.emulator.nodes.client.query import OpenQuery
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 _REFUSED_WAIT_S = 1.0
 """A query that fails at once would be asked for ever at one instant; the next one comes this much later."""

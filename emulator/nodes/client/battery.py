@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from layerlift.emulator.protocol.messages import Meter, ReadMeter
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 _STEP_S = 0.01
 """The end of a battery is found to this, in seconds at full power."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerlift.emulator.kernel.clock import Signal
-from layerlift.emulator.nodes.bill import Bill, Figures, figures_of_fallback
+from layerlift.emulator.nodes.client.bill import Bill, Figures, figures_of_fallback
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.routes import Itinerary
 from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 
 class OpenQuery:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from layerlift.emulator.protocol.messages import LinkUp, NodeDown, NodeUp
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 
 class Reach:

@@ -8,12 +8,12 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerlift.emulator.kernel.clock import Signal
-from layerlift.emulator.nodes.deployment import Deployment
+from layerlift.emulator.nodes.client.deployment import Deployment
 from layerlift.emulator.protocol.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
 from layerlift.emulator.protocol.routes import Itinerary
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 _BACKOFF_DOUBLINGS = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 
 class Roaming:

@@ -9,7 +9,7 @@ from layerlift.emulator.nodes.index_set import Bits
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client import Client
+    from layerlift.emulator.nodes.client.client import Client
 
 PATIENCE_S: Final = 2.0
 """How long predictions are waited for in a world of faults (assumed)."""

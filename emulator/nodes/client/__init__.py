@@ -1,0 +1,1 @@
+"""A user's device and its parts."""
