@@ -16,7 +16,7 @@ from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.nodes.client.client import Client
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.planner_node import PlanJob, PlannerNode
-from layerlift.emulator.nodes.server import Server
+from layerlift.emulator.nodes.server.server import Server
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.messages import Delivery, Departure, Message
 from layerlift.emulator.protocol.routes import Routes, Stage

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import chain_graph, examples, fixed, run_world, small_world
 
-from layerlift.emulator.nodes.server import FILE_ENTRY_BYTES
+from layerlift.emulator.nodes.server.server import FILE_ENTRY_BYTES
 from layerlift.emulator.world.world import LinkSpec, NodeSpec, UserSpec, World
 
 LATENCY_S, BANDWIDTH, LOOPBACK_S = 0.004, 1e6, 0.001

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
-from layerlift.emulator.nodes.admission import Admission, weighs_cpu
 from layerlift.emulator.nodes.runner import Runner
-from layerlift.emulator.nodes.store import Shelves, Store
+from layerlift.emulator.nodes.server.admission import Admission, weighs_cpu
+from layerlift.emulator.nodes.server.store import Shelves, Store
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.problems import predicted_seconds
 from layerlift.emulator.protocol.messages import (

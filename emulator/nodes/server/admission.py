@@ -15,7 +15,7 @@ from layerlift.emulator.world.world import NodeSpec
 from layerlift.models.errors import LayerliftError, RunError
 
 if TYPE_CHECKING:
-    from layerlift.emulator.nodes.server import Server
+    from layerlift.emulator.nodes.server.server import Server
 
 T = TypeVar("T")
 

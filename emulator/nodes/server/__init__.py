@@ -1,0 +1,1 @@
+"""Edge and cloud servers: store, admission, visits of queries."""
