@@ -23,8 +23,8 @@ from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, w
 from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.pacing import Fidelity, Pacer
 from layerlift.emulator.placing import Placing, place
-from layerlift.emulator.plan_memory import PlanMemory
-from layerlift.emulator.planning import answer
+from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free

@@ -20,7 +20,7 @@ from hypothesis import given
 from wild import wild_worlds
 from worlds import InlinePlans, examples
 
-from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.scenario import Scenario, bundled

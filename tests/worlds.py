@@ -16,7 +16,7 @@ from strategies import layer_graphs
 from layerlift.emulator.conductor import Conductor, Ending, LocalHosts
 from layerlift.emulator.host import Answer, pack
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.planning import answer
+from layerlift.emulator.planning.answer import answer
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World

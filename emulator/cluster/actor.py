@@ -13,7 +13,7 @@ from layerlift.emulator.engine import Engine, Task
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Costs
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.planning import answer
+from layerlift.emulator.planning.answer import answer
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.world.world import World
 from layerlift.models.running.cutting import Subgraph
@@ -63,5 +63,5 @@ class HostActor:
         return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.timing)
 
     def plan(self, job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
-        """See `layerlift.emulator.planning.answer`."""
+        """See `layerlift.emulator.planning.answer.answer`."""
         return answer(job, seed, timeout_s)

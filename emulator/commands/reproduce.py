@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show

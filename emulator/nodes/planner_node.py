@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from layerlift.emulator.nodes.machine import Machine
-from layerlift.emulator.problems import Known, build_problem
+from layerlift.emulator.planning.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
 from layerlift.emulator.world.world import NodeSpec
 from layerlift.models.graph.graph import LayerGraph

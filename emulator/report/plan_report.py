@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.planning import answer
-from layerlift.emulator.problems import planned_with, problem_of
+from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, RunError, near

@@ -14,7 +14,7 @@ from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_w
 
 from layerlift.emulator.conductor import Conductor, LocalHosts, Progress, homes
 from layerlift.emulator.host import pack
-from layerlift.emulator.planning import solve
+from layerlift.emulator.planning.answer import solve
 from layerlift.emulator.protocol.messages import PlanRequest
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.together import Together

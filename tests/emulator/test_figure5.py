@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from layerlift.emulator import run
 from layerlift.emulator.cli import main
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.plan_memory import PlanMemory
-from layerlift.emulator.problems import problem_of
+from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.studies.reproduce import figure5

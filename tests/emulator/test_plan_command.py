@@ -16,7 +16,7 @@ from worlds import examples, run_world, worlds
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli import main
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.problems import planned_with, problem_of
+from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.together import Together

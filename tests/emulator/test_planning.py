@@ -14,7 +14,7 @@ from worlds import chain_graph, fixed, small_world
 from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.host import pack
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.planning import solve
+from layerlift.emulator.planning.answer import solve
 from layerlift.emulator.results.columns import batch
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans

@@ -11,8 +11,8 @@ import pytest
 
 from layerlift.emulator import Scenario
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.plan_memory import PlanMemory
-from layerlift.emulator.problems import problem_of
+from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.together import Together

@@ -11,7 +11,7 @@ from layerlift.emulator.nodes.runner import Runner
 from layerlift.emulator.nodes.server.admission import Admission, weighs_cpu
 from layerlift.emulator.nodes.server.store import Shelves, Store
 from layerlift.emulator.nodes.visit import Visit
-from layerlift.emulator.problems import predicted_seconds
+from layerlift.emulator.planning.problems import predicted_seconds
 from layerlift.emulator.protocol.messages import (
     FILE_ENTRY_BYTES,
     Abort,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant

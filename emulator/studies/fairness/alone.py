@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.scenario.scenario import Scenario

@@ -9,7 +9,7 @@ from itertools import product
 from math import ceil
 from typing import Any, Final
 
-from layerlift.emulator.plan_memory import PlanMemory
+from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.studies.reproduce.delays import Client, Sighting, sight
