@@ -15,8 +15,8 @@ from typing import Any
 from layerlift.emulator.books import Write
 from layerlift.emulator.cluster.plans import RayPlans
 from layerlift.emulator.conductor import Conductor
-from layerlift.emulator.dataplane import DataPlane as Tensors
-from layerlift.emulator.dataplane import Execution, LocalBackend
+from layerlift.emulator.execution.dataplane import DataPlane as Tensors
+from layerlift.emulator.execution.dataplane import Execution, LocalBackend
 from layerlift.emulator.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
 from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, with_profiles

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerlift.emulator.cluster.delivery_log import repeat
-from layerlift.emulator.engine import Engine, Task
+from layerlift.emulator.execution.engine import Engine, Task
 from layerlift.emulator.host import Answer, Host
 from layerlift.emulator.lockstep import Costs
 from layerlift.emulator.nodes.planner_node import PlanJob

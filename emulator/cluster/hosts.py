@@ -27,8 +27,8 @@ from layerlift.emulator.cluster.delivery_log import DeliveryLog
 from layerlift.emulator.cluster.holdings import Holdings
 from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
 from layerlift.emulator.cluster.loopback import loopback_only
-from layerlift.emulator.dataplane import Ref
-from layerlift.emulator.engine import Task
+from layerlift.emulator.execution.dataplane import Ref
+from layerlift.emulator.execution.engine import Task
 from layerlift.emulator.host import Answer
 from layerlift.emulator.interruption import afterwards
 from layerlift.emulator.lockstep import Call, homes
@@ -272,7 +272,7 @@ def _plain(error: RayError) -> LayerliftError:
 
 
 class RayBackend:
-    """Runs pieces in the actors; see `layerlift.emulator.dataplane.Backend`.
+    """Runs pieces in the actors; see `layerlift.emulator.execution.dataplane.Backend`.
 
     Weights are put into the object store once per cluster, and come to each machine once, when a piece there needs
     them. An upload moves references. What is lost with an actor is made again, from the query's input if need be.

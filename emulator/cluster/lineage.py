@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from layerlift.emulator.engine import Task
+from layerlift.emulator.execution.engine import Task
 from layerlift.models.running.cutting import Subgraph
 
 Ref = Any

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from worlds import InlinePlans, small_world
 
 from layerlift.emulator.conductor import Conductor, LocalHosts
-from layerlift.emulator.dataplane import Backend, DataPlane, LocalBackend
+from layerlift.emulator.execution.dataplane import Backend, DataPlane, LocalBackend
 from layerlift.emulator.host import Piece
 from layerlift.emulator.world.world import World
 from layerlift.models import Network, from_model

@@ -16,9 +16,9 @@ from pieces import LAYERS, SECONDS, Lived, branching, split_world
 from worlds import fixed
 
 from layerlift import models
-from layerlift.emulator import dataplane
-from layerlift.emulator.dataplane import DataPlane, LocalBackend, relative_error
-from layerlift.emulator.engine import Task
+from layerlift.emulator.execution import dataplane
+from layerlift.emulator.execution.dataplane import DataPlane, LocalBackend, relative_error
+from layerlift.emulator.execution.engine import Task
 from layerlift.emulator.host import Piece, Stored
 from layerlift.emulator.world.world import LinkSpec
 from layerlift.models import Network, Subgraph

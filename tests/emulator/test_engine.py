@@ -9,8 +9,8 @@ import pytest
 from pieces import LAYERS, branching
 
 from layerlift import models
-from layerlift.emulator import engine as engine_module
-from layerlift.emulator.engine import Engine, Task
+from layerlift.emulator.execution import engine as engine_module
+from layerlift.emulator.execution.engine import Engine, Task
 from layerlift.models import Network, Subgraph, subgraph
 from layerlift.models.errors import RunError
 

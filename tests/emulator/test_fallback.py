@@ -14,8 +14,8 @@ from pieces import branching, split_world
 from test_dataplane import Watched
 from worlds import fixed
 
-from layerlift.emulator.dataplane import DataPlane, Execution
-from layerlift.emulator.finished import Finished
+from layerlift.emulator.execution.dataplane import DataPlane, Execution
+from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.world.world import World

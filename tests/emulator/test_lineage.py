@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
-from layerlift.emulator.engine import Task
+from layerlift.emulator.execution.engine import Task
 
 
 class Piece(NamedTuple):

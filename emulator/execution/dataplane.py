@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from layerlift.emulator.books import Write
-from layerlift.emulator.engine import Engine, Task, Timing
-from layerlift.emulator.finished import Finished
+from layerlift.emulator.execution.engine import Engine, Task, Timing
+from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.host import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.world.world import World
