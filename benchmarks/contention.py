@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from layerlift.emulator.conductor import Progress
 from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.runtime.conductor import Progress
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.scenario.scenario import Scenario
-from layerlift.emulator.together import Together
 from layerlift.emulator.world.world import World
 from layerlift.planners import Upload
 

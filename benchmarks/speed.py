@@ -16,10 +16,10 @@ from pathlib import Path
 
 from benchmarks.crowd import RoundRobin, crowd
 from benchmarks.twin import Crowd
-from layerlift.emulator.conductor import Conductor
-from layerlift.emulator.host import pack
 from layerlift.emulator.results.writer import ResultWriter
-from layerlift.emulator.together import Together
+from layerlift.emulator.runtime.conductor import Conductor
+from layerlift.emulator.runtime.host import pack
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 
 

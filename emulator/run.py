@@ -12,24 +12,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from layerlift.emulator.books import Write
 from layerlift.emulator.cluster.plans import RayPlans
-from layerlift.emulator.conductor import Conductor
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution, LocalBackend
-from layerlift.emulator.interruption import BY_THE_USER, Interruptions
-from layerlift.emulator.lockstep import DataPlane, Ending, Hosts, LocalHosts, Progress
-from layerlift.emulator.measured import Measured, Replay, keep, profiled_here, with_profiles
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.pacing import Fidelity, Pacer
-from layerlift.emulator.placing import Placing, place
 from layerlift.emulator.planning.answer import answer
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free
+from layerlift.emulator.runtime.conductor import Conductor
+from layerlift.emulator.runtime.interruption import BY_THE_USER, Interruptions
+from layerlift.emulator.runtime.measured import Measured, Replay, keep, profiled_here, with_profiles
+from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.pacing import Fidelity, Pacer
+from layerlift.emulator.runtime.placing import Placing, place
+from layerlift.emulator.runtime.ports import DataPlane, Ending, Hosts, LocalHosts, Progress
+from layerlift.emulator.runtime.row_books import Write
 from layerlift.emulator.scenario.scenario import Scenario
-from layerlift.emulator.together import Together
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
@@ -52,7 +52,7 @@ class Options:
 
 
 class LocalPlans:
-    """Planning in this process, each distinct problem once; see `layerlift.emulator.conductor.Plans`."""
+    """Planning in this process, each distinct problem once; see `layerlift.emulator.runtime.conductor.Plans`."""
 
     def __init__(self, world: World, memory: PlanMemory | None = None) -> None:
         self._world = world

@@ -10,11 +10,11 @@ import numpy as np
 
 from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.execution.engine import Engine, Task
-from layerlift.emulator.host import Answer, Host
-from layerlift.emulator.lockstep import Costs
 from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import answer
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
+from layerlift.emulator.runtime.host import Answer, Host
+from layerlift.emulator.runtime.ports import Costs
 from layerlift.emulator.world.world import World
 from layerlift.models.running.cutting import Subgraph
 from layerlift.models.running.session import Optimization

@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final
 
-from layerlift.emulator.host import Host
-from layerlift.emulator.lockstep import Costs
 from layerlift.emulator.protocol.messages import Delivery
+from layerlift.emulator.runtime.host import Host
+from layerlift.emulator.runtime.ports import Costs
 
 _BLOCK: Final = 4_096
 """Deliveries and costs that are kept in memory before they go to disk."""

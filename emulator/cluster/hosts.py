@@ -29,12 +29,12 @@ from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
 from layerlift.emulator.cluster.loopback import loopback_only
 from layerlift.emulator.execution.dataplane import Ref
 from layerlift.emulator.execution.engine import Task
-from layerlift.emulator.host import Answer
-from layerlift.emulator.interruption import afterwards
-from layerlift.emulator.lockstep import Call, homes
 from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.placing import reach
 from layerlift.emulator.protocol.messages import PlanOutcome
+from layerlift.emulator.runtime.host import Answer
+from layerlift.emulator.runtime.interruption import afterwards
+from layerlift.emulator.runtime.placing import reach
+from layerlift.emulator.runtime.ports import Call, homes
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError, RunError
 from layerlift.models.onnx_files.protos import one_line
@@ -115,7 +115,7 @@ def _machines() -> list[str]:
 
 class RayHosts:
     """One actor per group of nodes, spread over the machines of the cluster; see
-    `layerlift.emulator.conductor.Hosts`.
+    `layerlift.emulator.runtime.conductor.Hosts`.
     """
 
     def __init__(self, world: World, groups: Sequence[Sequence[int]], execution: bool, optimization: Optimization):

@@ -25,7 +25,7 @@ class Planning(Protocol):
 
 
 class RayPlans:
-    """Plans in the planner's actor, each distinct problem once; see `layerlift.emulator.conductor.Plans`."""
+    """Plans in the planner's actor, each distinct problem once; see `layerlift.emulator.runtime.conductor.Plans`."""
 
     def __init__(self, world: World, hosts: Planning) -> None:
         self._world, self._hosts = world, hosts

@@ -13,7 +13,7 @@ from layerlift.emulator.protocol.messages import Departure, Message
 from layerlift.emulator.world.world import NodeSpec
 
 if TYPE_CHECKING:
-    from layerlift.emulator.host import Host
+    from layerlift.emulator.runtime.host import Host
 
 
 class Machine(Node):

@@ -16,7 +16,7 @@ from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.planners import make
 
 if TYPE_CHECKING:
-    from layerlift.emulator.host import Host
+    from layerlift.emulator.runtime.host import Host
 
 PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""

@@ -10,7 +10,7 @@ from layerlift.emulator.protocol.routes import Itinerary, Stage
 from layerlift.emulator.world.world import NodeSpec
 
 if TYPE_CHECKING:
-    from layerlift.emulator.host import Host
+    from layerlift.emulator.runtime.host import Host
 
 
 class Runner(Machine):

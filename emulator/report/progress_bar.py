@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from layerlift.emulator.conductor import Progress
+from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.world.world import World
 
 _EVERY_S = 0.1

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerlift.emulator.interruption import left_behind
 from layerlift.emulator.report.formatting import (
     NOTHING,
     count,
@@ -25,6 +24,7 @@ from layerlift.emulator.report.formatting import (
 )
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import PHASES
+from layerlift.emulator.runtime.interruption import left_behind
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""

@@ -9,9 +9,9 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from worlds import InlinePlans, small_world
 
-from layerlift.emulator.conductor import Conductor, LocalHosts
 from layerlift.emulator.execution.dataplane import Backend, DataPlane, LocalBackend
-from layerlift.emulator.host import Piece
+from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
+from layerlift.emulator.runtime.host import Piece
 from layerlift.emulator.world.world import World
 from layerlift.models import Network, from_model
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_world, worlds
 
-from layerlift.emulator.conductor import Conductor, LocalHosts, Progress, homes
-from layerlift.emulator.host import pack
 from layerlift.emulator.planning.answer import solve
 from layerlift.emulator.protocol.messages import PlanRequest
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.together import Together
+from layerlift.emulator.runtime.conductor import Conductor, LocalHosts, Progress, homes
+from layerlift.emulator.runtime.host import pack
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import LinkSpec, World
 from layerlift.models.errors import RunError
 

@@ -20,8 +20,8 @@ from run_world import phones
 
 from layerlift.emulator import RunResult, run
 from layerlift.emulator.cli import main
-from layerlift.emulator.conductor import Progress
-from layerlift.emulator.interruption import Interruptions, afterwards
+from layerlift.emulator.runtime.conductor import Progress
+from layerlift.emulator.runtime.interruption import Interruptions, afterwards
 from layerlift.emulator.world.world import World
 
 ROOT = Path(__file__).parents[2]

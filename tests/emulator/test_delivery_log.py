@@ -15,10 +15,10 @@ from worlds import InlinePlans, examples, groupings, worlds
 
 from layerlift.emulator.cluster import delivery_log
 from layerlift.emulator.cluster.delivery_log import DeliveryLog, repeat
-from layerlift.emulator.conductor import Conductor, homes
-from layerlift.emulator.host import Answer, Host
-from layerlift.emulator.lockstep import Call
 from layerlift.emulator.results.tables import TABLES
+from layerlift.emulator.runtime.conductor import Conductor, homes
+from layerlift.emulator.runtime.host import Answer, Host
+from layerlift.emulator.runtime.ports import Call
 from layerlift.emulator.world.world import World
 
 

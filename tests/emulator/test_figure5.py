@@ -21,6 +21,7 @@ from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.studies.reproduce.claims import Verdict, lead, verdicts, widest
 from layerlift.emulator.studies.reproduce.delays import Client, Sighting
@@ -28,7 +29,6 @@ from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Curve
 from layerlift.emulator.studies.reproduce.figure5 import Result as Figure
 from layerlift.emulator.studies.reproduce.page import page, tables, told
 from layerlift.emulator.studies.reproduce.steps import Steps, mean
-from layerlift.emulator.together import Together
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.planners import Plan, timeline

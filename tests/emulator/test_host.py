@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import InlinePlans, chain_graph, examples, fixed, groupings, run_world, small_world, worlds
 
-from layerlift.emulator.conductor import Conductor, LocalHosts
-from layerlift.emulator.host import Answer, Answered, Host, Piece, Stored, pack
 from layerlift.emulator.protocol.messages import Delivery
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.tables import TABLES
+from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
+from layerlift.emulator.runtime.host import Answer, Answered, Host, Piece, Stored, pack
 from layerlift.emulator.world.world import World
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerlift.emulator.pacing import TRUSTED_P99_S, Pacer
+from layerlift.emulator.runtime.pacing import TRUSTED_P99_S, Pacer
 from layerlift.models.errors import RunError
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import chain_graph, examples, small_world, worlds
 
-from layerlift.emulator.placing import TIME_PLANE_NODES, place
+from layerlift.emulator.runtime.placing import TIME_PLANE_NODES, place
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 

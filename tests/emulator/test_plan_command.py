@@ -19,7 +19,7 @@ from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.together import Together
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 
 # The problem

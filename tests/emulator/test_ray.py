@@ -18,7 +18,7 @@ import pytest
 from run_world import phones
 
 from layerlift.emulator import RunResult, run
-from layerlift.emulator.conductor import Progress
+from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
@@ -87,7 +87,7 @@ def test_packing_changes_nothing_and_answers_are_exact(
 
 
 def test_measured_costs_come_from_the_actors_and_replay_without_them(started: list, tmp_path: Path) -> None:
-    from layerlift.emulator.measured import measured_costs
+    from layerlift.emulator.runtime.measured import measured_costs
 
     scenario = phones("users.0.queries=3", compute="measured")
     made = run(scenario, out=tmp_path / "made", actors=2)
@@ -181,7 +181,7 @@ def not_too_fast(state: Progress, world: World) -> None:
 def test_actors_killed_at_random_moments_change_nothing(
     local: RunResult, started: list, tmp_path: Path, seed: int, options: dict
 ) -> None:
-    from layerlift.emulator.measured import measured_costs
+    from layerlift.emulator.runtime.measured import measured_costs
 
     with Killer(seed) as killer:
         made = run(phones(**options), out=tmp_path / "made", actors=3, progress=not_too_fast)

@@ -10,7 +10,7 @@ import pytest
 from run_world import phones
 
 from layerlift.emulator import Scenario, run
-from layerlift.emulator.conductor import Progress
+from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.world.world import World
 
 pytestmark = pytest.mark.ray

@@ -14,9 +14,9 @@ import pytest
 from run_world import phones
 
 from layerlift.emulator import LayerliftError, RunResult, Scenario, run
-from layerlift.emulator.conductor import Progress
-from layerlift.emulator.measured import Measured, measured_costs
 from layerlift.emulator.results.tables import TABLES
+from layerlift.emulator.runtime.conductor import Progress
+from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.world.world import World
 from layerlift.models import load
 from layerlift.models.errors import RunError, ScenarioError

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import InlinePlans, examples, groupings, run_world, worlds
 
-from layerlift.emulator.host import pack
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.together import Together
+from layerlift.emulator.runtime.host import pack
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 
 

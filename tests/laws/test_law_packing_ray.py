@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from worlds import InlinePlans, run_world, worlds
 
 from layerlift.emulator.cluster.hosts import RayCluster, RayHosts
-from layerlift.emulator.conductor import Conductor
-from layerlift.emulator.host import pack
 from layerlift.emulator.results.tables import TABLES
+from layerlift.emulator.runtime.conductor import Conductor
+from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.world import World
 
 pytestmark = pytest.mark.ray

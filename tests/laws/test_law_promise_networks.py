@@ -15,7 +15,7 @@ from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.run import LocalPlans
-from layerlift.emulator.together import Together
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 from layerlift.models.loading.zoo import names
 from layerlift.planners import Problem, latency, timeline

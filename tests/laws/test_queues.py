@@ -22,7 +22,7 @@ import pytest
 from worlds import InlinePlans, chain_graph, fixed, small_world
 
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.together import Together
+from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.laws import Steady
 from layerlift.emulator.world.world import LinkSpec, ModelSpec, World
 

@@ -36,7 +36,7 @@ from layerlift.emulator.world.world import NodeSpec, UserSpec
 from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:
-    from layerlift.emulator.host import Host
+    from layerlift.emulator.runtime.host import Host
 
 
 class Client(Runner):

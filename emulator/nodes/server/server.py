@@ -33,7 +33,7 @@ from layerlift.emulator.world.world import NodeSpec
 from layerlift.models.errors import RunError
 
 if TYPE_CHECKING:
-    from layerlift.emulator.host import Host
+    from layerlift.emulator.runtime.host import Host
 
 
 class Server(Runner):

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from layerlift.emulator.books import Books, Write
-from layerlift.emulator.host import Answer, Rows
-from layerlift.emulator.lockstep import (
+from layerlift.emulator.network.fabric import Fabric
+from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
+from layerlift.emulator.runtime.host import Answer, Rows
+from layerlift.emulator.runtime.ports import (
     Call,
     Costs,
     DataPlane,
@@ -26,9 +28,7 @@ from layerlift.emulator.lockstep import (
     homes,
     pass_on,
 )
-from layerlift.emulator.network.fabric import Fabric
-from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
+from layerlift.emulator.runtime.row_books import Books, Write
 from layerlift.emulator.world.world import World
 
 __all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from layerlift.emulator.host import pack
+from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
