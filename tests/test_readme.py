@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerlift.emulator import RunResult, Scenario, run
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.planners.testing import check_planner
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from run_world import phones_file
 
 from layerlift.emulator import RunResult
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.planners import registry
 
 ROOT = Path(__file__).parents[2]
@@ -332,7 +332,7 @@ def test_a_replay_that_differs_is_told(scenario: str) -> None:
 
 def layerlift(*arguments: str, path: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the console command as a shell would."""
-    code = "import sys; from layerlift.emulator.cli import main; sys.argv[0] = 'layerlift'; sys.exit(main())"
+    code = "import sys; from layerlift.emulator.cli.main import main; sys.argv[0] = 'layerlift'; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": path or str(ROOT), **environment},
@@ -350,7 +350,7 @@ def test_a_process_ends_with_one_sentence_and_code_2(scenario: str) -> None:
 
 def test_output_may_be_piped_into_something_that_stops_reading(scenario: str) -> None:
     call("run", scenario, "--local", "--quiet", "--out", "made")
-    code = "from layerlift.emulator.cli import main; main(['show', 'made'])"
+    code = "from layerlift.emulator.cli.main import main; main(['show', 'made'])"
     head = f'{sys.executable} -c "{code}" | head -1; echo ${{PIPESTATUS[0]}}'
     done = subprocess.run(
         ["bash", "-c", head], env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import helper, numpy_helper
 
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.models.loading import zoo
 from layerlift.models.timing.profile import Profile
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from layerlift import models
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.models.preprocess.pipeline import KINDS
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from run_world import phones
 
 from layerlift.emulator import RunResult, run
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.runtime.interruption import Interruptions, afterwards
 from layerlift.emulator.world.world import World
@@ -36,7 +36,7 @@ class Program:
         self.mark = f"LAYERLIFT_MARK={uuid.uuid4()}".encode()
         name, _, value = self.mark.decode().partition("=")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "from layerlift.emulator.cli import main; main()", *arguments],
+            [sys.executable, "-c", "from layerlift.emulator.cli.main import main; main()", *arguments],
             env={**os.environ, name: value}, cwd=ROOT, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

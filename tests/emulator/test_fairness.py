@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlift.emulator import Scenario, run
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.emulator.studies.fairness.measure import deadline_of, deadlines_of, fairness, group

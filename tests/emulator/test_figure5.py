@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerlift.emulator import run
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of

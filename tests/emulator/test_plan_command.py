@@ -14,7 +14,7 @@ from run_world import phones, phones_file
 from worlds import examples, run_world, worlds
 
 from layerlift.emulator import Scenario, run
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome

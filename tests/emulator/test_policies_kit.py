@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from layerlift.emulator import policies
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 from layerlift.emulator.policies import registry, testing
 from layerlift.emulator.policies.allocation import Capacity, Grant, PolicyBase, PolicyError
 from layerlift.emulator.policies.cases import battery

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from layerlift import planners
-from layerlift.emulator.cli import main
+from layerlift.emulator.cli.main import main
 
 
 def run(*arguments: str):
