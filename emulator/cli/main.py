@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from layerlift.emulator import commands
+from layerlift.emulator.cli import commands
 from layerlift.models.errors import LayerliftError
 
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from layerlift.emulator.commands.results import COMMANDS
+from layerlift.emulator.cli.commands.results import COMMANDS
 from layerlift.emulator.report import formatting
 from layerlift.emulator.report.chart import chart
 from layerlift.emulator.report.report import show

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from layerlift.emulator.commands.scenarios import COMMANDS, scenario, scenarios
+from layerlift.emulator.cli.commands.scenarios import COMMANDS, scenario, scenarios
 from layerlift.emulator.scenario.scenario import bundled
 from layerlift.models.errors import ScenarioError
 
