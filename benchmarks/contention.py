@@ -21,7 +21,7 @@ from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.runtime.one_clock import Together
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.planners import Upload
 

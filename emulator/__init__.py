@@ -2,7 +2,7 @@
 
 from layerlift.emulator.results import RunResult
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import LayerliftError
 
 __all__ = ["LayerliftError", "RunResult", "Scenario", "run"]

@@ -29,7 +29,7 @@ from layerlift.emulator.runtime.pacing import Fidelity, Pacer
 from layerlift.emulator.runtime.placing import Placing, place
 from layerlift.emulator.runtime.ports import DataPlane, Ending, Hosts, LocalHosts, Progress
 from layerlift.emulator.runtime.row_books import Write
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError

@@ -24,7 +24,7 @@ from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.one_clock import Together
-from layerlift.emulator.scenario.scenario import Scenario, bundled
+from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.world import faults, laws, world
 from layerlift.emulator.world.world import World

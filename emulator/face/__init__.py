@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from layerlift.emulator.results import RunResult
     from layerlift.emulator.run import run
-    from layerlift.emulator.scenario.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")

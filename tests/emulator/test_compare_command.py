@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from run_world import PHONES, phones_file
 
 from layerlift.emulator.cli.main import main
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare import jobs
 from layerlift.emulator.studies.compare.jobs import Asked, perform, work
 from layerlift.emulator.studies.compare.metrics import METRICS

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from layerlift.emulator.planning.problems import predicted_seconds, problem_of
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.models import load
 from layerlift.models.timing.predictor import shipped

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_scenario import Few, small
 
-from layerlift.emulator.scenario.scenario import Scenario, bundled
+from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.scenario.schema.fields import Span
 from layerlift.emulator.world.world import LinkSpec, World
 from layerlift.models.graph.route import compile_route

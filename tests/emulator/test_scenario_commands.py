@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from layerlift.emulator.cli.commands.scenarios import COMMANDS, scenario, scenarios
-from layerlift.emulator.scenario.scenario import bundled
+from layerlift.emulator.scenario import bundled
 from layerlift.models.errors import ScenarioError
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_scenario import Few, small
 
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import asking_words, describe_world
 from layerlift.emulator.world.laws import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
 from layerlift.emulator.world.world import NodeSpec, PlanningSpec, UserSpec, World

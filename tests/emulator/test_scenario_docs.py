@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema import arrivals, durations, faults, sections
 from layerlift.models.errors import ScenarioError
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_scenario import Few, small
 
-from layerlift.emulator.scenario.scenario import Scenario, bundled
+from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.models.errors import ScenarioError
 
 PAPER = bundled()["paper"].read_text()

@@ -12,7 +12,7 @@ import pytest
 from small_scenario import Few, small
 
 from layerlift.emulator.conditions.conditions import Weather
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.fields import MB
 from layerlift.emulator.scenario.schema.trace_files import read_columns
 from layerlift.emulator.world.describe import describe_world

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_scenario import Few, small
 
-from layerlift.emulator.scenario.scenario import Scenario, bundled
+from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.scenario.schema.document import Places, read
 from layerlift.models.errors import ScenarioError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.planners.registry.planners import make
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from layerlift.emulator import RunResult, Scenario, run
-from layerlift.emulator.scenario.scenario import bundled
+from layerlift.emulator.scenario import bundled
 from layerlift.emulator.studies.fairness.measure import fairness
 
 CROWDS = ("commuters", "contention", "flaky", "late-arrival", "rush-hour")

@@ -55,7 +55,7 @@ def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
 
 
 def _alone(result: RunResult, each: bool) -> dict[str, list[float]]:
-    from layerlift.emulator.scenario.scenario import Scenario
+    from layerlift.emulator.scenario import Scenario
     from layerlift.emulator.studies.fairness.alone import alone_latencies
 
     if "scenario" not in result.run:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from layerlift.emulator.report.plan_report import explain, show
 from layerlift.emulator.results.writer import jsonable
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 
 
 @click.command("plan")

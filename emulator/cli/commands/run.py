@@ -15,7 +15,7 @@ from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import left_behind
 from layerlift.emulator.runtime.measured import Measured, measured_costs
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError
 
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from layerlift.emulator.scenario import Scenario, bundled, source_text
 from layerlift.emulator.scenario.checks.names import node_names
-from layerlift.emulator.scenario.scenario import Scenario, bundled, source_text
 
 
 @click.command("scenarios")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep

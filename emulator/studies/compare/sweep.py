@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import ScenarioError
 
 USERS = "users"

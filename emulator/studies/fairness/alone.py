@@ -12,8 +12,8 @@ from pydantic import PrivateAttr
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.resolving.catalog import Catalog
-from layerlift.emulator.scenario.scenario import Scenario
 from layerlift.emulator.studies.fairness.people import people
 from layerlift.emulator.world.world import UserSpec, World
 from layerlift.models.errors import RunError

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.reproduce.delays import Client, Sighting, sight
 from layerlift.emulator.studies.reproduce.steps import Steps, mean
 from layerlift.models.errors import RunError
