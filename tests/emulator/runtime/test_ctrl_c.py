@@ -1,0 +1,182 @@
+"""Ctrl-C on real processes: readable tables that say what is in them, no traceback, nobody left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from run_world import phones
+
+from layerlift.emulator import RunResult, run
+from layerlift.emulator.cli.main import main
+from layerlift.emulator.runtime.conductor import Progress
+from layerlift.emulator.runtime.interruption import Interruptions, afterwards
+from layerlift.emulator.world.world import World
+
+ROOT = Path(__file__).parents[3]
+LONG = ["--set", "users.0.queries=100000", "--execution", "none"]
+SAID = r"Interrupted by the user at \S+ m?s of virtual time: ([\d,]+) queries of 5 users are in {}"
+
+
+class Program:
+    """A `layerlift` in a group of processes of its own, as a terminal starts it. All that it starts bears its mark."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.mark = f"LAYERLIFT_MARK={uuid.uuid4()}".encode()
+        name, _, value = self.mark.decode().partition("=")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from layerlift.emulator.cli.main import main; main()", *arguments],
+            env={**os.environ, name: value}, cwd=ROOT, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def interrupt(self, ready: Callable[[], bool]) -> None:
+        """Send what Ctrl-C sends, to the whole group, once `ready`."""
+        ends = time.monotonic() + 120
+        while not ready():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < ends
+            time.sleep(0.05)
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def ended(self) -> tuple[int, str, str]:
+        """Exit code and output."""
+        out, err = self.process.communicate(timeout=120)
+        return self.process.returncode, out, err
+
+    def alive(self) -> list[str]:
+        """Command lines of what is left of it."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if self.mark in (folder / "environ").read_bytes():
+                    found.append((folder / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+        return found
+
+    def left(self) -> list[str]:
+        """The same, when those that are about to end have had the time to."""
+        ends = time.monotonic() + 20
+        while self.alive() and time.monotonic() < ends:
+            time.sleep(0.1)
+        return self.alive()
+
+
+@pytest.fixture
+def programs() -> Iterator[list[Program]]:
+    """Programs to be killed if a test fails."""
+    started: list[Program] = []
+    yield started
+    for program in started:
+        if program.process.poll() is None:
+            os.killpg(program.process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("where", [["--local"], pytest.param(["--actors", "2"], marks=pytest.mark.ray)])
+def test_an_interrupted_run_can_be_read_and_says_what_it_holds(programs: list, tmp_path: Path, where: list) -> None:
+    made = tmp_path / "made"
+    programs.append(program := Program("run", "quickstart", *LONG, *where, "--out", str(made)))
+
+    begun: list[float] = []
+
+    def in_the_middle() -> bool:
+        if (made / "run.json").exists():
+            begun.append(time.monotonic())
+        return bool(begun) and begun[-1] - begun[0] > 2.0
+
+    program.interrupt(in_the_middle)
+    code, out, err = program.ended()
+    assert code == 130, err
+    assert "Traceback" not in out + err
+    said = re.search(SAID.format(re.escape(str(made))), err)
+    assert said, err
+    assert program.left() == []
+    found = RunResult.load(made)
+    assert (found.run["status"], found.run["reason"]) == ("interrupted", "interrupted by the user")
+    assert found.verify() == found.digest
+    assert int(said[1].replace(",", "")) == found.queries.num_rows > 0
+    assert max(found.queries.column("ended_s").to_pylist()) <= found.run["virtual_s"]
+    shown = CliRunner().invoke(main, ["show", str(made)])
+    assert shown.exit_code == 0
+    assert "This run is interrupted (interrupted by the user)" in " ".join(shown.output.split())
+
+
+@pytest.mark.ray
+def test_before_the_run_begins_nothing_is_written(programs: list, tmp_path: Path) -> None:
+    programs.append(program := Program("run", "quickstart", *LONG, "--out", str(tmp_path / "made")))
+    program.interrupt(lambda: any("raylet" in line for line in program.alive()))
+    code, out, err = program.ended()
+    assert (code, err.splitlines()[-1:]) == (130, ["layerlift: interrupted"])
+    assert "Traceback" not in out + err
+    assert program.left() == []
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_signal_waits_for_the_window_to_end(tmp_path: Path) -> None:
+    """Sent from another thread, at any moment: rows are whole windows of the uninterrupted run."""
+    whole = run(phones(execution="none"), local=True)
+    for attempt in range(5):
+        timer = threading.Timer(0.004 * (attempt + 1), os.kill, (os.getpid(), signal.SIGINT))
+
+        def begin(state: Progress, world: World, timer: Any = timer) -> None:
+            if state.windows == 0:
+                timer.start()
+
+        part = run(phones("users.0.queries=100000", execution="none"), local=True, progress=begin)
+        assert not part.complete
+        assert part.verify() == part.digest
+        for table in ("segments", "uploads"):
+            rows = min(part.table(table).num_rows, whole.table(table).num_rows // 2)
+            assert part.table(table).slice(0, rows).equals(whole.table(table).slice(0, rows))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_signal_insists_and_a_third_is_not_felt() -> None:
+    said: list[str] = []
+    with Interruptions(said.append) as interruptions:
+        with pytest.raises(KeyboardInterrupt), interruptions.deferred():  # noqa: PT012
+            with interruptions.point():
+                pass
+            os.kill(os.getpid(), signal.SIGINT)
+            assert said == ["Stopping after this step; Ctrl-C again stops at once"]
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Interruptions(said.append) as interruptions, interruptions.deferred():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        with interruptions.point():
+            pytest.fail("a signal that waits is felt first")
+
+
+def test_signals_of_others_are_left_alone() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with Interruptions(print):
+            os.kill(os.getpid(), signal.SIGINT)
+        thread = threading.Thread(target=lambda: run(phones(execution="none"), local=True))
+        thread.start()
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
+
+
+def test_what_must_not_be_left_half_made_is_made_first() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), afterwards():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("all of it")
+    assert done == ["all of it"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
