@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_run import made_rows, made_run, query
-from tests.emulator.run_world import phones
+from run_world import phones
 
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli.main import main
