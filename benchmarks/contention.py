@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.writer import ResultWriter
-from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.scenario import Scenario

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.users import PlanningSpec, UserSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners import Upload
 

@@ -21,7 +21,7 @@ from layerlift import models
 from layerlift.emulator import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.models.loading import zoo
-from layerlift.models.timing.profile import reference
+from layerlift.models.timing.profiles import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.exact.optimal import Answer, Optimal

@@ -14,7 +14,7 @@ from layerlift import models
 from layerlift.models import Session
 from layerlift.models.graph.cuts import blocks
 from layerlift.models.loading import zoo
-from layerlift.models.timing.profile import reference
+from layerlift.models.timing.profiles import reference
 
 RUNS = 15
 

@@ -94,7 +94,8 @@ def memory() -> None:
 
 def over_ray(actors: int = 4) -> None:
     """The same crowd over Ray actors, with the time plane in them and in the conductor."""
-    from layerlift.emulator.cluster.hosts import RayCluster, RayHosts
+    from layerlift.emulator.cluster.hosts import RayHosts
+    from layerlift.emulator.cluster.session import RayCluster
 
     with RayCluster(), tempfile.TemporaryDirectory() as folder:
         small = crowd(users=300, servers=12, queries=10)

@@ -11,7 +11,8 @@ from typing import Any
 import simpy
 
 from benchmarks.crowd import KEPT, LAYERS
-from layerlift.emulator.world.world import NodeSpec, World
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.world import World
 
 Process = Generator[simpy.Event, Any, Any]
 Rows = dict[str, list[tuple[Any, ...]]]

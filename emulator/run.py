@@ -6,70 +6,28 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from layerlift.emulator.cluster.plans import RayPlans
+from layerlift.emulator.assembly import Options, _stage
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
-from layerlift.emulator.execution.dataplane import Execution, LocalBackend
-from layerlift.emulator.nodes.planner_node import PlanJob
-from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
-from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.runtime.conductor import Conductor
+from layerlift.emulator.runtime.ending import Ending, Progress
 from layerlift.emulator.runtime.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.runtime.measured import Measured, Replay, keep, profiled_here, with_profiles
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
-from layerlift.emulator.runtime.placing import Placing, place
-from layerlift.emulator.runtime.ports import DataPlane, Ending, Hosts, LocalHosts, Progress
-from layerlift.emulator.runtime.row_books import Write
+from layerlift.emulator.runtime.ports import DataPlane
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a run may differ in without being another scenario."""
-
-    local: bool = False
-    """No Ray: everything in this process."""
-    actors: str | int = "auto"
-    time_plane: str = "auto"
-    address: str | None = None
-    """A running Ray cluster to join; None: start one on this machine."""
-    pace: float | None = None
-    """Virtual seconds per second of wall clock; None: as fast as it goes."""
-    strict: bool = False
-    """Make a failed planning, or a paced run that is not to be trusted, an error."""
-
-
-class LocalPlans:
-    """Planning in this process, each distinct problem once; see `layerlift.emulator.runtime.conductor.Plans`."""
-
-    def __init__(self, world: World, memory: PlanMemory | None = None) -> None:
-        self._world = world
-        self._memory = memory or PlanMemory()
-        self.took_s: list[tuple[str, int, float]] = []
-
-    def submit(self, job: PlanJob) -> None:
-        """See `Plans`."""
-
-    def result(self, job: PlanJob) -> PlanOutcome:
-        """See `Plans`."""
-        memory, seed, key = self._memory, self._world.seed, (self._world.seed, *job.key)
-        if key not in memory.outcomes:
-            timeout_s = self._world.planning.plan_timeout_s
-            memory.outcomes[key], took_s = answer(job, seed, timeout_s, memory.planner)
-            self.took_s.append((job.planner, job.request, took_s))
-        return memory.outcomes[key][job.place]
 
 
 def run(
@@ -179,77 +137,6 @@ def _refuse(result: RunResult, fidelity: Fidelity) -> None:
             raise RunError(f"planner {row['planner']} failed for {row['user']}: {row['reason']}")
     if not fidelity.trusted:
         raise RunError(f"the paced run is not to be trusted: {fidelity.reason}")
-
-
-@dataclass(slots=True)
-class _Stage:
-    hosts: Callable[[], Hosts]
-    """Called once the results have a place: nodes that begin to live must be run."""
-    plans: Any
-    tensors: Tensors | None
-    placing: str
-    together: bool
-    """Whether the time plane is in this process."""
-
-
-def _stage(
-    stack: ExitStack,
-    scenario: Scenario,
-    world: World,
-    options: Options,
-    execution: Execution,
-    write: Write,
-    say: Callable[[str], None],
-    memory: PlanMemory | None,
-) -> _Stage:
-    executes = execution != "none"
-    networks = [scenario.network(model.name) for model in world.models] if executes else []
-    settings: dict[str, Any] = {
-        "execution": execution,
-        "inputs": scenario.inputs,
-        "optimization": scenario.graph_optimization,
-    }
-    if options.local:
-        placing = place(world, 1, "local")
-        tensors = None
-        if executes:
-            for network in networks:
-                network.weights()  # what cannot be read is refused before anything is written
-            backend = LocalBackend(networks, scenario.graph_optimization)
-            tensors = Tensors(world, networks, backend, write, **settings)
-        hosts = partial(LocalHosts, world, placing.groups, executes)
-        return _Stage(hosts, LocalPlans(world, memory), tensors, "in one process, without Ray", True)
-    return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
-
-
-def _ray_stage(
-    stack: ExitStack,
-    scenario: Scenario,
-    world: World,
-    options: Options,
-    networks: list[Any],
-    settings: dict[str, Any],
-    write: Write,
-    say: Callable[[str], None],
-) -> _Stage:
-    placing: Placing = place(world, options.actors, options.time_plane)
-    say(f"Starting Ray: running {placing.why}")
-    from layerlift.emulator.cluster.hosts import RayBackend, RayCluster, RayHosts  # takes a third of a second to import
-
-    stack.enter_context(RayCluster(options.address))
-    actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)
-    stack.callback(actors.close)
-    actors.wait()
-    tensors = None
-    if networks:
-        say("Putting weights into the object store")
-        backend = RayBackend(actors, networks)
-        networks.clear()
-        tensors = Tensors(world, backend.networks, backend, write, **settings)
-    here = placing.time_plane == "local"
-    local = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
-    hosts: Callable[[], Hosts] = local if here else lambda: actors
-    return _Stage(hosts, RayPlans(world, actors), tensors, placing.why, here)
 
 
 def _watch(

@@ -12,7 +12,9 @@ from worlds import worlds
 
 from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, Mobility, OnOff, Outage, Pairs, Trace, Waypoint
 from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
-from layerlift.emulator.world.world import NodeSpec, UserSpec, World
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.users import UserSpec
+from layerlift.emulator.world.world import World
 
 POLICIES = (
     "drf", "equal", "max_min", "priority", "dynamic_drf:disruptions=1", "proportional", "alpha_fair:alpha=2",

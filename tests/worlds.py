@@ -13,13 +13,17 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from strategies import layer_graphs
 
-from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, Ending, LocalHosts
 from layerlift.emulator.runtime.host import Answer, pack
-from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.users import PlanningSpec, UserSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.cost.query import fits
 from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, uploads_of

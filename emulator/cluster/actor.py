@@ -10,8 +10,8 @@ import numpy as np
 
 from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.execution.engine import Engine, Task
-from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.runtime.host import Answer, Host
 from layerlift.emulator.runtime.ports import Costs

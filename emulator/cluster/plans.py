@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world.world import World
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
+from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.runtime.host import Answered, Piece, Stored
 from layerlift.emulator.runtime.row_books import Write
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError

@@ -10,7 +10,7 @@ from layerlift.emulator.kernel.clock import Node
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.protocol.messages import Departure, Message
-from layerlift.emulator.world.world import NodeSpec
+from layerlift.emulator.world.machines import NodeSpec
 
 if TYPE_CHECKING:
     from layerlift.emulator.runtime.host import Host

@@ -5,14 +5,14 @@ The planning itself is real work outside virtual time; a declared number of seco
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from layerlift.emulator.nodes.machine import Machine
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
-from layerlift.emulator.world.world import NodeSpec
+from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.planners import make
 
 if TYPE_CHECKING:
@@ -20,24 +20,6 @@ if TYPE_CHECKING:
 
 PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""
-
-
-class PlanJob(NamedTuple):
-    """A planning to be done outside virtual time, before `due_s`."""
-
-    due_s: float
-    request: int
-    planner: str
-    problem: Problem
-    together: tuple[Problem, ...] = ()
-    """Problems that are planned jointly, `problem` among them; empty: it is planned alone."""
-    place: int = 0
-    """Which of `together` it is."""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Equal for jobs that one planning answers."""
-        return self.planner, "+".join(problem.digest for problem in self.together or (self.problem,))
 
 
 class PlannerNode(Machine):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.routes import Itinerary, Stage
-from layerlift.emulator.world.world import NodeSpec
+from layerlift.emulator.world.machines import NodeSpec
 
 if TYPE_CHECKING:
     from layerlift.emulator.runtime.host import Host

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.models.errors import LayerliftError, PlanError
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate

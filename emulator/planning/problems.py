@@ -10,7 +10,9 @@ import numpy as np
 
 from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
-from layerlift.emulator.world.world import INF, LinkSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import INF
+from layerlift.emulator.world.world import World
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
 from layerlift.planners.registry.planners import make
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
 from layerlift.emulator.world.world import World

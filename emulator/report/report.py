@@ -22,9 +22,9 @@ from layerlift.emulator.report.formatting import (
     share,
     size,
 )
+from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import PHASES
-from layerlift.emulator.runtime.interruption import left_behind
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""

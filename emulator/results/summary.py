@@ -18,9 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from layerlift.emulator.results.described import Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import troubles, troubles_of_users
 from layerlift.emulator.results.sums import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
-from layerlift.emulator.world.describe import Prices, layer_runs, prices_per_byte
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""

@@ -8,61 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from layerlift.emulator import policies
 from layerlift.emulator.conditions.conditions import Weather
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.nodes.client.client import Client
+from layerlift.emulator.nodes.events import Answered, Dropped, Event, Piece, Rows, Stored
 from layerlift.emulator.nodes.machine import Machine
-from layerlift.emulator.nodes.planner_node import PlanJob, PlannerNode
+from layerlift.emulator.nodes.planner_node import PlannerNode
 from layerlift.emulator.nodes.server.server import Server
 from layerlift.emulator.nodes.visit import Visit
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, Message
 from layerlift.emulator.protocol.routes import Routes, Stage
-from layerlift.emulator.world.world import ModelSpec, World
-
-Rows = dict[str, list[tuple[Any, ...]]]
-"""By table, in order; each row begins with its emission time and the name of its node."""
-
-
-class Piece(NamedTuple):
-    """A segment of one query that ran on a node: what the data plane is to execute."""
-
-    at: float
-    node: int
-    user: int
-    query: int
-    route: str
-    step: int
-
-
-class Stored(NamedTuple):
-    """Parameters of a user's model that a server holds from now on; none: it has let all of them go."""
-
-    node: int
-    user: int
-    parameters: tuple[int, ...]
-
-
-class Answered(NamedTuple):
-    """A query whose outputs are all at the client."""
-
-    at: float
-    user: int
-    query: int
-    route: str
-
-
-class Dropped(NamedTuple):
-    """A query that ended without an answer: nobody needs its tensors any more."""
-
-    user: int
-    query: int
-
-
-Event = Stored | Piece | Answered | Dropped
-"""What the data plane has to know."""
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.world import World
 
 
 class Answer(NamedTuple):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.results.reader import RunResult
-from layerlift.emulator.runtime.host import Answered, Piece, Stored
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.network import Network

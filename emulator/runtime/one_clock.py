@@ -11,10 +11,11 @@ from collections.abc import Callable
 from math import inf, nextafter
 
 from layerlift.emulator.network.fabric import Fabric
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanReady
+from layerlift.emulator.runtime.ending import Ending, Progress, ending
 from layerlift.emulator.runtime.host import Host
-from layerlift.emulator.runtime.ports import DataPlane, Ending, Plans, Progress, ending, fewer_collections, pass_on
+from layerlift.emulator.runtime.ports import DataPlane, Plans, fewer_collections, pass_on
 from layerlift.emulator.runtime.row_books import Books, Write
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError

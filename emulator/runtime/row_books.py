@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from layerlift.emulator.network.byte_ledger import Sample, Traffic
+from layerlift.emulator.nodes.events import Rows
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.runtime.host import Rows
 from layerlift.emulator.world.world import World
 
 Write = Callable[[str, list[tuple[Any, ...]]], None]

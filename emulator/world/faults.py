@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from layerlift.emulator.world.world import NodeSpec, Tier
+    from layerlift.emulator.world.machines import NodeSpec, Tier
 
 Handover = Literal["reupload", "copy", "forward"]
 """What becomes of a moving user's uploads: sent again by the client, copied between the servers, or left where they

@@ -7,7 +7,6 @@ packing of nodes into hosts. Scenarios (YAML, ranges, counts, units) are resolve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,157 +16,12 @@ import numpy as np
 
 from layerlift.emulator.policies import takes_back
 from layerlift.emulator.world.faults import Fault, Mobility, traced_latencies_s
-from layerlift.emulator.world.laws import Asks, Draw, Fixed
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import INF, NodeSpec
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.models.errors import ScenarioError
-from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.graph.route import QueryMode
-from layerlift.planners.problem.problem import Floats, Objective
-
-Tier = Literal["client", "edge", "cloud", "planner"]
-INF = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSpec:
-    """One emulated machine. A server is edge or cloud by its tier, which is data."""
-
-    index: int
-    name: str
-    tier: Tier
-    ghz: float = 1.0
-    """Total over all cores; one piece of work uses at most `ghz / cores`."""
-    cores: int = 1
-    profile: str = "reference"
-    """Which profile of a model its layer seconds come from (its device class)."""
-    discipline: Literal["sharing", "fifo"] = "sharing"
-    memory_bytes: float = INF
-    load_s_per_byte: float = 0.0
-    max_batch: int = 1
-    policy: str = "first_come"
-    share_models: bool = False
-    """Whether users of one model share what is stored of it."""
-    idle_w: float = 0.0
-    compute_w: float = 0.0
-    """Increment while computing (client), or what a busy core draws (server)."""
-    radio_w: float = 0.0
-    price_per_s: float = 0.0
-    """Money (USD) per core-second of busy time."""
-    price_per_byte_s: float = 0.0
-    """Money (USD) per byte of parameters held for one second."""
-    uplink_bytes_s: float = INF
-    downlink_bytes_s: float = INF
-    battery_j: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LinkSpec:
-    """One direction between two nodes."""
-
-    latency_s: float
-    bandwidth_bytes_s: float
-    price_per_byte: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A network and what its layers cost. `seconds[profile][layer]` are reference seconds."""
-
-    name: str
-    source: str
-    """What `models.load` takes: a zoo name or a path."""
-    graph: LayerGraph
-    seconds: Mapping[str, tuple[float, ...]]
-    reference_ghz: Mapping[str, float]
-    """The speed that `seconds[profile]` stands for: a node of `ghz / cores` takes reference_ghz / that times longer."""
-    digest: str = ""
-    floor_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """Seconds that no clock makes shorter, by profile: moving a layer's bytes through that device class's memory."""
-    predicted_s: tuple[float, ...] = ()
-    """What a regression says of each layer, in seconds at `predicted_ghz`; empty unless predictions are regressions."""
-    predicted_ghz: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class UserSpec:
-    """Somebody with a client, a model and questions."""
-
-    index: int
-    name: str
-    client: int
-    """Node index of the user's device; one user per client."""
-    model: int
-    planner: str = "local"
-    """What `planners.make` takes."""
-    objective: Objective = field(default_factory=Objective)
-    arrival_s: float = 0.0
-    queries: int | None = None
-    """How many are asked before the user leaves; None: until it has stayed `stay`, its trace or the run ends."""
-    think_s: float = 0.0
-    """Pause between an answer and the next question; its mean where `think_law` is given."""
-    kind: str = "user"
-    """The scenario entry that made this user: users of one kind differ only in drawn numbers."""
-    profile_runs: int = 1
-    """How often Program 1 runs each layer on arrival; 0 skips it."""
-    query: QueryMode = "dataflow"
-    uploads_at_once: Literal["one", "per_server"] = "one"
-    cr_timeout_s: float = INF
-    retries: int = 5
-    on_refusal: Literal["wait", "skip", "replan"] = "skip"
-    retry_wait_s: float = 1.0
-    """How long the upload thread waits before a refused part is sent again (`on_refusal: wait`)."""
-    think_law: Draw | None = None
-    """What each pause is drawn from; None: always `think_s`."""
-    asks: Asks | None = None
-    """When questions come, in seconds from the user's start of asking; None: back to back with pauses."""
-    in_flight: int = 1
-    """How many queries may be under way at once."""
-    queue: int | None = None
-    """How many questions may wait; one more fails with `queue full`. None: any number."""
-    late: Literal["keep", "drop"] = "keep"
-    """drop: a new question takes the place of all that wait, which fail with `late`."""
-    stay: Draw | None = None
-    """Seconds from its arrival until it asks nothing new; resolved scenarios hold the drawn number (`Fixed`)."""
-    weight: float = 1.0
-    """Priority, for policies that know one."""
-    backoff_s: float = 0.5
-    """Before an upload that failed is tried again; doubles with each failure in a row."""
-    resume: bool = False
-    """Whether such an upload goes on at the byte where it stopped."""
-    replan: Literal["never", "on_change", "every"] = "never"
-    replan_s: float = INF
-    """Seconds between plans (`replan: every`)."""
-
-    @property
-    def think(self) -> Draw:
-        """What each pause between an answer and the next question is drawn from."""
-        return self.think_law or Fixed(self.think_s)
-
-
-@dataclass(frozen=True, slots=True)
-class PlanningSpec:
-    """Where plans are made, what making one costs and what a planner is told."""
-
-    at: int = -1
-    """Node index of the planner's place; -1: with each client (the paper's)."""
-    plan_s: float = 0.0
-    """Declared planning time on the emulated clock; never less than the lookahead."""
-    loopback_s: float = 0.001
-    """Latency between a client and the planner that lives with it."""
-    bias: float = 0.0
-    """Relative error of every prediction of server seconds."""
-    sigma: float = 0.0
-    """Relative standard deviation of the error of a layer's prediction."""
-    predictions: Literal["exact", "regression", "error"] = "exact"
-    gather_s: float | None = None
-    """How long a planner that can plan users jointly waits for others after a request; None: it plans each alone."""
-    plan_timeout_s: float = INF
-    """Wall-clock limit of one planning; later plans leave the user local."""
-    heartbeat_s: float = INF
-    """How often each server tells the planner its load."""
-    knows_load: bool = True
-    """Whether problems carry the servers' load and offers; else the planner plans as if they were idle."""
-    bandwidth_known: Literal["true", "nominal", "measured"] = "true"
-    """What bandwidth a planner is told: that of the instant, that of the scenario, or what transfers have shown."""
+from layerlift.planners.problem.problem import Floats
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,6 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
 
-Notify = Callable[[str], None]
-_LOG = logging.getLogger("layerlift.profile")
 FORMAT = 1
 
 
@@ -188,40 +184,3 @@ def described(graph: LayerGraph) -> dict[str, Any]:
 
 def _lines(rows: Sequence[Sequence[Any]]) -> str:
     return "\n    " + ",\n    ".join(json.dumps(row) for row in rows) + "\n  " if rows else ""
-
-
-def known(network: Network) -> Profile | None:
-    """The profile of `network` that ships or that was measured here before; None when it would have to be measured."""
-    shipped = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
-    if shipped.is_file():
-        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
-        if found is not None:
-            return found
-    path = _kept(network)
-    return Profile.load(path).over(network) if path.is_file() else None
-
-
-def reference(network: Network, *, notify: Notify | None = None) -> Profile:
-    """The profile that costs come from when nobody names another.
-
-    Shipped for the zoo's networks; for any other it is measured once on this machine and kept in the cache folder, and
-    `notify` (or the log `layerlift.profile`) is told. Raises `ModelError` when it cannot be measured.
-    """
-    held = known(network)
-    if held is not None:
-        return held
-    tell = notify or _LOG.warning
-    tell(f"measuring {network.name} on this machine once: no profile of it is known")
-    from layerlift.models.timing.measuring import measure
-
-    profile = measure(network.unmerged)
-    try:
-        profile.save(_kept(network))
-    except ModelError as error:
-        tell(str(error))
-    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
-    return profile if network.base is None else profile.merged(network)
-
-
-def _kept(network: Network) -> Path:
-    return disk_cache.cache_dir() / "profiles" / f"{network.unmerged.topology}.json"

@@ -52,7 +52,7 @@ def test_execution_changes_no_number(local: RunResult) -> None:
 
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
-    from layerlift.emulator.cluster.hosts import RayCluster
+    from layerlift.emulator.cluster.session import RayCluster
 
     with RayCluster(object_store_bytes=400 * 2**20):
         yield

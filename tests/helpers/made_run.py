@@ -5,7 +5,11 @@ bob on p1 uploads nothing (plan `local`). ann on c1 uploads two parts to e1: sen
 
 from __future__ import annotations
 
-from layerlift.emulator.world.world import LinkSpec, ModelSpec, NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.users import PlanningSpec, UserSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 
 

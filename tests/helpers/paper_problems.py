@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerlift import models
-from layerlift.models.timing.profile import reference
+from layerlift.models.timing.profiles import reference
 from layerlift.planners import Problem, simple_problem
 
 MB = 2**20

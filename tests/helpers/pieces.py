@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from worlds import InlinePlans, small_world
 
 from layerlift.emulator.execution.dataplane import Backend, DataPlane, LocalBackend
+from layerlift.emulator.nodes.events import Piece
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
-from layerlift.emulator.runtime.host import Piece
 from layerlift.emulator.world.world import World
 from layerlift.models import Network, from_model
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.runtime.host import Answered, Piece, Stored
 from layerlift.emulator.world.world import World
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from worlds import Run, chain_graph, examples, fixed, run_world, small_world
 
 from layerlift.emulator.world.laws import AllAt, Fixed, Regular, Trace
-from layerlift.emulator.world.world import LinkSpec
+from layerlift.emulator.world.links import LinkSpec
 
 WORK = 0.26
 """Seconds of a question; one comes every 0.1 s. Not 0.25, so that no answer falls on a question."""

@@ -11,7 +11,9 @@ from worlds import Run, chain_graph, fixed, run_world, small_world
 
 from layerlift.emulator.protocol.messages import Leave
 from layerlift.emulator.world.laws import Regular
-from layerlift.emulator.world.world import LinkSpec, PlanningSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.users import PlanningSpec
+from layerlift.emulator.world.world import World
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -15,7 +15,7 @@ from worlds import Run, chain_graph, fixed, run_world, small_world
 from layerlift.emulator.protocol.messages import CopyPart
 from layerlift.emulator.world.faults import Crash, Fault, Handover, Journey, Outage, Pairs
 from layerlift.emulator.world.laws import Regular
-from layerlift.emulator.world.world import LinkSpec
+from layerlift.emulator.world.links import LinkSpec
 
 LINK, BETWEEN = LinkSpec(0.01, 1e6), LinkSpec(0.03, 5e5)
 SMALL = chain_graph([0, 100_000, 0, 0], [0, 1000, 1000])

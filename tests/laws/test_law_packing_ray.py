@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from worlds import InlinePlans, run_world, worlds
 
-from layerlift.emulator.cluster.hosts import RayCluster, RayHosts
+from layerlift.emulator.cluster.hosts import RayHosts
+from layerlift.emulator.cluster.session import RayCluster
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.host import pack

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import Run, examples, run_world, worlds
 
-from layerlift.emulator.world.world import UserSpec, World
+from layerlift.emulator.world.users import UserSpec
+from layerlift.emulator.world.world import World
 from layerlift.planners import timeline
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import Plan

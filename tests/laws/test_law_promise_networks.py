@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from layerlift.emulator import Scenario
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 from layerlift.models.loading.zoo import names

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from wild import wild_worlds
 from worlds import InlinePlans, Run, examples, groupings, run_world
 
+from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
-from layerlift.emulator.runtime.host import Answered, Host, Piece, Stored
+from layerlift.emulator.runtime.host import Host
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 

@@ -13,7 +13,8 @@ from worlds import Run, chain_graph, fixed, run_world, small_world
 from layerlift.emulator.protocol.messages import Leave
 from layerlift.emulator.world.faults import Crash, Pairs, Trace
 from layerlift.emulator.world.laws import Regular
-from layerlift.emulator.world.world import LinkSpec, PlanningSpec
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.users import PlanningSpec
 from layerlift.planners.problem.plan import Plan, in_one_piece
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase

@@ -12,7 +12,7 @@ from worlds import Run, chain_graph, fixed, run_world, small_world
 from layerlift.emulator.protocol.messages import Leave, Weigh
 from layerlift.emulator.world.faults import Crash
 from layerlift.emulator.world.laws import Regular
-from layerlift.emulator.world.world import LinkSpec
+from layerlift.emulator.world.links import LinkSpec
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from worlds import Run, fixed, run_world, small_world
 
-from layerlift.emulator.world.world import LinkSpec
+from layerlift.emulator.world.links import LinkSpec
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 
 DELAY, RATE = 0.01, 1000.0

@@ -24,7 +24,9 @@ from worlds import InlinePlans, chain_graph, fixed, small_world
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.laws import Steady
-from layerlift.emulator.world.world import LinkSpec, ModelSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.world import World
 
 Discipline = Literal["fifo", "sharing"]
 DISCIPLINES: tuple[Discipline, ...] = ("fifo", "sharing")

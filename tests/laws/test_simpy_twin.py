@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from worlds import chain_graph, examples, fixed, run_world, small_world
 
 from layerlift.emulator.nodes.server.server import FILE_ENTRY_BYTES
-from layerlift.emulator.world.world import LinkSpec, NodeSpec, UserSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.users import UserSpec
+from layerlift.emulator.world.world import World
 
 LATENCY_S, BANDWIDTH, LOOPBACK_S = 0.004, 1e6, 0.001
 INPUT, CUT, ANSWER, WEIGHTS = 400_000, 90_000, 20_000, 700_000

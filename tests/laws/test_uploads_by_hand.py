@@ -10,7 +10,8 @@ import pytest
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
 from layerlift.emulator.protocol.messages import Confirm, Leave, UploadPart
-from layerlift.emulator.world.world import LinkSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.graph.graph import Layer, Parameter
 
 DELAY, RATE = 0.01, 1e6

@@ -24,7 +24,8 @@ from layerlift.models.running.network import Network
 from layerlift.models.timing import training
 from layerlift.models.timing.measuring import measure
 from layerlift.models.timing.predictor import Predictor, shipped
-from layerlift.models.timing.profile import Profile, known, reference
+from layerlift.models.timing.profile import Profile
+from layerlift.models.timing.profiles import known, reference
 
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""

@@ -9,11 +9,11 @@ from typing import Any, Final
 import click
 from rich.console import Console
 
+from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
-from layerlift.emulator.runtime.interruption import left_behind
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError

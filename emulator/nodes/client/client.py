@@ -32,7 +32,8 @@ from layerlift.emulator.protocol.messages import (
     SwitchOff,
 )
 from layerlift.emulator.protocol.routes import Itinerary, Stage
-from layerlift.emulator.world.world import NodeSpec, UserSpec
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.route import CLIENT
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.protocol.messages import Claim as Claimed
 from layerlift.emulator.protocol.messages import Weigh
-from layerlift.emulator.world.world import NodeSpec
+from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.errors import LayerliftError, RunError
 
 if TYPE_CHECKING:

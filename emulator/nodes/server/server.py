@@ -29,7 +29,7 @@ from layerlift.emulator.protocol.messages import (
     UploadPart,
 )
 from layerlift.emulator.protocol.routes import Stage
-from layerlift.emulator.world.world import NodeSpec
+from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.errors import RunError
 
 if TYPE_CHECKING:

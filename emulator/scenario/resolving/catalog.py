@@ -16,7 +16,8 @@ from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
 from layerlift.models.running.network import Network
 from layerlift.models.timing.predictor import shipped
-from layerlift.models.timing.profile import Profile, reference
+from layerlift.models.timing.profile import Profile
+from layerlift.models.timing.profiles import reference
 from layerlift.planners.registry.planners import make
 
 

@@ -15,7 +15,8 @@ from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import LARGEST, MB, Fault, Span, tidy
 from layerlift.emulator.scenario.schema.trace_files import Columns, read_columns
 from layerlift.emulator.world import faults
-from layerlift.emulator.world.world import NodeSpec, Tier, UserSpec
+from layerlift.emulator.world.machines import NodeSpec, Tier
+from layerlift.emulator.world.users import UserSpec
 from layerlift.models.errors import ScenarioError, near
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import GB, MB, Span
-from layerlift.emulator.world.world import INF, NodeSpec, Tier
+from layerlift.emulator.world.machines import INF, NodeSpec, Tier
 
 if TYPE_CHECKING:
     from layerlift.emulator.scenario.scenario import Scenario

@@ -15,7 +15,11 @@ from layerlift.emulator.scenario.resolving.users import population
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import GB, MB, Fault
-from layerlift.emulator.world.world import INF, LinkSpec, ModelSpec, NodeSpec, PlanningSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.machines import INF, NodeSpec
+from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.users import PlanningSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter
 

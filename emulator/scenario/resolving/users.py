@@ -20,7 +20,8 @@ from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.durations import draw_of
 from layerlift.emulator.scenario.schema.fields import Fault
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
-from layerlift.emulator.world.world import INF, NodeSpec, UserSpec
+from layerlift.emulator.world.machines import INF, NodeSpec
+from layerlift.emulator.world.users import UserSpec
 from layerlift.models.errors import LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
 

@@ -207,7 +207,7 @@ def trials(work: Work, *, local: bool, address: str | None = None, done: Callabl
             yield perform(job)
             done()
         return
-    from layerlift.emulator.cluster.hosts import in_tasks  # takes a third of a second to import
+    from layerlift.emulator.cluster.tasks import in_tasks
 
     for number, found in in_tasks(perform, work.jobs, address):
         job = work.jobs[number]

@@ -15,7 +15,8 @@ from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.studies.fairness.people import people
-from layerlift.emulator.world.world import UserSpec, World
+from layerlift.emulator.world.users import UserSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
 

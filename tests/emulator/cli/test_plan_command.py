@@ -15,10 +15,10 @@ from worlds import examples, run_world, worlds
 
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.cli.main import main
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.world.world import World
 

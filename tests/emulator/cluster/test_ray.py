@@ -28,7 +28,7 @@ pytestmark = pytest.mark.ray
 @pytest.fixture(scope="module")
 def _ray() -> Iterator[None]:
     """A private Ray, whatever else runs on this machine or is named by the environment."""
-    from layerlift.emulator.cluster.hosts import RayCluster
+    from layerlift.emulator.cluster.session import RayCluster
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_ADDRESS", "192.0.2.1:6379")
@@ -241,7 +241,7 @@ def test_weights_are_in_shared_memory_once(started: list) -> None:
 
 
 def test_a_piece_that_fails_in_its_actor_is_one_sentence(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
-    from layerlift.emulator.cluster.hosts import RayBackend
+    from layerlift.emulator.cluster.backend import RayBackend
 
     monkeypatch.setattr(RayBackend, "hold", lambda *_: None)
     with pytest.raises(RunError, match="without holding") as error:

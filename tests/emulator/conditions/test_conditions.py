@@ -18,7 +18,9 @@ from worlds import chain_graph, small_world
 from layerlift.emulator.conditions.conditions import State, Weather
 from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
-from layerlift.emulator.world.world import LinkSpec, PlanningSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.users import PlanningSpec
+from layerlift.emulator.world.world import World
 
 C0, C1, S1, S2, S3, PLANNER = range(6)
 RATE, LATENCY = 1e6, 0.01

@@ -19,8 +19,8 @@ from layerlift import models
 from layerlift.emulator.execution import dataplane
 from layerlift.emulator.execution.dataplane import DataPlane, LocalBackend, relative_error
 from layerlift.emulator.execution.engine import Task
-from layerlift.emulator.runtime.host import Piece, Stored
-from layerlift.emulator.world.world import LinkSpec
+from layerlift.emulator.nodes.events import Piece, Stored
+from layerlift.emulator.world.links import LinkSpec
 from layerlift.models import Network, Subgraph
 from layerlift.models.errors import RunError
 

@@ -15,7 +15,8 @@ from worlds import chain_graph, examples, small_world
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
 from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.protocol.messages import Cancel, Departure, UploadPart
-from layerlift.emulator.world.world import LinkSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.world import World
 
 DELAY, RATE = 0.01, 1000.0
 

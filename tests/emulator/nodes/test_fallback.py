@@ -16,8 +16,8 @@ from worlds import fixed
 
 from layerlift.emulator.execution.dataplane import DataPlane, Execution
 from layerlift.emulator.execution.finished import Finished
+from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.runtime.host import Answered, Piece, Stored
 from layerlift.emulator.world.world import World
 from layerlift.models import Network
 from layerlift.models.errors import RunError

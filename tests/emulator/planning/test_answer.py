@@ -11,14 +11,14 @@ import pyarrow as pa
 import pytest
 from worlds import chain_graph, fixed, small_world
 
-from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import solve
+from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.results.columns import batch
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
 from layerlift.emulator.runtime.host import pack
-from layerlift.emulator.world.world import PlanningSpec
+from layerlift.emulator.world.users import PlanningSpec
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import in_one_piece

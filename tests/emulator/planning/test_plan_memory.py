@@ -9,11 +9,11 @@ import pytest
 from run_world import phones
 
 from layerlift.emulator import run
-from layerlift.emulator.nodes.planner_node import PlanJob
 from layerlift.emulator.planning.answer import answer, solve
+from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
-from layerlift.emulator.run import LocalPlans
 from layerlift.planners import Plan, Problem, Upload
 from layerlift.planners.problem.plan import in_one_piece
 from layerlift.planners.registry.base import PlannerBase

@@ -7,9 +7,9 @@ import json
 import pytest
 from made_run import made_rows, made_run, query
 
+from layerlift.emulator.results.described import layer_runs
 from layerlift.emulator.results.sums import quantile, spread
 from layerlift.emulator.results.writer import ResultWriter
-from layerlift.emulator.world.describe import layer_runs
 
 
 @pytest.fixture

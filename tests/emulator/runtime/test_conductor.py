@@ -18,7 +18,8 @@ from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts, Progress, homes
 from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.runtime.one_clock import Together
-from layerlift.emulator.world.world import LinkSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
 NET = chain_graph([1000, 1000, 1000], [100_000, 100_000])

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from profiled import Profiled
 from worlds import InlinePlans, chain_graph, examples, fixed, groupings, run_world, small_world, worlds
 
+from layerlift.emulator.nodes.events import Answered, Stored
 from layerlift.emulator.protocol.messages import Delivery
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
-from layerlift.emulator.runtime.host import Answer, Answered, Host, Stored, pack
+from layerlift.emulator.runtime.host import Answer, Host, pack
 from layerlift.emulator.world.world import World
 
 

@@ -12,7 +12,8 @@ from small_scenario import Few, small
 
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.scenario.schema.fields import Span
-from layerlift.emulator.world.world import LinkSpec, World
+from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.graph.route import compile_route
 from layerlift.planners.problem.problem import Objective
 

@@ -20,7 +20,9 @@ from small_scenario import Few, small
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import asking_words, describe_world
 from layerlift.emulator.world.laws import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
-from layerlift.emulator.world.world import NodeSpec, PlanningSpec, UserSpec, World
+from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.users import PlanningSpec, UserSpec
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, ScenarioError
 from layerlift.planners.problem.problem import Objective
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from layerlift.emulator import run
 from layerlift.emulator.cli.main import main
-from layerlift.emulator.nodes.planner_node import PlanJob
+from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.run import LocalPlans
 from layerlift.emulator.runtime.one_clock import Together
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.studies.reproduce.claims import Verdict, lead, verdicts, widest

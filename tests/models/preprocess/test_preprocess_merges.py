@@ -24,7 +24,7 @@ from layerlift.models.preprocess.merge import degrees, merge
 from layerlift.models.preprocess.modules import Module, collapse, dominators, modules, units
 from layerlift.models.preprocess.split import Speeds, best_cut, cost_of, proper_cut, split
 from layerlift.models.running.network import Network
-from layerlift.models.timing.profile import reference
+from layerlift.models.timing.profiles import reference
 
 GRAPHS = layer_graphs(max_layers=9, chain=False)
 

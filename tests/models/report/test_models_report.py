@@ -13,7 +13,7 @@ from strategies import layer_graphs
 from layerlift import models
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.report import drawing, summary
-from layerlift.models.timing.profile import known, reference
+from layerlift.models.timing.profiles import known, reference
 
 SVG = "{http://www.w3.org/2000/svg}"
 

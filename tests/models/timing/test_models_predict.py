@@ -18,7 +18,7 @@ from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.timing import regression, training
 from layerlift.models.timing.predictor import ANY, Predictor, shipped
-from layerlift.models.timing.profile import reference
+from layerlift.models.timing.profiles import reference
 from layerlift.models.timing.regression import Fit, Sample, fit
 
 GROUPED = "shufflenet"

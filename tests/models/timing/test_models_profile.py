@@ -17,7 +17,8 @@ from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.timing import measuring
-from layerlift.models.timing.profile import Profile, reference
+from layerlift.models.timing.profile import Profile
+from layerlift.models.timing.profiles import reference
 
 HEADER = ["layers", "operators", "seconds", "spread_s", "parameter_bytes", "output_bytes"]
 

@@ -1,0 +1,110 @@
+"""What a run is put together from: hosts, plans and data plane, in this process or over Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from layerlift.emulator.cluster.plans import RayPlans
+from layerlift.emulator.execution.dataplane import DataPlane as Tensors
+from layerlift.emulator.execution.dataplane import Execution, LocalBackend
+from layerlift.emulator.planning.local import LocalPlans
+from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.runtime.local_hosts import LocalHosts
+from layerlift.emulator.runtime.placing import Placing, place
+from layerlift.emulator.runtime.ports import Hosts
+from layerlift.emulator.runtime.row_books import Write
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.world.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may differ in without being another scenario."""
+
+    local: bool = False
+    """No Ray: everything in this process."""
+    actors: str | int = "auto"
+    time_plane: str = "auto"
+    address: str | None = None
+    """A running Ray cluster to join; None: start one on this machine."""
+    pace: float | None = None
+    """Virtual seconds per second of wall clock; None: as fast as it goes."""
+    strict: bool = False
+    """Make a failed planning, or a paced run that is not to be trusted, an error."""
+
+
+@dataclass(slots=True)
+class _Stage:
+    hosts: Callable[[], Hosts]
+    """Called once the results have a place: nodes that begin to live must be run."""
+    plans: Any
+    tensors: Tensors | None
+    placing: str
+    together: bool
+    """Whether the time plane is in this process."""
+
+
+def _stage(
+    stack: ExitStack,
+    scenario: Scenario,
+    world: World,
+    options: Options,
+    execution: Execution,
+    write: Write,
+    say: Callable[[str], None],
+    memory: PlanMemory | None,
+) -> _Stage:
+    executes = execution != "none"
+    networks = [scenario.network(model.name) for model in world.models] if executes else []
+    settings: dict[str, Any] = {
+        "execution": execution,
+        "inputs": scenario.inputs,
+        "optimization": scenario.graph_optimization,
+    }
+    if options.local:
+        placing = place(world, 1, "local")
+        tensors = None
+        if executes:
+            for network in networks:
+                network.weights()  # what cannot be read is refused before anything is written
+            backend = LocalBackend(networks, scenario.graph_optimization)
+            tensors = Tensors(world, networks, backend, write, **settings)
+        hosts = partial(LocalHosts, world, placing.groups, executes)
+        return _Stage(hosts, LocalPlans(world, memory), tensors, "in one process, without Ray", True)
+    return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
+
+
+def _ray_stage(
+    stack: ExitStack,
+    scenario: Scenario,
+    world: World,
+    options: Options,
+    networks: list[Any],
+    settings: dict[str, Any],
+    write: Write,
+    say: Callable[[str], None],
+) -> _Stage:
+    placing: Placing = place(world, options.actors, options.time_plane)
+    say(f"Starting Ray: running {placing.why}")
+    from layerlift.emulator.cluster.backend import RayBackend
+    from layerlift.emulator.cluster.hosts import RayHosts
+    from layerlift.emulator.cluster.session import RayCluster
+
+    stack.enter_context(RayCluster(options.address))
+    actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)
+    stack.callback(actors.close)
+    actors.wait()
+    tensors = None
+    if networks:
+        say("Putting weights into the object store")
+        backend = RayBackend(actors, networks)
+        networks.clear()
+        tensors = Tensors(world, backend.networks, backend, write, **settings)
+    here = placing.time_plane == "local"
+    local = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
+    hosts: Callable[[], Hosts] = local if here else lambda: actors
+    return _Stage(hosts, RayPlans(world, actors), tensors, placing.why, here)

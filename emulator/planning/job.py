@@ -1,0 +1,28 @@
+"""A planning to be done outside virtual time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerlift.planners.problem.problem import Problem
+
+if TYPE_CHECKING:
+    pass
+
+
+class PlanJob(NamedTuple):
+    """A planning to be done outside virtual time, before `due_s`."""
+
+    due_s: float
+    request: int
+    planner: str
+    problem: Problem
+    together: tuple[Problem, ...] = ()
+    """Problems that are planned jointly, `problem` among them; empty: it is planned alone."""
+    place: int = 0
+    """Which of `together` it is."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Equal for jobs that one planning answers."""
+        return self.planner, "+".join(problem.digest for problem in self.together or (self.problem,))

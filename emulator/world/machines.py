@@ -1,0 +1,44 @@
+"""Machines as plain numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Tier = Literal["client", "edge", "cloud", "planner"]
+
+
+INF = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One emulated machine. A server is edge or cloud by its tier, which is data."""
+
+    index: int
+    name: str
+    tier: Tier
+    ghz: float = 1.0
+    """Total over all cores; one piece of work uses at most `ghz / cores`."""
+    cores: int = 1
+    profile: str = "reference"
+    """Which profile of a model its layer seconds come from (its device class)."""
+    discipline: Literal["sharing", "fifo"] = "sharing"
+    memory_bytes: float = INF
+    load_s_per_byte: float = 0.0
+    max_batch: int = 1
+    policy: str = "first_come"
+    share_models: bool = False
+    """Whether users of one model share what is stored of it."""
+    idle_w: float = 0.0
+    compute_w: float = 0.0
+    """Increment while computing (client), or what a busy core draws (server)."""
+    radio_w: float = 0.0
+    price_per_s: float = 0.0
+    """Money (USD) per core-second of busy time."""
+    price_per_byte_s: float = 0.0
+    """Money (USD) per byte of parameters held for one second."""
+    uplink_bytes_s: float = INF
+    downlink_bytes_s: float = INF
+    battery_j: float | None = None

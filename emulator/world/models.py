@@ -1,0 +1,27 @@
+"""Networks and what their layers cost, as plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from layerlift.models.graph.graph import LayerGraph
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A network and what its layers cost. `seconds[profile][layer]` are reference seconds."""
+
+    name: str
+    source: str
+    """What `models.load` takes: a zoo name or a path."""
+    graph: LayerGraph
+    seconds: Mapping[str, tuple[float, ...]]
+    reference_ghz: Mapping[str, float]
+    """The speed that `seconds[profile]` stands for: a node of `ghz / cores` takes reference_ghz / that times longer."""
+    digest: str = ""
+    floor_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Seconds that no clock makes shorter, by profile: moving a layer's bytes through that device class's memory."""
+    predicted_s: tuple[float, ...] = ()
+    """What a regression says of each layer, in seconds at `predicted_ghz`; empty unless predictions are regressions."""
+    predicted_ghz: float = 1.0

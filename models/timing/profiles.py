@@ -1,0 +1,52 @@
+"""Which profiles there are: shipped with Layerlift, or measured here before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from layerlift.models.errors import ModelError
+from layerlift.models.loading import disk_cache
+from layerlift.models.running.network import Network
+from layerlift.models.timing.measuring import measure
+from layerlift.models.timing.profile import Profile
+
+Notify = Callable[[str], None]
+_LOG = logging.getLogger("layerlift.profile")
+
+
+def known(network: Network) -> Profile | None:
+    """The profile of `network` that ships or that was measured here before; None when it would have to be measured."""
+    shipped = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
+    if shipped.is_file():
+        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
+        if found is not None:
+            return found
+    path = _kept(network)
+    return Profile.load(path).over(network) if path.is_file() else None
+
+
+def reference(network: Network, *, notify: Notify | None = None) -> Profile:
+    """The profile that costs come from when nobody names another.
+
+    Shipped for the zoo's networks; for any other it is measured once on this machine and kept in the cache folder, and
+    `notify` (or the log `layerlift.profile`) is told. Raises `ModelError` when it cannot be measured.
+    """
+    held = known(network)
+    if held is not None:
+        return held
+    tell = notify or _LOG.warning
+    tell(f"measuring {network.name} on this machine once: no profile of it is known")
+    profile = measure(network.unmerged)
+    try:
+        profile.save(_kept(network))
+    except ModelError as error:
+        tell(str(error))
+    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
+    return profile if network.base is None else profile.merged(network)
+
+
+def _kept(network: Network) -> Path:
+    return disk_cache.cache_dir() / "profiles" / f"{network.unmerged.topology}.json"
