@@ -21,7 +21,7 @@ from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.ending import Ending, Progress
 from layerlift.emulator.runtime.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.runtime.measured import Measured, Replay, keep, profiled_here, with_profiles
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
 from layerlift.emulator.runtime.ports import DataPlane
 from layerlift.emulator.scenario import Scenario
@@ -79,9 +79,9 @@ def run(
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
         watch = _watch(pacer, progress, world, interruptions)
-        conductor: Conductor | Together
+        conductor: Conductor | OneClock
         if stage.together and world.compute == "profiled" and chosen.pace is None:
-            conductor = Together(world, stage.plans, writer.add, data, watch)
+            conductor = OneClock(world, stage.plans, writer.add, data, watch)
         else:
             conductor = Conductor(world, stage.hosts(), stage.plans, writer.add, data, watch)
         setup_s = time.perf_counter() - began

@@ -23,7 +23,7 @@ from worlds import InlinePlans, examples
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.run import run
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.world import faults, laws, world
@@ -96,7 +96,7 @@ def drawn_worlds() -> list[World]:
 def of_world(one: World) -> dict[str, str]:
     """The table digests of a world."""
     with ResultWriter(None) as writer:
-        Together(one, InlinePlans(one), writer.add).run()
+        OneClock(one, InlinePlans(one), writer.add).run()
         writer.close({})
         return dict(writer.run["table_digests"])
 

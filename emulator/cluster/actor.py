@@ -33,7 +33,7 @@ class HostActor:
         return self._host.advance(horizon, deliveries, costs)
 
     def repeat(self, block: bytes) -> None:
-        """Live through a block of the log of a host that died (see `layerlift.emulator.cluster.delivery_log`)."""
+        """Live through a block of the log of a host that died (see `delivery_log`)."""
         repeat(self._host, block)
 
     def finish(self, at: float) -> Answer:

@@ -12,18 +12,18 @@ from math import inf
 
 from layerlift.emulator.conditions.links import LinkFaults, State, stream
 from layerlift.emulator.conditions.mobility import nearest_edges
-from layerlift.emulator.kernel.step_function import Timeline, joined, outside, repeated, sojourns, switched
+from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, repeated, sojourns, switched
 from layerlift.emulator.world.faults import Crash, Journey, Loss, Mobility
 from layerlift.emulator.world.world import World
 
-__all__ = ["State", "Weather"]
+__all__ = ["Conditions", "State"]
 
 Leg = tuple[int, int]
 """A link of the scenario, from node to node."""
 _NO_WAY, _CUT = State(True, 0.0, inf), State(False, 0.0, 0.0)
 
 
-class Weather:
+class Conditions:
     """The timelines of a world, made when they are first asked for and known as far as they were asked.
 
     Nodes are indices. A planner is where it lives: its links and crashes are those of its place, and the way between
@@ -33,16 +33,16 @@ class Weather:
     def __init__(self, world: World) -> None:
         self._world = world
         self._faults = LinkFaults(world)
-        self._routes: dict[Leg, Timeline[State]] = {}
-        self._accesses: dict[tuple[int, bool], Timeline[State]] = {}
-        self._lives: dict[int, Timeline[bool]] = {}
-        self._edges: dict[int, Timeline[int]] = {}
-        self._contacts: dict[int, Timeline[State]] = {}
+        self._routes: dict[Leg, StepFunction[State]] = {}
+        self._accesses: dict[tuple[int, bool], StepFunction[State]] = {}
+        self._lives: dict[int, StepFunction[bool]] = {}
+        self._edges: dict[int, StepFunction[int]] = {}
+        self._contacts: dict[int, StepFunction[State]] = {}
         self._movers: dict[int, Mobility] = {client: spec for spec in world.mobility for client in spec.clients}
         self._crashing = {node for fault in world.faults if isinstance(fault, Crash) for node in fault.nodes}
 
-    def __reduce__(self) -> tuple[type[Weather], tuple[World]]:
-        return Weather, (self._world,)
+    def __reduce__(self) -> tuple[type[Conditions], tuple[World]]:
+        return Conditions, (self._world,)
 
     @property
     def any(self) -> bool:
@@ -148,15 +148,15 @@ class Weather:
         """Whether the way depends on where the client is attached: that to the cloud does not."""
         return self._world.nodes[to if mover == source else source].tier == "edge"
 
-    def _route(self, source: int, to: int) -> Timeline[State]:
+    def _route(self, source: int, to: int) -> StepFunction[State]:
         if (source, to) not in self._routes:
             self._routes[source, to] = self._routed(source, to)
         return self._routes[source, to]
 
-    def _routed(self, source: int, to: int) -> Timeline[State]:
+    def _routed(self, source: int, to: int) -> StepFunction[State]:
         if self._world.loops_back(source, to):
             link = self._world.link(source, to)
-            return Timeline(State(True, link.latency_s, link.bandwidth_bytes_s))
+            return StepFunction(State(True, link.latency_s, link.bandwidth_bytes_s))
         source, to = self._place(source), self._place(to)
         mover = self._mover(source, to)
         if mover is None:
@@ -169,22 +169,22 @@ class Weather:
             parts.append(self._contact(mover))
         return joined(parts, _one_after_the_other)
 
-    def _access(self, client: int, outward: bool) -> Timeline[State]:
+    def _access(self, client: int, outward: bool) -> StepFunction[State]:
         """Between a moving client and the server that it is attached to."""
         if (client, outward) not in self._accesses:
 
-            def link(edge: int) -> Timeline[State]:
+            def link(edge: int) -> StepFunction[State]:
                 return self._faults.link(*((client, edge) if outward else (edge, client)))
 
             self._accesses[client, outward] = switched(self._edge(client), link)
         return self._accesses[client, outward]
 
-    def _onward(self, client: int, source: int, to: int) -> Timeline[State]:
+    def _onward(self, client: int, source: int, to: int) -> StepFunction[State]:
         """Between the server that a moving client is attached to and the edge server at the other end."""
 
-        def link(edge: int) -> Timeline[State]:
+        def link(edge: int) -> StepFunction[State]:
             if edge in (source, to):
-                return Timeline(_NO_WAY)
+                return StepFunction(_NO_WAY)
             return self._faults.link(*((edge, to) if client == source else (source, edge)))
 
         return switched(self._edge(client), link)
@@ -200,34 +200,34 @@ class Weather:
         edges = _reachable(self._movers[mover]) if at_s is None else [self._edge(mover).at(at_s)]
         return [leg for edge in edges for leg in _over(edge, source, to)]
 
-    def _life(self, node: int) -> Timeline[bool]:
+    def _life(self, node: int) -> StepFunction[bool]:
         if node not in self._lives:
             parts = [
                 self._lived(index, fault, node)
                 for index, fault in enumerate(self._world.faults)
                 if isinstance(fault, Crash) and node in fault.nodes
             ]
-            self._lives[node] = joined(parts, all) if parts else Timeline(True)
+            self._lives[node] = joined(parts, all) if parts else StepFunction(True)
         return self._lives[node]
 
-    def _lived(self, index: int, fault: Crash, node: int) -> Timeline[bool]:
+    def _lived(self, index: int, fault: Crash, node: int) -> StepFunction[bool]:
         if fault.mean_up_s is not None and fault.mean_down_s is not None:
             spans = sojourns(stream(self._world, index, node), fault.mean_up_s, fault.mean_down_s)
         else:
             spans = repeated(fault.at_s, fault.for_s, fault.every_s)
         return outside(spans, False, True)
 
-    def _edge(self, client: int) -> Timeline[int]:
+    def _edge(self, client: int) -> StepFunction[int]:
         if client not in self._edges:
             spec, name = self._movers[client], self._world.nodes[client].name
             if isinstance(spec, Journey):
-                self._edges[client] = Timeline(spec.stops[0][1], spec.stops[1:])
+                self._edges[client] = StepFunction(spec.stops[0][1], spec.stops[1:])
             else:
                 steps = nearest_edges(spec, random.Random(f"{self._world.seed}/move/{name}"))
-                self._edges[client] = Timeline(next(steps)[1], steps)
+                self._edges[client] = StepFunction(next(steps)[1], steps)
         return self._edges[client]
 
-    def _contact(self, client: int) -> Timeline[State]:
+    def _contact(self, client: int) -> StepFunction[State]:
         """Whether no hand-over interrupts a client, as a part of its ways."""
         if client not in self._contacts:
             spans = _interruptions(self._edge(client), self._movers[client].interruption_s)
@@ -235,7 +235,7 @@ class Weather:
         return self._contacts[client]
 
 
-def _interruptions(edges: Timeline[int], for_s: float) -> Iterator[tuple[float, float]]:
+def _interruptions(edges: StepFunction[int], for_s: float) -> Iterator[tuple[float, float]]:
     before = edges.at(0.0)
     for at_s, edge in edges.steps():
         # Where the server stays, a span of nothing passes the time on.

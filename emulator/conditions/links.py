@@ -8,7 +8,7 @@ from functools import partial
 from itertools import count
 from typing import NamedTuple
 
-from layerlift.emulator.kernel.step_function import Timeline, joined, outside, repeated, sojourns
+from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, repeated, sojourns
 from layerlift.emulator.world.faults import Crash, Loss, OnOff, Outage, Trace
 from layerlift.emulator.world.world import World
 
@@ -45,18 +45,18 @@ class LinkFaults:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._links: dict[tuple[int, int], Timeline[State]] = {}
-        self._marks: dict[tuple[int, int, int], Timeline[Mark]] = {}
-        self._bad: dict[tuple[int, int, int], Timeline[bool]] = {}
+        self._links: dict[tuple[int, int], StepFunction[State]] = {}
+        self._marks: dict[tuple[int, int, int], StepFunction[Mark]] = {}
+        self._bad: dict[tuple[int, int, int], StepFunction[bool]] = {}
         self._covering: dict[tuple[int, int], tuple[tuple[int, LinkFault], ...]] = {}
 
-    def link(self, source: int, to: int) -> Timeline[State]:
+    def link(self, source: int, to: int) -> StepFunction[State]:
         """A link under all its faults."""
         if (source, to) not in self._links:
             link = self._world.link(source, to)
             usual = State(True, link.latency_s, link.bandwidth_bytes_s)
             marks = [self._mark(index, fault, source, to) for index, fault in self.covering(source, to)]
-            self._links[source, to] = joined(marks, partial(_marked, usual)) if marks else Timeline(usual)
+            self._links[source, to] = joined(marks, partial(_marked, usual)) if marks else StepFunction(usual)
         return self._links[source, to]
 
     def covering(self, source: int, to: int) -> tuple[tuple[int, LinkFault], ...]:
@@ -76,7 +76,7 @@ class LinkFaults:
             if isinstance(fault, Loss):
                 yield self._share(index, fault, min(source, to), max(source, to), at_s)
 
-    def _mark(self, index: int, fault: LinkFault, source: int, to: int) -> Timeline[Mark]:
+    def _mark(self, index: int, fault: LinkFault, source: int, to: int) -> StepFunction[Mark]:
         """What a fault makes of a link; links that it treats alike share the timeline."""
         key = (index, min(source, to), max(source, to)) if isinstance(fault, OnOff) else (index, -1, -1)
         if key not in self._marks:
@@ -93,16 +93,16 @@ class LinkFaults:
         return fault.bad_share if self._bad[key].at(at_s) else fault.share
 
 
-def _course(world: World, fault: LinkFault, index: int, one: int, other: int) -> Timeline[Mark]:
+def _course(world: World, fault: LinkFault, index: int, one: int, other: int) -> StepFunction[Mark]:
     match fault:
         case Outage(at_s=at_s, for_s=for_s, every_s=every_s):
             return outside(repeated(at_s, for_s, every_s), _DOWN, _NOTHING)
         case OnOff(on_s=on_s, off_s=off_s):
             return outside(sojourns(stream(world, index, one, other), on_s, off_s), _DOWN, _NOTHING)
         case Trace():
-            return Timeline(_NOTHING, _traced(fault))
+            return StepFunction(_NOTHING, _traced(fault))
         case Loss():
-            return Timeline(_NOTHING)
+            return StepFunction(_NOTHING)
 
 
 def _traced(fault: Trace) -> Iterator[tuple[float, Mark]]:

@@ -20,7 +20,7 @@ _NS: Final = 1e-9
 _KNOWN: Final = 64
 
 
-class Timeline(Generic[V]):
+class StepFunction(Generic[V]):
     """A right-continuous step function from time 0 on: `first`, then `later` (instant, value), not descending in time.
 
     Of several values at one instant the last holds.
@@ -86,7 +86,7 @@ class Timeline(Generic[V]):
         self._values.append(self._values[-1] if value == self._values[-1] else value)
 
 
-def joined(parts: Sequence[Timeline[Any]], join: Callable[[Sequence[Any]], W]) -> Timeline[W]:
+def joined(parts: Sequence[StepFunction[Any]], join: Callable[[Sequence[Any]], W]) -> StepFunction[W]:
     """The timeline of `join`, a function, applied to what all parts are at each instant."""
     known: dict[tuple[Any, ...], W] = {}
 
@@ -105,14 +105,14 @@ def joined(parts: Sequence[Timeline[Any]], join: Callable[[Sequence[Any]], W]) -
             values[number] = value
             yield at_s, shared(tuple(values))
 
-    return Timeline(shared(tuple(part.at(0.0) for part in parts)), later())
+    return StepFunction(shared(tuple(part.at(0.0) for part in parts)), later())
 
 
-def _numbered(part: Timeline[V], number: int) -> Iterator[tuple[float, int, V]]:
+def _numbered(part: StepFunction[V], number: int) -> Iterator[tuple[float, int, V]]:
     return ((at_s, number, value) for at_s, value in part.steps())
 
 
-def switched(which: Timeline[V], parts: Callable[[V], Timeline[W]]) -> Timeline[W]:
+def switched(which: StepFunction[V], parts: Callable[[V], StepFunction[W]]) -> StepFunction[W]:
     """The timeline that is, at each instant, the part that `which` then names."""
 
     def later() -> Iterator[tuple[float, W]]:
@@ -123,7 +123,7 @@ def switched(which: Timeline[V], parts: Callable[[V], Timeline[W]]) -> Timeline[
             yield begin, part.at(begin)
         yield from part.steps(begin)
 
-    return Timeline(parts(which.at(0.0)).at(0.0), later())
+    return StepFunction(parts(which.at(0.0)).at(0.0), later())
 
 
 def _until(steps: Iterator[tuple[float, V]], end: float) -> Iterator[tuple[float, V]]:
@@ -133,7 +133,7 @@ def _until(steps: Iterator[tuple[float, V]], end: float) -> Iterator[tuple[float
         yield at_s, value
 
 
-def outside(spans: Iterable[Span], inside: V, usual: V) -> Timeline[V]:
+def outside(spans: Iterable[Span], inside: V, usual: V) -> StepFunction[V]:
     """`inside` in each [begin, end) and `usual` between them; spans begin in order and may overlap."""
 
     def later() -> Iterator[tuple[float, V]]:
@@ -146,7 +146,7 @@ def outside(spans: Iterable[Span], inside: V, usual: V) -> Timeline[V]:
         if -inf < end < inf:
             yield end, usual
 
-    return Timeline(usual, later())
+    return StepFunction(usual, later())
 
 
 def repeated(at_s: float, for_s: float, every_s: float | None) -> Iterator[Span]:

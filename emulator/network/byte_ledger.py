@@ -26,7 +26,7 @@ _SPANS = 1_000
 """Spans of radio time that are kept before they are added up."""
 
 
-class Traffic:
+class ByteLedger:
     """Counts for the whole run, and per node and sampling period."""
 
     def __init__(self, world: World) -> None:

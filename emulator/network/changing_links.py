@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from layerlift.emulator.conditions.conditions import State, Weather
+from layerlift.emulator.conditions.conditions import Conditions, State
 from layerlift.emulator.kernel.flows import Flow, Pair
 from layerlift.emulator.protocol.messages import (
     Broken,
@@ -34,16 +34,16 @@ _CRASH, _CHANGE = (0,), (1,)
 _DATA: Final = frozenset((UploadPart, QueryStep))
 
 
-class Live:
+class ChangingLink:
     """One directed link that may change: its state now, what crosses it, what waits for it, and who is to be told."""
 
     __slots__ = (
-        "_weather", "carried", "changes", "flows", "held", "pair", "rng", "source", "state", "to", "told", "watched",
+        "_conditions", "carried", "changes", "flows", "held", "pair", "rng", "source", "state", "to", "told", "watched",
     )  # fmt: skip
 
-    def __init__(self, weather: Weather, world: World, source: int, to: int, pair: Pair) -> None:
-        self._weather, self.source, self.to, self.pair = weather, source, to, pair
-        self.state: State = weather.state(source, to, 0.0)
+    def __init__(self, conditions: Conditions, world: World, source: int, to: int, pair: Pair) -> None:
+        self._conditions, self.source, self.to, self.pair = conditions, source, to, pair
+        self.state: State = conditions.state(source, to, 0.0)
         self.changes: Iterator[tuple[float, State]] | None = None
         self.watched = False
         self.flows: dict[Flow, None] = {}
@@ -52,13 +52,13 @@ class Live:
         """Clients that were told of a break here, and when each hears of it."""
         self.carried: dict[tuple[int, int], int] = {}
         """Bytes after which a message on its way is lost, by (source, sequence)."""
-        lossy = weather.lossy(source, to)
+        lossy = conditions.lossy(source, to)
         names = world.nodes[source].name, world.nodes[to].name
         self.rng = random.Random(f"{world.seed}/loss/{names[0]}>{names[1]}") if lossy else None
 
     def latency_s(self, at: float) -> float:
         """The latency of what leaves at a moment."""
-        return self._weather.state(self.source, self.to, at).latency_s
+        return self._conditions.state(self.source, self.to, at).latency_s
 
     def carries(self, departure: Departure) -> int:
         """How many bytes of a message will cross: fewer than it has when it is to be lost on the way."""
@@ -70,30 +70,30 @@ class Live:
         return bool(self.flows or self.held or self.told)
 
 
-class LiveLinks:
+class ChangingLinks:
     """All links of a fabric that may change, and the nodes that may die."""
 
-    def __init__(self, fabric: Fabric, world: World, weather: Weather) -> None:
-        self._fabric, self._world, self._weather = fabric, world, weather
+    def __init__(self, fabric: Fabric, world: World, conditions: Conditions) -> None:
+        self._fabric, self._world, self._conditions = fabric, world, conditions
         self._dead: set[int] = set()
-        self._of: dict[int, list[Live]] = {}
+        self._of: dict[int, list[ChangingLink]] = {}
         self._spans: dict[int, Iterator[tuple[float, float]]] = {}
         for node in world.servers:
-            self._spans[node] = weather.crashes(node)
+            self._spans[node] = conditions.crashes(node)
             self._next_crash(node)
 
-    def link(self, source: int, to: int, pair: Pair) -> Live | None:
+    def link(self, source: int, to: int, pair: Pair) -> ChangingLink | None:
         """The live link of a directed pair, made once; None for one to which nothing ever happens."""
-        if not self._weather.any or not self._weather.dynamic(source, to):
+        if not self._conditions.any or not self._conditions.dynamic(source, to):
             return None
-        made = Live(self._weather, self._world, source, to, pair)
+        made = ChangingLink(self._conditions, self._world, source, to, pair)
         for end in (source, to):
             self._of.setdefault(end, []).append(made)
         return made
 
     # A message on its way
 
-    def admit(self, departure: Departure, live: Live) -> bool:
+    def admit(self, departure: Departure, live: ChangingLink) -> bool:
         """Whether a message may begin to cross the link now; if not, it is lost or waits, and all is arranged."""
         source, to = departure.source, departure.to
         if to in self._dead or (source in self._dead and departure.bytes):
@@ -108,13 +108,13 @@ class LiveLinks:
                 self._watch(live)
             return False
         if live.rng is not None:
-            share = self._weather.loss(source, to, self._fabric.now)
+            share = self._conditions.loss(source, to, self._fabric.now)
             if live.rng.random() < share:
                 live.carried[source, departure.sequence] = int(live.rng.random() * departure.bytes)
         self._watch(live)
         return True
 
-    def perished(self, departure: Departure, live: Live) -> bool:
+    def perished(self, departure: Departure, live: ChangingLink) -> bool:
         """Whether a message whose crossing has ended was lost by chance, not arrived; then all is arranged."""
         carried = live.carried.pop((departure.source, departure.sequence), None)
         if carried is None:
@@ -131,7 +131,7 @@ class LiveLinks:
         self._fabric.book("again", departure.bytes)
         self._fabric.transfer(departure)
 
-    def _lose(self, departure: Departure, live: Live, reason: str, carried: int) -> None:
+    def _lose(self, departure: Departure, live: ChangingLink, reason: str, carried: int) -> None:
         """Book a message as lost and let whoever has to know hear of it, one latency later."""
         message, kept = departure.message, 0
         if type(message) is UploadPart and self._resumes(message.user, departure):
@@ -156,7 +156,7 @@ class LiveLinks:
             self._fabric.at(when, departure.source, departure.sequence, self._tell, refused)
         self._fabric.go_on(departure)
 
-    def _promise(self, client: int, live: Live, when: float) -> None:
+    def _promise(self, client: int, live: ChangingLink, when: float) -> None:
         """A client that was told of a break of its own link is told when that works again."""
         if not live.state.up and client in (live.source, live.to) and self._world.nodes[client].tier == "client":
             live.told[client] = max(when, live.told.get(client, 0.0))
@@ -167,18 +167,18 @@ class LiveLinks:
 
     # Changes of links
 
-    def _look(self, live: Live) -> None:
+    def _look(self, live: ChangingLink) -> None:
         """Bring the state of a link that nobody watched, since nothing crossed it, up to now."""
         if not live.watched:
-            live.state = self._weather.state(live.source, live.to, self._fabric.now)
+            live.state = self._conditions.state(live.source, live.to, self._fabric.now)
             if live.state.up and live.state.bandwidth_bytes_s != live.pair.bandwidth:
                 live.pair.resize(live.state.bandwidth_bytes_s)
 
-    def _watch(self, live: Live) -> None:
+    def _watch(self, live: ChangingLink) -> None:
         if live.watched:
             return
         if live.changes is None:
-            live.changes = self._weather.changes(live.source, live.to)
+            live.changes = self._conditions.changes(live.source, live.to)
         for when, state in live.changes:
             if when > self._fabric.now:
                 live.watched = True
@@ -186,7 +186,7 @@ class LiveLinks:
                 self._fabric.change_at(when, order, self._change, (live, state))
                 return
 
-    def _change(self, what: tuple[Live, State]) -> None:
+    def _change(self, what: tuple[ChangingLink, State]) -> None:
         live, state = what
         was, live.state, live.watched = live.state, state, False
         if not state.up:
@@ -199,12 +199,12 @@ class LiveLinks:
         if live.busy:
             self._watch(live)
 
-    def _resize(self, live: Live, bandwidth: float) -> None:
+    def _resize(self, live: ChangingLink, bandwidth: float) -> None:
         pairs = {live.pair: None} if self._world.share_links else {flow.pair: None for flow in live.flows}
         for pair in pairs:
             self._fabric.resize(pair, bandwidth)
 
-    def _open(self, live: Live) -> None:
+    def _open(self, live: ChangingLink) -> None:
         """The link works again: what waited goes, who was promised is told."""
         held, live.held = live.held, []
         for departure in held:
@@ -215,7 +215,7 @@ class LiveLinks:
             when = max(self._fabric.now + live.state.latency_s, heard_s)
             self._fabric.at(when, len(self._world.nodes), client, self._tell, (client, LinkUp(server)))
 
-    def _break(self, live: Live, reason: str) -> None:
+    def _break(self, live: ChangingLink, reason: str) -> None:
         for flow in list(live.flows):
             flow.remaining = max(0.0, flow.remaining - flow.rate * (self._fabric.now - flow.since))
             flow.since = self._fabric.now
@@ -257,7 +257,7 @@ class LiveLinks:
     def _announce(self, node: int, message: NodeDown | NodeUp) -> None:
         """Let every client with a user know, one latency later."""
         for user in self._world.users:
-            when = self._fabric.now + self._weather.state(node, user.client, self._fabric.now).latency_s
+            when = self._fabric.now + self._conditions.state(node, user.client, self._fabric.now).latency_s
             self._fabric.at(when, node, user.client, self._tell, (user.client, message))
 
     def _resumes(self, user: int, departure: Departure) -> bool:
@@ -268,5 +268,5 @@ class LiveLinks:
     def _name(self, node: int) -> str:
         return self._world.nodes[node].name
 
-    def _words(self, live: Live) -> str:
+    def _words(self, live: ChangingLink) -> str:
         return f"link {self._name(live.source)} > {self._name(live.to)}"

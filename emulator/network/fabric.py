@@ -13,11 +13,11 @@ from heapq import heappush
 from math import inf
 from typing import Any, NamedTuple
 
-from layerlift.emulator.conditions.conditions import Weather
+from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
-from layerlift.emulator.network.byte_ledger import Account, Traffic
-from layerlift.emulator.network.changing_links import Live, LiveLinks
+from layerlift.emulator.network.byte_ledger import Account, ByteLedger
+from layerlift.emulator.network.changing_links import ChangingLink, ChangingLinks
 from layerlift.emulator.protocol.messages import (
     Cancel,
     Delivery,
@@ -46,7 +46,7 @@ class _Route(NamedTuple):
     bandwidth: float
     pair: Pair
     account: Account
-    live: Live | None
+    live: ChangingLink | None
     """What may happen to the link; None: nothing ever."""
 
 
@@ -61,8 +61,8 @@ class Fabric:
         self, world: World, kernel: Kernel | None = None, deliver: Callable[..., object] | None = None
     ) -> None:
         self._world = world
-        self._weather = Weather(world)
-        self._flowing = world.share_links or self._weather.any
+        self._conditions = Conditions(world)
+        self._flowing = world.share_links or self._conditions.any
         """Whether transfers are followed as flows, since their ends are not known at their beginnings."""
         self._kernel = kernel or Kernel()
         self._deliver = deliver
@@ -75,8 +75,8 @@ class Fabric:
         self._ends: dict[tuple[int, int, int, int], float] = {}
         self._uploads: dict[tuple[int, int], Flow | tuple[Departure, float]] = {}
         self._weights: dict[tuple[int, int], float] = {}
-        self.traffic = Traffic(world)
-        self._links = LiveLinks(self, world, self._weather)
+        self.ledger = ByteLedger(world)
+        self._links = ChangingLinks(self, world, self._conditions)
 
     def next_event(self) -> float:
         """When something may happen next; infinite when nothing is under way."""
@@ -95,13 +95,13 @@ class Fabric:
         self._events = number = self._events + 1
         if type(message) in _ORDERS:
             if type(message) is SwitchOff:
-                self.traffic.switch_off(source, at)  # at once: this is only bookkeeping
+                self.ledger.switch_off(source, at)  # at once: this is only bookkeeping
                 return
             if type(message) is ReadMeter:
                 enter = at + self._world.lookahead_s  # its own meter is as near as anything can be
             self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._obey, departure)
             return
-        self.traffic.sent_bytes += size
+        self.ledger.sent_bytes += size
         if route.live is not None or (self._flowing and (size or stream)):
             order = _START, source, sequence, number
             heappush(self._kernel.heap, (enter, _FABRIC, order, self._begin, departure))
@@ -114,7 +114,7 @@ class Fabric:
         if stream:
             self._ends[key] = arrival
         if size:
-            self.traffic.carrying(route.account, begin, arrival)
+            self.ledger.carrying(route.account, begin, arrival)
             if type(message) is UploadPart:
                 self._uploads[source, sequence] = departure, arrival
         self._kernel.schedule(arrival, _FABRIC, (_COMPLETION, source, sequence, number), self._land, departure)
@@ -131,7 +131,7 @@ class Fabric:
 
     def close(self, horizon: float) -> None:
         """Close the books up to `horizon`."""
-        self.traffic.window(horizon)
+        self.ledger.window(horizon)
         if len(self._ends) > 65_536:
             self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
 
@@ -139,11 +139,11 @@ class Fabric:
         """The run ended at `end`, inside the last window: what arrived or was stopped after it is in flight again."""
         for at, book, size in self._stopped:
             if at > end:
-                self.traffic.take_back(book, size)
+                self.ledger.take_back(book, size)
         for delivery, departure in self._arrived:
             if delivery.at > end and departure is not None:
                 account = self._routes[departure.source, departure.to].account
-                self.traffic.undo(account, departure.bytes)
+                self.ledger.undo(account, departure.bytes)
 
     # What links that change need of the fabric
 
@@ -173,13 +173,13 @@ class Fabric:
 
     def book(self, book: str, size: int) -> None:
         """Note bytes that were `lost`, `cancelled` or sent `again`."""
-        self.traffic.put_down(book, size)
+        self.ledger.put_down(book, size)
         if self._deliver is None:
             self._stopped.append((self._kernel.now, book, size))
 
     def part_arrived(self, departure: Departure, size: int) -> None:
         """Some bytes of a message that broke off have reached its receiver and count."""
-        self.traffic.delivered(self._routes[departure.source, departure.to].account, size)
+        self.ledger.delivered(self._routes[departure.source, departure.to].account, size)
         if self._deliver is None:
             cut = departure._replace(bytes=size)
             self._arrived.append((Delivery(self._kernel.now, -1, 0, -1, departure.message), cut))
@@ -204,11 +204,11 @@ class Fabric:
 
     def _arrive(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
-        at, traffic = self._kernel.now, self.traffic
-        if at > traffic.next_sample:
-            traffic.sample_before(at)
+        at, ledger = self._kernel.now, self.ledger
+        if at > ledger.next_sample:
+            ledger.sample_before(at)
         if size:
-            traffic.delivered(self._routes[source, to].account, size)
+            ledger.delivered(self._routes[source, to].account, size)
         if self._deliver is None:
             self._arrived.append((Delivery(at, source, sequence, to, message), departure))
         else:
@@ -232,9 +232,9 @@ class Fabric:
 
     def _transfer(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
-        now, traffic = self._kernel.now, self.traffic
-        if now > traffic.next_sample:
-            traffic.sample_before(now)
+        now, ledger = self._kernel.now, self.ledger
+        if now > ledger.next_sample:
+            ledger.sample_before(now)
         route = self._routes[source, to]
         pair, live = route.pair, route.live
         if live is not None:
@@ -247,7 +247,7 @@ class Fabric:
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
         pair.add(flow)
-        traffic.opened(route.account, now)
+        ledger.opened(route.account, now)
         if live is not None:
             live.flows[flow] = None
         if not size:
@@ -283,9 +283,9 @@ class Fabric:
 
     def _close(self, flow: Flow) -> Departure:
         departure: Departure = flow.tag  # type: ignore[assignment]
-        now, traffic, pair = self._kernel.now, self.traffic, flow.pair
-        if now > traffic.next_sample:
-            traffic.sample_before(now)
+        now, ledger, pair = self._kernel.now, self.ledger, flow.pair
+        if now > ledger.next_sample:
+            ledger.sample_before(now)
         flow.due = flow.armed = -1.0
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
@@ -293,7 +293,7 @@ class Fabric:
         route = self._routes[departure.source, departure.to]
         if route.live is not None:
             del route.live.flows[flow]
-        traffic.closed(route.account, now)
+        ledger.closed(route.account, now)
         if pair.flows or not pair.alone():
             self._settle(pair)
         return departure
@@ -313,7 +313,7 @@ class Fabric:
         elif type(message) is Weigh:
             self._weigh(departure.source, departure.to, message.weight)
         else:
-            self.tell(departure.source, Meter(self.traffic.radio_s(departure.source, self._kernel.now)))
+            self.tell(departure.source, Meter(self.ledger.radio_s(departure.source, self._kernel.now)))
 
     def _cancel(self, source: int, sequence: int) -> None:
         """Stop a transfer; one that has arrived already is left alone. Its bytes are counted as cancelled."""
@@ -325,7 +325,7 @@ class Fabric:
                 self._next_in_stream(departure)
         elif upload is not None:
             departure, end = self._uploads.pop(key)  # type: ignore[misc]
-            self.traffic.cut(self._routes[departure.source, departure.to].account, end, self._kernel.now)
+            self.ledger.cut(self._routes[departure.source, departure.to].account, end, self._kernel.now)
         else:
             return
         self.book("cancelled", departure.bytes)
@@ -361,7 +361,7 @@ class Fabric:
             local = self._world.loops_back(source, to)
             ports = () if local else (self._port("up", source), self._port("down", to))
             pair = Pair(link.bandwidth_bytes_s, tuple(port for port in ports if port is not None))
-            account = self.traffic.account(source, to, link.price_per_byte)
+            account = self.ledger.account(source, to, link.price_per_byte)
             live = self._links.link(source, to, pair)
             found = _Route(link.latency_s, link.bandwidth_bytes_s, pair, account, live)
             self._routes[source, to] = found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, MutableSet
 
 
-class Bits(MutableSet[int]):
+class IndexSet(MutableSet[int]):
     """A set of small numbers, at least 0, that is iterated in ascending order."""
 
     __slots__ = ("_bits",)
@@ -48,7 +48,7 @@ class Bits(MutableSet[int]):
 
 
 def _mask(numbers: Iterable[int]) -> int:
-    if isinstance(numbers, Bits):
+    if isinstance(numbers, IndexSet):
         return numbers._bits
     bits = 0
     for number in numbers:

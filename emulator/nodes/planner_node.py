@@ -77,7 +77,7 @@ class PlannerNode(Machine):
             self.host.plan(PlanJob(due_s, number, planner, problem, together, index))
 
     def _known(self) -> Known:
-        return Known(self.kernel.now, self.host.weather, self._heard)
+        return Known(self.kernel.now, self.host.conditions, self._heard)
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layerlift.emulator.conditions.conditions import Weather
+from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF
@@ -38,7 +38,7 @@ class Known(NamedTuple):
     """What a planner's place knows when it makes a problem, beside what the request says."""
 
     now_s: float
-    weather: Weather
+    conditions: Conditions
     heard: Mapping[int, Load]
     """The last heartbeat of each server (node index) that has sent any."""
 
@@ -113,7 +113,7 @@ def _links(
     )
     price = _bordered(among_price, 0.0, [link.price_per_byte for link in there], [link.price_per_byte for link in back])
     closed: set[int] = set()
-    if known is not None and world.planning.bandwidth_known == "true" and known.weather.any:
+    if known is not None and world.planning.bandwidth_known == "true" and known.conditions.any:
         closed = _now(world, client, known, latency, bandwidth)
     elif world.planning.bandwidth_known == "measured":
         seen = dict(request.seen_bytes_s)
@@ -133,9 +133,9 @@ def _now(world: World, client: int, known: Known, latency: Floats, bandwidth: Fl
     nodes, closed = (client, *world.servers), set()
     for row, source in enumerate(nodes):
         for column, to in enumerate(nodes):
-            if source == to or not known.weather.dynamic(source, to):
+            if source == to or not known.conditions.dynamic(source, to):
                 continue
-            state = known.weather.state(source, to, known.now_s)
+            state = known.conditions.state(source, to, known.now_s)
             latency[row, column] = state.latency_s
             if state.up:
                 bandwidth[row, column] = state.bandwidth_bytes_s

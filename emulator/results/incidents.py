@@ -11,7 +11,7 @@ from layerlift.emulator.results.sums import rows_of
 Tables = Callable[[str], Any]
 
 
-def troubles(tables: Tables) -> dict[str, Any]:
+def incidents(tables: Tables) -> dict[str, Any]:
     """Return counts over the whole run, all JSON.
 
     `fallbacks`: answered queries that were finished on their client, by why (`server` down, `link` down, `refused`);
@@ -34,7 +34,7 @@ def _why(fallback: str) -> str:
     return "refused" if fallback.startswith("refused") else "server" if fallback.endswith("is down") else "lost"
 
 
-def troubles_of_users(tables: Tables, world: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def incidents_of_users(tables: Tables, world: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return by user: `fallbacks`, `wasted_bytes`, `disruptions`, `handovers`, and `lifetime_s` (s) of its battery.
 
     The lifetime is from the user's arrival to the empty battery; None for a battery that lasted or that there is not.

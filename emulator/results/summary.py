@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from layerlift.emulator.results.described import Prices, layer_runs, prices_per_byte
-from layerlift.emulator.results.incidents import troubles, troubles_of_users
+from layerlift.emulator.results.incidents import incidents, incidents_of_users
 from layerlift.emulator.results.sums import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
 
 Tables = Callable[[str], Any]
@@ -64,7 +64,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     held = held_money(tables("allocations"), world, end_s)
     prices = prices_per_byte(world)
     errors = worst_errors(tables("measured"))
-    hurt = troubles_of_users(tables, world)
+    hurt = incidents_of_users(tables, world)
     users: list[dict[str, Any]] = []
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
     pooled: dict[str, dict[str, list[float]]] = defaultdict(lambda: {phase: [] for phase in PHASES})
@@ -87,7 +87,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         "kinds": [_kind(kind, members[kind], pooled[kind]) for kind in pooled],
         "servers": [_server(node, nodes[node["name"]], end_s) for node in world["nodes"] if _serves(node)],
         "totals": _totals(tables, run, world, users, nodes, end_s),
-        "troubles": troubles(tables),
+        "troubles": incidents(tables),
     }
 
 

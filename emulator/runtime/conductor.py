@@ -18,7 +18,7 @@ from layerlift.emulator.runtime.ending import Ending, Progress, ending
 from layerlift.emulator.runtime.host import Answer
 from layerlift.emulator.runtime.local_hosts import LocalHosts, homes
 from layerlift.emulator.runtime.ports import Call, Costs, DataPlane, Hosts, Plans, fewer_collections, pass_on
-from layerlift.emulator.runtime.row_books import Books, Write
+from layerlift.emulator.runtime.row_books import RowBooks, Write
 from layerlift.emulator.world.world import World
 
 __all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]
@@ -39,7 +39,7 @@ class Conductor:
         self._world, self._hosts, self._plans, self._data = world, hosts, plans, data
         self._before_window = before_window
         self._fabric = Fabric(world)
-        self._books = Books(world, self._fabric.traffic, write)
+        self._books = RowBooks(world, self._fabric.ledger, write)
         self._next = [0.0] * len(hosts)
         self._jobs: list[PlanJob] = []
         self._costs: list[tuple[tuple[int, int, int], float]] = []
@@ -160,4 +160,4 @@ class Conductor:
         self._books.sort(rows)
         self._books.close(rows, end)
         self.progress.now_s = end
-        return ending(end, self.progress, self._fabric.traffic, self._costs)
+        return ending(end, self.progress, self._fabric.ledger, self._costs)

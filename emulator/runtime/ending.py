@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from layerlift.emulator.network.byte_ledger import Traffic
+from layerlift.emulator.network.byte_ledger import ByteLedger
 
 
 @dataclass(slots=True)
@@ -34,10 +34,10 @@ class Ending:
 
 
 def ending(
-    at_s: float, progress: Progress, traffic: Traffic, costs: list[tuple[tuple[int, int, int], float]]
+    at_s: float, progress: Progress, ledger: ByteLedger, costs: list[tuple[tuple[int, int, int], float]]
 ) -> Ending:
     """How a run ended, with the network's books."""
     return Ending(
-        at_s, progress, traffic.sent_bytes, traffic.delivered_bytes, traffic.lost_bytes, traffic.cancelled_bytes,
-        traffic.in_flight_bytes, costs,
+        at_s, progress, ledger.sent_bytes, ledger.delivered_bytes, ledger.lost_bytes, ledger.cancelled_bytes,
+        ledger.in_flight_bytes, costs,
     )  # fmt: skip

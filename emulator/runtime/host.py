@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from layerlift.emulator import policies
-from layerlift.emulator.conditions.conditions import Weather
+from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.nodes.client.client import Client
 from layerlift.emulator.nodes.events import Answered, Dropped, Event, Piece, Rows, Stored
@@ -58,7 +58,7 @@ class Host:
         self._claims: dict[int, bool] = {
             server: policies.has(policies.make(world.nodes[server].policy), "claims") for server in world.servers
         }
-        self.weather = Weather(world)
+        self.conditions = Conditions(world)
         self._joined = False
         self.depart: Callable[[Departure], object]
         self.plan: Callable[[PlanJob], object]

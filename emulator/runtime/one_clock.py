@@ -16,7 +16,7 @@ from layerlift.emulator.protocol.messages import PlanReady
 from layerlift.emulator.runtime.ending import Ending, Progress, ending
 from layerlift.emulator.runtime.host import Host
 from layerlift.emulator.runtime.ports import DataPlane, Plans, fewer_collections, pass_on
-from layerlift.emulator.runtime.row_books import Books, Write
+from layerlift.emulator.runtime.row_books import RowBooks, Write
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
@@ -26,7 +26,7 @@ _PLANNING = (9,)
 """Among the fabric's events of one instant, a plan that is due comes last."""
 
 
-class Together:
+class OneClock:
     """Runs a world to its end in one host. Takes what `Conductor` takes, but for the hosts.
 
     Raises `RunError` for `compute: measured`, which has to halt between windows.
@@ -46,7 +46,7 @@ class Together:
         self._host = Host(world, range(len(world.nodes)), data is not None)
         self._kernel = self._host.kernel
         self._fabric = Fabric(world, self._kernel, self._host.accept_now)
-        self._books = Books(world, self._fabric.traffic, write)
+        self._books = RowBooks(world, self._fabric.ledger, write)
         self._host.join(self._fabric.append, self._plan, self._leave)
         self._last_left_s = 0.0
         self.progress = Progress()
@@ -114,4 +114,4 @@ class Together:
         self._pass_on()
         self._books.close(self._host.finish(end).rows, end)
         self.progress.now_s = end
-        return ending(end, self.progress, self._fabric.traffic, [])
+        return ending(end, self.progress, self._fabric.ledger, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from layerlift.emulator.network.byte_ledger import Sample, Traffic
+from layerlift.emulator.network.byte_ledger import ByteLedger, Sample
 from layerlift.emulator.nodes.events import Rows
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world.world import World
@@ -15,11 +15,11 @@ Write = Callable[[str, list[tuple[Any, ...]]], None]
 _BATCH_ROWS = 8_192
 
 
-class Books:
+class RowBooks:
     """Takes rows in their final order and passes them on table by table."""
 
-    def __init__(self, world: World, traffic: Traffic, write: Write) -> None:
-        self._world, self._traffic, self._write = world, traffic, write
+    def __init__(self, world: World, ledger: ByteLedger, write: Write) -> None:
+        self._world, self._ledger, self._write = world, ledger, write
         self._tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
         self._pending = 0
         self._queries = 0
@@ -41,7 +41,7 @@ class Books:
 
     def close(self, rows: Rows, end: float) -> None:
         """Take the last rows of a run that ended at `end`, and pass everything on; what came later is cut."""
-        self._last = self._traffic.last(end)
+        self._last = self._ledger.last(end)
         self.add({table: [row for row in more if row[0] <= end] for table, more in rows.items()})
         self.flush()
 
@@ -68,7 +68,7 @@ class Books:
         at, name, period, busy, held, held_byte_s, on_s, number = row
         node = self._index[name]
         if number:
-            sample = self._traffic.at(number, node)
+            sample = self._ledger.at(number, node)
         else:
             sample = self._last.get(node, Sample())
             sample = sample._replace(radio_s=min(sample.radio_s, period))

@@ -1,6 +1,6 @@
 """What breaks and who moves, as plain numbers in SI units: the `faults` and `mobility` of a `World`.
 
-These are specifications only; `layerlift.emulator.conditions.conditions.Weather` says what they make of each link
+These are specifications only; `layerlift.emulator.conditions.conditions.Conditions` says what they make of each link
 and machine, and when. Their numbers are trusted, as all of a `World` are: scenarios check them
 (`layerlift.emulator.scenario.schema.faults`).
 """

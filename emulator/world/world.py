@@ -49,7 +49,7 @@ class World:
     header_bytes: int = 0
     compute: Literal["profiled", "measured"] = "profiled"
     faults: tuple[Fault, ...] = ()
-    """What breaks, see `layerlift.emulator.conditions.conditions.Weather`; a fault's place in the list names its
+    """What breaks, see `layerlift.emulator.conditions.conditions.Conditions`; a fault's place in the list names its
     stream of the seed.
     """
     mobility: tuple[Mobility, ...] = ()

@@ -10,7 +10,7 @@ from worlds import InlinePlans, examples, groupings, run_world, worlds
 
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.host import pack
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 
 
@@ -39,7 +39,7 @@ def test_packing_never_matters(world: World, data: st.DataObject) -> None:
 @examples(80)
 def test_windows_never_matter(world: World) -> None:
     rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
-    ending = Together(world, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
+    ending = OneClock(world, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
     found = (repr(rows), ending.at_s, ending.sent_bytes, ending.delivered_bytes, ending.cancelled_bytes)
     assert found == _outcome(world, pack(world, 1))[:-1]
 

@@ -15,7 +15,7 @@ from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 from layerlift.models.loading.zoo import names
 from layerlift.planners import Problem, latency, timeline
@@ -61,7 +61,7 @@ def emulated(world: World) -> dict[str, list[dict[str, Any]]]:
         columns = [name for name, _ in TABLES[table]]
         tables[table] += [dict(zip(columns, row, strict=True)) for row in rows]
 
-    Together(world, LocalPlans(world, _memory), write).run()
+    OneClock(world, LocalPlans(world, _memory), write).run()
     return tables
 
 

@@ -22,7 +22,7 @@ from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
 from layerlift.emulator.runtime.host import Host
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 
 ORDERS = (Cancel, Weigh, ReadMeter, SwitchOff)
@@ -51,7 +51,7 @@ def packing_never_matters(world: World, groups: list[list[int]], run: Run) -> No
         other = run_world(world, grouping)
         assert _told(other.rows, other.ending) == expected
     rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
-    ending = Together(world, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
+    ending = OneClock(world, InlinePlans(world), lambda table, more: rows[table].extend(more)).run()
     assert _told(rows, ending) == expected
 
 

@@ -22,7 +22,7 @@ import pytest
 from worlds import InlinePlans, chain_graph, fixed, small_world
 
 from layerlift.emulator.results.tables import TABLES
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.laws import Steady
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.models import ModelSpec
@@ -119,7 +119,7 @@ def tables_of(world: World) -> dict[str, Rows]:
             names = [name for name, _ in TABLES[table]]
             kept[table] += [dict(zip(names, row, strict=True)) for row in rows]
 
-    Together(world, InlinePlans(world), write).run()
+    OneClock(world, InlinePlans(world), write).run()
     return kept
 
 

@@ -9,7 +9,7 @@ from layerlift.emulator.nodes.client.bill import NOTHING, Bill, refusal
 from layerlift.emulator.nodes.client.installer import Installer
 from layerlift.emulator.nodes.client.query import OpenQuery
 from layerlift.emulator.nodes.client.questions import Questions
-from layerlift.emulator.nodes.client.reachability import Reach
+from layerlift.emulator.nodes.client.reachability import Reachability
 from layerlift.emulator.nodes.client.roaming import Roaming
 from layerlift.emulator.nodes.client.uploader import Uploader
 from layerlift.emulator.nodes.runner import Runner
@@ -44,8 +44,8 @@ class Client(Runner):
     """Asks queries while parts of its model move away, and finishes at home what others do not."""
 
     __slots__ = (
-        "_battery", "_bill", "_itinerary", "_questions", "_stale", "installer", "left", "open", "reach", "roaming",
-        "uploader", "user",
+        "_battery", "_bill", "_itinerary", "_questions", "_stale", "installer", "left", "open", "reachability",
+        "roaming", "uploader", "user",
     )  # fmt: skip
 
     def __init__(self, host: Host, spec: NodeSpec, user: UserSpec) -> None:
@@ -54,7 +54,7 @@ class Client(Runner):
         self.left = False
         self.open: dict[int, OpenQuery] = {}
         """Queries under way, by number."""
-        self.reach = Reach(self)
+        self.reachability = Reachability(self)
         self.installer = Installer(self)
         self.uploader = Uploader(self)
         self._questions = Questions(self)
@@ -161,7 +161,7 @@ class Client(Runner):
         query.fall_back(self, reason)
         for place in base.stages:
             node = self.host.address(self.user.index, place)
-            if place != CLIENT and node not in self.reach.dead:
+            if place != CLIENT and node not in self.reachability.dead:
                 self.send(node, self.host.world.header_bytes, Abort(self.user.index, query.number))
         wanting = refusal(self, query.itinerary.local_layers())
         if wanting:
@@ -213,7 +213,7 @@ class Client(Runner):
     def broken(self, message: Broken) -> None:
         """A tensor of a query was lost: go on without whoever should have had or sent it."""
         if message.down and message.server >= 0:
-            self.reach.cut_off(message.server)
+            self.reachability.cut_off(message.server)
         query = self.open.get(message.query)
         if query is not None and query.itinerary.key == message.route:
             self.fall_back(query, message.reason)
@@ -287,8 +287,8 @@ class Client(Runner):
         Prediction: lambda client, message: client.installer.predict(message),
         Confirm: lambda client, message: client.uploader.confirm(message),
         Failed: lambda client, message: client.uploader.failed(message),
-        NodeDown: lambda client, message: client.reach.node_down(message),
-        NodeUp: lambda client, message: client.reach.node_up(message),
-        LinkUp: lambda client, message: client.reach.link_up(message),
+        NodeDown: lambda client, message: client.reachability.node_down(message),
+        NodeUp: lambda client, message: client.reachability.node_up(message),
+        LinkUp: lambda client, message: client.reachability.link_up(message),
         Meter: lambda client, message: client.read_meter(message),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from layerlift.emulator.nodes.index_set import Bits
+from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.plan import Upload
 
@@ -27,11 +27,11 @@ class Deployment:
         """Parts that are confirmed."""
         self.skipped: set[int] = set()
         """Parts that were refused or taken back: they are not sent again before the next plan."""
-        self.confirmed: dict[int, Bits] = {}
+        self.confirmed: dict[int, IndexSet] = {}
         """By place: layers that can run there, of earlier plans too."""
-        self.held: dict[int, Bits] = {}
+        self.held: dict[int, IndexSet] = {}
         """Parameters that each place holds for this user."""
-        self.shared: dict[int, Bits] = {}
+        self.shared: dict[int, IndexSet] = {}
         """Parameters that each place holds for others, as it said when last asked."""
         self.kept: dict[int, int] = {}
         """By part: bytes that an attempt left at the server (`resume`)."""
@@ -79,7 +79,7 @@ class Deployment:
     def wanted(self, part: int) -> tuple[int, ...]:
         """Parameters of a part that its server has not got yet, ascending."""
         upload = self.parts[part]
-        wanted = Bits(self.graph.parameters_of(upload.layers))
+        wanted = IndexSet(self.graph.parameters_of(upload.layers))
         wanted.difference_update(self.held.get(upload.server, ()))
         wanted.difference_update(self.shared.get(upload.server, ()))
         return tuple(wanted)
@@ -87,18 +87,18 @@ class Deployment:
     def confirm(self, part: int) -> None:
         """A part is stored where it belongs."""
         place, layers = self.parts[part]
-        self.held.setdefault(place, Bits()).update(self.graph.parameters_of(layers))
-        self.confirmed.setdefault(place, Bits()).update(layers)
+        self.held.setdefault(place, IndexSet()).update(self.graph.parameters_of(layers))
+        self.confirmed.setdefault(place, IndexSet()).update(layers)
         self.done.add(part)
         self.kept.pop(part, None)
         self.copies.pop(part, None)
 
     def forget(self, place: int, layers: Iterable[int]) -> None:
         """A place has not got these layers any more; what they are parts of is not sent again."""
-        there = self.confirmed.get(place, Bits())
+        there = self.confirmed.get(place, IndexSet())
         there.difference_update(layers)
         left = self.graph.parameters_of(there)
-        self.held.get(place, Bits()).intersection_update(left)
+        self.held.get(place, IndexSet()).intersection_update(left)
         taken = {part for part in self.done if self.parts[part].server == place and self._lacks(part)}
         self.done -= taken
         self.skipped |= taken
@@ -110,8 +110,8 @@ class Deployment:
     def keep_only(self, place: int) -> None:
         """A place lets go of whatever the plan does not have there."""
         layers = set(self.layers(place))
-        self.confirmed.get(place, Bits()).intersection_update(layers)
-        self.held.setdefault(place, Bits()).intersection_update(self.graph.parameters_of(layers))
+        self.confirmed.get(place, IndexSet()).intersection_update(layers)
+        self.held.setdefault(place, IndexSet()).intersection_update(self.graph.parameters_of(layers))
 
     def lose(self, place: int) -> None:
         """A place has lost everything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from layerlift.emulator.kernel.clock import Signal
-from layerlift.emulator.nodes.index_set import Bits
+from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Installer:
         """Ask every server that is up."""
         self._predictions, self._predicted, self._greeted = {}, self._client.signal(), True
         for server in self._client.host.world.servers:
-            if server not in self._client.reach.dead:
+            if server not in self._client.reachability.dead:
                 self._hello(server)
         self.count()
 
@@ -56,7 +56,7 @@ class Installer:
 
     def count(self) -> None:
         """See whether every server has answered that can."""
-        dead = self._client.reach.dead
+        dead = self._client.reachability.dead
         silent = len(dead - self._predictions.keys()) if dead else 0
         if self._greeted and len(self._predictions) + silent == len(self._client.host.world.servers):
             self._predicted.set()
@@ -98,7 +98,7 @@ class Installer:
 
         Where links can be down, not for ever: after a while those that are silent are left out.
         """
-        if self._client.host.weather.any:
+        if self._client.host.conditions.any:
             self._client.call_at(self._client.kernel.now + PATIENCE_S, self._predicted.set)
         await self._predicted
         client = self._client
@@ -113,9 +113,9 @@ class Installer:
         request = PlanRequest(client.user.index, seconds, predictions, cause, client.charge_j(), seen)
         client.send(world.planner, size, request)
 
-    def shared(self, server: int) -> Bits:
+    def shared(self, server: int) -> IndexSet:
         """Parameters that a server (node index) holds for others of this model, as it said when last asked."""
-        return Bits(self._has.get(server, ()))
+        return IndexSet(self._has.get(server, ()))
 
     def forget_shared(self, server: int) -> None:
         """What a server said that it holds for others is not true any more."""

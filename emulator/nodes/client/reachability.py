@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.nodes.client.client import Client
 
 
-class Reach:
+class Reachability:
     """Belongs to one client. It learns of a crash by word, and of a link that is down by a transfer that breaks off."""
 
     __slots__ = ("_client", "_cut", "dead")

@@ -17,9 +17,9 @@ class Roaming:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        weather = client.host.weather
-        self._stops = weather.attachments(client.index)
-        self._how = weather.handover(client.index)
+        conditions = client.host.conditions
+        self._stops = conditions.attachments(client.index)
+        self._how = conditions.handover(client.index)
         first = next(self._stops, None)
         self._at = self._home = first[1] if first is not None else -1
         if first is not None:
@@ -46,7 +46,7 @@ class Roaming:
     def reached(self, server: int) -> None:
         """A server (node index) can be used: if the user is with it now, what was stored elsewhere comes along."""
         client = self._client
-        if server != self._at or server == self._home or self._how == "forward" or not client.reach.can(server):
+        if server != self._at or server == self._home or self._how == "forward" or not client.reachability.can(server):
             return
         places = client.host.place_of(self._home), client.host.place_of(server)
         self._home = server

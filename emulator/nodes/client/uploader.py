@@ -79,7 +79,7 @@ class Uploader:
 
     def placement(self) -> tuple[int, ...]:
         """Where each layer of the next query runs: as planned where confirmed and within reach, else here (0)."""
-        near = {place: self._client.reach.can(self._node(place)) for place in self.deployment.places()}
+        near = {place: self._client.reachability.can(self._node(place)) for place in self.deployment.places()}
         return self.deployment.used(near)
 
     def seen(self) -> tuple[tuple[int, float], ...]:
@@ -123,7 +123,7 @@ class Uploader:
             return False
         going = {*mine.done, *self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
         left = (upload.server for part, upload in enumerate(mine.parts) if part not in going)
-        return not any(self._client.reach.can(self._node(place)) for place in left)
+        return not any(self._client.reachability.can(self._node(place)) for place in left)
 
     def stop(self, reason: str) -> None:
         """Give up what is under way: transfers are cancelled, and each open part is reported with `reason`."""
@@ -146,7 +146,7 @@ class Uploader:
         for part, tried in self._open.items():
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
-                    self._client.reach.cut_off(tried.server)
+                    self._client.reachability.cut_off(tried.server)
                 kept, header = self.deployment.kept, self._client.host.world.header_bytes
                 kept[part] = kept.get(part, 0) + max(0, message.kept_bytes - header)
                 wasted = message.carried_bytes - message.kept_bytes
@@ -230,7 +230,7 @@ class Uploader:
             if epoch != self._epoch:
                 return False
             server = self._node(self.deployment.parts[part].server)
-            if part in self.deployment.done or not client.reach.can(server):
+            if part in self.deployment.done or not client.reachability.can(server):
                 return True  # what cannot be reached is taken up by `resume`
             answer, tried = await self._try(part, server)
             if epoch != self._epoch:
@@ -246,7 +246,7 @@ class Uploader:
                 return user.on_refusal != "replan" or part in self.deployment.skipped
             if status == "failed":
                 self.deployment.copies.pop(part, None)
-                if client.reach.can(server):
+                if client.reachability.can(server):
                     await client.sleep(user.backoff_s * 2.0 ** min(failures, _BACKOFF_DOUBLINGS))
                     failures += 1
         return True
@@ -283,7 +283,7 @@ class Uploader:
             client.user.index, self.version, part, attempt, upload.layers, parameters, installer.stamp(), claim
         )
         source = mine.copies.get(part, 0)
-        if source and client.reach.can(self._node(source)):
+        if source and client.reachability.can(self._node(source)):
             via = self._node(source)
             sequence = client.send(via, header, CopyPart(server, size, message))
         else:
@@ -342,7 +342,7 @@ class Uploader:
     def _claim(self, place: int, only: bool = False) -> None:
         """Tell a server what is wanted of it, if its policy cares or something there may be let go."""
         server = self._node(place)
-        if self._client.reach.can(server) and (only or self._client.host.claims(server)):
+        if self._client.reachability.can(server) and (only or self._client.host.claims(server)):
             self.servers.add(server)
             claim = self._client.installer.claim(place, self.deployment.layers(place), only)
             self._client.send(server, self._client.host.world.header_bytes, claim)

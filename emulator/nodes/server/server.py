@@ -68,7 +68,7 @@ class Server(Runner):
         self._predicted: dict[int, tuple[float, ...]] = {}
         """file_2 of each model, the same for all who ask."""
         self._alive = True
-        self._spans = host.weather.crashes(spec.index)
+        self._spans = host.conditions.crashes(spec.index)
         self._next_crash()
         if host.world.planning.heartbeat_s < inf:
             self.call_at(host.world.planning.heartbeat_s, self._beat, 1)

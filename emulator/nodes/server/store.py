@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from layerlift.emulator.nodes.index_set import Bits
+from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.protocol.messages import UploadPart
 from layerlift.models.graph.graph import LayerGraph
 
@@ -19,9 +19,9 @@ class Store:
     __slots__ = ("building", "held_bytes", "layers", "parameters", "parts", "trusted")
 
     def __init__(self) -> None:
-        self.layers = Bits()
+        self.layers = IndexSet()
         """Layers that can run here."""
-        self.parameters = Bits()
+        self.parameters = IndexSet()
         self.parts: dict[Key, tuple[int, ...]] = {}
         """Layers of each part, in the order of their coming."""
         self.building: dict[Key, list[UploadPart]] = {}

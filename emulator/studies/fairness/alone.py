@@ -111,7 +111,7 @@ def _classes(world: World) -> list[tuple[list[str], UserSpec]]:
 def _habits(world: World, user: UserSpec) -> tuple[Any, ...]:
     node = dataclasses.replace(world.nodes[user.client], index=0, name="")
     drawn = user.asks is not None or user.think_law is not None or world.faults or world.mobility
-    name = user.name if drawn else ""  # whose instants or weather are its own has latencies of its own
+    name = user.name if drawn else ""  # whose instants or conditions are its own has latencies of its own
     own = dataclasses.replace(user, index=0, name=name, client=0)
     return repr(own), repr(node), _own_links(world.pairs, user.client)
 

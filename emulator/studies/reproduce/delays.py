@@ -19,7 +19,7 @@ _MORE: Final = ("begun_s", "ended_s", "latency_s", "sent_bytes", "received_bytes
 
 
 @dataclass(slots=True)
-class Client:
+class ClientDelays:
     """One user of a run. Times are in seconds since the first part of any user was sent.
 
     Its *state* is the number of its parts that are confirmed: queries read it once, when they begin.
@@ -71,12 +71,12 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Delays:
     """All users of a run."""
 
     began_s: float
     """Virtual time of the first part sent."""
-    clients: tuple[Client, ...]
+    clients: tuple[ClientDelays, ...]
     complete: bool
     """Whether all parts of all users were confirmed."""
     notes: tuple[str, ...]
@@ -98,7 +98,7 @@ class Sighting:
         return times[number - 1] if 0 < number <= len(times) else None
 
 
-def sight(result: RunResult) -> Sighting:
+def sight(result: RunResult) -> Delays:
     """Read a run whose users all had one plan. Raises `RunError` for a user whose planning failed or has not ended."""
     users = [user["name"] for user in result.run["world"]["users"]]
     plans = {row["user"]: row for row in result.plans.to_pylist()}
@@ -114,7 +114,7 @@ def sight(result: RunResult) -> Sighting:
         _client(user, began_s, [r for r in uploads if r["user"] == user], [r for r in rows if r["user"] == user])
         for user in users
     )
-    return Sighting(
+    return Delays(
         began_s,
         clients,
         all(len(client.parts) == plans[client.user]["parts"] for client in clients),
@@ -124,7 +124,9 @@ def sight(result: RunResult) -> Sighting:
     )
 
 
-def _client(user: str, began_s: float, uploads: list[Mapping[str, Any]], queries: list[Mapping[str, Any]]) -> Client:
+def _client(
+    user: str, began_s: float, uploads: list[Mapping[str, Any]], queries: list[Mapping[str, Any]]
+) -> ClientDelays:
     confirmed = sorted((row for row in uploads if row["status"] == "confirmed"), key=lambda row: row["ended_s"])
     seen: dict[int, list[Seen]] = {}
     answered = [row for row in queries if row["status"] == "answered"]
@@ -132,7 +134,7 @@ def _client(user: str, began_s: float, uploads: list[Mapping[str, Any]], queries
         seen.setdefault(row["confirmed_parts"], []).append((row["begun_s"] - began_s, row["latency_s"]))
     changes_s = tuple(row["ended_s"] - began_s for row in confirmed)
     during = [row for row in answered if 0.0 <= row["begun_s"] - began_s < (changes_s[-1] if changes_s else 0.0)]
-    return Client(
+    return ClientDelays(
         user,
         changes_s,
         tuple((row["server"], row["layers"], row["bytes"]) for row in confirmed),

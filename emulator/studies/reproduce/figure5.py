@@ -12,7 +12,7 @@ from typing import Any, Final
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.studies.reproduce.delays import Client, Sighting, sight
+from layerlift.emulator.studies.reproduce.delays import ClientDelays, Delays, sight
 from layerlift.emulator.studies.reproduce.steps import Steps, mean
 from layerlift.models.errors import RunError
 
@@ -82,7 +82,7 @@ class Curve:
     """One uploading algorithm in one case. Times are in seconds since the uploads began."""
 
     algorithm: str
-    sighting: Sighting
+    sighting: Delays
     delay: Steps
     """The system delay: mean over clients of the latency of a query begun then."""
     unseen_s: float
@@ -148,7 +148,7 @@ def compare(
     return Result(case, tuple(curves), ended_s)
 
 
-def _long_enough(case: Case, algorithms: Sequence[str], memory: PlanMemory) -> tuple[dict[str, Sighting], float]:
+def _long_enough(case: Case, algorithms: Sequence[str], memory: PlanMemory) -> tuple[dict[str, Delays], float]:
     """Runs in which the longest upload of all ends and every client then asks again, and when that upload ends."""
     until_s = 16.0
     for _ in range(_LONGER):
@@ -164,7 +164,7 @@ def _long_enough(case: Case, algorithms: Sequence[str], memory: PlanMemory) -> t
     raise RunError(f"uploads of {case.model} had not ended after {until_s:g} virtual seconds: try other --servers")
 
 
-def _look_closer(case: Case, algorithm: str, sighting: Sighting, memory: PlanMemory) -> None:
+def _look_closer(case: Case, algorithm: str, sighting: Delays, memory: PlanMemory) -> None:
     """Add queries of states in which none began, from runs whose uploads begin later against the queries."""
     tried: set[tuple[str, int]] = set()
     for _ in range(_MORE_RUNS):
@@ -185,7 +185,7 @@ def _look_closer(case: Case, algorithm: str, sighting: Sighting, memory: PlanMem
                 known.seen[each] = more.seen[each]
 
 
-def _leading_to(client: Client, target_s: float) -> float | None:
+def _leading_to(client: ClientDelays, target_s: float) -> float | None:
     """When a query must begin before the first part is confirmed, for a later one of the chain to begin at a time."""
     for state in sorted(client.seen):
         begin_s = target_s - client.seen[state][0][1]
@@ -197,11 +197,11 @@ def _leading_to(client: Client, target_s: float) -> float | None:
     return None
 
 
-def _sight(case: Case, algorithm: str, memory: PlanMemory, until_s: float, later_s: float = 0.0) -> Sighting:
+def _sight(case: Case, algorithm: str, memory: PlanMemory, until_s: float, later_s: float = 0.0) -> Delays:
     return sight(run(case.scenario(algorithm, until_s, later_s), local=True, memory=memory))
 
 
-def _slowest_s(sighting: Sighting) -> float:
+def _slowest_s(sighting: Delays) -> float:
     return max(latency_s for c in sighting.clients for seen in c.seen.values() for _, latency_s in seen)
 
 

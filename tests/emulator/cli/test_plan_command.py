@@ -19,7 +19,7 @@ from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 
 # The problem
@@ -57,7 +57,7 @@ def test_users_are_planned_together_as_in_a_run(planner: str, gather_s: str, pro
         share_links=False, execution="none",
     ).resolve()  # fmt: skip
     plans = Recorded(world)
-    Together(world, plans, lambda table, rows: None).run()
+    OneClock(world, plans, lambda table, rows: None).run()
     digests = [problem_of(world, user.index).digest for user in world.users]
     assert len(plans.jobs) == 2
     for job in plans.jobs:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import chain_graph, small_world
 
-from layerlift.emulator.conditions.conditions import State, Weather
+from layerlift.emulator.conditions.conditions import Conditions, State
 from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
 from layerlift.emulator.world.links import LinkSpec
@@ -33,8 +33,8 @@ def world(*faults: Fault, **settings: Any) -> World:
     return small_world(chain_graph((10, 10), (10,)), (0.1,), clients=2, servers=3, faults=faults, **settings)
 
 
-def weather(*faults: Fault, **settings: Any) -> Weather:
-    return Weather(world(*faults, **settings))
+def conditions(*faults: Fault, **settings: Any) -> Conditions:
+    return Conditions(world(*faults, **settings))
 
 
 def until(steps: Iterator[tuple[float, Any]], end: float) -> list[tuple[float, Any]]:
@@ -46,7 +46,7 @@ def traced(*points: tuple[float, float | None, float | None], repeat_s: float | 
 
 
 def test_a_world_without_faults_never_changes() -> None:
-    calm = weather()
+    calm = conditions()
     assert not any(calm.dynamic(a, b) for a, b in ((C0, S1), (S1, C0), (S1, S2), (PLANNER, C0), (S3, PLANNER)))
     assert calm.state(C0, S1, 1e6) == UP
     assert list(calm.changes(C0, S1)) == []
@@ -61,7 +61,7 @@ def test_a_world_without_faults_never_changes() -> None:
 
 
 def test_an_outage_by_hand() -> None:
-    sky = weather(Outage(CLIENT_EDGE, 10.0, 5.0))
+    sky = conditions(Outage(CLIENT_EDGE, 10.0, 5.0))
     assert list(sky.changes(C0, S1)) == [(10.0, DOWN), (15.0, UP)]
     assert [sky.state(S2, C1, at).up for at in (0.0, 9.999999999, 10.0, 14.999999999, 15.0, 1e6)] == [
         *(True, True, False, False, True, True)
@@ -72,7 +72,7 @@ def test_an_outage_by_hand() -> None:
 
 
 def test_an_outage_from_the_start_and_again() -> None:
-    sky = weather(Outage(CLIENT_EDGE, 0.0, 0.1, 0.3))
+    sky = conditions(Outage(CLIENT_EDGE, 0.0, 0.1, 0.3))
     assert sky.state(C0, S1, 0.0) == DOWN
     assert list(islice(sky.changes(C0, S1), 4)) == [(0.1, UP), (0.3, DOWN), (0.4, UP), (0.6, DOWN)]
     assert [at for at, _ in until(sky.changes(C0, S1), 1.05)][-2:] == [0.9, 1.0], "to 1 ns, without drift"
@@ -92,13 +92,15 @@ def test_an_outage_from_the_start_and_again() -> None:
     ],
 )
 def test_which_links_a_fault_is_about(pairs: Pairs, hit: set[tuple[int, int]]) -> None:
-    sky = weather(Outage(pairs, 0.0, 1.0))
+    sky = conditions(Outage(pairs, 0.0, 1.0))
     asked = [(C0, S1), (S1, C0), (C1, S3), (S3, C1), (S1, S2), (S2, S1)]
     assert {pair for pair in asked if not sky.state(*pair, 0.5).up} == hit == {p for p in asked if sky.dynamic(*p)}
 
 
 def test_a_trace_by_hand() -> None:
-    sky = weather(traced((1.0, 5e5, None), (2.0, 0.0, 0.5), (3.0, 0.0, 0.5), (4.0, None, 0.002), (5.0, RATE, LATENCY)))
+    sky = conditions(
+        traced((1.0, 5e5, None), (2.0, 0.0, 0.5), (3.0, 0.0, 0.5), (4.0, None, 0.002), (5.0, RATE, LATENCY))
+    )
     assert list(sky.changes(C0, S1)) == [
         (1.0, State(True, LATENCY, 5e5)),
         (2.0, State(False, 0.5, 0.0)),
@@ -109,14 +111,14 @@ def test_a_trace_by_hand() -> None:
 
 
 def test_a_trace_comes_again() -> None:
-    sky = weather(traced((1.0, 5e5, None), (2.0, 2e6, None), repeat_s=3.0))
+    sky = conditions(traced((1.0, 5e5, None), (2.0, 2e6, None), repeat_s=3.0))
     rates = [(at, state.bandwidth_bytes_s) for at, state in islice(sky.changes(C0, S1), 5)]
     assert rates == [(1.0, 5e5), (2.0, 2e6), (4.0, 5e5), (5.0, 2e6), (7.0, 5e5)]
     assert sky.state(C0, S1, 3001.5).bandwidth_bytes_s == 5e5
 
 
 def test_faults_of_one_link_add_up() -> None:
-    sky = weather(
+    sky = conditions(
         traced((0.0, 4e5, None), (4.0, 3e5, None), (6.0, 0.0, None), (8.0, 2e5, None)),
         Outage(CLIENT_EDGE, 3.0, 2.0),
         Outage(Pairs(S1), 5.0, 2.0),
@@ -132,14 +134,14 @@ def test_faults_of_one_link_add_up() -> None:
 
 
 def test_an_end_and_a_beginning_at_one_instant_are_no_change() -> None:
-    sky = weather(
+    sky = conditions(
         Outage(CLIENT_EDGE, 1.0, 1.0), Outage(CLIENT_EDGE, 2.0, 1.0), traced((2.0, 5.0, None), (3.0, RATE, None))
     )
     assert list(sky.changes(C0, S1)) == [(1.0, DOWN), (3.0, UP)]
 
 
 def test_nobody_waits_for_ever_for_a_link_that_is_down_for_good() -> None:
-    sky = weather(traced((1.0, 0.0, None)), Outage(CLIENT_EDGE, 2.0, 1.0, 2.0))
+    sky = conditions(traced((1.0, 0.0, None)), Outage(CLIENT_EDGE, 2.0, 1.0, 2.0))
     first, told = islice(sky.changes(C0, S1), 2)
     assert first == (1.0, DOWN)
     assert told == (1.0 + IDLE, DOWN)
@@ -147,7 +149,7 @@ def test_nobody_waits_for_ever_for_a_link_that_is_down_for_good() -> None:
 
 def test_on_and_off_are_exponential_with_the_given_means() -> None:
     on_s, off_s, end = 2.0, 0.5, 20_000.0
-    sky = weather(OnOff(CLIENT_EDGE, on_s, off_s))
+    sky = conditions(OnOff(CLIENT_EDGE, on_s, off_s))
     assert sky.state(C0, S1, 0.0).up
     steps = [(0.0, UP), *until(sky.changes(C0, S1), end)]
     ups = [later - at for (at, state), (later, _) in pairwise(steps) if state.up]
@@ -163,7 +165,7 @@ def test_on_and_off_are_exponential_with_the_given_means() -> None:
 
 
 def test_on_off_is_one_for_both_directions_and_another_for_each_pair() -> None:
-    sky = weather(OnOff(CLIENT_EDGE, 2.0, 0.5))
+    sky = conditions(OnOff(CLIENT_EDGE, 2.0, 0.5))
     there = list(islice(sky.changes(C0, S1), 50))
     assert there == list(islice(sky.changes(S1, C0), 50))
     assert {at for at, _ in there}.isdisjoint(at for at, _ in islice(sky.changes(C0, S2), 50))
@@ -172,7 +174,7 @@ def test_on_off_is_one_for_both_directions_and_another_for_each_pair() -> None:
 
 def test_on_off_under_an_outage_is_down_in_either() -> None:
     on_off = OnOff(CLIENT_EDGE, 2.0, 0.5)
-    alone, cut = weather(on_off), weather(on_off, Outage(CLIENT_EDGE, 5.0, 20.0))
+    alone, cut = conditions(on_off), conditions(on_off, Outage(CLIENT_EDGE, 5.0, 20.0))
     for number in range(4000):
         at = number / 100
         assert cut.state(C0, S1, at).up == (alone.state(C0, S1, at).up and not 5 <= at < 25)
@@ -182,17 +184,17 @@ def test_on_off_under_an_outage_is_down_in_either() -> None:
 def test_faults_have_streams_of_their_own() -> None:
     on_off, crash = OnOff(CLIENT_EDGE, 2.0, 0.5), Crash((S1,), mean_up_s=5.0, mean_down_s=1.0)
     move = Waypoint((C1,), (100.0, 100.0), (1.0, 2.0), (0.0, 1.0), ((S1, 0.0, 0.0), (S2, 100.0, 100.0)))
-    one, more = weather(on_off), weather(on_off, crash, Loss(CLIENT_EDGE, 0.1, 0.5, 3.0, 1.0), mobility=(move,))
+    one, more = conditions(on_off), conditions(on_off, crash, Loss(CLIENT_EDGE, 0.1, 0.5, 3.0, 1.0), mobility=(move,))
     assert list(islice(one.changes(C0, S1), 30)) == list(islice(more.changes(C0, S1), 30))
     marks = {at for at, _ in islice(one.changes(C0, S1), 30)}
-    second = weather(Outage(CLIENT_EDGE, 0.0, 1e-9), on_off)
+    second = conditions(Outage(CLIENT_EDGE, 0.0, 1e-9), on_off)
     assert marks.isdisjoint(at for at, _ in islice(second.changes(C0, S1), 30)), "by its place in the list"
-    other = Weather(replace(world(on_off), seed=2))
+    other = Conditions(replace(world(on_off), seed=2))
     assert marks.isdisjoint(at for at, _ in islice(other.changes(C0, S1), 30))
 
 
 def test_loss_by_hand() -> None:
-    sky = weather(Loss(CLIENT_EDGE, 0.02), Loss(Pairs(S1), 0.5))
+    sky = conditions(Loss(CLIENT_EDGE, 0.02), Loss(Pairs(S1), 0.5))
     assert sky.loss(C0, S2, 3.0) == 0.02
     assert sky.loss(S1, C0, 3.0) == pytest.approx(1 - 0.98 * 0.5)
     assert (sky.loss(S1, S2, 0.0), sky.loss(S2, S3, 0.0)) == (0.5, 0.0)
@@ -202,7 +204,7 @@ def test_loss_by_hand() -> None:
 
 
 def test_bursts_of_loss() -> None:
-    sky = weather(Loss(CLIENT_EDGE, 0.01, 0.75, good_s=3.0, bad_s=1.0))
+    sky = conditions(Loss(CLIENT_EDGE, 0.01, 0.75, good_s=3.0, bad_s=1.0))
     asked = [sky.loss(C0, S1, number / 10) for number in range(30_000)]
     assert set(asked) == {0.01, 0.75}
     assert asked[0] == 0.01
@@ -213,7 +215,7 @@ def test_bursts_of_loss() -> None:
 
 
 def test_crashes_by_hand() -> None:
-    sky = weather(Crash((S1, S2), 3.0, 2.0), Crash((S1,), 4.0, 3.0), Crash((S1,), 7.0, 1.0), Crash((S1,), 20.0))
+    sky = conditions(Crash((S1, S2), 3.0, 2.0), Crash((S1,), 4.0, 3.0), Crash((S1,), 7.0, 1.0), Crash((S1,), 20.0))
     assert list(sky.crashes(S1)) == [(3.0, 8.0), (20.0, inf)], "overlapping and touching ones are one"
     assert list(sky.crashes(S2)) == [(3.0, 5.0)]
     assert [sky.alive(S1, at) for at in (0.0, 2.9, 3.0, 7.0, 8.0, 19.0, 20.0, 1e9)] == [
@@ -225,9 +227,9 @@ def test_crashes_by_hand() -> None:
 
 
 def test_crashes_again_and_at_random() -> None:
-    again = weather(Crash((S1,), 0.0, 1.0, 10.0))
+    again = conditions(Crash((S1,), 0.0, 1.0, 10.0))
     assert list(islice(again.crashes(S1), 3)) == [(0.0, 1.0), (10.0, 11.0), (20.0, 21.0)]
-    drawn = weather(Crash((S1, S2), mean_up_s=6.0, mean_down_s=2.0))
+    drawn = conditions(Crash((S1, S2), mean_up_s=6.0, mean_down_s=2.0))
     spans = list(takewhile(lambda span: span[1] < 20_000, drawn.crashes(S1)))
     dead = sum(up - down for down, up in spans) / spans[-1][1]
     assert abs(dead - 0.25) < 4 * sqrt(2 * 0.75**2 * 0.25**2 / len(spans))
@@ -239,26 +241,26 @@ def test_crashes_again_and_at_random() -> None:
 
 def test_a_planner_is_where_it_lives() -> None:
     faults = (Outage(CLIENT_EDGE, 1.0, 1.0), Crash((S2,), 5.0, 1.0), Loss(CLIENT_EDGE, 0.1))
-    at_server = weather(*faults, planning=PlanningSpec(at=S2))
+    at_server = conditions(*faults, planning=PlanningSpec(at=S2))
     assert list(at_server.changes(C0, PLANNER)) == list(at_server.changes(C0, S2)) == [(1.0, DOWN), (2.0, UP)]
     assert list(at_server.crashes(PLANNER)) == [(5.0, 6.0)]
     assert not at_server.alive(PLANNER, 5.5)
     assert at_server.loss(C0, PLANNER, 0.0) == 0.1
     assert list(at_server.changes(S2, PLANNER)) == []
     assert at_server.dynamic(S2, PLANNER), "both die"
-    with_client = weather(*faults, planning=PlanningSpec(loopback_s=0.25))
+    with_client = conditions(*faults, planning=PlanningSpec(loopback_s=0.25))
     assert with_client.state(C0, PLANNER, 1.5) == State(True, 0.25, inf)
     assert not with_client.dynamic(C0, PLANNER)
     assert with_client.alive(PLANNER, 5.5)
 
 
 def test_the_least_latency_is_over_all_time() -> None:
-    assert weather().least_latency_s == world().lookahead_s == 0.001
+    assert conditions().least_latency_s == world().lookahead_s == 0.001
     told = PlanningSpec(loopback_s=1.0)
     assert world(planning=told).lookahead_s == LATENCY
     slow, fast = traced((5.0, None, 0.3)), traced((5.0, None, 0.3), (1e6, None, 0.0002), (2e6, None, None))
     assert world(slow, planning=told).lookahead_s == LATENCY
-    assert weather(fast, slow, planning=told).least_latency_s == world(fast, planning=told).lookahead_s == 0.0002
+    assert conditions(fast, slow, planning=told).least_latency_s == world(fast, planning=told).lookahead_s == 0.0002
 
 
 def journey(*stops: tuple[float, int], **settings: Any) -> Journey:
@@ -268,11 +270,11 @@ def journey(*stops: tuple[float, int], **settings: Any) -> Journey:
 NEAR, AMONG = LinkSpec(0.01, 1e6), LinkSpec(0.03, 4e5)
 
 
-def moving(*faults: Fault, **settings: Any) -> Weather:
+def moving(*faults: Fault, **settings: Any) -> Conditions:
     """C0 is at S1, from 10 on at S2; links among servers differ from its own."""
     pairs = {(a, b): AMONG for a in (S1, S2, S3) for b in (S1, S2, S3) if a != b}
     move = journey((0.0, S1), (10.0, S2), **settings)
-    return weather(*faults, mobility=(move,), pairs=pairs)
+    return conditions(*faults, mobility=(move,), pairs=pairs)
 
 
 def test_a_journey_by_hand() -> None:
@@ -307,7 +309,7 @@ def test_a_hand_over_interrupts_and_legs_bring_their_faults() -> None:
 
 def test_interruptions_that_overlap_are_one() -> None:
     move = journey((0.0, S1), (1.0, S2), (1.5, S3), (2.5, S3), (4.0, S1), interruption_s=1.0)
-    sky = weather(mobility=(move,))
+    sky = conditions(mobility=(move,))
     assert [(at, state.up) for at, state in sky.changes(C0, S1) if not state.up or at in (2.5, 5.0)] == [
         *((1.0, False), (2.5, True), (4.0, False), (5.0, True))
     ]
@@ -330,34 +332,34 @@ def stormy() -> World:
 ENDS = [(C0, S1), (S2, C0), (C1, S3), (S1, S2), (S3, S1)]
 
 
-def answers(sky: Weather, ends: tuple[int, int], at: float) -> tuple[Any, ...]:
+def answers(sky: Conditions, ends: tuple[int, int], at: float) -> tuple[Any, ...]:
     return sky.state(*ends, at), sky.loss(*ends, at), sky.alive(ends[1], at), sky.attached(ends[0], at)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ENDS), st.floats(0.0, 60.0), st.booleans()), max_size=12))
 def test_the_order_of_questions_does_not_matter(asked: list[tuple[tuple[int, int], float, bool]]) -> None:
-    sky = Weather(stormy())
+    sky = Conditions(stormy())
     for ends, at, look_ahead in asked:
         if look_ahead:
             list(islice(sky.changes(*ends), 20))
             list(islice(sky.crashes(ends[0]), 3))
-        assert answers(sky, ends, at) == answers(Weather(stormy()), ends, at)
+        assert answers(sky, ends, at) == answers(Conditions(stormy()), ends, at)
 
 
 @pytest.mark.parametrize("ends", ENDS)
 def test_states_are_those_that_the_changes_say(ends: tuple[int, int]) -> None:
-    steps = [(0.0, Weather(stormy()).state(*ends, 0.0)), *until(Weather(stormy()).changes(*ends), 200.0)]
+    steps = [(0.0, Conditions(stormy()).state(*ends, 0.0)), *until(Conditions(stormy()).changes(*ends), 200.0)]
     assert len(steps) > 20
     assert all(later > at and other != state for (at, state), (later, other) in pairwise(steps))
     assert all(state.up == (state.bandwidth_bytes_s > 0) for _, state in steps)
-    sky, rng = Weather(stormy()), random.Random(4)
+    sky, rng = Conditions(stormy()), random.Random(4)
     for (at, state), (later, _) in pairwise(steps):
         assert sky.state(*ends, at) == sky.state(*ends, rng.uniform(at, later)) == state
 
 
 def test_a_weather_that_was_sent_elsewhere_says_the_same() -> None:
-    sky = Weather(stormy())
+    sky = Conditions(stormy())
     list(islice(sky.changes(C0, S1), 10))
     sent = pickle.loads(pickle.dumps(sky))
     assert list(islice(sent.changes(C0, S1), 40)) == list(islice(sky.changes(C0, S1), 40))

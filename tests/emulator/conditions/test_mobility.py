@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import chain_graph, small_world
 
-from layerlift.emulator.conditions.conditions import Weather
+from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.conditions.mobility import Leg, Place, grid, nearest_edges, next_nearest, walk
 from layerlift.emulator.kernel.step_function import IDLE
 from layerlift.emulator.world.faults import Waypoint
@@ -140,10 +140,10 @@ def test_any_servers_end_every_leg_and_time_never_goes_back(
     assert told[-1][0] > 0 or len(places) == 1
 
 
-def walking(*clients: int, **changes: Any) -> Weather:
+def walking(*clients: int, **changes: Any) -> Conditions:
     edges = ((3, 10.0, 10.0), (4, 90.0, 50.0))
     spec = waypoint(clients=clients, **{"edges": edges, **changes})
-    return Weather(small_world(chain_graph((1, 1), (1,)), (0.1,), clients=3, servers=2, mobility=(spec,)))
+    return Conditions(small_world(chain_graph((1, 1), (1,)), (0.1,), clients=3, servers=2, mobility=(spec,)))
 
 
 def test_each_client_walks_by_itself() -> None:

@@ -132,9 +132,9 @@ def test_a_cancelled_transfer_ends_one_latency_later_and_frees_the_link(share: b
     (only,) = fabric.arrivals_before(inf)
     assert only.sequence == 2
     assert only.at == pytest.approx(DELAY + (1.2 if share else 0.9), rel=1e-12)
-    traffic = fabric.traffic
-    assert (traffic.sent_bytes, traffic.delivered_bytes, traffic.cancelled_bytes) == (1900, 900, 1000)
-    assert traffic.in_flight_bytes == 0
+    ledger = fabric.ledger
+    assert (ledger.sent_bytes, ledger.delivered_bytes, ledger.cancelled_bytes) == (1900, 900, 1000)
+    assert ledger.in_flight_bytes == 0
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -150,8 +150,8 @@ def test_a_cancel_that_comes_too_late_changes_nothing(share: bool) -> None:
         ]
     )
     assert len(fabric.arrivals_before(inf)) == 3
-    assert fabric.traffic.cancelled_bytes == 0
-    assert fabric.traffic.delivered_bytes == fabric.traffic.sent_bytes == 1500
+    assert fabric.ledger.cancelled_bytes == 0
+    assert fabric.ledger.delivered_bytes == fabric.ledger.sent_bytes == 1500
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -160,7 +160,7 @@ def test_a_transfer_that_ends_as_it_is_cancelled_has_arrived(share: bool) -> Non
     fabric = Fabric(replace(star(share_links=share), pairs={(0, 2): LinkSpec(0.25, 1024.0)}))
     fabric.take([sent(0.0, 0, 2, 1024, 1), Departure(1.0, 0, 2, 2, 0, 0, Cancel(1))])
     assert [arrived.at for arrived in fabric.arrivals_before(inf)] == [1.25]
-    assert fabric.traffic.cancelled_bytes == 0
+    assert fabric.ledger.cancelled_bytes == 0
 
 
 def test_only_what_arrives_before_the_horizon_is_handed_over() -> None:
@@ -168,7 +168,7 @@ def test_only_what_arrives_before_the_horizon_is_handed_over() -> None:
     fabric.take([sent(0.0, 0, 2, 500)])
     assert fabric.next_event() == DELAY
     assert fabric.arrivals_before(DELAY + 0.5) == []
-    assert fabric.traffic.in_flight_bytes == 500
+    assert fabric.ledger.in_flight_bytes == 500
     (found,) = fabric.arrivals_before(DELAY + 0.51)
     assert found.at == pytest.approx(DELAY + 0.5)
     assert fabric.next_event() == inf
@@ -179,8 +179,8 @@ def test_what_arrived_after_the_end_of_the_run_is_in_flight_again() -> None:
     fabric.take([sent(0.0, 0, 2, 500), sent(0.0, 1, 2, 600)])
     fabric.arrivals_before(0.7)
     fabric.rewind(DELAY + 0.55)
-    assert (fabric.traffic.delivered_bytes, fabric.traffic.in_flight_bytes) == (500, 600)
-    last = fabric.traffic.last(DELAY + 0.55)
+    assert (fabric.ledger.delivered_bytes, fabric.ledger.in_flight_bytes) == (500, 600)
+    last = fabric.ledger.last(DELAY + 0.55)
     assert (last[0].sent_bytes, last[1].sent_bytes, last[2].received_bytes) == (500, 0, 500)
 
 
@@ -191,9 +191,9 @@ def test_what_was_cancelled_after_the_end_of_the_run_is_in_flight_again(share: b
         fabric.take([sent(0.0, 0, 2, 5000, 1), Departure(0.3, 0, 2, 2, 0, 0, Cancel(1))])
         fabric.arrivals_before(0.5)
         fabric.rewind(end)
-        assert fabric.traffic.cancelled_bytes == cancelled
-        assert fabric.traffic.in_flight_bytes == 5000 - cancelled
-        assert fabric.traffic.last(end)[0].radio_s == pytest.approx(min(end, 0.3 + DELAY) - DELAY)
+        assert fabric.ledger.cancelled_bytes == cancelled
+        assert fabric.ledger.in_flight_bytes == 5000 - cancelled
+        assert fabric.ledger.last(end)[0].radio_s == pytest.approx(min(end, 0.3 + DELAY) - DELAY)
 
 
 def test_money_is_exact_even_where_deliveries_are_undone() -> None:
@@ -205,7 +205,7 @@ def test_money_is_exact_even_where_deliveries_are_undone() -> None:
     fabric.take([sent(0.0, 0, 1, 3, 1), sent(0.0, 0, 2, 7, 2)])
     fabric.arrivals_before(1.0)
     fabric.rewind(0.1)
-    assert fabric.traffic.last(0.1)[0].money == 3 * 0.1
+    assert fabric.ledger.last(0.1)[0].money == 3 * 0.1
 
 
 # Against the slow simulator
@@ -296,17 +296,17 @@ def test_bytes_and_radio_seconds_of_every_period_are_those_of_the_slow_simulator
         if horizon == number * period_s and horizon < end:
             fabric.arrivals_before(horizon + 1e-15 if horizon < 1e-3 else horizon * (1 + 1e-15))
             for node in world.clients:
-                _check_radio(fabric.traffic.at(number, node).radio_s, messages, node, horizon - period_s, horizon)
+                _check_radio(fabric.ledger.at(number, node).radio_s, messages, node, horizon - period_s, horizon)
             number += 1
         begin = horizon
-    last = fabric.traffic.last(end)
+    last = fabric.ledger.last(end)
     for node in world.clients:
         found = last[node].radio_s if node in last else 0.0
         _check_radio(found, messages, node, (number - 1) * period_s, end)
-    traffic = fabric.traffic
-    assert traffic.sent_bytes == sum(m.size for m in messages)
-    assert traffic.delivered_bytes == sum(m.size for m in messages if m.ended_s < inf)
-    assert traffic.cancelled_bytes == sum(m.size for m in messages if m.stopped_s < inf)
+    ledger = fabric.ledger
+    assert ledger.sent_bytes == sum(m.size for m in messages)
+    assert ledger.delivered_bytes == sum(m.size for m in messages if m.ended_s < inf)
+    assert ledger.cancelled_bytes == sum(m.size for m in messages if m.stopped_s < inf)
 
 
 def _check_radio(found_s: float, messages: Sequence[Sent], node: int, begin: float, end: float) -> None:

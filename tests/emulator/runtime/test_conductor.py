@@ -17,7 +17,7 @@ from layerlift.emulator.protocol.messages import PlanRequest
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts, Progress, homes
 from layerlift.emulator.runtime.host import pack
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
@@ -37,7 +37,7 @@ class Stage:
         write = lambda table, more: self.rows[table].extend(more)  # noqa: E731
         self.runner: Any
         if engine == "together":
-            self.runner = Together(world, self.plans, write, None, self._look)
+            self.runner = OneClock(world, self.plans, write, None, self._look)
         else:
             self.runner = Conductor(world, LocalHosts(world, pack(world, 3)), self.plans, write, None, self._look)
 
@@ -280,7 +280,7 @@ def test_an_interrupted_run_leaves_the_beginning_of_the_whole_one(
 def test_measured_costs_need_windows() -> None:
     world = replace(two_users("local"), compute="measured")
     with pytest.raises(RunError, match="lockstep"):
-        Together(world, InlinePlans(world), lambda table, rows: None)
+        OneClock(world, InlinePlans(world), lambda table, rows: None)
 
 
 def test_homes_name_the_host_of_every_node() -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_scenario import Few, small
 
-from layerlift.emulator.conditions.conditions import Weather
+from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.fields import MB
 from layerlift.emulator.scenario.schema.trace_files import read_columns
@@ -93,7 +93,7 @@ def test_who_moves() -> None:
     made = world(move, {"outage": "far", "at_s": 1, "for_s": 1})
     assert made.mobility == (Waypoint(walkers, (1000, 500), (1, 2), (3, 3), places, 20, 0.05, "copy"),)
     assert len(made.faults) == 1
-    assert Weather(made).attached(WALKER1, 3.0) in (EDGE1, EDGE3)
+    assert Conditions(made).attached(WALKER1, 3.0) in (EDGE1, EDGE3)
     del move["edges_m"]
     (spec,) = world(move).mobility
     assert isinstance(spec, Waypoint)
@@ -115,7 +115,7 @@ def test_a_trace_from_csv_and_from_parquet(tmp_path: Path) -> None:
         assert world(told, folder=str(tmp_path)).faults == (Trace(Pairs(EDGE1, EDGE2), POINTS),)
         again = world({**told, "repeat": True}, {**told, "repeat": 3.75}, folder=str(tmp_path)).faults
         assert [fault.repeat_s for fault in again if isinstance(fault, Trace)] == [6.0, 3.75]
-    sky = Weather(world({"trace": "client-edge", "file": "lte.csv"}, folder=str(tmp_path)))
+    sky = Conditions(world({"trace": "client-edge", "file": "lte.csv"}, folder=str(tmp_path)))
     assert [(at, state.up, state.latency_s) for at, state in sky.changes(CLIENT1, EDGE1)] == [
         *((1.0, True, 0.002), (2.0, False, 0.5), (4.5, True, 0.007))
     ]

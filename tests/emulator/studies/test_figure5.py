@@ -21,10 +21,10 @@ from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.studies.reproduce.claims import Verdict, lead, verdicts, widest
-from layerlift.emulator.studies.reproduce.delays import Client, Sighting
+from layerlift.emulator.studies.reproduce.delays import ClientDelays, Delays
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Curve, cases, compare
 from layerlift.emulator.studies.reproduce.figure5 import Result as Figure
 from layerlift.emulator.studies.reproduce.page import page, tables, told
@@ -71,9 +71,9 @@ def test_areas_add_up(changes: list[tuple[int, int]], one: int, other: int) -> N
 
 def client(
     changes: tuple[float, ...] = (), seen: dict[int, list[tuple[float, float]]] | None = None, carried: int = 0
-) -> Client:
+) -> ClientDelays:
     parts = tuple(("r3", 1, 2**20) for _ in changes)
-    return Client("u", changes, parts, seen or {0: [(0.0, 1.0)]}, (), carried)
+    return ClientDelays("u", changes, parts, seen or {0: [(0.0, 1.0)]}, (), carried)
 
 
 def test_the_delay_at_a_time_is_that_of_a_query_in_the_same_state() -> None:
@@ -100,8 +100,8 @@ def test_a_run_that_ends_too_early_is_refused() -> None:
 def curve(algorithm: str, *steps: tuple[float, float], changes: tuple[float, ...] = (10.0,), carried: int = 0) -> Curve:
     """A curve of one client with the given delays and confirm results, that answers every 2 s."""
     seen = {0: [(0.0, 1.0)], len(changes): [(11.0, 1.0)]}
-    one = Client("u", changes, tuple(("r3", 1, 2**20) for _ in changes), seen, tuple(range(-1, 20, 2)), carried)
-    return Curve(algorithm, Sighting(0.1, (one,), True, ("",), ("",), ""), Steps.of(steps), 0.0)
+    one = ClientDelays("u", changes, tuple(("r3", 1, 2**20) for _ in changes), seen, tuple(range(-1, 20, 2)), carried)
+    return Curve(algorithm, Delays(0.1, (one,), True, ("",), ("",), ""), Steps.of(steps), 0.0)
 
 
 def figure(*curves: Curve, links: str = "independent", until_s: float = 10.0) -> Figure:
@@ -260,7 +260,7 @@ def test_the_delay_is_the_timeline_of_each_users_plan(squeezed: Figure) -> None:
         assert each.unseen_s == 0.0
         world = squeezed.case.scenario(each.algorithm, 1.0).resolve()
         jobs = Recorded(world)
-        Together(world, jobs, lambda table, rows: None).run()
+        OneClock(world, jobs, lambda table, rows: None).run()
         for number, seen in enumerate(each.sighting.clients):
             outcome = jobs.outcomes[number]
             times = timeline(problem_of(world, number), Plan(outcome.placement, outcome.uploads, whole=outcome.whole))
