@@ -13,10 +13,10 @@ from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution, LocalBackend
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.results.rows import Write
 from layerlift.emulator.runtime.local_hosts import LocalHosts
 from layerlift.emulator.runtime.placing import Placing, place
 from layerlift.emulator.runtime.ports import Hosts
-from layerlift.emulator.runtime.row_books import Write
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 

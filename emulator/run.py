@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.rows import MeasuredRow
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.ending import Ending, Progress
@@ -124,7 +125,7 @@ class _LateWriter:
     def __init__(self) -> None:
         self.writer: ResultWriter | None = None
 
-    def add(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+    def add(self, table: str, rows: Sequence[Any]) -> None:
         """See `ResultWriter.add`."""
         assert self.writer is not None
         self.writer.add(table, rows)
@@ -171,14 +172,26 @@ def _operators(tensors: Tensors | None) -> dict[str, dict[str, float]]:
 
 
 def _write_lateness(writer: ResultWriter, pacer: Pacer) -> None:
-    rows = [(at_s, "conductor", "lateness_s", "", -1, -1, "window", late_s, 0.0) for at_s, late_s in pacer.lateness]
+    rows = [
+        MeasuredRow(
+            at_s=at_s, node="conductor", kind="lateness_s", user="", query=-1, step=-1, name="window", value=late_s,
+            expected=0.0,
+        )
+        for at_s, late_s in pacer.lateness
+    ]  # fmt: skip
     writer.add("measured", rows)
 
 
 def _write_planning(writer: ResultWriter, world: World, plans: Any) -> None:
     name = world.nodes[world.planner].name
-    for planner, request, seconds in plans.took_s:
-        writer.add("measured", [(0.0, name, "planning_s", "", request, -1, planner, seconds, world.planning.plan_s)])
+    rows = [
+        MeasuredRow(
+            at_s=0.0, node=name, kind="planning_s", user="", query=request, step=-1, name=planner, value=seconds,
+            expected=world.planning.plan_s,
+        )
+        for planner, request, seconds in plans.took_s
+    ]  # fmt: skip
+    writer.add("measured", rows)
 
 
 def _versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ settings.load_profile("same")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["LAYERLIFT_VALIDATE"] = "1"  # nodes check themselves after every message, in processes of tests too
     cache = getattr(config, "cache", None)
     if cache is not None:
         os.environ.setdefault("LAYERLIFT_CACHE", str(cache.mkdir("layerlift")))

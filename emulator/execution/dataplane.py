@@ -16,7 +16,7 @@ from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.runtime.row_books import Write
+from layerlift.emulator.results.rows import MeasuredRow, Write
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
@@ -106,7 +106,7 @@ class DataPlane:
         self._world, self._networks, self._backend, self._write = world, networks, backend, write
         self._routes = Routes([model.graph for model in world.models])
         self._once, self._inputs, self._optimization = execution == "once", inputs, optimization
-        self._revocable = bool(getattr(world, "revocable", False))
+        self._revocable = world.revocable
         self._queries: dict[tuple[int, int], _Query] = {}
         self._over: defaultdict[int, Finished] = defaultdict(Finished)
         self._chosen: dict[str, tuple[int, int]] = {}
@@ -281,7 +281,7 @@ class DataPlane:
 
     def _read_timings(self, oldest: int) -> None:
         runs, self._runs = self._runs[:oldest], self._runs[oldest:]
-        rows: list[tuple[Any, ...]] = []
+        rows: list[MeasuredRow] = []
         for run, timing in zip(runs, self._backend.fetch([run.timing for run in runs]), strict=True):
             piece, use = run.piece, run.use
             node, model = self._world.nodes[piece.node], self._world.models[use.model]
@@ -291,7 +291,17 @@ class DataPlane:
             user = self._world.users[piece.user].name
             name = f"{model.name}:{use.first}-{use.last}"
             rows.append(
-                (piece.at, node.name, "execution_s", user, piece.query, piece.step, name, timing.seconds, sum(profile))
+                MeasuredRow(
+                    at_s=piece.at,
+                    node=node.name,
+                    kind="execution_s",
+                    user=user,
+                    query=piece.query,
+                    step=piece.step,
+                    name=name,
+                    value=timing.seconds,
+                    expected=sum(profile),
+                )
             )
         if rows:
             self._write("measured", rows)
@@ -306,14 +316,26 @@ class DataPlane:
 
     def _compare(self, oldest: int) -> None:
         answers, self._answers = self._answers[:oldest], self._answers[oldest:]
-        rows: list[tuple[Any, ...]] = []
+        rows: list[MeasuredRow] = []
         for answered, logits in answers:
             user = self._world.users[answered.user]
             expected = self._answer(user.model, answered.query % self._inputs)
             for name, array in zip(logits, self._backend.fetch(list(logits.values())), strict=True):
                 error = relative_error(array, expected[name])
                 client = self._world.nodes[user.client].name
-                rows.append((answered.at, client, "output_error", user.name, answered.query, -1, name, error, 0.0))
+                rows.append(
+                    MeasuredRow(
+                        at_s=answered.at,
+                        node=client,
+                        kind="output_error",
+                        user=user.name,
+                        query=answered.query,
+                        step=-1,
+                        name=name,
+                        value=error,
+                        expected=0.0,
+                    )
+                )
         if rows:
             self._write("measured", rows)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from layerlift.emulator.conditions.conditions import Conditions, State
 from layerlift.emulator.kernel.flows import Flow, Pair
 from layerlift.emulator.protocol.messages import (
+    BreakCause,
     Broken,
     Departure,
     Failed,
@@ -97,12 +98,12 @@ class ChangingLinks:
         """Whether a message may begin to cross the link now; if not, it is lost or waits, and all is arranged."""
         source, to = departure.source, departure.to
         if to in self._dead or (source in self._dead and departure.bytes):
-            self._lose(departure, live, f"{self._name(to if to in self._dead else source)} is down", 0)
+            self._lose(departure, live, "server", f"{self._name(to if to in self._dead else source)} is down", 0)
             return False
         self._look(live)
         if not live.state.up:
             if type(departure.message) in _DATA:
-                self._lose(departure, live, f"{self._words(live)} is down", 0)
+                self._lose(departure, live, "link", f"{self._words(live)} is down", 0)
             else:
                 live.held.append(departure)
                 self._watch(live)
@@ -120,7 +121,7 @@ class ChangingLinks:
         if carried is None:
             return False
         if type(departure.message) is UploadPart:
-            self._lose(departure, live, f"lost on {self._words(live)}", carried)
+            self._lose(departure, live, "lost", f"lost on {self._words(live)}", carried)
         else:
             self._fabric.book("lost", departure.bytes)
             when = self._fabric.now + self._world.resend_s
@@ -131,7 +132,7 @@ class ChangingLinks:
         self._fabric.book("again", departure.bytes)
         self._fabric.transfer(departure)
 
-    def _lose(self, departure: Departure, live: ChangingLink, reason: str, carried: int) -> None:
+    def _lose(self, departure: Departure, live: ChangingLink, cause: BreakCause, reason: str, carried: int) -> None:
         """Book a message as lost and let whoever has to know hear of it, one latency later."""
         message, kept = departure.message, 0
         if type(message) is UploadPart and self._resumes(message.user, departure):
@@ -141,14 +142,14 @@ class ChangingLinks:
         when = self._fabric.now + live.state.latency_s
         down = not live.state.up  # of a dead node the client hears by `NodeDown`, and by `NodeUp` when it is back
         if type(message) is UploadPart:
-            failed = Failed(departure.sequence, reason, carried, kept, down)
+            failed = Failed(departure.sequence, cause, reason, carried, kept, down)
             self._fabric.at(when, departure.source, departure.sequence, self._tell, (departure.source, failed))
             self._promise(departure.source, live, when)
         elif type(message) is QueryStep:
             client = self._world.users[message.user].client
             server = departure.to if departure.source == client else departure.source
             end = server if client in (departure.source, departure.to) else -1
-            broken = Broken(message.query, message.route, reason, end, down)
+            broken = Broken(message.query, message.route, cause, reason, end, down)
             self._fabric.at(when, departure.source, departure.sequence, self._tell, (client, broken))
             self._promise(client, live, when)
         elif departure.to in self._dead and self._world.nodes[departure.source].tier == "client":
@@ -190,7 +191,7 @@ class ChangingLinks:
         live, state = what
         was, live.state, live.watched = live.state, state, False
         if not state.up:
-            self._break(live, f"{self._words(live)} is down")
+            self._break(live, "link", f"{self._words(live)} is down")
         else:
             if state.bandwidth_bytes_s != was.bandwidth_bytes_s:
                 self._resize(live, state.bandwidth_bytes_s)
@@ -215,7 +216,7 @@ class ChangingLinks:
             when = max(self._fabric.now + live.state.latency_s, heard_s)
             self._fabric.at(when, len(self._world.nodes), client, self._tell, (client, LinkUp(server)))
 
-    def _break(self, live: ChangingLink, reason: str) -> None:
+    def _break(self, live: ChangingLink, cause: BreakCause, reason: str) -> None:
         for flow in list(live.flows):
             flow.remaining = max(0.0, flow.remaining - flow.rate * (self._fabric.now - flow.since))
             flow.since = self._fabric.now
@@ -224,7 +225,7 @@ class ChangingLinks:
             live.carried.pop((departure.source, departure.sequence), None)
             carried = max(0, whole - int(flow.remaining + 1.0))
             if type(departure.message) in _DATA or live.to in self._dead or live.source in self._dead:
-                self._lose(departure, live, reason, carried)
+                self._lose(departure, live, cause, reason, carried)
             else:
                 self._fabric.book("lost", departure.bytes)
                 self._fabric.book("again", departure.bytes)
@@ -241,10 +242,10 @@ class ChangingLinks:
         node, up_s = what
         self._dead.add(node)
         for live in sorted(self._of.get(node, ()), key=lambda each: (each.source, each.to)):
-            self._break(live, f"{self._name(node)} is down")
+            self._break(live, "server", f"{self._name(node)} is down")
             held, live.held = live.held, []
             for departure in held:
-                self._lose(departure, live, f"{self._name(node)} is down", 0)
+                self._lose(departure, live, "server", f"{self._name(node)} is down", 0)
         self._announce(node, NodeDown(node))
         if up_s < inf:
             self._fabric.change_at(up_s, (*_CRASH, node), self._restart, node)

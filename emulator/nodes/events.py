@@ -1,11 +1,8 @@
-"""What nodes have to tell: rows for the tables, and events for the data plane."""
+"""What nodes have to tell the data plane."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-Rows = dict[str, list[tuple[Any, ...]]]
-"""By table, in order; each row begins with its emission time and the name of its node."""
+from typing import NamedTuple
 
 
 class Piece(NamedTuple):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from layerlift.emulator.kernel.clock import Node
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.protocol.messages import Departure, Message
+from layerlift.emulator.results.rows import TABLE_OF, Emitted, UsageReading
 from layerlift.emulator.world.machines import NodeSpec
-
-if TYPE_CHECKING:
-    from layerlift.emulator.runtime.host import Host
 
 
 class Machine(Node):
@@ -34,7 +33,7 @@ class Machine(Node):
         "switched_off_s",
     )
 
-    def __init__(self, host: Host, spec: NodeSpec) -> None:
+    def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host.kernel, spec.index)
         self.host, self.spec, self.name = host, spec, spec.name
         self.cpu = self.make_cpu()
@@ -66,9 +65,22 @@ class Machine(Node):
         self.host.depart(Departure(self.kernel.now, self.index, sequence, to, size, stream, message))
         return sequence
 
-    def row(self, table: str, *values: Any) -> None:
-        """Report something that happened now; `values` follow the columns after time and node."""
-        self.host.rows[table].append((self.kernel.now, self.name, *values))
+    def receive_and_validate(self, message: Any) -> None:
+        """The same, and see whether all is as it should be (see `layerlift.emulator.nodes.validation`)."""
+        self.receive(message)
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise `AssertionError` when the machine's own books contradict each other. Overridden by those with more."""
+        assert self.held_bytes >= 0, f"{self.name} holds less than nothing"
+
+    def busy_s(self, until: float) -> float:
+        """Core-seconds of work that the CPU has done from the start of the run up to a moment (s)."""
+        return self.cpu.busy_s(until)
+
+    def row(self, row: Emitted) -> None:
+        """Report something that happened now."""
+        self.host.rows[TABLE_OF[type(row)]].append(row)
 
     def seconds(self, model: int) -> tuple[float, ...]:
         """Seconds of each layer of a model, alone on this machine."""
@@ -106,7 +118,7 @@ class Machine(Node):
 
     def _sample(self, number: int) -> None:
         period_s = self.host.world.sample_s
-        self.row("usage", period_s, *self.usage(self.kernel.now), self._on_s(period_s), number)
+        self._report_usage(period_s, self.kernel.now, number)
         self._sampled = (number, self._sampled[1])
         self.call_at((number + 1) * self.host.world.sample_s, self._sample, number + 1)
 
@@ -114,7 +126,22 @@ class Machine(Node):
         """Report what the end of the run at `at` cuts off. Overridden by machines that have more to say."""
         begun = self._sampled[0] * self.host.world.sample_s if self._sampled[0] else 0.0
         if at > begun:
-            self.row("usage", at - begun, *self.usage(at), self._on_s(at - begun), 0)
+            self._report_usage(at - begun, at, 0)
+
+    def _report_usage(self, period_s: float, until: float, number: int) -> None:
+        busy_s, held_bytes, held_byte_s = self.usage(until)
+        self.row(
+            UsageReading(
+                at_s=self.kernel.now,
+                node=self.name,
+                period_s=period_s,
+                busy_s=busy_s,
+                held_bytes=held_bytes,
+                held_byte_s=held_byte_s,
+                on_s=self._on_s(period_s),
+                number=number,
+            )
+        )
 
     def _on_s(self, period_s: float) -> float:
         """Seconds of the period that ends now in which the machine was on."""

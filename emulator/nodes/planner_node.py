@@ -5,18 +5,17 @@ The planning itself is real work outside virtual time; a declared number of seco
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from layerlift.emulator.nodes.machine import Machine
+from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
+from layerlift.emulator.results.rows import PlanRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.registry.planners import make
-
-if TYPE_CHECKING:
-    from layerlift.emulator.runtime.host import Host
 
 PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""
@@ -27,7 +26,7 @@ class PlannerNode(Machine):
 
     __slots__ = ("_gathered", "_heard", "_joint", "_pending", "_requests", "_versions")
 
-    def __init__(self, host: Host, spec: NodeSpec) -> None:
+    def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self._requests = 0
         self._pending: dict[int, tuple[PlanRequest, float]] = {}
@@ -87,13 +86,28 @@ class PlannerNode(Machine):
         version = self._versions[request.user] = self._versions.get(request.user, 0) + 1
         remote = [layer for layer, node in enumerate(outcome.placement) if node]
         self.row(
-            "plans", user.name, version, user.planner, "failed" if outcome.reason else "accepted", outcome.reason,
-            requested_s, len(remote), len(graph) - len(remote), len(outcome.uploads),
-            upload_bytes(graph, outcome.placement), outcome.local_s, outcome.predicted_s,
-            self._describe(request.user, outcome.placement), outcome.note, request.cause,
-        )  # fmt: skip
+            PlanRow(
+                at_s=self.kernel.now,
+                client=self.name,
+                user=user.name,
+                plan_version=version,
+                planner=user.planner,
+                status="accepted" if outcome.accepted else "failed",
+                reason=outcome.reason,
+                requested_s=requested_s,
+                p1_layers=len(remote),
+                p2_layers=len(graph) - len(remote),
+                parts=len(outcome.uploads),
+                upload_bytes=upload_bytes(graph, outcome.placement),
+                local_s=outcome.local_s,
+                predicted_s=outcome.predicted_s,
+                placement=self._describe(request.user, outcome.placement),
+                note=outcome.note,
+                cause=request.cause,
+            )
+        )
         reply = PlanReply(
-            request.user, version, outcome.placement, outcome.uploads, outcome.whole, not outcome.reason,
+            request.user, version, outcome.placement, outcome.uploads, outcome.whole, outcome.accepted,
             outcome.predicted_s,
         )  # fmt: skip
         size = 0 if world.planning.at < 0 else world.header_bytes + PLAN_ENTRY_BYTES * len(graph)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from layerlift.emulator.nodes.machine import Machine
+from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.routes import Itinerary, Stage
 from layerlift.emulator.world.machines import NodeSpec
-
-if TYPE_CHECKING:
-    from layerlift.emulator.runtime.host import Host
 
 
 class Runner(Machine):
@@ -18,7 +14,7 @@ class Runner(Machine):
 
     __slots__ = ("_works",)
 
-    def __init__(self, host: Host, spec: NodeSpec) -> None:
+    def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self._works: dict[str, tuple[float, ...]] = {}
 

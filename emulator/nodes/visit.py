@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
+from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.nodes.events import Piece
+from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.protocol.messages import QueryStep
-from layerlift.emulator.protocol.routes import Itinerary
+from layerlift.emulator.protocol.routes import Itinerary, Stage
+from layerlift.emulator.results.rows import SegmentRow
 
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.runner import Runner
+
+class VisitedNode(Living, Protocol):
+    """What a visit asks of its node."""
+
+    @property
+    def index(self) -> int:
+        """Its number in the world."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+        """What stages are served by."""
+        ...
+
+    def works(self, itinerary: Itinerary, place: int) -> tuple[float, ...] | None:
+        """Seconds of each of this node's stages, alone; None when they are measured as they run."""
+        ...
+
+    def stage_ended(self, visit: Visit, stage: Stage) -> None:
+        """A stage has run and sent what it makes."""
+        ...
 
 
 class Visit:
@@ -22,7 +51,7 @@ class Visit:
         "user", "wakes", "works",
     )  # fmt: skip
 
-    def __init__(self, node: Runner, itinerary: Itinerary, place: int, user: int, query: int) -> None:
+    def __init__(self, node: VisitedNode, itinerary: Itinerary, place: int, user: int, query: int) -> None:
         self.node, self.itinerary, self.place, self.user, self.query = node, itinerary, place, user, query
         self.stages = itinerary.stages[place]
         self.wakes = itinerary.wakes[place]
@@ -64,22 +93,41 @@ class Visit:
             self.node.cpu.cancel(self.job)
             self.job = 0
 
+    def piece(self) -> Piece:
+        """The stage that is next or under way, as the data plane knows it."""
+        node, step = self.node, self.stages[self.position].step
+        return Piece(node.kernel.now, node.index, self.user, self.query, self.itinerary.key, step)
+
     def _end(self, work_s: float) -> None:
         node, stage = self.node, self.stages[self.position]
-        host, header = node.host, node.host.world.header_bytes
-        now = node.kernel.now
+        host = node.host
         self.job = 0
-        ready_s = self.ready_s[self.position]
-        self.position += 1
-        host.rows["segments"].append(
-            (now, node.name, host.user_names[self.user], self.query, stage.step, stage.first, stage.last, ready_s,
-             self.begun_s, now, work_s)
-        )  # fmt: skip
+        self._report(stage, work_s)
         if host.executes:
-            host.piece(node.index, self, stage)
+            host.ran(self.piece())
+        self.position += 1
+        header = host.world.header_bytes
         for to, tensor, size, ordered in stage.parcels:
             message = QueryStep(self.user, self.query, self.itinerary.key, tensor)
             node.send(host.address(self.user, to), size + header, message, self.query + 1 if ordered else 0)
         node.stage_ended(self, stage)
         if self.position < len(self.stages):
             self.go()
+
+    def _report(self, stage: Stage, work_s: float) -> None:
+        node = self.node
+        node.host.rows["segments"].append(
+            SegmentRow(
+                at_s=node.kernel.now,
+                node=node.name,
+                user=node.host.user_names[self.user],
+                query=self.query,
+                step=stage.step,
+                first_layer=stage.first,
+                last_layer=stage.last,
+                ready_s=self.ready_s[self.position],
+                begun_s=self.begun_s,
+                ended_s=node.kernel.now,
+                work_s=work_s,
+            )
+        )

@@ -25,22 +25,22 @@ def answer(
     problems = job.together or (job.problem,)
     began = time.perf_counter()
     plans: list[Plan] = []
-    reason = ""
+    reason: str | None = None
     try:
         planner, rng = maker(job.planner), random.Random(f"{seed}/plan/{job.key[1]}")
         plans = planner.plan_all(problems, rng) if job.together else [planner.plan(problems[0], rng)]  # type: ignore[attr-defined]
         if len(plans) != len(problems):
             reason = f"{job.planner} answered {len(plans)} plans for {len(problems)} users"
     except LayerliftError as error:
-        reason = str(error)
+        reason = str(error) or f"{job.planner} refused without a word"
     except (Exception, SystemExit) as error:  # a stranger's planner may raise anything; the run goes on without it
         reason = f"{job.planner} raised {type(error).__name__}: {error}"
     took_s = time.perf_counter() - began
-    if not reason and took_s > timeout_s:
+    if reason is None and took_s > timeout_s:
         reason = f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
-    if reason:
+    if reason is not None:
         return tuple(_outcome(problem, all_local(problem), reason) for problem in problems), took_s
-    return tuple(_outcome(problem, plan, "") for problem, plan in zip(problems, plans, strict=True)), took_s
+    return tuple(_outcome(problem, plan, None) for problem, plan in zip(problems, plans, strict=True)), took_s
 
 
 def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
@@ -49,22 +49,29 @@ def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[
     return outcomes[0], took_s
 
 
-def _outcome(problem: Problem, plan: Plan, reason: str) -> PlanOutcome:
+def _outcome(problem: Problem, plan: Plan, reason: str | None) -> PlanOutcome:
     """A checked plan, or staying local for a reason."""
     local = (0,) * len(problem.graph)
     placement: tuple[int, ...] = local
     uploads: tuple[Upload, ...] = ()
     whole, note = False, ""
-    if not reason:
+    if reason is None:
         try:
             validate(plan, problem)
             note, whole = _text(plan.note), bool(plan.whole)
             placement = tuple(map(int, plan.placement))
             uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
         except Exception as error:  # a plan may be of anything, and `validate` can only try to read it
-            placement, uploads, whole, note, reason = local, (), False, "", str(error)
+            placement, uploads, whole, note, reason = (
+                local,
+                (),
+                False,
+                "",
+                str(error) or f"the plan cannot be read: {type(error).__name__}",
+            )
     predicted_s = latency(problem, placement)
-    return PlanOutcome(placement, uploads, whole, reason, latency(problem, local), predicted_s, note)
+    accepted, words = reason is None, reason or ""
+    return PlanOutcome(accepted, placement, uploads, whole, words, latency(problem, local), predicted_s, note)
 
 
 def _text(note: object) -> str:

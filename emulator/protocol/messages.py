@@ -1,17 +1,28 @@
 """What nodes say to each other. Plain tuples: small to pickle, equal by value, never changed.
 
+What a message means is in its fields. A `reason` is for people: it is shown, and nobody reads a meaning out of it.
 Bytes are charged by the sender (`header_bytes` plus what the message carries); the content itself is data.
 Users, queries and parts are numbers of the world; servers and clients are node indices.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from layerlift.emulator.results.rows import PlanCause
 from layerlift.planners.problem.plan import Upload
 
 FILE_ENTRY_BYTES = 12
 """One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""
+
+
+Verdict = Literal["stored", "refused", "gone", "failed"]
+"""Of a part: it is there; the server does not want it; parameters that it was to share with others have left; or it
+never came to a server that could say (a copy whose source has not got it, or that broke off)."""
+BreakCause = Literal["server", "link", "lost"]
+"""Why something broke off: a dead server, a link that is down, or bad luck on a link."""
+FallbackCause = Literal["server", "link", "lost", "refused"]
+"""Why a query is finished on its client: something broke off, or a server had not got the layers."""
 
 
 class Hello(NamedTuple):
@@ -41,8 +52,7 @@ class PlanRequest(NamedTuple):
     user: int
     seconds: tuple[float, ...]
     predictions: tuple[Prediction, ...]
-    cause: str = "arrival"
-    """arrival | refused | evicted | down | up | handover | period"""
+    cause: PlanCause = "arrival"
     charge_j: float | None = None
     """What is left in the client's battery."""
     seen_bytes_s: tuple[tuple[int, float], ...] = ()
@@ -73,8 +83,8 @@ class UploadPart(NamedTuple):
     parameters: tuple[int, ...]
     """Parameters that travel: those of `layers` that the client has not sent to this server before."""
     stamp: int = 0
-    """See `Claim`."""
-    claim: Claim | None = None
+    """See `ClaimRequest`."""
+    claim: ClaimRequest | None = None
     """What the plan wants of the server, where its policy asks: the claim that went before may have been lost."""
 
 
@@ -86,7 +96,7 @@ class CopyPart(NamedTuple):
     part: UploadPart
 
 
-class Claim(NamedTuple):
+class ClaimRequest(NamedTuple):
     """Client to server: what the user's plan wants of it."""
 
     user: int
@@ -112,13 +122,16 @@ class Evicted(NamedTuple):
 
 
 class Confirm(NamedTuple):
-    """Server to client: the confirm result (CR) of one part; `reason` is empty when it was stored."""
+    """Server to client: the confirm result (CR) of one part."""
 
     user: int
     version: int
     part: int
     attempt: int
-    reason: str
+    verdict: Verdict
+    reason: str = ""
+    wasted_bytes: int = 0
+    """Bytes of a copy that broke off (`failed`) which had crossed a link for nothing."""
 
 
 class QueryStep(NamedTuple):
@@ -195,6 +208,7 @@ class Failed(NamedTuple):
     """Network to sender: the upload that it numbered `sequence` broke off after so many bytes."""
 
     sequence: int
+    cause: BreakCause
     reason: str
     carried_bytes: int
     kept_bytes: int
@@ -208,6 +222,7 @@ class Broken(NamedTuple):
 
     query: int
     route: str
+    cause: BreakCause
     reason: str
     server: int
     """The server at the broken end, -1 for a link between two servers."""
@@ -241,8 +256,9 @@ class PlanReady(NamedTuple):
 
 
 class PlanOutcome(NamedTuple):
-    """What a planner made of a problem: a legal plan, or the reason why there is none."""
+    """What a planner made of a problem: a legal plan, or staying local and the reason why there is none."""
 
+    accepted: bool
     placement: tuple[int, ...]
     uploads: tuple[Upload, ...]
     whole: bool
@@ -253,7 +269,7 @@ class PlanOutcome(NamedTuple):
 
 
 Message = (
-    Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | Claim | Evicted | Confirm | QueryStep
+    Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | ClaimRequest | Evicted | Confirm | QueryStep
     | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown
     | NodeUp | LinkUp | PlanReady
 )  # fmt: skip

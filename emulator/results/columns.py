@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from layerlift.emulator.results.tables import TABLES, Kind
+from layerlift.emulator.results.tables import COLUMNS, TABLES, Column, Kind
 from layerlift.models.errors import RunError, near
 
 Row = tuple[float | int | str, ...]
@@ -20,18 +20,6 @@ Row = tuple[float | int | str, ...]
 ARROW: Final[dict[Kind, Any]] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
 _CODE: Final = {"float": "d", "int": "q"}
 _DTYPE: Final = {"float": np.float64, "int": np.int64}
-_UNITS: Final = (
-    ("byte_s", "byte second"),
-    ("bytes", "byte"),
-    ("_s", "second"),
-    ("_j", "joule"),
-    ("money", "USD"),
-)
-
-
-def unit(column: str) -> str:
-    """The unit that a column's name ends in; empty for names, counts and numbers."""
-    return next((name for ending, name in _UNITS if column.endswith(ending)), "")
 
 
 @cache
@@ -43,12 +31,14 @@ def schema(table: str) -> Any:
     """
     if table not in TABLES:
         raise RunError(f"there is no result table {table!r}{near(table, TABLES)}")
-    fields = [
-        pa.field(name, ARROW[kind], nullable=False, metadata={"unit": unit(name)} if unit(name) else None)
-        for name, kind in TABLES[table]
-    ]
-    units = {name: unit(name) for name, _ in TABLES[table] if unit(name)}
+    fields = [_field(column) for column in COLUMNS[table]]
+    units = {column.name: column.unit for column in COLUMNS[table] if column.unit}
     return pa.schema(fields, metadata={"layerlift.table": table, "layerlift.units": json.dumps(units)})
+
+
+def _field(column: Column) -> Any:
+    told = {"unit": column.unit} if column.unit else None
+    return pa.field(column.name, ARROW[column.kind], nullable=False, metadata=told)
 
 
 def batch(table: str, rows: Sequence[Row]) -> Any:

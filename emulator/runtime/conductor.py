@@ -11,14 +11,14 @@ from collections.abc import Callable
 from math import inf
 
 from layerlift.emulator.network.fabric import Fabric
-from layerlift.emulator.nodes.events import Rows
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
+from layerlift.emulator.results.rows import Rows, Write
 from layerlift.emulator.runtime.ending import Ending, Progress, ending
 from layerlift.emulator.runtime.host import Answer
 from layerlift.emulator.runtime.local_hosts import LocalHosts, homes
 from layerlift.emulator.runtime.ports import Call, Costs, DataPlane, Hosts, Plans, fewer_collections, pass_on
-from layerlift.emulator.runtime.row_books import RowBooks, Write
+from layerlift.emulator.runtime.row_books import RowBooks
 from layerlift.emulator.world.world import World
 
 __all__ = ["Conductor", "Ending", "LocalHosts", "Progress", "homes"]

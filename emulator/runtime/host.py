@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from layerlift.emulator import policies
 from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.kernel.clock import Kernel
+from layerlift.emulator.nodes import validation
 from layerlift.emulator.nodes.client.client import Client
-from layerlift.emulator.nodes.events import Answered, Dropped, Event, Piece, Rows, Stored
+from layerlift.emulator.nodes.events import Answered, Dropped, Event, Piece, Stored
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.planner_node import PlannerNode
+from layerlift.emulator.nodes.ports import Measurable
 from layerlift.emulator.nodes.server.server import Server
-from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, Message
-from layerlift.emulator.protocol.routes import Routes, Stage
+from layerlift.emulator.protocol.routes import Routes
+from layerlift.emulator.results.rows import Rows
 from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.world import World
 
@@ -52,7 +54,7 @@ class Host:
         self._answers = execution
         self.user_names = [user.name for user in world.users]
         self._costs: dict[tuple[int, int, int], float] = {}
-        self._waiting: list[Visit] = []
+        self._waiting: list[Measurable] = []
         self._user_of = {user.client: user for user in world.users}
         self._places = {server: place for place, server in enumerate(world.servers, start=1)}
         self._claims: dict[int, bool] = {
@@ -65,7 +67,10 @@ class Host:
         self.leave: Callable[[tuple[float, int]], object]
         self._clear()
         self._nodes: dict[int, Machine] = {index: self._make(index) for index in sorted(members)}
-        self._receive = {index: node.receive for index, node in self._nodes.items()}
+        checked = validation.wanted()
+        self._receive: dict[int, Callable[[Any], None]] = {
+            index: node.receive_and_validate if checked else node.receive for index, node in self._nodes.items()
+        }
 
     def _make(self, index: int) -> Machine:
         spec = self.world.nodes[index]
@@ -127,7 +132,7 @@ class Host:
         """What happened since the last answer. `advance` and `finish` end with it."""
         halted = self.kernel.halted
         next_event = self.kernel.now if halted else self.kernel.peek()
-        wanted = [self._piece(visit.node.index, visit, self._stage(visit)) for visit in self._waiting] if halted else []
+        wanted = [stage.piece() for stage in self._waiting] if halted else []
         answer = Answer(next_event, self._departures, self.rows, self._events, wanted, self._jobs, self._left, halted)
         self._clear()
         return answer
@@ -161,18 +166,19 @@ class Host:
         """The user's model."""
         return self.world.models[self.world.users[user].model]
 
-    def piece(self, node: int, visit: Visit, stage: Stage) -> None:
-        """Note that a stage has run."""
-        self._events.append(self._piece(node, visit, stage))
+    def ran(self, piece: Piece) -> None:
+        """Note that a piece has run."""
+        self._events.append(piece)
 
-    def measure(self, visit: Visit) -> None:
+    def measure(self, stage: Measurable) -> None:
         """Start a stage whose cost is measured: from what is known, or after the next `advance` has brought it."""
-        cost = self._costs.pop((visit.user, visit.query, self._stage(visit).step), None)
+        piece = stage.piece()
+        cost = self._costs.pop((piece.user, piece.query, piece.step), None)
         if cost is None:
-            self._waiting.append(visit)
+            self._waiting.append(stage)
             self.kernel.halted = True
         else:
-            visit.start(cost)
+            stage.start(cost)
 
     def stored(self, node: int, user: int, parameters: tuple[int, ...]) -> None:
         """Note what a server holds for a user."""
@@ -191,15 +197,8 @@ class Host:
 
     def _resume(self) -> None:
         waiting, self._waiting, self.kernel.halted = self._waiting, [], False
-        for visit in waiting:
-            self.measure(visit)
-
-    @staticmethod
-    def _stage(visit: Visit) -> Stage:
-        return visit.stages[visit.position]
-
-    def _piece(self, node: int, visit: Visit, stage: Stage) -> Piece:
-        return Piece(self.kernel.now, node, visit.user, visit.query, visit.itinerary.key, stage.step)
+        for stage in waiting:
+            self.measure(stage)
 
 
 def pack(world: World, hosts: int) -> list[list[int]]:

@@ -13,10 +13,11 @@ from math import inf, nextafter
 from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanReady
+from layerlift.emulator.results.rows import Write
 from layerlift.emulator.runtime.ending import Ending, Progress, ending
 from layerlift.emulator.runtime.host import Host
 from layerlift.emulator.runtime.ports import DataPlane, Plans, fewer_collections, pass_on
-from layerlift.emulator.runtime.row_books import RowBooks, Write
+from layerlift.emulator.runtime.row_books import RowBooks
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from layerlift.emulator.network.byte_ledger import ByteLedger, Sample
-from layerlift.emulator.nodes.events import Rows
+from layerlift.emulator.results.rows import Rows, UsageReading, UsageRow, Write
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world.world import World
-
-Write = Callable[[str, list[tuple[Any, ...]]], None]
 
 _BATCH_ROWS = 8_192
 
@@ -20,7 +17,7 @@ class RowBooks:
 
     def __init__(self, world: World, ledger: ByteLedger, write: Write) -> None:
         self._world, self._ledger, self._write = world, ledger, write
-        self._tables: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES}
+        self._tables: Rows = {table: [] for table in TABLES}
         self._pending = 0
         self._queries = 0
         self._last: dict[int, Sample] = {}
@@ -63,19 +60,26 @@ class RowBooks:
                 self._write(table, rows)
         self._pending = 0
 
-    def _usage(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _usage(self, told: UsageReading) -> UsageRow:
         """Add bytes, radio time, energy and money to what the node itself could measure."""
-        at, name, period, busy, held, held_byte_s, on_s, number = row
-        node = self._index[name]
-        if number:
-            sample = self._ledger.at(number, node)
+        node = self._index[told.node]
+        if told.number:
+            sample = self._ledger.at(told.number, node)
         else:
             sample = self._last.get(node, Sample())
-            sample = sample._replace(radio_s=min(sample.radio_s, period))
+            sample = sample._replace(radio_s=min(sample.radio_s, told.period_s))
         spec = self._world.nodes[node]
-        energy = spec.idle_w * on_s + spec.compute_w * busy + spec.radio_w * sample.radio_s
-        money = spec.price_per_s * busy + spec.price_per_byte_s * held_byte_s + sample.money
-        return (
-            at, name, period, busy, held, held_byte_s, sample.sent_bytes, sample.received_bytes, sample.radio_s, energy,
-            money,
-        )  # fmt: skip
+        energy_j = spec.idle_w * told.on_s + spec.compute_w * told.busy_s + spec.radio_w * sample.radio_s
+        return UsageRow(
+            at_s=told.at_s,
+            node=told.node,
+            period_s=told.period_s,
+            busy_s=told.busy_s,
+            held_bytes=told.held_bytes,
+            held_byte_s=told.held_byte_s,
+            sent_bytes=sample.sent_bytes,
+            received_bytes=sample.received_bytes,
+            radio_s=sample.radio_s,
+            energy_j=energy_j,
+            money=spec.price_per_s * told.busy_s + spec.price_per_byte_s * told.held_byte_s + sample.money,
+        )

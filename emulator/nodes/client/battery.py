@@ -6,12 +6,8 @@ as it must: never before the charge could be gone at full power, and to the hund
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from layerlift.emulator.nodes.ports import Powered
 from layerlift.emulator.protocol.messages import Meter, ReadMeter
-
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client.client import Client
 
 _STEP_S = 0.01
 """The end of a battery is found to this, in seconds at full power."""
@@ -22,10 +18,10 @@ class Battery:
 
     __slots__ = ("_began_s", "_busy_s", "_client", "_radio_s", "charge_j")
 
-    def __init__(self, client: Client, charge_j: float) -> None:
+    def __init__(self, client: Powered, charge_j: float) -> None:
         self._client, self.charge_j = client, charge_j
         self._began_s = client.kernel.now
-        self._busy_s = client.cpu.busy_s(self._began_s)
+        self._busy_s = client.busy_s(self._began_s)
         self._radio_s = 0.0
         self._read(None)
 
@@ -33,7 +29,7 @@ class Battery:
         """What is left now, as far as the last reading of the meter tells; not below 0."""
         client, now = self._client, self._client.kernel.now
         spec = client.spec
-        drawn = spec.idle_w * (now - self._began_s) + spec.compute_w * (client.cpu.busy_s(now) - self._busy_s)
+        drawn = spec.idle_w * (now - self._began_s) + spec.compute_w * (client.busy_s(now) - self._busy_s)
         return max(0.0, self.charge_j - drawn - spec.radio_w * self._radio_s)
 
     def meter(self, message: Meter) -> None:
@@ -43,7 +39,7 @@ class Battery:
         full_w = spec.idle_w + spec.compute_w * spec.cores + spec.radio_w
         left_s = self.left_j() / full_w if full_w > 0.0 else 0.0
         if left_s <= _STEP_S and full_w > 0.0:
-            client.die("battery empty")
+            client.die()
         elif full_w > 0.0:
             wait_s = max(0.0, left_s - client.host.world.lookahead_s)  # the reading itself takes that long
             client.call_at(client.kernel.now + wait_s, self._read)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from math import inf
+from typing import ClassVar
 
 from layerlift.emulator.nodes.client.battery import Battery
-from layerlift.emulator.nodes.client.bill import NOTHING, Bill, refusal
+from layerlift.emulator.nodes.client.bill import NOTHING, Bill, Figures, refusal
 from layerlift.emulator.nodes.client.installer import Installer
 from layerlift.emulator.nodes.client.query import OpenQuery
 from layerlift.emulator.nodes.client.questions import Questions
 from layerlift.emulator.nodes.client.reachability import Reachability
 from layerlift.emulator.nodes.client.roaming import Roaming
 from layerlift.emulator.nodes.client.uploader import Uploader
+from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.runner import Runner
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.messages import (
@@ -20,6 +22,7 @@ from layerlift.emulator.protocol.messages import (
     Confirm,
     Evicted,
     Failed,
+    FallbackCause,
     Leave,
     LinkUp,
     Meter,
@@ -32,12 +35,10 @@ from layerlift.emulator.protocol.messages import (
     SwitchOff,
 )
 from layerlift.emulator.protocol.routes import Itinerary, Stage
+from layerlift.emulator.results.rows import ChangeKind, ChangeRow, QueryRow, QueryStatus
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.route import CLIENT
-
-if TYPE_CHECKING:
-    from layerlift.emulator.runtime.host import Host
 
 
 class Client(Runner):
@@ -48,7 +49,7 @@ class Client(Runner):
         "roaming", "uploader", "user",
     )  # fmt: skip
 
-    def __init__(self, host: Host, spec: NodeSpec, user: UserSpec) -> None:
+    def __init__(self, host: HostPort, spec: NodeSpec, user: UserSpec) -> None:
         super().__init__(host, spec)
         self.user = user
         self.left = False
@@ -99,6 +100,10 @@ class Client(Runner):
         """What is left in the battery; None without one."""
         return None if self._battery is None else self._battery.left_j()
 
+    def oldest_begun_s(self) -> float:
+        """When the oldest query under way was begun (s); infinite when there is none."""
+        return min((query.begun_s for query in self.open.values()), default=inf)
+
     # Asking
 
     def begin(self, number: int, asked_s: float) -> OpenQuery | None:
@@ -106,9 +111,10 @@ class Client(Runner):
         itinerary = self._route()
         bill = self._bill.get(itinerary.key)
         if bill is None:
-            bill = self._bill[itinerary.key] = Bill(self, itinerary)
-        query = OpenQuery(self, number, asked_s, itinerary, bill)
-        if bill.refusal:
+            bill = self._bill[itinerary.key] = Bill(self.host, self.user.index, itinerary)
+        uploader = self.uploader
+        query = OpenQuery(self, number, asked_s, itinerary, bill, uploader.version, uploader.confirmed_parts)
+        if bill.refusal is not None:
             self._report(query, "failed", bill.refusal)
             return None
         self.open[number] = query
@@ -153,18 +159,18 @@ class Client(Runner):
             self.uploader.tidy()
         self._questions.ended()
 
-    def fall_back(self, query: OpenQuery, reason: str) -> None:
+    def fall_back(self, query: OpenQuery, cause: FallbackCause, reason: str) -> None:
         """Finish a query here that cannot be finished where it was to be; servers are told to forget it."""
-        if query.fallback:
+        if query.fallback is not None:
             return
         base = query.itinerary
-        query.fall_back(self, reason)
+        query.fall_back(cause, reason)
         for place in base.stages:
             node = self.host.address(self.user.index, place)
             if place != CLIENT and node not in self.reachability.dead:
                 self.send(node, self.host.world.header_bytes, Abort(self.user.index, query.number))
-        wanting = refusal(self, query.itinerary.local_layers())
-        if wanting:
+        wanting = refusal(self.host, self.user.index, query.itinerary.local_layers())
+        if wanting is not None:
             self._fail(query, wanting)
         else:
             query.visit.go()
@@ -180,9 +186,25 @@ class Client(Runner):
         """Report a question that was never begun."""
         now = self.kernel.now
         self.row(
-            "queries", self.user.name, number, "failed", reason, asked_s, now, now, now - asked_s,
-            self.uploader.version, self.uploader.confirmed_parts, 0, 0, *NOTHING, "",
-        )  # fmt: skip
+            QueryRow(
+                at_s=now,
+                client=self.name,
+                user=self.user.name,
+                query=number,
+                status="failed",
+                reason=reason,
+                asked_s=asked_s,
+                begun_s=now,
+                ended_s=now,
+                latency_s=now - asked_s,
+                plan_version=self.uploader.version,
+                confirmed_parts=self.uploader.confirmed_parts,
+                segments=0,
+                remote_layers=0,
+                **NOTHING._asdict(),
+                fallback="",
+            )
+        )
 
     def _route(self) -> Itinerary:
         if self._stale or self._itinerary is None:
@@ -195,15 +217,35 @@ class Client(Runner):
         """The plan or the confirmed set has changed: the next query takes another route."""
         self._stale = True
 
-    def _report(self, query: OpenQuery, status: str, reason: str) -> None:
-        itinerary, now = query.base or query.itinerary, self.kernel.now
-        done = status == "answered"
+    def _report(self, query: OpenQuery, status: QueryStatus, reason: str) -> None:
+        now, fallback = self.kernel.now, query.fallback
+        answered = status == "answered"
+        figures: Figures = query.figures() if answered else NOTHING
         self.row(
-            "queries", self.user.name, query.number, status, reason, query.asked_s, query.begun_s, now,
-            now - query.asked_s, query.version, query.confirmed, query.itinerary.segments, itinerary.remote_layers,
-            *(query.figures(self) if done else NOTHING), query.fallback,
-        )  # fmt: skip
-        if done:
+            QueryRow(
+                at_s=now,
+                client=self.name,
+                user=self.user.name,
+                query=query.number,
+                status=status,
+                reason=reason,
+                asked_s=query.asked_s,
+                begun_s=query.begun_s,
+                ended_s=now,
+                latency_s=now - query.asked_s,
+                plan_version=query.version,
+                confirmed_parts=query.confirmed,
+                segments=query.itinerary.segments,
+                remote_layers=query.planned.remote_layers,
+                client_work_s=figures.client_work_s,
+                server_work_s=figures.server_work_s,
+                sent_bytes=figures.sent_bytes,
+                received_bytes=figures.received_bytes,
+                money=figures.money,
+                fallback="" if fallback is None else fallback.reason,
+            )
+        )
+        if answered:
             self.host.answered(self.user.index, query.number, query.itinerary.key)
         else:
             self.host.dropped(self.user.index, query.number)
@@ -216,7 +258,7 @@ class Client(Runner):
             self.reachability.cut_off(message.server)
         query = self.open.get(message.query)
         if query is not None and query.itinerary.key == message.route:
-            self.fall_back(query, message.reason)
+            self.fall_back(query, message.cause, message.reason)
 
     def refused(self, message: Refused) -> None:
         """A server has not got layers that it was thought to have: they are not sent to any more."""
@@ -224,7 +266,7 @@ class Client(Runner):
         self.changed()
         query = self.open.get(message.query)
         if query is not None:
-            self.fall_back(query, f"refused by {self.host.world.nodes[message.server].name}")
+            self.fall_back(query, "refused", f"refused by {self.host.world.nodes[message.server].name}")
 
     def evicted(self, message: Evicted) -> None:
         """A server's policy has taken memory back: those layers run here again."""
@@ -232,27 +274,29 @@ class Client(Runner):
         self.changed()
         self.installer.on_change("evicted")
 
-    def fall_back_from(self, server: int, reason: str) -> None:
+    def fall_back_from(self, server: int, cause: FallbackCause, reason: str) -> None:
         """Finish here what still waits for something from elsewhere and was to be on a server (node index), too."""
         place = self.host.place_of(server)
         for query in list(self.open.values()):
             if place in query.itinerary.stages and query.waits:
-                self.fall_back(query, reason)
+                self.fall_back(query, cause, reason)
 
     def read_meter(self, message: Meter) -> None:
         """Pass a reading to the battery."""
         if self._battery is not None and not self.left:
             self._battery.meter(message)
 
-    def change(self, kind: str, peer: str = "", note: str = "") -> None:
+    def change(self, kind: ChangeKind, peer: str = "", note: str = "") -> None:
         """Report something that happened to this user's world."""
-        self.row("changes", kind, peer, self.user.name, note)
+        now, user = self.kernel.now, self.user.name
+        self.row(ChangeRow(at_s=now, node=self.name, kind=kind, peer=peer, user=user, note=note))
 
     # The end
 
-    def die(self, reason: str) -> None:
+    def die(self) -> None:
         """The device is off for good: everything open fails, and servers notice by the connection that is gone."""
-        self.change(reason)
+        reason = "battery empty"
+        self.change("battery empty")
         self.left = True
         self._questions.give_up(reason)
         for query in list(self.open.values()):
@@ -277,6 +321,13 @@ class Client(Runner):
             self._questions.give_up("run ended")
             self.uploader.stop("run ended")
         super().finish(at)
+
+    def validate(self) -> None:
+        """See `Machine.validate`."""
+        super().validate()
+        self.uploader.validate()
+        assert all(number == query.number for number, query in self.open.items())
+        assert self.left or all(query.outputs > 0 for query in self.open.values()), "an answered query is not open"
 
     handlers: ClassVar = {
         PlanReply: plan,

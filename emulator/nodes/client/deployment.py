@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from layerlift.emulator.nodes.client.parts import Parts
 from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.problem.plan import Upload
@@ -13,8 +14,7 @@ class Deployment:
     """The plan in force, in places (0 = the client, k = the k-th server), and what is confirmed of it and of others."""
 
     __slots__ = (
-        "confirmed", "copies", "done", "former", "graph", "held", "kept", "parts", "placement", "shared", "skipped",
-        "whole",
+        "confirmed", "copies", "former", "graph", "held", "kept", "parts", "placement", "shared", "states", "whole",
     )  # fmt: skip
 
     def __init__(self, graph: LayerGraph) -> None:
@@ -23,10 +23,8 @@ class Deployment:
         self.parts: list[Upload] = []
         self.whole = False
         """Whether the plan is used only when all of it is confirmed."""
-        self.done: set[int] = set()
-        """Parts that are confirmed."""
-        self.skipped: set[int] = set()
-        """Parts that were refused or taken back: they are not sent again before the next plan."""
+        self.states = Parts()
+        """What has become of each part."""
         self.confirmed: dict[int, IndexSet] = {}
         """By place: layers that can run there, of earlier plans too."""
         self.held: dict[int, IndexSet] = {}
@@ -44,17 +42,21 @@ class Deployment:
         """Take up another plan; returns the places that the one before had used or that hold something."""
         before = self.confirmed.keys() | {upload.server for upload in self.parts}
         self.placement, self.parts, self.whole = placement, list(parts), whole
-        self.done, self.skipped, self.kept, self.former, self.copies = set(), set(), {}, {}, {}
+        self.states = Parts(len(self.parts))
+        self.kept, self.former, self.copies = {}, {}, {}
         return before
+
+    @property
+    def complete(self) -> bool:
+        """Whether every part is confirmed."""
+        return self.states.count("confirmed") == len(self.parts)
 
     def used(self, reachable: Mapping[int, bool]) -> tuple[int, ...]:
         """Where each layer of a query that begins now runs: as planned where confirmed and reachable, else here."""
         nowhere = (0,) * len(self.graph)
         if not self.placement:
             return nowhere
-        if self.whole and (
-            len(self.done) < len(self.parts) or not all(reachable[place] for place in self.placement if place)
-        ):
+        if self.whole and (not self.complete or not all(reachable[place] for place in self.placement if place)):
             return nowhere
         return tuple(self._place(layer, place, reachable) for layer, place in enumerate(self.placement))
 
@@ -89,7 +91,7 @@ class Deployment:
         place, layers = self.parts[part]
         self.held.setdefault(place, IndexSet()).update(self.graph.parameters_of(layers))
         self.confirmed.setdefault(place, IndexSet()).update(layers)
-        self.done.add(part)
+        self.states.tell(part, "confirmed")
         self.kept.pop(part, None)
         self.copies.pop(part, None)
 
@@ -99,9 +101,9 @@ class Deployment:
         there.difference_update(layers)
         left = self.graph.parameters_of(there)
         self.held.get(place, IndexSet()).intersection_update(left)
-        taken = {part for part in self.done if self.parts[part].server == place and self._lacks(part)}
-        self.done -= taken
-        self.skipped |= taken
+        for part in list(self.states.of("confirmed")):
+            if self.parts[part].server == place and self._lacks(part):
+                self.states.tell(part, "evicted")
 
     def _lacks(self, part: int) -> bool:
         place, layers = self.parts[part]
@@ -122,14 +124,15 @@ class Deployment:
         for part, upload in enumerate(self.parts):
             if upload.server == place:
                 self.kept.pop(part, None)
-                self.done.discard(part)
+                if self.states[part] == "confirmed":
+                    self.states.tell(part, "crashed")
 
     def missing(self, place: int) -> list[int]:
         """Parts that belong at a place and should be sent there."""
         return [
             part
             for part, upload in enumerate(self.parts)
-            if upload.server == place and part not in self.done and part not in self.skipped
+            if upload.server == place and self.states[part] not in ("confirmed", "skipped")
         ]
 
     def move(self, old: int, new: int, copy: bool) -> list[int]:
@@ -138,11 +141,11 @@ class Deployment:
         for part in moved:
             layers = self.parts[part].layers
             self.parts[part] = Upload(new, layers)
-            if copy and part in self.done:
+            if copy and self.states[part] == "confirmed":
                 self.copies[part] = old
             if self.copies.get(part) == new:
                 del self.copies[part]  # it is back where it lies
-            self.done.discard(part)
+            self.states.tell(part, "moved")
             self.kept.pop(part, None)
             self.former.update((layer, old) for layer in layers if self.has(old, layer))
         self.placement = tuple(new if place == old else place for place in self.placement)

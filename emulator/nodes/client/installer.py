@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from layerlift.emulator.kernel.clock import Signal
 from layerlift.emulator.nodes.index_set import IndexSet
-from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Claim, Hello, PlanRequest, Prediction
-
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client.client import Client
+from layerlift.emulator.nodes.ports import Installing
+from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, ClaimRequest, Hello, PlanRequest, Prediction
+from layerlift.emulator.results.rows import PlanCause
 
 PATIENCE_S: Final = 2.0
 """How long predictions are waited for in a world of faults (assumed)."""
@@ -20,7 +19,7 @@ class Installer:
 
     __slots__ = ("_again", "_client", "_greeted", "_has", "_predicted", "_predictions", "_seconds", "_stamp")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Installing) -> None:
         self._client = client
         self._predictions: dict[int, Prediction | None] = {}
         """By server (node index); None once the planner has it."""
@@ -28,7 +27,7 @@ class Installer:
         self._has: dict[int, tuple[int, ...]] = {}
         self._predicted: Signal = client.signal()
         self._greeted = False
-        self._again = ""
+        self._again: PlanCause | None = None
         self._stamp = 0
 
     def greet(self) -> None:
@@ -61,11 +60,11 @@ class Installer:
         if self._greeted and len(self._predictions) + silent == len(self._client.host.world.servers):
             self._predicted.set()
 
-    def start(self, cause: str) -> None:
+    def start(self, cause: PlanCause) -> None:
         """Ask for a plan once every server has answered."""
         self._client.spawn(self._install(cause))
 
-    def replan(self, cause: str) -> None:
+    def replan(self, cause: PlanCause) -> None:
         """Ask every server again what it offers, and then for another plan; once at a time."""
         if self._client.left or not self._greeted:
             return
@@ -75,7 +74,7 @@ class Installer:
         self.greet()
         self.start(cause)
 
-    def on_change(self, cause: str) -> None:
+    def on_change(self, cause: PlanCause) -> None:
         """Something that plans rest on has changed: plan again, if this user does so on changes."""
         if self._client.user.replan == "on_change" and self._client.uploader.version:
             self.replan(cause)
@@ -89,11 +88,11 @@ class Installer:
 
     def planned(self) -> None:
         """A plan has come; if another was wanted meanwhile, ask for it now."""
-        if self._again:
-            cause, self._again = self._again, ""
+        if self._again is not None:
+            cause, self._again = self._again, None
             self.replan(cause)
 
-    async def _install(self, cause: str) -> None:
+    async def _install(self, cause: PlanCause) -> None:
         """Ask for a plan once every server has said what it would cost (Program 3 needs file_1 and every file_2).
 
         Where links can be down, not for ever: after a while those that are silent are left out.
@@ -121,7 +120,7 @@ class Installer:
         """What a server said that it holds for others is not true any more."""
         self._has.pop(server, None)
 
-    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> Claim:
+    def claim(self, place: int, layers: tuple[int, ...], only: bool) -> ClaimRequest:
         """What the plan wants of a server; with `only`, it may let go of whatever else is there."""
         client = self._client
         server = client.host.address(client.user.index, place)
@@ -129,7 +128,7 @@ class Installer:
         size = client.uploader.link_bytes(place)
         period_s = max(client.uploader.predicted_s + client.user.think_s, 1e-9)
         work_s = sum(seconds[layer] for layer in layers)
-        return Claim(client.user.index, layers, only, self.stamp(), work_s, size, period_s)
+        return ClaimRequest(client.user.index, layers, only, self.stamp(), work_s, size, period_s)
 
     def stamp(self) -> int:
         """A number higher than all that this client has given to claims and parts before."""

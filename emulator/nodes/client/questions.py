@@ -5,12 +5,8 @@ from __future__ import annotations
 import random
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING
 
-from layerlift.emulator.nodes.client.query import OpenQuery
-
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client.client import Client
+from layerlift.emulator.nodes.ports import Asking
 
 _REFUSED_WAIT_S = 1.0
 """A query that fails at once would be asked for ever at one instant; the next one comes this much later."""
@@ -21,7 +17,7 @@ class Questions:
 
     __slots__ = ("_asking", "_client", "_finished", "_lanes", "_next", "_over", "_streams", "_waiting")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Asking) -> None:
         self._client = client
         self._waiting: deque[tuple[int, float]] = deque()
         self._finished = client.signal()
@@ -55,7 +51,7 @@ class Questions:
         """A query has ended: begin the next that waits; tell when there is nothing left to wait for."""
         client = self._client
         while self._waiting and not self._over and len(client.open) < client.user.in_flight:
-            self._begin(*self._waiting.popleft())
+            client.begin(*self._waiting.popleft())
         if not client.open and (self._over or (not self._asking and not self._waiting)):
             self._finished.set()
 
@@ -109,7 +105,7 @@ class Questions:
         client, user = self._client, self._client.user
         now = client.kernel.now
         if len(client.open) < user.in_flight and not self._waiting:
-            self._begin(number, now)
+            client.begin(number, now)
             return
         if user.late == "drop":
             for other, asked_s in self._waiting:
@@ -119,9 +115,6 @@ class Questions:
             client.fail_unbegun(number, now, "late" if user.late == "drop" else "queue full")
             return
         self._waiting.append((number, now))
-
-    def _begin(self, number: int, asked_s: float) -> OpenQuery | None:
-        return self._client.begin(number, asked_s)
 
     def _think_s(self) -> float:
         law = self._client.user.think_law

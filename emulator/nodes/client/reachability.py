@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from layerlift.emulator.nodes.ports import Reaching
 from layerlift.emulator.protocol.messages import LinkUp, NodeDown, NodeUp
-
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client.client import Client
 
 
 class Reachability:
@@ -15,7 +11,7 @@ class Reachability:
 
     __slots__ = ("_client", "_cut", "dead")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Reaching) -> None:
         self._client = client
         self.dead: set[int] = set()
         """Node indices of the servers that have crashed and are not back."""
@@ -49,7 +45,7 @@ class Reachability:
         client.changed()
         client.uploader.lost(server)
         client.installer.count()
-        client.fall_back_from(server, f"{self._name(server)} is down")
+        client.fall_back_from(server, "server", f"{self._name(server)} is down")
         client.installer.on_change("down")
 
     def node_up(self, message: NodeUp) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client.client import Client
+from layerlift.emulator.nodes import ports
 
 
 class Roaming:
@@ -15,7 +12,7 @@ class Roaming:
 
     __slots__ = ("_at", "_client", "_home", "_how", "_stops")
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ports.Roaming) -> None:
         self._client = client
         conditions = client.host.conditions
         self._stops = conditions.attachments(client.index)

@@ -1,34 +1,21 @@
-"""The upload thread: parts (P3) go out one by one, or one per server at a time, each until its confirm result."""
+"""The upload thread: parts (P3) go out one by one, or one per server at a time, each until its confirm result.
+
+What becomes of a part is told to `Parts`, whose table says what may happen when.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from math import inf
-from typing import TYPE_CHECKING, NamedTuple
 
-from layerlift.emulator.kernel.clock import Signal
+from layerlift.emulator.nodes.client.attempts import MOVED, Attempt, Attempts, Outcome
 from layerlift.emulator.nodes.client.deployment import Deployment
-from layerlift.emulator.protocol.messages import Cancel, Confirm, CopyPart, Failed, PlanReply, UploadPart
+from layerlift.emulator.nodes.ports import Uploading
+from layerlift.emulator.protocol.messages import Cancel, ClaimRequest, Confirm, CopyPart, Failed, PlanReply, UploadPart
 from layerlift.emulator.protocol.routes import Itinerary
 
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.client.client import Client
-
 _BACKOFF_DOUBLINGS = 10
-
-
-class _Attempt(NamedTuple):
-    """One sending of a part that has had no answer yet."""
-
-    attempt: int
-    server: int
-    sequence: int
-    sent_s: float
-    layers: int
-    size: int
-    copied_from: int
-    """Node index of the server that sends the part; -1: the client does."""
+"""A thousandfold wait is long enough for any outage; more would only overflow."""
 
 
 class _Lane:
@@ -45,22 +32,22 @@ class Uploader:
     """Belongs to one client. Sends the parts of the plan in force, and again where it must."""
 
     __slots__ = (
-        "_attempts", "_client", "_epoch", "_full", "_lanes", "_open", "_replans", "_roams", "_seen", "_signals",
-        "_strays", "_tidy_s", "deployment", "predicted_s", "servers", "tidies", "version",
+        "_attempts", "_client", "_epoch", "_full", "_lanes", "_replans", "_roams", "_seen", "_strays", "_tidy_s",
+        "_tries", "deployment", "predicted_s", "servers", "tidies", "version",
     )  # fmt: skip
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Uploading) -> None:
         self._client = client
         self.deployment = Deployment(client.host.model_of(client.user.index).graph)
-        self._attempts: dict[int, int] = {}
+        self._attempts = Attempts(client)
+        self._tries: dict[int, int] = {}
+        """How often each part of the plan in force has been sent."""
         self._roams = False
         self._tidy_s = 0.0
         self.tidies: set[int] = set()
         """Places that have still to be told what they may let go."""
-        self._signals: dict[tuple[int, int, int], Signal] = {}
         self._strays: dict[tuple[int, int, int], int] = {}
         """Places of copies between servers that were given up: nobody can stop them, and they may arrive yet."""
-        self._open: dict[int, _Attempt] = {}
         self._lanes: dict[int, _Lane] = {}
         self._epoch = self._replans = self.version = 0
         self._seen: dict[int, float] = {}
@@ -75,7 +62,7 @@ class Uploader:
     @property
     def confirmed_parts(self) -> int:
         """How many parts of the plan in force are confirmed."""
-        return len(self.deployment.done)
+        return self.deployment.states.count("confirmed")
 
     def placement(self) -> tuple[int, ...]:
         """Where each layer of the next query runs: as planned where confirmed and within reach, else here (0)."""
@@ -107,7 +94,7 @@ class Uploader:
         self.stop("new plan")
         before = self.deployment.follow(plan.placement, plan.uploads, plan.whole)
         self.version, self.predicted_s = plan.version, plan.predicted_s
-        self._attempts, self._roams = {}, False
+        self._tries, self._roams = {}, False
         self._route_fully()
         used = {upload.server for upload in plan.uploads}
         for place in sorted(used):
@@ -119,38 +106,60 @@ class Uploader:
     def _does(self, plan: PlanReply) -> bool:
         """Whether a plan is the one in force, and each of its parts confirmed, on its way or out of reach."""
         mine = self.deployment
-        if (plan.placement, [*plan.uploads], plan.whole) != (mine.placement, mine.parts, mine.whole) or mine.skipped:
+        if (plan.placement, [*plan.uploads], plan.whole) != (mine.placement, mine.parts, mine.whole):
             return False
-        going = {*mine.done, *self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
+        if mine.states.count("skipped"):
+            return False
+        going = {*mine.states.of("confirmed"), *self._busy()}
         left = (upload.server for part, upload in enumerate(mine.parts) if part not in going)
         return not any(self._client.reachability.can(self._node(place)) for place in left)
 
+    def _busy(self) -> set[int]:
+        """Parts that are on their way or wait in a lane."""
+        return {*self._attempts.open, *self._waiting()}
+
+    def _waiting(self) -> list[int]:
+        """Parts in lanes."""
+        return [part for lane in self._lanes.values() for part in lane.parts]
+
     def stop(self, reason: str) -> None:
         """Give up what is under way: transfers are cancelled, and each open part is reported with `reason`."""
+        # Coroutines of the old epoch find out when they wake, and touch nothing any more.
         self._epoch += 1
         self._lanes = {}
-        for part, tried in sorted(self._open.items()):
+        for part, tried in sorted(self._attempts.open.items()):
             self._cancel(part, tried, reason)
-        self._open.clear()
+        self._attempts.open.clear()
+        self.deployment.states.tell_all("stopped")
 
     def confirm(self, message: Confirm) -> None:
         """Hand a confirm result to the part that waits for it; a late one finds nobody."""
         key = message.version, message.part, message.attempt
-        self._answer(key, message.reason or "confirmed")
+        self._attempts.answer(*key, self._outcome(message))
         stray = self._strays.pop(key, None)
-        if stray is not None and not message.reason and not self._client.left:
+        if stray is not None and message.verdict == "stored" and not self._client.left:
             self._tidy_later({stray})
+
+    def _outcome(self, message: Confirm) -> Outcome:
+        if message.verdict == "stored":
+            return Outcome("confirmed")
+        if message.verdict == "failed":
+            return Outcome("failed", message.reason, message.wasted_bytes)
+        # The server has got all of it and kept nothing.
+        tried = self._attempts.open.get(message.part)
+        return Outcome(message.verdict, message.reason, tried.size if tried is not None else 0)
 
     def failed(self, message: Failed) -> None:
         """A part broke off on its way: the failed CR of the paper. What has arrived stays there with `resume`."""
-        for part, tried in self._open.items():
+        for part, tried in self._attempts.open.items():
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
                     self._client.reachability.cut_off(tried.server)
                 kept, header = self.deployment.kept, self._client.host.world.header_bytes
+                # The header travels anew with the next attempt, so of what was kept it does not count.
                 kept[part] = kept.get(part, 0) + max(0, message.kept_bytes - header)
                 wasted = message.carried_bytes - message.kept_bytes
-                self._answer((self.version, part, tried.attempt), f"failed:{wasted}:{message.reason}")
+                self._attempts.answer(self.version, part, tried.attempt, Outcome("failed", message.reason, wasted))
                 return
 
     def forget(self, server: int, layers: tuple[int, ...]) -> None:
@@ -161,17 +170,17 @@ class Uploader:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
         self.deployment.lose(self._client.host.place_of(server))
         self._client.installer.forget_shared(server)
-        name = self._client.host.world.nodes[server].name
-        for part, tried in list(self._open.items()):
+        reason = f"{self._client.host.world.nodes[server].name} is down"
+        for part, tried in list(self._attempts.open.items()):
             if server in (tried.server, tried.copied_from):
-                self._answer((self.version, part, tried.attempt), f"failed:{tried.size}:{name} is down")
+                self._attempts.answer(self.version, part, tried.attempt, Outcome("failed", reason, tried.size))
 
     def resume(self, server: int) -> None:
         """A server (node index) can be reached again: send what the plan places there and is not confirmed."""
         place = self._client.host.place_of(server)
         if place in self.deployment.placement:
             self._claim(place)
-        busy = {*self._open, *(part for lane in self._lanes.values() for part in lane.parts)}
+        busy = self._busy()
         self._send_later(part for part in self.deployment.missing(place) if part not in busy)
 
     def move(self, old: int, new: int, copy: bool) -> None:
@@ -185,14 +194,14 @@ class Uploader:
         for lane in self._lanes.values():
             lane.parts = deque(part for part in lane.parts if part not in moved)
         for part in moved:
-            tried = self._open.pop(part, None)
+            tried = self._attempts.open.pop(part, None)
             if tried is not None:
                 self._cancel(part, tried, "hand-over")
-                self._answer((self.version, part, tried.attempt), "moved")
+                self._attempts.answer(self.version, part, tried.attempt, MOVED)
         self._roams = True
         self._route_fully()
         self._claim(new)
-        self._send_later(part for part in moved if part not in self.deployment.skipped)
+        self._send_later(part for part in moved if self.deployment.states[part] != "skipped")
         self._client.changed()
 
     def _route_fully(self) -> None:
@@ -206,6 +215,7 @@ class Uploader:
         for part in parts:
             lane = self._lanes.setdefault(0 if one else self.deployment.parts[part].server, _Lane())
             lane.parts.append(part)
+            self.deployment.states.tell(part, "queued")
         for number in sorted(self._lanes):
             lane = self._lanes[number]
             if lane.parts and not lane.running:
@@ -224,51 +234,61 @@ class Uploader:
 
     async def _upload(self, epoch: int, part: int) -> bool:
         """Send one part until it is confirmed, given up or the plan is stopped; False stops the thread."""
-        client, user = self._client, self._client.user
+        client, user, states = self._client, self._client.user, self.deployment.states
         failures = 0
         for _ in range(user.retries + 1):
             if epoch != self._epoch:
                 return False
             server = self._node(self.deployment.parts[part].server)
-            if part in self.deployment.done or not client.reachability.can(server):
+            if states[part] == "confirmed" or not client.reachability.can(server):
+                states.tell(part, "passed over")
                 return True  # what cannot be reached is taken up by `resume`
-            answer, tried = await self._try(part, server)
+            outcome, tried = await self._try(part, server)
             if epoch != self._epoch:
                 return False
-            if self._open.pop(part, None) is None:
+            if self._attempts.open.pop(part, None) is None:
                 return True  # the part has another server now, and is sent there
-            status, wasted, reason = _understood(answer, tried.size)
-            self._report(part, tried, status, reason, wasted)
-            if status == "confirmed":
+            assert outcome.what != "moved", "a part that has moved is not open any more"
+            self._attempts.ended(self.version, part, tried, outcome)
+            if outcome.what == "confirmed":
                 self._confirm(part, tried)
                 return True
-            if status == "refused" and not await self._refused(part, server, reason):
-                return user.on_refusal != "replan" or part in self.deployment.skipped
-            if status == "failed":
+            states.tell(part, outcome.what)
+            if outcome.what == "gone":
+                self._share_nothing(part, server)
+            elif outcome.what == "refused" and not await self._refused(part):
+                return user.on_refusal != "replan" or states[part] == "skipped"
+            elif outcome.what == "failed":
                 self.deployment.copies.pop(part, None)
                 if client.reachability.can(server):
                     await client.sleep(user.backoff_s * 2.0 ** min(failures, _BACKOFF_DOUBLINGS))
                     failures += 1
+        if epoch == self._epoch:
+            states.tell(part, "given up")
+            if part in self._waiting():
+                states.tell(part, "queued")  # a server came back meanwhile: the part has another chance
         return True
 
-    async def _refused(self, part: int, server: int, reason: str) -> bool:
+    def _share_nothing(self, part: int, server: int) -> None:
+        """What others held there has left with them: the part is sent again at once, with all of its parameters."""
+        self.deployment.shared.pop(self.deployment.parts[part].server, None)
+        self._client.installer.forget_shared(server)
+
+    async def _refused(self, part: int) -> bool:
         """Do with a refused part as its user wants; whether it is sent again."""
-        client, user = self._client, self._client.user
-        if reason.startswith("gone"):
-            self.deployment.shared.pop(client.host.place_of(server), None)
-            client.installer.forget_shared(server)
-            return True
+        client, user, states = self._client, self._client.user, self.deployment.states
         if user.on_refusal == "replan" and self._replans < user.retries:
             self._replans += 1
+            states.tell(part, "given up")
             client.installer.replan("refused")
             return False
         if user.on_refusal != "wait":
-            self.deployment.skipped.add(part)
+            states.tell(part, "skipped")
             return False
         await client.sleep(user.retry_wait_s)
         return True
 
-    async def _try(self, part: int, server: int) -> tuple[str, _Attempt]:
+    async def _try(self, part: int, server: int) -> tuple[Outcome, Attempt]:
         """Send a part once, and wait for what becomes of it."""
         client, header = self._client, self._client.host.world.header_bytes
         upload, mine = self.deployment.parts[part], self.deployment
@@ -276,11 +296,9 @@ class Uploader:
             mine.shared[upload.server] = client.installer.shared(server)
         parameters = mine.wanted(part)
         size = sum(mine.graph.parameters[p].upload_bytes for p in parameters)
-        attempt = self._attempts[part] = self._attempts.get(part, 0) + 1
-        installer, layers = client.installer, mine.layers(upload.server)
-        claim = installer.claim(upload.server, layers, False) if client.host.claims(server) else None
+        attempt = self._tries[part] = self._tries.get(part, 0) + 1
         message = UploadPart(
-            client.user.index, self.version, part, attempt, upload.layers, parameters, installer.stamp(), claim
+            client.user.index, self.version, part, attempt, upload.layers, parameters, *self._stamped(upload.server)
         )
         source = mine.copies.get(part, 0)
         if source and client.reachability.can(self._node(source)):
@@ -291,32 +309,26 @@ class Uploader:
             size = max(0, size - mine.kept.get(part, 0))
             sequence = client.send(server, size + header, message)
         self.servers.add(server)
-        tried = _Attempt(attempt, server, sequence, client.kernel.now, len(upload.layers), size, via)
-        self._open[part] = tried
-        return await self._wait(part, attempt), tried
+        tried = Attempt(attempt, server, sequence, client.kernel.now, len(upload.layers), size, via)
+        self._attempts.open[part] = tried
+        mine.states.tell(part, "sent")
+        return await self._attempts.outcome(self.version, part), tried
 
-    async def _wait(self, part: int, attempt: int) -> str:
-        """The confirm result: `confirmed`, a reason, or nothing when it is late."""
-        key = self.version, part, attempt
-        signal = self._signals[key] = self._client.signal()
-        timeout_s = self._client.user.cr_timeout_s
-        if timeout_s < inf:
-            self._client.call_at(self._client.kernel.now + timeout_s, signal.set, "")
-        answer: str = await signal
-        self._signals.pop(key, None)
-        return answer
+    def _stamped(self, place: int) -> tuple[int, ClaimRequest | None]:
+        """The stamp of a part and the claim that goes with it; the claim's own stamp is the lower one."""
+        client = self._client
+        claim = None
+        if client.host.claims(self._node(place)):
+            claim = client.installer.claim(place, self.deployment.layers(place), False)
+        return client.installer.stamp(), claim
 
-    def _answer(self, key: tuple[int, int, int], answer: str) -> None:
-        signal = self._signals.pop(key, None)
-        if signal is not None:
-            signal.set(answer)
-
-    def _confirm(self, part: int, tried: _Attempt) -> None:
+    def _confirm(self, part: int, tried: Attempt) -> None:
         self.deployment.confirm(part)
         took_s = self._client.kernel.now - tried.sent_s
+        # A copy crossed a link between servers: it says nothing of the client's own.
         if tried.size and took_s > 0.0 and tried.copied_from < 0:
             self._seen[tried.server] = tried.size / took_s
-        if self._roams and len(self.deployment.done) == len(self.deployment.parts):
+        if self._roams and self.deployment.complete:
             # Everything is where a moving user wants it now: what lies elsewhere is let go.
             self.deployment.former, self._roams = {}, False
             left = {self._client.host.place_of(server) for server in self.servers}
@@ -331,7 +343,7 @@ class Uploader:
 
     def tidy(self) -> None:
         """Send what `_tidy_later` has put off, if it can be done now."""
-        if any(query.begun_s <= self._tidy_s for query in self._client.open.values()):
+        if self._client.oldest_begun_s() <= self._tidy_s:
             return
         places, self.tidies = sorted(self.tidies), set()
         for place in places:
@@ -350,31 +362,19 @@ class Uploader:
     def _node(self, place: int) -> int:
         return self._client.host.address(self._client.user.index, place)
 
-    def _cancel(self, part: int, tried: _Attempt, reason: str) -> None:
+    def _cancel(self, part: int, tried: Attempt, reason: str) -> None:
         if tried.copied_from < 0:
             self._client.send(tried.server, 0, Cancel(tried.sequence))
         else:
             self._strays[self.version, part, tried.attempt] = self._client.host.place_of(tried.server)
-        self._report(part, tried, "cancelled", reason, 0)
+        self._attempts.report(self.version, part, tried, "cancelled", reason, 0)
 
-    def _report(self, part: int, tried: _Attempt, status: str, reason: str, wasted: int) -> None:
-        client = self._client
-        names = client.host.world.nodes
-        source = client.name if tried.copied_from < 0 else names[tried.copied_from].name
-        client.row(
-            "uploads", client.user.name, self.version, part, tried.attempt, names[tried.server].name, tried.layers,
-            tried.size, tried.sent_s, client.kernel.now, status, reason, wasted, source,
-        )  # fmt: skip
-
-
-def _understood(answer: str, size: int) -> tuple[str, int, str]:
-    """Status, wasted bytes and reason of what became of an attempt."""
-    if answer == "confirmed":
-        return "confirmed", 0, ""
-    if not answer:
-        return "lost", size, "no confirm result in time"
-    kind, _, rest = answer.partition(":")
-    if kind == "failed":
-        wasted, _, reason = rest.partition(":")
-        return "failed", int(wasted), reason
-    return "refused", size, answer
+    def validate(self) -> None:
+        """Hold the states of the parts against what is really under way (see `layerlift.emulator.nodes.validation`)."""
+        states = self.deployment.states
+        assert len(states) == len(self.deployment.parts)
+        assert set(states.of("sent")) == set(self._attempts.open), "a part is sent exactly while its attempt is open"
+        assert set(states.of("waiting")) <= set(self._waiting()), "a part that waits is in a lane"
+        for part in states.of("confirmed"):
+            place, layers = self.deployment.parts[part]
+            assert all(self.deployment.has(place, layer) for layer in layers), "a confirmed part can run where it is"

@@ -4,20 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite, isnan
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from layerlift.emulator import policies
+from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
-from layerlift.emulator.protocol.messages import Claim as Claimed
-from layerlift.emulator.protocol.messages import Weigh
+from layerlift.emulator.protocol.messages import ClaimRequest, Weigh
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.errors import LayerliftError, RunError
 
-if TYPE_CHECKING:
-    from layerlift.emulator.nodes.server.server import Server
-
 T = TypeVar("T")
+
+
+class Admitting(Living, Protocol):
+    """What admission asks of its server."""
+
+    @property
+    def cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+        """What pieces are served by."""
+        ...
+
+    @property
+    def held_bytes(self) -> int:
+        """Parameters that it holds."""
+        ...
+
+    def held_of(self, user: int) -> int:
+        """Bytes that a user's parts take."""
+        ...
+
+    def room_for(self, user: int) -> float:
+        """Bytes that a user's parts may take in all as far as there is room."""
+        ...
+
+    def seconds(self, model: int) -> tuple[float, ...]:
+        """Seconds of each layer of a model, alone on the server."""
+        ...
+
+    def evict(self, user: int, wanted_bytes: float, reason: str) -> None:
+        """Take memory back from a user."""
+        ...
 
 
 class Offer(NamedTuple):
@@ -38,7 +66,7 @@ def weighs_cpu(spec: NodeSpec) -> bool:
 class Admission:
     """Belongs to one server. Claims come from clients; grants follow from them, and from nothing else."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Admitting) -> None:
         spec = server.spec
         self._server = server
         self._policy = policies.make(spec.policy)
@@ -67,7 +95,7 @@ class Admission:
         free = known.memory_bytes if policies.has(self._policy, "revokes") else min(known.memory_bytes, room)
         return known._replace(memory_bytes=max(0.0, free))
 
-    def claim(self, message: Claimed) -> None:
+    def claim(self, message: ClaimRequest) -> None:
         """Take what a user's plan wants of this server, and divide again."""
         if not self.active:
             return
@@ -94,41 +122,40 @@ class Admission:
         self._grants.clear()
         self._offers.clear()
 
-    def refusal(self, user: int, size: int) -> str:
-        """Why a user may not hold `size` bytes more here; empty when it may, after evictions if need be."""
+    def refusal(self, user: int, size: int) -> str | None:
+        """Why a user may not hold `size` bytes more here, in words; None when it may, after evictions if need be."""
         server = self._server
         free = server.spec.memory_bytes - server.held_bytes
         if not self.active:
-            return f"memory: {size} bytes wanted, {free:.0f} free" if size > free else ""
+            return _no_room(size, free) if size > free else None
         grant = self._grants.get(user)
         if grant is None:
             return "the user has claimed nothing here"
-        if grant.reason and not grant.cpu:
-            return grant.reason
+        if not grant.cpu:
+            return grant.reason or "the policy gives it nothing"
         quota, own = grant.memory_bytes, server.held_of(user)
         if own + size > quota * (1.0 + 1e-12) + 0.5:
             return f"quota: {size} bytes wanted, {max(0.0, quota - own):.0f} of {quota:.0f} left to this user"
         if size <= free:
-            return ""
+            return None
         return self._make_room(user, size, free)
 
-    def _make_room(self, user: int, size: int, free: float) -> str:
+    def _make_room(self, user: int, size: int, free: float) -> str | None:
         """Take memory back from those above their quota."""
-        refused = f"memory: {size} bytes wanted, {free:.0f} free"
         if not policies.has(self._policy, "revokes"):
-            return refused
+            return _no_room(size, free)
         users = sorted(self._claims)
         claims = [self._now(other) for other in users]
         grants = [self._grants[other] for other in users]
         most = getattr(self._policy, "disruptions", PolicyBase.disruptions)
         taken = victims(self._capacity, claims, grants, size, user, most)
         if taken is None:
-            return refused
+            return _no_room(size, free)
         name = self._server.host.user_names[user]
         for other, amount in taken:
             self._server.evict(other, amount, f"over its quota, for {name}")
         free = self._server.spec.memory_bytes - self._server.held_bytes
-        return "" if size <= free else f"memory: {size} bytes wanted, {free:.0f} free"
+        return None if size <= free else _no_room(size, free)
 
     def _imagine(self, user: int) -> Offer:
         """What a user would get that wanted the whole of its model here."""
@@ -186,6 +213,10 @@ class Admission:
             if any(isnan(number) or number < 0.0 for number in numbers) or not isfinite(grant.cpu + grant.link):
                 raise RunError(f"policy {name} answered {grant}: expected numbers of at least 0")
         return grants
+
+
+def _no_room(size: int, free: float) -> str:
+    return f"memory: {size} bytes wanted, {free:.0f} free"
 
 
 def _asked(name: str, call: Callable[[], T]) -> T:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.runner import Runner
 from layerlift.emulator.nodes.server.admission import Admission, weighs_cpu
 from layerlift.emulator.nodes.server.store import Shelves, Store
@@ -15,7 +16,7 @@ from layerlift.emulator.planning.problems import predicted_seconds
 from layerlift.emulator.protocol.messages import (
     FILE_ENTRY_BYTES,
     Abort,
-    Claim,
+    ClaimRequest,
     Confirm,
     CopyPart,
     Evicted,
@@ -27,13 +28,12 @@ from layerlift.emulator.protocol.messages import (
     QueryStep,
     Refused,
     UploadPart,
+    Verdict,
 )
 from layerlift.emulator.protocol.routes import Stage
+from layerlift.emulator.results.rows import AllocationEvent, AllocationRow, ChangeKind, ChangeRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.errors import RunError
-
-if TYPE_CHECKING:
-    from layerlift.emulator.runtime.host import Host
 
 
 class Server(Runner):
@@ -53,7 +53,7 @@ class Server(Runner):
         "visits",
     )
 
-    def __init__(self, host: Host, spec: NodeSpec) -> None:
+    def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self.place = host.world.servers.index(spec.index) + 1
         """Its number in problems and routes."""
@@ -119,16 +119,17 @@ class Server(Runner):
             store.building[key].append(message)
             return
         if key in store.parts:
-            self._confirm(message, "")
+            self._confirm(message, "stored")
             return
         model, graph = self.host.world.users[user].model, self.host.model_of(user).graph
         fresh = [p for p in sorted(graph.parameters_of(message.layers)) if p not in store.parameters]
         gone = set(fresh) - set(message.parameters) - set(self._shelves.there(model, graph))
         size = self._shelves.more_bytes(model, graph, fresh)
+        verdict: Verdict = "gone" if gone else "refused"
         reason = f"gone: {len(gone)} shared parameters have left" if gone else self.admission.refusal(user, size)
-        if reason:
+        if reason is not None:
             self._allocation(message, "refused", size, reason)
-            self._confirm(message, reason)
+            self._confirm(message, verdict, reason)
             return
         self.hold(self._shelves.add(user, model, graph, message, fresh))
         self._allocation(message, "admitted", size, "")
@@ -139,7 +140,7 @@ class Server(Runner):
         """Send a stored part on to the server that its user has moved to."""
         store = self._shelves.stores.get(message.part.user)
         if store is None or store.lacking(message.part.layers):
-            self._confirm(message.part, f"failed:0:not stored on {self.name}")
+            self._confirm(message.part, "failed", f"not stored on {self.name}")
             return
         sequence = self.send(message.to, message.bytes + self.host.world.header_bytes, message.part)
         if self.host.world.revocable:
@@ -149,9 +150,9 @@ class Server(Runner):
         """A copy broke off: its user has to know."""
         part = self._copies.pop(message.sequence, None)
         if part is not None:
-            self._confirm(part, f"failed:{message.carried_bytes}:{message.reason}")
+            self._confirm(part, "failed", message.reason, message.carried_bytes)
 
-    def claim(self, message: Claim) -> None:
+    def claim(self, message: ClaimRequest) -> None:
         """Take what a user's plan wants; let go of the rest where it says so."""
         if message.user in self._gone or message.stamp <= self._stamps.get(message.user, 0):
             return
@@ -182,7 +183,7 @@ class Server(Runner):
         for key, copies in building.items():
             if after is None or key not in after.building:
                 for each in copies:
-                    self._confirm(each, reason)
+                    self._confirm(each, "refused", reason)
         gone = before - (after.layers if after is not None else set())
         self.send(self.host.client_of(user), self.host.world.header_bytes, Evicted(user, self.index, (*sorted(gone),)))
         for key, visit in list(self.visits.items()):
@@ -190,7 +191,7 @@ class Server(Runner):
                 self._forget_visit(*key)
                 self._refuse(*key, ())
 
-    def _keep(self, user: int, layers: tuple[int, ...] | set[int], event: str, reason: str) -> None:
+    def _keep(self, user: int, layers: tuple[int, ...] | set[int], event: AllocationEvent, reason: str) -> None:
         """Keep only these layers of a user's; report what is freed."""
         store = self._shelves.stores.get(user)
         if store is None or not (store.parts or store.layers):
@@ -204,9 +205,7 @@ class Server(Runner):
         count = had - (len(after.layers) if after is not None else 0)
         if after is not None and tuple(after.parameters) == parameters and not count:
             return
-        self.row(
-            "allocations", self.host.user_names[user], event, 0, -1, count, freed, self.held_bytes, reason
-        )  # fmt: skip
+        self._decided(user, event, 0, -1, count, freed, reason)
         self.host.stored(self.index, user, ())
         if after is not None and after.parameters:
             self.host.stored(self.index, user, tuple(after.parameters))
@@ -223,18 +222,33 @@ class Server(Runner):
         if parameters:  # none would say that all are let go
             self.host.stored(self.index, message.user, tuple(sorted(parameters)))
         for each in copies:
-            self._confirm(each, "")
+            self._confirm(each, "stored")
 
-    def _confirm(self, message: UploadPart, reason: str) -> None:
-        reply = Confirm(message.user, message.version, message.part, message.attempt, reason)
+    def _confirm(self, message: UploadPart, verdict: Verdict, reason: str = "", wasted_bytes: int = 0) -> None:
+        asked = message.user, message.version, message.part, message.attempt
+        reply = Confirm(*asked, verdict, reason, wasted_bytes)
         self.send(self.host.client_of(message.user), self.host.world.header_bytes, reply)
 
-    def _allocation(self, message: UploadPart, event: str, size: int, reason: str) -> None:
-        user = self.host.user_names[message.user]
+    def _allocation(self, message: UploadPart, event: AllocationEvent, size: int, reason: str) -> None:
+        self._decided(message.user, event, message.version, message.part, len(message.layers), size, reason)
+
+    def _decided(
+        self, user: int, event: AllocationEvent, version: int, part: int, layers: int, size: int, reason: str
+    ) -> None:
         self.row(
-            "allocations", user, event, message.version, message.part, len(message.layers), size, self.held_bytes,
-            reason,
-        )  # fmt: skip
+            AllocationRow(
+                at_s=self.kernel.now,
+                server=self.name,
+                user=self.host.user_names[user],
+                event=event,
+                plan_version=version,
+                part=part,
+                layers=layers,
+                bytes=size,
+                held_bytes=self.held_bytes,
+                reason=reason,
+            )
+        )
 
     # Queries
 
@@ -314,7 +328,7 @@ class Server(Runner):
     def _crash(self, until_s: float) -> None:
         """Lose everything: parts, claims, and the queries that were being worked on."""
         self._alive = False
-        self.row("changes", "crash", "", "", "")
+        self._change("crash")
         self.cpu.clear()
         for visit in self.visits.values():
             visit.stop()
@@ -330,12 +344,21 @@ class Server(Runner):
 
     def _restart(self, _: object) -> None:
         self._alive = True
-        self.row("changes", "restart", "", "", "")
+        self._change("restart")
         self._next_crash()
 
+    def _change(self, kind: ChangeKind) -> None:
+        self.row(ChangeRow(at_s=self.kernel.now, node=self.name, kind=kind, peer="", user="", note=""))
+
+    def validate(self) -> None:
+        """See `Machine.validate`."""
+        super().validate()
+        assert self.held_bytes <= self.spec.memory_bytes, f"{self.name} holds more than it has room for"
+        self._shelves.validate(self.held_bytes, lambda user: self.host.model_of(user).graph)
+
     handlers: ClassVar = {
-        Hello: hello, UploadPart: upload, CopyPart: copy, Failed: failed, Claim: claim, QueryStep: query, Abort: abort,
-        Leave: leave,
+        Hello: hello, UploadPart: upload, CopyPart: copy, Failed: failed, ClaimRequest: claim, QueryStep: query,
+        Abort: abort, Leave: leave,
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.protocol.messages import UploadPart
@@ -89,6 +89,15 @@ class Shelves:
         if not store.parts and not store.layers:
             del self.stores[user]
         return freed
+
+    def validate(self, held_bytes: int, graph_of: Callable[[int], LayerGraph]) -> None:
+        """Hold the stores against each other and against what the server says that it holds."""
+        assert sum(store.held_bytes for store in self.stores.values()) == held_bytes, "memory is held by somebody"
+        for user, store in self.stores.items():
+            assert store.building.keys() <= store.parts.keys(), "what is being built is a part"
+            parts = {layer for layers in store.parts.values() for layer in layers}
+            held = graph_of(user).parameters_of({*store.layers, *parts})
+            assert set(store.parameters) == set(held), "parameters are held for a layer, and layers have theirs"
 
     def clear(self) -> None:
         """Forget everything."""
