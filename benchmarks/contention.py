@@ -20,7 +20,7 @@ from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.runtime.conductor import Progress
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.planners import Upload
@@ -56,7 +56,7 @@ def phases(users: int, until_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         writer = ResultWriter(Path(folder) / "run")
         watch = Phases(plans)
-        Together(world, plans, writer.add, None, watch.note).run()
+        OneClock(world, plans, writer.add, None, watch.note).run()
         writer.close({})
         confirmed = [row for row in writer.result().uploads.to_pylist() if row["status"] == "confirmed"]
         flying_s = min(each["ended_s"] for each in last_parts(confirmed).values())
@@ -113,7 +113,7 @@ def alone(users: int, until_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         writer = ResultWriter(Path(folder) / "run")
         began = time.perf_counter()
-        Together(world, Spreading(world), writer.add).run()
+        OneClock(world, Spreading(world), writer.add).run()
         writer.close({})
         took_s = time.perf_counter() - began
         queries = writer.run["tables"]["queries"]["rows"]

@@ -9,6 +9,9 @@ import math
 import multiprocessing as mp
 import sys
 from multiprocessing.synchronize import Event
+from typing import Any
+
+from numpy.typing import NDArray
 
 from layerlift import models
 from layerlift.models import Session
@@ -18,8 +21,12 @@ from layerlift.models.timing.profiles import reference
 
 RUNS = 15
 
+Feeds = dict[str, NDArray[Any]]
+Least = dict[int, float]
+Pieces = dict[int, tuple[Session, Feeds, str]]
 
-def least_s(session: Session, feeds: dict, runs: int = 4 * RUNS) -> float:
+
+def least_s(session: Session, feeds: Feeds, runs: int = 4 * RUNS) -> float:
     """The least disturbed run: comparable even when the machine is not quite idle."""
     session.run(feeds)
     return min(session.timed_run(feeds)[1] for _ in range(runs))
@@ -84,7 +91,7 @@ def beside_a_copy(names: list[str]) -> None:
     for name in names:
         network = models.load(name)
         kinds = {layer.name: layer.op_type for layer in network.graph.layers}
-        pieces = {}
+        pieces: Pieces = {}
         held = dict(network.sample_inputs(0))
         for first, last in blocks(network.graph):
             piece = models.subgraph(network, first, last, big_bytes=1 << 62)
@@ -101,7 +108,7 @@ def beside_a_copy(names: list[str]) -> None:
         stop.set()
         other.join()
 
-        def ratio(kind: str, before: dict = alone, after: dict = crowded, held: dict = pieces) -> str:
+        def ratio(kind: str, before: Least = alone, after: Least = crowded, held: Pieces = pieces) -> str:
             chosen = [first for first in held if not kind or held[first][2] == kind]
             if not chosen:
                 return "-"

@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,10 @@ class Costs(Watch):
             kind = "conductor" if pid == os.getpid() else "actors" if "ray::Host" in name else "Ray's own"
             self.seconds[pid] = kind, (int(fields[11]) + int(fields[12])) / TICKS
 
-    def by_kind(self) -> Counter[str]:
+    def by_kind(self) -> Mapping[str, float]:
         """CPU seconds of each kind."""
         self.look()
-        found: Counter[str] = Counter()
+        found: defaultdict[str, float] = defaultdict(float)
         for kind, seconds in self.seconds.values():
             found[kind] += seconds
         return found

@@ -19,7 +19,7 @@ from benchmarks.twin import Crowd
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.host import pack
-from layerlift.emulator.runtime.one_clock import Together
+from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 
 
@@ -27,7 +27,7 @@ def emulate(world: World, folder: Path) -> tuple[float, list[float]]:
     """Wall seconds of a whole local run with every row written, and when each query ended."""
     began = time.perf_counter()
     writer = ResultWriter(folder)
-    Together(world, RoundRobin(world), writer.add).run()
+    OneClock(world, RoundRobin(world), writer.add).run()
     writer.close({})
     took_s = time.perf_counter() - began
     return took_s, writer.result().queries["ended_s"].to_pylist()
@@ -111,12 +111,12 @@ def over_ray(actors: int = 4) -> None:
             f"Over {actors} Ray actors, time plane in them: {rate:,.0f} queries per wall second, {pace:.1f} x real time"
         )
         writer = ResultWriter(Path(folder) / "here")
-        Together(small, RoundRobin(small), writer.add).run()
+        OneClock(small, RoundRobin(small), writer.add).run()
         assert writer.close({}) == digest, "packing changed the digest"
         world = crowd(users=300, servers=12, queries=100)
         began = time.perf_counter()
         writer = ResultWriter(Path(folder) / "conductor")
-        Together(world, RoundRobin(world), writer.add).run()
+        OneClock(world, RoundRobin(world), writer.add).run()
         writer.close({})
         took_s = time.perf_counter() - began
         print(f"  time plane in the conductor, the actors standing by: {30000 / took_s:,.0f}; the digests are equal")

@@ -20,8 +20,6 @@ from layerlift.emulator import RunResult
 from layerlift.emulator.cli.main import main
 from layerlift.planners import registry
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +92,7 @@ def test_options_reach_the_run(scenario: str) -> None:
 
 def test_the_planners_of_another_module_are_used_by_name_of_class(scenario: str, tmp_path: Path) -> None:
     (tmp_path / "strange_mod.py").write_text(
-        "from planners import Plan\n"
+        "from layerlift.planners import Plan\n"
         "class Last:\n"
         "    def plan(self, problem, rng):\n"
         "        last = len(problem.graph) - 1\n"
@@ -127,11 +125,11 @@ def test_a_strangers_package_offers_its_planner(scenario: str, tmp_path: Path) -
         "    def plan(self, problem, rng):\n"
         "        return all_local(problem, note=self.mood)\n"
     )
-    path = f"{site}{os.pathsep}{ROOT}"
-    done = layerlift("run", scenario, "--local", "--quiet", "--out", "made", "--planner", "stay:mood=wild", path=path)
+    run = ("run", scenario, "--local", "--quiet", "--out", "made", "--planner")
+    done = layerlift(*run, "stay:mood=wild", path=site)
     assert (done.returncode, done.stderr) == (0, "")
     assert set(RunResult.load("made").plans.column("note").to_pylist()) == {"wild"}
-    off = layerlift("run", scenario, "--local", "--planner", "stay", path=path, LAYERLIFT_NO_PLUGINS="1")
+    off = layerlift("run", scenario, "--local", "--planner", "stay", path=site, LAYERLIFT_NO_PLUGINS="1")
     assert off.returncode == 2
     assert "there is no planner 'stay'" in off.stderr
 
@@ -330,12 +328,13 @@ def test_a_replay_that_differs_is_told(scenario: str) -> None:
 # As a process
 
 
-def layerlift(*arguments: str, path: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def layerlift(*arguments: str, path: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the console command as a shell would."""
+    paths = [*([str(path)] if path else []), *filter(None, [os.environ.get("PYTHONPATH")])]
     code = "import sys; from layerlift.emulator.cli.main import main; sys.argv[0] = 'layerlift'; sys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": path or str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
         capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
 
@@ -353,7 +352,7 @@ def test_output_may_be_piped_into_something_that_stops_reading(scenario: str) ->
     code = "from layerlift.emulator.cli.main import main; main(['show', 'made'])"
     head = f'{sys.executable} -c "{code}" | head -1; echo ${{PIPESTATUS[0]}}'
     done = subprocess.run(
-        ["bash", "-c", head], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ["bash", "-c", head],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr

@@ -92,10 +92,10 @@ def test_a_plan_comes_with_what_it_promises(problem: Problem) -> None:
         ("worlds:Illegal", "layer 0 is placed on a server but in no upload"),
         (fixed((0, 1)), "the placement has 2 layers, chain has 3"),
         (fixed((0, 1, 7)), "layer 2 is placed on node 7, expected 0 (the client) to 1"),
-        ("test_planning:WrongThing", "returned list, expected planners.Plan"),
-        ("test_planning:Chatty", "note is NoneType, expected a text"),
-        ("test_planning:Quits", "raised SystemExit: no licence found"),
-        ("test_planning:Missing", "has no Missing"),
+        ("test_answer:WrongThing", "returned list, expected planners.Plan"),
+        ("test_answer:Chatty", "note is NoneType, expected a text"),
+        ("test_answer:Quits", "raised SystemExit: no licence found"),
+        ("test_answer:Missing", "has no Missing"),
         ("no_such_module:Planner", "cannot be imported"),
         ("ionm", "did you mean ionn?"),
     ],
@@ -108,29 +108,29 @@ def test_a_planner_that_fails_leaves_everything_on_the_client(problem: Problem, 
 
 
 def test_a_late_plan_is_not_used(problem: Problem) -> None:
-    outcome, took_s = solve("test_planning:Sleepy", problem, 1, 0.01)
+    outcome, took_s = solve("test_answer:Sleepy", problem, 1, 0.01)
     assert took_s >= 0.03
     assert outcome.reason.startswith("late: 0.0")
     assert "at most 0.01 s allowed" in outcome.reason
     assert (outcome.placement, outcome.uploads) == ((0, 0, 0), ())
-    assert solve("test_planning:Sleepy", problem, 1, 5.0)[0].placement == (1, 1, 1)
+    assert solve("test_answer:Sleepy", problem, 1, 5.0)[0].placement == (1, 1, 1)
 
 
 def test_numbers_of_numpy_become_plain_ones(problem: Problem) -> None:
-    outcome, _ = solve("test_planning:Numpy", problem, 1, inf)
+    outcome, _ = solve("test_answer:Numpy", problem, 1, inf)
     numbers = [*outcome.placement, outcome.uploads[0].server, *outcome.uploads[0].layers]
     assert {type(number) for number in numbers} == {int}
 
 
 def test_random_numbers_are_named_by_seed_planner_and_problem(problem: Problem) -> None:
-    outcome, _ = solve("test_planning:Dice", problem, 1, inf)
-    assert solve("test_planning:Dice", problem, 1, inf)[0] == outcome
-    assert solve("test_planning:Dice", problem, 2, inf)[0].note != outcome.note
+    outcome, _ = solve("test_answer:Dice", problem, 1, inf)
+    assert solve("test_answer:Dice", problem, 1, inf)[0] == outcome
+    assert solve("test_answer:Dice", problem, 2, inf)[0].note != outcome.note
     other = simple_problem(problem.graph, [[0.1, 0.01], [0.2, 0.02], [0.3, 0.031]], bandwidth_bytes_s=1e6)
-    assert solve("test_planning:Dice", other, 1, inf)[0].note != outcome.note
+    assert solve("test_answer:Dice", other, 1, inf)[0].note != outcome.note
 
 
-@pytest.mark.parametrize("planner", ["worlds:Raising", "worlds:Illegal", "test_planning:Sleepy", "test_planning:Quits"])
+@pytest.mark.parametrize("planner", ["worlds:Raising", "worlds:Illegal", "test_answer:Sleepy", "test_answer:Quits"])
 def test_the_run_goes_on_without_the_plan(planner: str) -> None:
     graph = chain_graph((1000, 500, 10), (4000, 4000))
     world = small_world(graph, (0.1, 0.2), planner, user={"queries": 4}, planning=PlanningSpec(plan_timeout_s=0.01))
@@ -149,11 +149,11 @@ def test_the_run_goes_on_without_the_plan(planner: str) -> None:
 
 def test_equal_problems_are_planned_once() -> None:
     graph = chain_graph((1000, 500, 10), (4000, 4000))
-    world = small_world(graph, (0.1, 0.2), "test_planning:Dice", clients=3)
+    world = small_world(graph, (0.1, 0.2), "test_answer:Dice", clients=3)
     plans = LocalPlans(world)
     problem = simple_problem(graph, [[0.1, 0.01], [0.2, 0.02]], bandwidth_bytes_s=1e6)
     other = simple_problem(graph, [[0.1, 0.01], [0.2, 0.03]], bandwidth_bytes_s=1e6)
-    jobs = [PlanJob(0.0, k, "test_planning:Dice", asked) for k, asked in enumerate((problem, problem, other))]
+    jobs = [PlanJob(0.0, k, "test_answer:Dice", asked) for k, asked in enumerate((problem, problem, other))]
     for job in jobs:
         plans.submit(job)
     same, again, different = (plans.result(job) for job in jobs)

@@ -209,10 +209,10 @@ def plugins(monkeypatch):
     """Stand-ins for what installed packages offer."""
     points: list[importlib.metadata.EntryPoint] = []
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [p for p in points if p.group == group])
-    for each in (registry, planner_registry):
+    for each in (registry, planner_registry.planners):
         each._plugins.cache_clear()
     yield lambda name, value: points.append(importlib.metadata.EntryPoint(name, value, registry.GROUP))
-    for each in (registry, planner_registry):
+    for each in (registry, planner_registry.planners):
         each._plugins.cache_clear()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -38,7 +39,8 @@ def test_json_is_for_programs() -> None:
     assert {"name": "sweeps", "type": "an integer", "default": "300"} in facts["options"]
 
 
-def test_the_kit_can_be_run_on_any_planner() -> None:
+def test_the_kit_can_be_run_on_any_planner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "testing")
     assert "meets all" in run("ionn+recursive", "--check").output
     failed = run("test_planners_kit:Optimist", "--check")
     assert failed.exit_code == 2

@@ -55,9 +55,9 @@ def plugins(monkeypatch):
     """Stand-ins for what installed packages offer."""
     points: list[importlib.metadata.EntryPoint] = []
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [p for p in points if p.group == group])
-    registry._plugins.cache_clear()
+    registry.planners._plugins.cache_clear()
     yield lambda name, value: points.append(importlib.metadata.EntryPoint(name, value, registry.GROUP))
-    registry._plugins.cache_clear()
+    registry.planners._plugins.cache_clear()
 
 
 @pytest.mark.parametrize("name", planners.available())
@@ -121,7 +121,7 @@ def test_a_wrong_text_is_answered_with_what_to_try(text: str, message: str) -> N
 
 def test_a_class_of_ones_own_needs_no_registration(tmp_path, monkeypatch) -> None:
     (tmp_path / "my_own_planner.py").write_text(
-        "from planners import all_local\n"
+        "from layerlift.planners import all_local\n"
         "class Mine:\n"
         "    def __init__(self, depth: int = 1): self.depth = depth\n"
         "    def plan(self, problem, rng): return all_local(problem, note=str(self.depth))\n"
@@ -165,8 +165,8 @@ def test_two_packages_with_one_name_are_an_error(plugins) -> None:
 
 def test_plugins_can_be_switched_off(plugins, monkeypatch) -> None:
     plugins("ionn", f"{__name__}:Tunable")
-    monkeypatch.setenv(registry.NO_PLUGINS, "1")
-    registry._plugins.cache_clear()
+    monkeypatch.setenv(registry.plugins.NO_PLUGINS, "1")
+    registry.planners._plugins.cache_clear()
     assert isinstance(planners.make("ionn"), planners.Planner)
 
 
@@ -174,7 +174,8 @@ def test_importing_planners_loads_none_of_them() -> None:
     import subprocess
 
     code = (
-        "import sys, planners; planners.available(); print([m for m in sys.modules if m.endswith(('ionn', 'min_cut'))])"
+        "import sys; from layerlift import planners; planners.available(); "
+        "print([m for m in sys.modules if m.endswith(('ionn', 'min_cut'))])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
