@@ -10,7 +10,7 @@ import house
 import pytest
 from house import ROOT
 
-ARCHITECTURE = ROOT / "docs" / "architecture.md"
+ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
 ROOTED = r"(?:models|planners|emulator|tests|benchmarks|docs)/[\w./-]*"
 
 
@@ -37,7 +37,9 @@ def missing(text: str) -> list[str]:
 
 
 def defines(source: str, name: str) -> bool:
-    return bool(re.search(rf"^\s*(?:(?:async )?def|class) {name}\b|^\s*{name}\b[^\n=]*=", source, re.MULTILINE))
+    return bool(
+        re.search(rf"^\s*(?:(?:async )?def|class) {name}\b|^\s*(?:self\.)?{name}\b[^\n=]*[:=]", source, re.MULTILINE)
+    )
 
 
 def test_the_picture_of_the_rooms_is_that_of_todays_imports() -> None:
@@ -60,7 +62,7 @@ def test_only_arrows_that_a_longer_way_repeats_are_left_out() -> None:
     assert draw_rooms.storeys(edges) == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
-@pytest.mark.parametrize("path", [ARCHITECTURE, ROOT / "README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [ARCHITECTURE, GLOSSARY, ROOT / "README.md"], ids=lambda p: p.name)
 def test_what_documents_name_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert named(text)
@@ -84,3 +86,12 @@ def test_every_room_is_explained() -> None:
     rooms = [room.removeprefix("layerlift.") for floor in house.FLOORS for room in floor]
     emulator = [room for room in rooms if room.startswith("emulator.")]
     assert [room for room in emulator if f"`{room.replace('.', '/')}" not in text] == []
+
+
+def test_the_glossary_is_one_table_in_alphabetical_order() -> None:
+    rows = re.findall(r"^\|(.*)\|$", GLOSSARY.read_text(encoding="utf-8"), re.MULTILINE)[2:]
+    cells = [[cell.strip() for cell in row.split(" | ")] for row in rows]
+    assert [row for row in cells if len(row) != 3 or not all(row)] == []
+    words = [row[0].lower() for row in cells]
+    assert words == sorted(set(words))
+    assert [row[0] for row in cells if not named(row[2])] == []
