@@ -13,64 +13,105 @@ import onnx
 
 Shape = tuple[int, ...]
 
-CONVOLUTIONS = frozenset({"Conv", "ConvInteger", "QLinearConv", "DeformConv"})
-TRANSPOSED = frozenset({"ConvTranspose"})
-MATRIX = frozenset({"MatMul", "MatMulInteger", "QLinearMatMul"})
-RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
-FULLY_CONNECTED = frozenset({"Gemm"}) | MATRIX
+Shapes = Callable[[str], Shape]
+"""Knows the shape of every tensor of a network."""
+
+_CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv", "DeformConv")
+_MATRIX = ("MatMul", "MatMulInteger", "QLinearMatMul")
+_RECURRENT = ("LSTM", "GRU", "RNN")
 
 
-def macs(node: onnx.NodeProto, shape_of: Callable[[str], Shape]) -> int:
+def macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
     """Multiply-accumulates of `node`; 0 for operators that do not multiply matrices. `shape_of` knows every tensor."""
-    if node.op_type in CONVOLUTIONS:
-        weight = shape_of(node.input[_weight_slot(node)])
-        return math.prod(shape_of(node.output[0])) * math.prod(weight[1:])
-    if node.op_type in TRANSPOSED:
-        return math.prod(shape_of(node.input[0])) * math.prod(shape_of(node.input[1])[1:])
-    if node.op_type == "Gemm":
-        left = shape_of(node.input[0])
-        return math.prod(shape_of(node.output[0])) * (left[0] if integer(node, "transA", 0) else left[-1])
-    if node.op_type in MATRIX:
-        return math.prod(shape_of(node.output[0])) * shape_of(node.input[0])[-1]
-    if node.op_type in RECURRENT:
-        steps, batch = shape_of(node.input[0])[:2]
-        return steps * batch * (math.prod(shape_of(node.input[1])) + math.prod(shape_of(node.input[2])))
-    return 0
+    counted = MACS.get(node.op_type)
+    return counted(node, shape_of) if counted is not None else 0
 
 
-def flops(node: onnx.NodeProto, shape_of: Callable[[str], Shape]) -> int:
+def flops(node: onnx.NodeProto, shape_of: Shapes) -> int:
     """Floating-point operations of `node`, by the convention of this module."""
     multiplied = macs(node, shape_of)
     return 2 * multiplied if multiplied else sum(math.prod(shape_of(name)) for name in node.output if name)
 
 
-def features(node: onnx.NodeProto, shape_of: Callable[[str], Shape], activations: Sequence[str]) -> dict[str, float]:
+def features(node: onnx.NodeProto, shape_of: Shapes, activations: Sequence[str]) -> dict[str, float]:
     """What a predictor regresses over, after Neurosurgeon (10.1145/3037697.3037698).
 
-    Convolution: elements of the input maps and (kernel area / stride area) x filters (`kernel_work`); fully connected:
-    neurons in and out; everything else: elements in and out. All have `macs`; convolutions also `kernel`, `group`,
-    `channels`, `weights` and `patches`, the elements that are gathered before the multiplication (none for 1x1).
+    All operators have elements in and out (`input_elements`, `output_elements`) and `macs`; some have more (`MORE`).
     """
     read = float(sum(math.prod(shape_of(name)) for name in activations))
     made = float(sum(math.prod(shape_of(name)) for name in node.output if name))
     known = {"input_elements": read, "output_elements": made, "macs": float(macs(node, shape_of))}
-    if node.op_type in CONVOLUTIONS | TRANSPOSED:
-        weight = shape_of(node.input[_weight_slot(node)])
-        group = integer(node, "group", 1)
-        filters = weight[0] if node.op_type in CONVOLUTIONS else weight[1] * group
-        known["kernel"] = float(math.prod(weight[2:]))
-        known["group"] = float(group)
-        known["channels"] = float(weight[1])
-        stride = math.prod(integers(node, "strides", (1,)))
-        known["kernel_work"] = known["kernel"] / stride * filters
-        known["weights"] = float(math.prod(weight))
-        known["patches"] = known["macs"] * group / filters if known["kernel"] > 1 or stride > 1 else 0.0
-    elif node.op_type in FULLY_CONNECTED:
-        known["in_neurons"] = float(math.prod(shape_of(node.input[0])))
-        known["out_neurons"] = made
-    elif "Pool" in node.op_type:
-        known["kernel"] = float(math.prod(integers(node, "kernel_shape", (1,))))
-    return known
+    more = MORE.get(node.op_type)
+    return known if more is None else {**known, **more(node, shape_of)}
+
+
+def _convolution_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
+    return math.prod(shape_of(node.output[0])) * math.prod(shape_of(node.input[_weight_slot(node)])[1:])
+
+
+def _transposed_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
+    return math.prod(shape_of(node.input[0])) * math.prod(shape_of(node.input[1])[1:])
+
+
+def _gemm_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
+    left = shape_of(node.input[0])
+    return math.prod(shape_of(node.output[0])) * (left[0] if integer(node, "transA", 0) else left[-1])
+
+
+def _matrix_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
+    return math.prod(shape_of(node.output[0])) * shape_of(node.input[0])[-1]
+
+
+def _recurrent_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
+    steps, batch = shape_of(node.input[0])[:2]
+    return steps * batch * (math.prod(shape_of(node.input[1])) + math.prod(shape_of(node.input[2])))
+
+
+def _convolution(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
+    """Kernel area, groups, channels, weights, (kernel area / stride area) x filters, and what is gathered before the
+    multiplication (`patches`; nothing for 1x1).
+    """
+    weight, group = shape_of(node.input[_weight_slot(node)]), integer(node, "group", 1)
+    filters = weight[1] * group if node.op_type == "ConvTranspose" else weight[0]
+    kernel, stride = float(math.prod(weight[2:])), math.prod(integers(node, "strides", (1,)))
+    multiplied = float(macs(node, shape_of))
+    return {
+        "kernel": kernel,
+        "group": float(group),
+        "channels": float(weight[1]),
+        "kernel_work": kernel / stride * filters,
+        "weights": float(math.prod(weight)),
+        "patches": multiplied * group / filters if kernel > 1 or stride > 1 else 0.0,
+    }
+
+
+def _connected(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
+    """Neurons in and out."""
+    made = sum(math.prod(shape_of(name)) for name in node.output if name)
+    return {"in_neurons": float(math.prod(shape_of(node.input[0]))), "out_neurons": float(made)}
+
+
+def _pool(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
+    """Kernel area."""
+    return {"kernel": float(math.prod(integers(node, "kernel_shape", (1,))))}
+
+
+MACS: dict[str, Callable[[onnx.NodeProto, Shapes], int]] = {
+    **dict.fromkeys(_CONVOLUTIONS, _convolution_macs),
+    "ConvTranspose": _transposed_macs,
+    "Gemm": _gemm_macs,
+    **dict.fromkeys(_MATRIX, _matrix_macs),
+    **dict.fromkeys(_RECURRENT, _recurrent_macs),
+}
+"""Multiply-accumulates by operator type, for those that multiply matrices."""
+
+MORE: dict[str, Callable[[onnx.NodeProto, Shapes], dict[str, float]]] = {
+    **dict.fromkeys((*_CONVOLUTIONS, "ConvTranspose"), _convolution),
+    **dict.fromkeys(("Gemm", *_MATRIX), _connected),
+    **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pool),
+    **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool", "MaxRoiPool"), _pool),
+}
+"""Features by operator type beyond those that all have."""
 
 
 def integer(node: onnx.NodeProto, name: str, default: int) -> int:

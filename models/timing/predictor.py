@@ -21,27 +21,32 @@ FORMAT = 1
 ANY = "any other"
 """The fit for operator types that no profile has."""
 
-_CONVOLUTION = ("input_elements", "kernel_work", "macs", "patches", "weights")
-_CONNECTED = ("in_neurons", "out_neurons", "macs")
 _ELEMENTS = ("input_elements", "output_elements")
-_VIEWS = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+FEATURES: dict[str, tuple[str, ...]] = {
+    "Conv": ("input_elements", "kernel_work", "macs", "patches", "weights"),
+    "Gemm": ("in_neurons", "out_neurons", "macs"),
+    **dict.fromkeys(("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"), ()),
+}
+"""What the regression of an operator type is over (`layerlift.models.graph.features`), where it is not elements in and
+out. Operators that move nothing have a constant.
+
+After Neurosurgeon, with what one CPU thread needs beside it: for convolutions and fully connected layers the product
+of its two features (multiply-accumulates), and for convolutions what is gathered and the weights packed.
+"""
 _LIKE = {"ConvTranspose": "Conv", "ConvInteger": "Conv", "QLinearConv": "Conv", "DeformConv": "Conv"}
 _LIKE |= {"MatMul": "Gemm", "MatMulInteger": "Gemm", "QLinearMatMul": "Gemm"}
 
 
 def feature_names(op_type: str) -> tuple[str, ...]:
-    """What the regression of an operator type is over (`layerlift.models.graph.features`); operators that move nothing
-    have a constant.
+    """What the regression of an operator type is over: its own features, those of a near relative, or elements."""
+    return FEATURES.get(_LIKE.get(op_type, op_type), _ELEMENTS)
 
-    After Neurosurgeon, with what one CPU thread needs beside it: for convolutions and fully connected layers the
-    product of its two features (multiply-accumulates), and for convolutions what is gathered and the weights packed.
+
+def speaks_for_others(op_type: str) -> bool:
+    """Whether what an operator type costs says something of types that nobody has measured: not if it has features of
+    its own.
     """
-    kind = _LIKE.get(op_type, op_type)
-    if kind == "Conv":
-        return _CONVOLUTION
-    if kind == "Gemm":
-        return _CONNECTED
-    return () if kind in _VIEWS else _ELEMENTS
+    return feature_names(op_type) in (_ELEMENTS, ())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from layerlift.models.errors import ModelError
 from layerlift.models.running.network import Network
-from layerlift.models.timing.predictor import ANY, Predictor, feature_names
+from layerlift.models.timing.predictor import ANY, Predictor, feature_names, speaks_for_others
 from layerlift.models.timing.profile import Profile
 from layerlift.models.timing.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
 
@@ -64,7 +64,7 @@ def train(pairs: Sequence[Pair]) -> Predictor:
     samples = _samples(pairs)
     clock = pairs[0][1].ghz
     fits = {kind: _chosen(kind, group) for kind, group in samples.items() if len(group) >= _FEW}
-    general = [sample for kind, group in samples.items() if kind not in ("Conv", "Gemm") for sample in group]
+    general = [sample for kind, group in samples.items() if speaks_for_others(kind) for sample in group]
     everything = [sample for group in samples.values() for sample in group]
     fits[ANY] = fit("linear", general or everything, feature_names(ANY))
     return Predictor(clock, tuple(network.name for network, _ in pairs), pairs[0][1].host, fits)
