@@ -137,7 +137,7 @@ def check_payload(tensor: onnx.TensorProto, origin: str) -> None:
         return
     field, per_element = _TYPED_FIELDS.get(tensor.data_type, ("int32_data", 1))
     elements = expected * 8 // bits
-    stored = len(getattr(tensor, field))
+    stored = len(getattr(tensor, field))  # which field of a TensorProto holds the elements depends on their type
     packed = bits < 8 and stored * 8 in range(expected * 8, expected * 8 + 8)
     if stored != elements * per_element and not packed:
         raise ModelError(f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {stored} elements")

@@ -18,6 +18,9 @@ from layerlift.models.running.network import Network
 from layerlift.models.timing.regression import FORMS, Fit
 
 FORMAT = 1
+COMMAND = "layerlift predict --train"
+"""What makes the shipped file; each file says so."""
+
 ANY = "any other"
 """The fit for operator types that no profile has."""
 
@@ -86,7 +89,14 @@ class Predictor:
             kind: {"form": fit.form, "constant": fit.constant, "coefficients": dict(fit.coefficients)}
             for kind, fit in sorted(self.fits.items())
         }
-        body = {"format": FORMAT, "ghz": self.ghz, "trained_on": self.trained_on, "host": self.host, "fits": fits}
+        body = {
+            "format": FORMAT,
+            "made_by": COMMAND,
+            "ghz": self.ghz,
+            "trained_on": self.trained_on,
+            "host": self.host,
+            "fits": fits,
+        }
         disk_cache.write_bytes(path, (json.dumps(body, indent=2) + "\n").encode())
 
     @classmethod
@@ -107,7 +117,7 @@ class Predictor:
 
 @cache
 def shipped() -> Predictor:
-    """The predictor that ships with the project, trained on the reference profiles of the zoo."""
+    """The predictor that ships with the project, trained on the reference profiles of the zoo (by `COMMAND`)."""
     text = resources.files("layerlift.models").joinpath("data", "predictor.json").read_text()
     return Predictor.parse(text, "the shipped predictor")
 

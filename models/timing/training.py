@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from layerlift.models.errors import ModelError
+from layerlift.models.loading import zoo
+from layerlift.models.loading.load import load
 from layerlift.models.running.network import Network
 from layerlift.models.timing.predictor import ANY, Predictor, feature_names, speaks_for_others
 from layerlift.models.timing.profile import Profile
+from layerlift.models.timing.profiles import reference
 from layerlift.models.timing.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
 
 Pair = tuple[Network, Profile]
@@ -52,6 +55,11 @@ class Report:
 
     operators: tuple[OperatorScore, ...]
     networks: tuple[NetworkScore, ...]
+
+
+def shipped_pairs() -> tuple[Pair, ...]:
+    """The zoo's networks with the profiles that ship: what the shipped predictor is trained on."""
+    return tuple((network, reference(network)) for network in map(load, zoo.names()))
 
 
 def train(pairs: Sequence[Pair]) -> Predictor:

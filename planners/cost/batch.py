@@ -43,16 +43,6 @@ def energies(problem: Problem, placements: Placements) -> Floats:
     return evaluate(problem, placements).energy_j
 
 
-def moneys(problem: Problem, placements: Placements) -> Floats:
-    """Money of one query under each placement; shapes (P, L) -> (P,)."""
-    return evaluate(problem, placements).money
-
-
-def balances(problem: Problem, placements: Placements) -> Floats:
-    """Coefficient of variation of the servers' utilisation under each placement; shapes (P, L) -> (P,)."""
-    return evaluate(problem, placements).balance
-
-
 def evaluate(problem: Problem, placements: Placements, slowdown: Floats | None = None) -> Costs:
     """Every cost of every placement; equal to `cost.evaluate` row by row.
 

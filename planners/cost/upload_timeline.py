@@ -45,11 +45,6 @@ class Timeline:
         return max(self.confirmed_s, default=0.0)
 
     @property
-    def last_byte_s(self) -> float:
-        """When the last byte is at its server; 0 when nothing is uploaded."""
-        return max(self.arrived_s, default=0.0)
-
-    @property
     def total_bytes(self) -> int:
         """What all parts move."""
         return sum(self.bytes)

@@ -18,7 +18,6 @@ class Effort:
     """Coefficients of the largest program that is tried."""
     seconds: float | None = None
     steps_done: int = 0
-    programs_done: int = 0
     _began: float = field(default_factory=time.monotonic)
 
     @property

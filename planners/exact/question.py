@@ -50,7 +50,6 @@ class Question:
         model = Model(linear, alive, self._horizon_s(limit[1] if feasible else INF), unit)
         if model.program.size > effort.largest:
             return found
-        effort.programs_done += 1
         solved = model.program.solve(effort.nodes, effort.seconds_left, model.columns(found.placement))
         bound = max(found.bound, min(solved.bound * unit, limit[1]))
         if solved.columns is not None:

@@ -11,7 +11,7 @@ from layerlift.planners.game.answers import Answers, Asked, Tabled
 from layerlift.planners.game.rounds import Order, Play
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry.base import PlannerBase
+from layerlift.planners.registry.base import PlannerBase, capability
 from layerlift.planners.registry.planners import make
 
 
@@ -53,7 +53,7 @@ class BestResponse(PlannerBase):
         asked = make(inner)
         self._asked = None if inner == "one_climb" else asked
         for name in ("handles_dag", "multi_server"):
-            setattr(self, name, getattr(asked, name, getattr(PlannerBase, name)))
+            setattr(self, name, capability(asked, name))
 
     @classmethod
     def cite(cls) -> str:

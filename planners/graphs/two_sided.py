@@ -8,11 +8,11 @@ from itertools import product
 
 import numpy as np
 
+from layerlift.models.graph.flow import INFINITE, FlowGraph
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Unit, units_of
-from layerlift.planners.graphs.flow import INFINITE, FlowGraph
 
 
 @dataclass(frozen=True, slots=True)

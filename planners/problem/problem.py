@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,24 +107,8 @@ class Problem:
     """
 
     def __post_init__(self) -> None:
-        layers, nodes = len(self.graph), len(self.nodes)
-        shapes: dict[str, tuple[int, ...]] = {
-            "seconds": (layers, nodes),
-            "latency_s": (nodes, nodes),
-            "bandwidth_bytes_s": (nodes, nodes),
-            "memory_bytes": (nodes,),
-            "load": (nodes,),
-            "share": (nodes,),
-            "price_per_s": (nodes,),
-            "price_per_byte": (nodes, nodes),
-            "price_per_byte_s": (nodes,),
-            "busy_w": (nodes,),
-            "load_s_per_byte": (nodes,),
-            "cores": (nodes,),
-            "allowed": (layers, nodes),
-        }
-        for name, shape in shapes.items():
-            array = getattr(self, name)
+        nodes = len(self.nodes)
+        for name, (array, shape) in self._arrays().items():
             if array.shape != shape:
                 raise PlanError(f"problem.{name} has shape {array.shape}, expected {shape} (layers, nodes)")
             array.setflags(write=False)
@@ -177,26 +161,31 @@ class Problem:
         hasher = hashlib.sha256(self.graph.digest.encode())
         hasher.update(repr((self.nodes[1:], self.tiers, self.objective, self.power, self.query)).encode())
         hasher.update(repr((self.uploads_at_once, self.header_bytes, self.battery_j)).encode())
-        for name in [
-            "seconds",
-            "latency_s",
-            "bandwidth_bytes_s",
-            "memory_bytes",
-            "load",
-            "share",
-            "price_per_s",
-            "price_per_byte",
-            "price_per_byte_s",
-            "busy_w",
-            "load_s_per_byte",
-            "cores",
-            "allowed",
-        ]:
-            hasher.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        for array, _ in self._arrays().values():
+            hasher.update(np.ascontiguousarray(array).tobytes())
         if self.link_share is not None:
             hasher.update(b"link_share")
             hasher.update(np.ascontiguousarray(self.link_share).tobytes())
         return hasher.hexdigest()
+
+    def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:
+        """The arrays by name, each with the shape that it must have; their order is part of the digest."""
+        layers, nodes = len(self.graph), len(self.nodes)
+        return {
+            "seconds": (self.seconds, (layers, nodes)),
+            "latency_s": (self.latency_s, (nodes, nodes)),
+            "bandwidth_bytes_s": (self.bandwidth_bytes_s, (nodes, nodes)),
+            "memory_bytes": (self.memory_bytes, (nodes,)),
+            "load": (self.load, (nodes,)),
+            "share": (self.share, (nodes,)),
+            "price_per_s": (self.price_per_s, (nodes,)),
+            "price_per_byte": (self.price_per_byte, (nodes, nodes)),
+            "price_per_byte_s": (self.price_per_byte_s, (nodes,)),
+            "busy_w": (self.busy_w, (nodes,)),
+            "load_s_per_byte": (self.load_s_per_byte, (nodes,)),
+            "cores": (self.cores, (nodes,)),
+            "allowed": (self.allowed, (layers, nodes)),
+        }
 
 
 def simple_problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from layerlift.planners.problem.plan import Plan, Upload
 from layerlift.planners.problem.problem import Problem
@@ -63,3 +63,13 @@ class PlannerBase:
     def cite(cls) -> str:
         """The source of the algorithm, as one line."""
         return ""
+
+
+def capability(plugin: object, name: str, defaults: type = PlannerBase) -> Any:
+    """What a plug-in says of itself under `name`, or what its kind says by default; None where neither does.
+
+    `plugin` is a class, what it makes, or a function that makes plug-ins.
+    """
+    # The one place where an attribute is looked up by name: a stranger's plug-in is whatever has the right methods,
+    # so the attributes of `defaults` may be missing from it, and deriving from that class is not asked for.
+    return getattr(plugin, name, getattr(defaults, name, None))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from layerlift.models.errors import PlanError
 from layerlift.planners.problem.plan import Plan
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, Uploader
+from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, Uploader, capability
 
 
 class Combined(PlannerBase):
@@ -19,7 +19,7 @@ class Combined(PlannerBase):
         self.offloading = offloading
         self.uploading = uploading
         for name in ("handles_dag", "multi_server", "multi_user", "optimises"):
-            setattr(self, name, getattr(offloading, name, getattr(PlannerBase, name)))
+            setattr(self, name, capability(offloading, name))
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """Place, then order; the placement is the offloading planner's, unchanged."""
@@ -34,5 +34,5 @@ class Combined(PlannerBase):
 
     def _order(self, problem: Problem, plan: Plan, rng: random.Random) -> Plan:
         uploads = self.uploading.upload(problem, plan.placement, rng)
-        whole = bool(getattr(self.uploading, "whole", False)) and bool(uploads)
+        whole = bool(capability(self.uploading, "whole")) and bool(uploads)
         return replace(plan, uploads=uploads, whole=whole)

@@ -67,7 +67,7 @@ class Spec(plugins.Spec):
     @property
     def uploads(self) -> bool:
         """Whether it can be the second half of a pair."""
-        return hasattr(self.load(), "upload")
+        return self.attribute("upload") is not None
 
 
 _registry = plugins.Registry(Spec, GROUP, BUILTIN)

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Generic, TypeVar
 
 from layerlift.models.errors import LayerliftError, near
+from layerlift.planners.registry.base import PlannerBase, capability
 from layerlift.planners.registry.options import PLANNER, Option, Wording, options_of, split_options, typed
 
 NO_PLUGINS = "LAYERLIFT_NO_PLUGINS"
@@ -38,7 +39,7 @@ class Spec:
     """The package that offers it."""
 
     wording: ClassVar[Wording] = PLANNER
-    base: ClassVar[type] = object
+    base: ClassVar[type] = PlannerBase
     """The class whose attributes are the defaults of capabilities that a plug-in does not state."""
 
     def load(self) -> Maker:
@@ -49,7 +50,7 @@ class Spec:
 
     def attribute(self, name: str) -> Any:
         """A capability, with its default where the plug-in does not say."""
-        return getattr(self.load(), name, getattr(self.base, name, None))
+        return capability(self.load(), name, self.base)
 
     @property
     def options(self) -> dict[str, Option]:
@@ -58,8 +59,7 @@ class Spec:
 
     def cite(self) -> str:
         """The source of the algorithm, or nothing."""
-        cite = getattr(self.load(), "cite", None)
-        return str(cite()) if cite is not None else ""
+        return str(self.attribute("cite")())
 
 
 S = TypeVar("S", bound=Spec)
@@ -141,19 +141,18 @@ class Registry(Generic[S]):
         wording = self.kind.wording
         given: dict[str, object] = {**(split_options(name, rest, wording) if rest else {}), **(options or {})}
         maker = found.load()
-        self._require(name, maker)
+        self._require(found)
         return maker(**typed(name, maker, given, wording))
 
     def _error(self, message: str) -> LayerliftError:
         return self.kind.wording.error(message)
 
-    def _require(self, name: str, maker: Maker) -> None:
-        wanted = getattr(maker, "REQUIRED_MODULES", ())
-        missing = [module for module in wanted if find_spec(module.split(".")[0]) is None]
+    def _require(self, spec: S) -> None:
+        missing = [name for name in spec.attribute("REQUIRED_MODULES") if find_spec(name.split(".")[0]) is None]
         if missing:
-            package = getattr(maker, "extra", "") or missing[0]
+            package = spec.attribute("extra") or missing[0]
             raise self._error(
-                f"{self.kind.wording.noun} {name} needs the module {missing[0]}, which is not installed: "
+                f"{self.kind.wording.noun} {spec.name} needs the module {missing[0]}, which is not installed: "
                 f"pip install '{package}'"
             )
 
@@ -178,9 +177,10 @@ def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
     except Exception as problem:
         raise wording.error(f"{which} cannot be imported: {type(problem).__name__}: {problem}") from problem
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise wording.error(f"{which}: {module_name} has no {part}{near(part, dir(found))}")
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)  # the name is the user's: there is no other way to what it names
+        except AttributeError:
+            raise wording.error(f"{which}: {module_name} has no {part}{near(part, dir(found))}") from None
     if not callable(found):
         raise wording.error(f"{which} is a {type(found).__name__}, expected a class")
     maker: Maker = found

@@ -18,7 +18,7 @@ from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.upload_timeline import timeline
 from layerlift.planners.problem.plan import Plan, validate
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase
+from layerlift.planners.registry.base import CrowdPlanner, Planner, capability
 from layerlift.planners.registry.planners import make
 from layerlift.planners.testing.problems import battery
 from layerlift.planners.testing.runner import run_kit, trouble_of
@@ -60,9 +60,9 @@ def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = No
     made = make(planner) if isinstance(planner, str) else planner
     chosen = battery() if problems is None else problems
     for name, problem in chosen.items():
-        if problem.graph.is_chain or getattr(made, "handles_dag", PlannerBase.handles_dag):
+        if problem.graph.is_chain or capability(made, "handles_dag"):
             yield from _check(made, name, problem)
-    if getattr(made, "multi_user", PlannerBase.multi_user):
+    if capability(made, "multi_user"):
         yield from _check_crowd(made, "several users", list(chosen.values()))
 
 
@@ -73,7 +73,7 @@ def _check(planner: Planner, name: str, problem: Problem) -> Iterator[Finding]:
         answer.append(planner.plan(problem, random.Random(1)))
         validate(answer[0], problem)
         used = {upload.server for upload in answer[0].uploads}
-        if len(used) > 1 and not getattr(planner, "multi_server", PlannerBase.multi_server):
+        if len(used) > 1 and not capability(planner, "multi_server"):
             raise PlanError(f"multi_server is False, but the plan uses the servers {sorted(used)}")
 
     demands: list[tuple[str, Callable[[], object]]] = [
@@ -142,7 +142,7 @@ def _arrives(problem: Problem, answer: Plan) -> None:
 
 
 def _no_worse(planner: Planner, problem: Problem, answer: Plan) -> None:
-    wanted = getattr(planner, "optimises", PlannerBase.optimises)
+    wanted = capability(planner, "optimises")
     local = (0,) * len(problem.graph)
     if wanted == "nothing":
         return

@@ -99,21 +99,34 @@ def profile(
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
+@click.option("--train", "trained", is_flag=True, help="Make the shipped regressions again, from the shipped profiles.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write layer -> seconds (file_2) as JSON.")
+@click.option(
+    "-o",
+    "--out",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path),
+    help="Write layer -> seconds (file_2) as JSON; with --train, the regressions.  [default: predictor.json]",
+)
 def predict(
     model: str | None,
     dims: Sequence[str],
     ghz: float | None,
     reference_ghz: float | None,
     scores: bool,
+    trained: bool,
     every: bool,
     output: Path | None,
 ) -> None:
     """Predict how long each layer of MODEL takes on a server (file_2), by regressions over the layers' parameters."""
-    if model is None and not scores:
-        raise ModelError("nothing to predict was given; expected a MODEL, or --report")
+    if model is None and not scores and not trained:
+        raise ModelError("nothing to predict was given; expected a MODEL, --report or --train")
+    if model is not None and trained:
+        raise ModelError(f"--train and {model} were given; expected --train alone, for it predicts nothing")
     console = Console()
+    if trained:
+        _train(console, output or Path("predictor.json"))
     if scores:
         _print_scores(console)
     if model is None:
@@ -131,6 +144,15 @@ def predict(
         body = {"network": network.name, "digest": network.digest, "ghz": ghz or predictor.ghz, "seconds": rows}
         write_bytes(output, json.dumps(body, indent=1).encode())
         console.print(f"Written: {output}", markup=False)
+
+
+def _train(console: Console, path: Path) -> None:
+    predictor = training.train(training.shipped_pairs())
+    predictor.save(path)
+    same = "the same as" if predictor == shipped() else "not the same as"
+    networks = len(predictor.trained_on)
+    console.print(f"{len(predictor.fits)} regressions over {networks} networks, {same} those that ship")
+    console.print(f"Written: {path}", markup=False)
 
 
 def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
@@ -284,7 +306,7 @@ def _print_profile(console: Console, found: Profile, path: Path) -> None:
 
 
 def _print_scores(console: Console) -> None:
-    scores = training.held_out([(network, reference(network)) for network in map(load, zoo.names())])
+    scores = training.held_out(training.shipped_pairs())
     table = Table("operator", "layers", "form", "R2", "RMSE (ms)", title="Layers of networks that were held out")
     for column in (1, 3, 4):
         table.columns[column].justify = "right"

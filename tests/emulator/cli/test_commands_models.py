@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,14 @@ def test_predicting_scales_and_writes_file_2(tmp_path: Path) -> None:
     assert "beyond 15 %" in scores.output
 
 
+def test_the_shipped_regressions_are_made_again_byte_by_byte(tmp_path: Path) -> None:
+    out = tmp_path / "predictor.json"
+    result = call("predict", "--train", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert "the same as those that ship" in " ".join(result.output.split())
+    assert out.read_bytes() == resources.files("layerlift.models").joinpath("data", "predictor.json").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
@@ -94,6 +103,7 @@ def test_predicting_scales_and_writes_file_2(tmp_path: Path) -> None:
         (["profile", "alexnet", "--runs", "0"], "runs is 0"),
         (["predict"], "nothing to predict"),
         (["predict", "alexnet", "--ghz", "0"], "ghz is 0"),
+        (["predict", "alexnet", "--train"], "--train and alexnet"),
     ],
 )
 def test_mistakes_get_a_sentence_and_code_2(words: list[str], named: str) -> None:

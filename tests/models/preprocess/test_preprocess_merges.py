@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Callable, Iterator
 
 import networkx as nx
@@ -219,6 +220,31 @@ def test_minimum_cuts_of_all_networks_against_another_flow(name: str) -> None:
     for module in modules(graph):
         if any(graph.tensors[t].consumers for t in graph.layers[module.last].outputs):
             assert best_cut(graph, module).cost == flow_value(graph, module)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(GRAPHS, st.booleans())
+def test_both_flows_find_the_same_cuts(graph: LayerGraph, timed: bool) -> None:
+    speeds = Speeds(1e9, 8e9, 1e7) if timed else None
+    for module in modules(graph):
+        assert best_cut(graph, module, speeds) == best_cut(graph, module, speeds, "boykov_kolmogorov")
+        assert proper_cut(graph, module, speeds) == proper_cut(graph, module, speeds, "boykov_kolmogorov")
+
+
+@pytest.mark.parametrize("name", ["densenet121", "googlenet", "inception_v2", "resnet50", "shufflenet", "squeezenet"])
+@pytest.mark.parametrize("speeds", [None, Speeds(5e9, 50e9, 10e6)], ids=["bytes", "seconds"])
+def test_both_flows_find_the_same_cuts_of_real_modules(name: str, speeds: Speeds | None) -> None:
+    graph = models.load(name).graph
+    for module in modules(graph):
+        assert best_cut(graph, module, speeds) == best_cut(graph, module, speeds, "boykov_kolmogorov")
+        assert proper_cut(graph, module, speeds) == proper_cut(graph, module, speeds, "boykov_kolmogorov")
+
+
+def test_only_the_papers_flow_needs_networkx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "networkx", None)
+    assert len(split(inception()).graph) > 1
+    with pytest.raises(ModelError, match=r"pip install 'layerlift\[flow\]'"):
+        split(inception(), flow="boykov_kolmogorov")
 
 
 def test_split_wants_all_speeds_or_none() -> None:

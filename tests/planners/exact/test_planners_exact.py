@@ -6,7 +6,6 @@ import random
 from dataclasses import replace
 from itertools import product
 
-import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,6 @@ from layerlift.planners import Judge, Objective, cost, make
 from layerlift.planners.cost import batch
 from layerlift.planners.exact.exhaustive import every_placement
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.flow import FlowGraph
 from layerlift.planners.graphs.two_sided import Sides
 from layerlift.planners.offloading.min_cut import heavy, light
 from layerlift.planners.offloading.shortest_path import cheapest
@@ -167,29 +165,6 @@ def test_heavy_load_stays_within_the_papers_factor_of_the_least_largest_stage(da
     best = min(max(sides.stages(moved)) for moved in product((False, True), repeat=len(problem.graph)))
     assert slowest <= 3.0 * best * (1 + 1e-9)
     assert slowest <= sum(sides.client) * (1 + 1e-9)
-
-
-@given(st.data())
-@settings(max_examples=200, deadline=None)
-def test_dinic_cuts_as_networkx_does(data: st.DataObject) -> None:
-    count = data.draw(st.integers(2, 8))
-    edges = data.draw(
-        st.lists(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1), st.floats(0, 10)), max_size=24)
-    )
-    ours, theirs = FlowGraph(), nx.DiGraph()
-    theirs.add_nodes_from(range(count))
-    for _ in range(count - 2):
-        ours.node()
-    for tail, head, capacity in edges:
-        ours.edge(tail, head, capacity)
-        if tail != head:
-            known = theirs.get_edge_data(tail, head, {"capacity": 0.0})["capacity"]
-            theirs.add_edge(tail, head, capacity=known + capacity)
-    near = ours.source_side()
-    value = sum(capacity for tail, head, capacity in edges if tail in near and head not in near)
-    assert 0 in near
-    assert 1 not in near
-    assert value == pytest.approx(nx.minimum_cut_value(theirs, 0, 1), abs=1e-9)
 
 
 @given(st.data())

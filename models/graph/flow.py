@@ -1,8 +1,9 @@
-"""Minimum cuts of small directed graphs, by Dinic's algorithm on floating-point capacities."""
+"""Minimum cuts of small directed graphs, by Dinic's algorithm on whole or floating-point capacities."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 INFINITE = float("inf")
 
@@ -11,7 +12,7 @@ class FlowGraph:
     """Nodes are numbered as they are added; node 0 is the source, node 1 the sink.
 
     An augmentation subtracts the bottleneck from itself, which leaves exactly 0, so that rounding cannot keep an
-    edge alive and the search ends as it does with integers.
+    edge alive and the search ends as it does with integers. Whole capacities stay whole, however large.
     """
 
     SOURCE, SINK = 0, 1
@@ -28,8 +29,9 @@ class FlowGraph:
 
     def edge(self, tail: int, head: int, capacity: float) -> None:
         """Add a directed edge; one without capacity is left out."""
-        if capacity > 0.0 and tail != head:
-            for start, end, room in ((tail, head, capacity), (head, tail, 0.0)):
+        if capacity > 0 and tail != head:
+            # The way back begins at a whole 0: with 0.0 every augmentation would round a large int to a float.
+            for start, end, room in ((tail, head, capacity), (head, tail, 0)):
                 self.edges[start].append(len(self.head))
                 self.head.append(end)
                 self.left.append(room)
@@ -39,24 +41,37 @@ class FlowGraph:
 
         The cut must be finite: no path of infinite edges may join source and sink.
         """
+        level = self._saturate()
+        return {node for node, depth in enumerate(level) if depth >= 0}
+
+    def largest_source_side(self) -> set[int]:
+        """As `source_side`, but the largest: of equal cuts the one nearest to the sink."""
+        self._saturate()
+        # An edge and its way back are neighbours in number, so `edge ^ 1` leads towards the node it is listed at.
+        distance = self._distances(self.SINK, lambda edge: self.left[edge ^ 1])
+        return {node for node, steps in enumerate(distance) if steps < 0}
+
+    def _saturate(self) -> list[int]:
+        """Push the largest flow; returns the distances that are left from the source, -1 behind the cut."""
         while True:
-            level = self._levels()
+            level = self._distances(self.SOURCE, self.left.__getitem__)
             if level[self.SINK] < 0:
-                return {node for node, depth in enumerate(level) if depth >= 0}
+                return level
             self._block(level)
 
-    def _levels(self) -> list[int]:
-        level = [-1] * len(self.edges)
-        level[self.SOURCE] = 0
-        queue = deque([self.SOURCE])
+    def _distances(self, start: int, room: Callable[[int], float]) -> list[int]:
+        """Steps from `start` over edges with `room`, -1 where none lead."""
+        steps = [-1] * len(self.edges)
+        steps[start] = 0
+        queue = deque([start])
         while queue:
             node = queue.popleft()
             for edge in self.edges[node]:
                 head = self.head[edge]
-                if self.left[edge] > 0.0 and level[head] < 0:
-                    level[head] = level[node] + 1
+                if room(edge) > 0 and steps[head] < 0:
+                    steps[head] = steps[node] + 1
                     queue.append(head)
-        return level
+        return steps
 
     def _block(self, level: list[int]) -> None:
         """Augment along shortest paths until none is left."""
@@ -74,7 +89,7 @@ class FlowGraph:
                 continue
             while following[node] < len(self.edges[node]):
                 edge = self.edges[node][following[node]]
-                if self.left[edge] > 0.0 and level[self.head[edge]] == level[node] + 1:
+                if self.left[edge] > 0 and level[self.head[edge]] == level[node] + 1:
                     path.append(edge)
                     node = self.head[edge]
                     break
