@@ -64,6 +64,8 @@ class Comparison:
     swept: str = ""
     """The path of the swept field, or `users`; empty without a sweep."""
     notes: tuple[str, ...] = ()
+    complete: bool = True
+    """Whether all that was asked for was tried; not so when the user stopped it."""
 
     def __post_init__(self) -> None:
         pairs = [(trial.variant, trial.seed) for trial in self.trials]

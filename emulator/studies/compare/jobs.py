@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
@@ -27,8 +28,8 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 class Asked:
     """What is to be compared."""
 
-    scenario: str
-    """The name or path of one."""
+    scenario: Scenario | str | Path
+    """It, its name or its path."""
     planners: tuple[str, ...] = ()
     """Of all users; empty: those that the scenario has."""
     policies: tuple[str, ...] = ()
@@ -71,10 +72,10 @@ class Work:
     swept: str
     notes: tuple[str, ...]
 
-    def compared(self, trials: Sequence[Trial], notes: Sequence[str] = ()) -> Comparison:
+    def compared(self, trials: Sequence[Trial], notes: Sequence[str] = (), *, complete: bool = True) -> Comparison:
         """Return the comparison of what was run."""
         ranked = sorted(trials, key=lambda trial: (trial.variant, trial.seed))
-        return Comparison(self.title, self.variants, tuple(ranked), self.swept, (*self.notes, *notes))
+        return Comparison(self.title, self.variants, tuple(ranked), self.swept, (*self.notes, *notes), complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def work(asked: Asked) -> Work:
     Seeds are paired: with one seed every variant has the same users, devices and arrivals. Jobs are ordered by world.
     Raises a `LayerliftError` for whatever cannot be run; every variant is resolved with its first seed for that.
     """
-    base = Scenario.load(asked.scenario, asked.settings)
+    base = _load(asked.scenario, asked.settings)
     seeds = asked.seeds or tuple(range(base.seed, base.seed + asked.count))
     made = [
         _made(asked, base, planner, policy, value, seeds[0])
@@ -137,7 +138,7 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
         servers = [n for n, group in enumerate(base.nodes) if group.tier != "client"]
         own |= {f"nodes.{n}.policy={policy}": f"--policy {policy}" for n in servers}
     try:
-        scenario = Scenario.load(asked.scenario, [*settings, *own, f"seed={seed}"])
+        scenario = _load(asked.scenario, [*settings, *own, f"seed={seed}"])
         scenario.resolve()
     except ScenarioError as error:
         raise _as_given(error, own) from None
@@ -146,6 +147,12 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
     named = (" and ".join(planners), " and ".join(policies))
     shown = [text for text, choices in zip(named, (asked.planners, asked.policies), strict=True) if len(choices) > 1]
     return _Made(Variant(", ".join(shown or named), *named, value, value or "only"), scenario)
+
+
+def _load(scenario: Scenario | str | Path, settings: Sequence[str]) -> Scenario:
+    if isinstance(scenario, Scenario):
+        return Scenario.from_dict(scenario.model_dump(mode="json"), settings)
+    return Scenario.load(scenario, settings)
 
 
 def _as_given(error: ScenarioError, own: dict[str, str]) -> ScenarioError:
