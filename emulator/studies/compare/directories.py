@@ -11,8 +11,9 @@ from typing import Any, Literal
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
+from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
+from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.emulator.studies.fairness.people import Alone
 from layerlift.models.errors import LayerliftError, RunError

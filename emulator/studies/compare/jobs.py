@@ -13,9 +13,10 @@ from typing import Any, Final
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
+from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep
+from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 

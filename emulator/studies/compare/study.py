@@ -10,11 +10,12 @@ from typing import Final, Literal, get_args
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial
+from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import Run, compare_runs, is_run
 from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
 from layerlift.emulator.studies.compare.page import check, prepare, write
 from layerlift.emulator.studies.compare.sweep import Sweep
+from layerlift.emulator.studies.compare.trials import Trial
 from layerlift.models.errors import RunError
 
 Execution = Literal["every", "once", "none"]
