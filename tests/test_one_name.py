@@ -53,3 +53,11 @@ def test_importing_it_loads_nothing_else() -> None:
 def test_what_users_call_loads_no_ray_before_it_is_wanted() -> None:
     code = "import sys; from layerlift import *; print([name for name in ('ray', 'altair') if name in sys.modules])"
     assert python(code) == "[]"
+
+
+def test_the_command_line_is_a_module_too() -> None:
+    said = subprocess.run([sys.executable, "-m", "layerlift", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"layerlift, version {version('layerlift')}\n"
+    wrong = subprocess.run([sys.executable, "-m", "layerlift", "show", "nowhere"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("layerlift: nowhere does not exist")
