@@ -15,17 +15,22 @@ if TYPE_CHECKING:
     from layerlift.emulator.results import RunResult
     from layerlift.emulator.run import run
     from layerlift.emulator.scenario import Scenario
+    from layerlift.emulator.studies.compare.study import compare, sweep
+    from layerlift.emulator.studies.fairness.study import fairness
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
 
-__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "run"]
+__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "sweep"]
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
-    "RunResult": "layerlift.emulator.results.writer",
+    "RunResult": "layerlift.emulator.results.reader",
     "Scenario": "layerlift.emulator.scenario.scenario",
+    "compare": "layerlift.emulator.studies.compare.study",
+    "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",
+    "sweep": "layerlift.emulator.studies.compare.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from layerlift.emulator.results.columns import schema
 from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.notebook import run_line, run_page
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError
@@ -47,6 +48,12 @@ class RunResult:
         if not isinstance(run, dict) or run.get("status") not in ("running", "complete", "interrupted"):
             raise RunError(f"{file} has no status of a run: expected running, complete or interrupted")
         return cls(path, run)
+
+    def __repr__(self) -> str:
+        return run_line(self.run, self.directory)
+
+    def _repr_html_(self) -> str:
+        return run_page(self.run, self.directory)
 
     @property
     def complete(self) -> bool:

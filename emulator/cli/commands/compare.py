@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from layerlift.emulator.report.formatting import count
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial
-from layerlift.emulator.studies.compare.directories import compare_runs, is_run
-from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
-from layerlift.emulator.studies.compare.page import check, draw, prepare, write
+from layerlift.emulator.studies.compare.comparison import Comparison
+from layerlift.emulator.studies.compare.directories import is_run
+from layerlift.emulator.studies.compare.jobs import Asked
+from layerlift.emulator.studies.compare.page import FILES, check, draw
+from layerlift.emulator.studies.compare.study import MOST_SEEDS, SEEDS, Progress, carry_out, compare_finished
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.compare.terminal import WIDEST, show
 from layerlift.models.errors import RunError
-
-_SEEDS: Final = 3
 
 
 @click.command()
@@ -29,7 +29,7 @@ _SEEDS: Final = 3
 @click.option("--planner", "planners", multiple=True, help="Plan every user with this planner; give several.")
 @click.option("--policy", "policies", multiple=True, help="Let every server follow this policy; give several.")
 @click.option(
-    "--seeds", type=click.IntRange(1, 1000), help=f"How many, from the scenario's own on.  [default: {_SEEDS}]"
+    "--seeds", type=click.IntRange(1, MOST_SEEDS), help=f"How many, from the scenario's own on.  [default: {SEEDS}]"
 )
 @click.option("--seed", "listed", metavar="N,N,...", help="These seeds.")
 @click.option("--sweep", metavar="PATH=V,V,...", help="The values of one field in turn; users=50,100 is all users.")
@@ -52,19 +52,17 @@ def compare(
     at a time as there are CPUs. docs/compare.md says what each number means.
     """
     check(out, chart, force)
-    runs = [target for target in targets if is_run(target)]
-    stopped = False
-    if runs or len(targets) > 1:
+    if len(targets) > 1 or is_run(targets[0]):
         _only_runs(targets, given)
-        alone, each = not given["no_alone"], given["each"]
-        found = compare_runs(targets, alone=alone, each=each, notice=lambda text: click.echo(text, err=True))
+        how = {"alone": not given["no_alone"], "each": given["each"]}
+        found = compare_finished(targets, **how, out=out, force=force, notice=partial(click.echo, err=True))
     else:
-        todo = work(_asked(targets[0], given))
-        if out is not None:
-            prepare(out)
-        found, stopped = _run(todo, given["local"], given["address"])
+        asked = _asked(targets[0], given)
+        with _bar() as progress:
+            where = {"local": given["local"], "address": given["address"]}
+            found = carry_out(asked, **where, out=out, force=force, progress=progress)
     _tell(found, out, chart, as_json)
-    if stopped:
+    if not found.complete:
         raise click.exceptions.Exit(130)
     if not any(trial.seen for trial in found.trials):
         raise RunError("no variant could be run: the reasons are above")
@@ -88,7 +86,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         planners=tuple(dict.fromkeys(given["planners"])),
         policies=tuple(dict.fromkeys(given["policies"])),
         seeds=_seeds(given["listed"]) if given["listed"] is not None else (),
-        count=given["seeds"] or _SEEDS,
+        count=given["seeds"] or SEEDS,
         sweep=Sweep.parse(given["sweep"]) if given["sweep"] is not None else None,
         settings=(*given["settings"], f"execution={given['execution'] or 'none'}"),
         alone=not given["no_alone"],
@@ -103,32 +101,18 @@ def _seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, words)))
 
 
-def _run(work: Work, local: bool, address: str | None) -> tuple[Comparison, bool]:
-    """What came of the jobs, and whether the user stopped them."""
-    found: list[Trial] = []
-    try:
-        with _bar(len(work.jobs)) as bar:
-            for trial in trials(work, local=local, address=address, done=lambda: bar.advance(bar.task_ids[0])):
-                found.append(trial)
-    except KeyboardInterrupt:
-        note = f"interrupted by the user: {len(found)} of {count(len(work.jobs), 'run')} had ended"
-        return work.compared(found, [note]), True
-    return work.compared(found), False
-
-
 @contextmanager
-def _bar(total: int) -> Iterator[Progress]:
-    """On a terminal; nothing when piped."""
+def _bar() -> Iterator[Progress]:
+    """What shows how many runs have ended, on a terminal; nothing when piped."""
     console = Console(stderr=True)
     shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
-        bar.add_task("Runs", total=total)
-        yield bar
+    with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Runs", total=None)
+        yield lambda ended, total: bar.update(task, completed=ended, total=total)
 
 
 def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool) -> None:
-    """Write, then print: who reads the table may stop reading."""
-    written = write(found, out) if out is not None else []
+    """Draw, then print: who reads the table may stop reading."""
     if chart is not None and any(trial.seen for trial in found.trials):
         draw(found, chart)
     if as_json:
@@ -136,8 +120,8 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     else:
         console = Console()
         show(found, console if console.is_terminal else Console(width=WIDEST))
-    if written:
-        click.echo(f"Written to {out}: {', '.join(path.name for path in written)}", err=True)
+    if out is not None:
+        click.echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 
 
 COMMANDS: Final[list[click.Command]] = [compare]

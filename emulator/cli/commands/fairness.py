@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +14,7 @@ from rich.table import Table
 
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
 from layerlift.emulator.results.reader import RunResult
-from layerlift.emulator.studies.fairness.measure import fairness as measure
-from layerlift.models.errors import RunError
+from layerlift.emulator.studies.fairness import study
 
 _WINDOWS: Final = 10
 _WORST: Final = 5
@@ -27,41 +27,28 @@ _WORST: Final = 5
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
     """Show how fairly the run in DIRECTORY treated its users (docs/fairness.md says what each number means)."""
-    if each and not alone:
-        raise RunError("--each says how --alone is done: expected --alone --each")
     result = RunResult.load(directory)
-    known = _alone(result, each) if alone else None
-    found = measure(result, known, most_windows=60 if as_json else _WINDOWS)
+    windows = 60 if as_json else _WINDOWS
+    found = study.fairness(result, alone=alone, each=each, most_windows=windows, notice=partial(click.echo, err=True))
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
     console = Console()
-    slow = known is not None
     if not result.complete:
         console.print(f"This run is {result.run['status']}: the numbers are those so far.")
-    if not slow:
+    if not alone:
         console.print("Costs are mean latencies, with the differences of devices and models in them; see --alone.")
     elif not each:
         console.print("One user of each kind ran alone: costs have the differences of devices in them; see --each.")
     for title, table in (
-        ("Whom it hurt", _costs(found, slow)),
+        ("Whom it hurt", _costs(found, alone)),
         ("Fairness of 1 / cost", _indices(found)),
         ("Over time", _windows(found)),
-        ("Who fared worst", _worst(found, slow)),
+        ("Who fared worst", _worst(found, alone)),
     ):
         console.print(f"\n{title}")
         console.print(table)
     _servers(found, console)
-
-
-def _alone(result: RunResult, each: bool) -> dict[str, list[float]]:
-    from layerlift.emulator.scenario import Scenario
-    from layerlift.emulator.studies.fairness.alone import alone_latencies
-
-    if "scenario" not in result.run:
-        raise RunError("run.json has no scenario, expected that of a run: without it nobody can run alone")
-    scenario = Scenario.from_dict(result.run["scenario"])
-    return alone_latencies(scenario, each=each, notice=lambda text: click.echo(text, err=True))
 
 
 def _costs(found: Mapping[str, Any], slow: bool) -> Table:

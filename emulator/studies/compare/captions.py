@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from layerlift.emulator.report.formatting import seconds
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import BY_KEY, UserSeen
-from layerlift.emulator.studies.compare.words import plain, scale_of
+from layerlift.emulator.studies.compare.written import plain, scale_of
 from layerlift.emulator.studies.fairness.indices import mean, percentile
 
 

@@ -17,7 +17,7 @@ from layerlift.emulator.studies.compare.captions import (
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import BY_KEY
 from layerlift.emulator.studies.compare.points import arrivals, ecdf, fair_line
-from layerlift.emulator.studies.compare.words import scale_of
+from layerlift.emulator.studies.compare.written import scale_of
 from layerlift.models.errors import RunError
 
 MOST: Final = 8

@@ -11,47 +11,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.notebook import html_table
 from layerlift.emulator.results.writer import jsonable
-from layerlift.emulator.studies.compare.metrics import BY_KEY, METRICS, Seen
+from layerlift.emulator.studies.compare.metrics import BY_KEY, METRICS
 from layerlift.emulator.studies.compare.statistics import CONFIDENCE, Interval, difference, interval
+from layerlift.emulator.studies.compare.trials import Trial, Variant
+from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.emulator.studies.fairness.indices import price_of_fairness
 from layerlift.models.errors import RunError
-
-
-class Variant(NamedTuple):
-    """One row of a comparison: what differs, whatever the seed."""
-
-    name: str
-    """Told among the variants of one swept value: `pso+recursive, drf`, or the name of a run's directory."""
-    planner: str
-    policy: str
-    value: str = ""
-    """Of the swept field."""
-    world: str = ""
-    """Equal for variants whose users and machines are the same at the same seed: only their totals compare."""
-
-    @property
-    def label(self) -> str:
-        """The name, with the swept value."""
-        return f"{self.name}, {self.value}" if self.value else self.name
-
-
-Status = Literal["done", "interrupted", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One variant with one seed: what was seen, or why nothing was."""
-
-    variant: int
-    """Position among the comparison's variants."""
-    seed: int
-    status: Status
-    seen: Seen | None = None
-    """None when it failed."""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,11 +34,39 @@ class Comparison:
     swept: str = ""
     """The path of the swept field, or `users`; empty without a sweep."""
     notes: tuple[str, ...] = ()
+    complete: bool = True
+    """Whether all that was asked for was tried; not so when the user stopped it."""
 
     def __post_init__(self) -> None:
         pairs = [(trial.variant, trial.seed) for trial in self.trials]
         if len(set(pairs)) < len(pairs):
             raise RunError("a variant has two results for one seed: expected one each")
+
+    def __repr__(self) -> str:
+        return f"<Comparison {self._told}>"
+
+    def _repr_html_(self) -> str:
+        """The means with their intervals: a row for each metric that is not nothing everywhere."""
+        lines, numbers = [], range(len(self.variants))
+        for metric in METRICS:
+            means = [self.mean(metric.key, number) for number in numbers]
+            if any(mean.mean or mean.half > 0 for mean in means if mean.n):
+                scale = scale_of(metric, [mean.mean for mean in means])
+                lines.append([scale.title(metric), *(shown(mean, scale.factor) for mean in means)])
+        return html_table(f"Comparison {self._told}", ["mean", *(v.label for v in self.variants)], lines)
+
+    @property
+    def _told(self) -> str:
+        """Everything but the numbers, on one line."""
+        done = sum(trial.status == "done" for trial in self.trials)
+        variants = ", ".join(variant.label for variant in self.variants[:4]) + ", ..." * (len(self.variants) > 4)
+        swept = f"{self.swept} swept, " * bool(self.swept)
+        stopped = "" if self.complete else ", stopped by the user"
+        told = (
+            f"{self.title}: {count(len(self.variants), 'variant')} ({variants}), {swept}"
+            f"{count(len(self.seeds), 'seed')}, {done} of {count(len(self.trials), 'run')} done{stopped}"
+        )
+        return "".join(letter if letter.isprintable() else " " for letter in told)
 
     @property
     def slow(self) -> bool:

@@ -1,4 +1,4 @@
-"""Run directories side by side: those that differ in their seed only are one variant."""
+"""Runs that have ended side by side: those that differ in their seed only are one variant."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from typing import Any, Literal
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
+from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
+from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.emulator.studies.fairness.people import Alone
 from layerlift.models.errors import LayerliftError, RunError
 
+Run = RunResult | str | Path
+"""A run that was made, or its directory."""
 
-def is_run(target: str) -> bool:
+
+def is_run(target: str | Path) -> bool:
     """Whether this is the directory of a run."""
     return (Path(target) / RUN_FILE).is_file()
 
 
 def compare_runs(
-    directories: Sequence[str], *, alone: bool = True, each: bool = False, notice: Callable[[str], None] | None = None
+    runs: Sequence[Run], *, alone: bool = True, each: bool = False, notice: Callable[[str], None] | None = None
 ) -> Comparison:
     """Compare finished, interrupted or running runs by their tables.
 
     Their users run alone first, unless `alone` is False or one of the runs cannot tell its scenario: then costs are
-    mean latencies. `notice` gets a sentence before each such run. Totals are against the first directory's users
+    mean latencies. `notice` gets a sentence before each such run. Totals are against the first run's users
     alone (`each`: every one of them) of the same world and seed.
     Runs of one scenario and one seed are variants of their own. Raises `RunError` for what is no run.
     """
-    results = [RunResult.load(directory) for directory in directories]
-    for directory, result in zip(directories, results, strict=True):
+    results = [run if isinstance(run, RunResult) else RunResult.load(run) for run in runs]
+    names = _names([result.directory for result in results])
+    for name, result in zip(names, results, strict=True):
         if "world" not in result.run:
-            raise RunError(
-                f"the run in {directory} has no `world` in its run.json, expected that of a run: run it again"
-            )
+            raise RunError(f"the run {name} has no `world` in its run.json, expected that of a run: run it again")
     notes: list[str] = []
     yardsticks = [None] * len(results) if not alone else _alone(results, each, notes, notice)
     variants: list[Variant] = []
     trials: list[Trial] = []
     taken: dict[tuple[str, int], int] = {}
     first: dict[tuple[str, int], Alone | None] = {}
-    names = _names(directories)
     for name, result, known in zip(names, results, yardsticks, strict=True):
         key, seed, world = _content(result.run), int(result.run.get("seed", 0)), _world(result.run)
         number = taken.get((key, -1))
@@ -87,10 +89,11 @@ def _alone(
     return found
 
 
-def _names(directories: Sequence[str]) -> list[str]:
-    """The last parts of paths where these differ, else the paths as given."""
-    short = [Path(directory).resolve().name for directory in directories]
-    return short if len(set(short)) == len(short) else [str(Path(directory)) for directory in directories]
+def _names(directories: Sequence[Path | None]) -> list[str]:
+    """The last parts of paths where these differ, else the paths as given; `run 2` for the second, kept in memory."""
+    whole = [f"run {number}" if path is None else str(path) for number, path in enumerate(directories, start=1)]
+    short = [whole[number] if path is None else path.resolve().name for number, path in enumerate(directories)]
+    return short if len(set(short)) == len(short) else whole
 
 
 def _content(run: Mapping[str, Any]) -> str:

@@ -7,14 +7,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
+from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep
+from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 
@@ -27,8 +29,8 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 class Asked:
     """What is to be compared."""
 
-    scenario: str
-    """The name or path of one."""
+    scenario: Scenario | str | Path
+    """It, its name or its path."""
     planners: tuple[str, ...] = ()
     """Of all users; empty: those that the scenario has."""
     policies: tuple[str, ...] = ()
@@ -71,10 +73,10 @@ class Work:
     swept: str
     notes: tuple[str, ...]
 
-    def compared(self, trials: Sequence[Trial], notes: Sequence[str] = ()) -> Comparison:
+    def compared(self, trials: Sequence[Trial], notes: Sequence[str] = (), *, complete: bool = True) -> Comparison:
         """Return the comparison of what was run."""
         ranked = sorted(trials, key=lambda trial: (trial.variant, trial.seed))
-        return Comparison(self.title, self.variants, tuple(ranked), self.swept, (*self.notes, *notes))
+        return Comparison(self.title, self.variants, tuple(ranked), self.swept, (*self.notes, *notes), complete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def work(asked: Asked) -> Work:
     Seeds are paired: with one seed every variant has the same users, devices and arrivals. Jobs are ordered by world.
     Raises a `LayerliftError` for whatever cannot be run; every variant is resolved with its first seed for that.
     """
-    base = Scenario.load(asked.scenario, asked.settings)
+    base = _load(asked.scenario, asked.settings)
     seeds = asked.seeds or tuple(range(base.seed, base.seed + asked.count))
     made = [
         _made(asked, base, planner, policy, value, seeds[0])
@@ -137,7 +139,7 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
         servers = [n for n, group in enumerate(base.nodes) if group.tier != "client"]
         own |= {f"nodes.{n}.policy={policy}": f"--policy {policy}" for n in servers}
     try:
-        scenario = Scenario.load(asked.scenario, [*settings, *own, f"seed={seed}"])
+        scenario = _load(asked.scenario, [*settings, *own, f"seed={seed}"])
         scenario.resolve()
     except ScenarioError as error:
         raise _as_given(error, own) from None
@@ -146,6 +148,12 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
     named = (" and ".join(planners), " and ".join(policies))
     shown = [text for text, choices in zip(named, (asked.planners, asked.policies), strict=True) if len(choices) > 1]
     return _Made(Variant(", ".join(shown or named), *named, value, value or "only"), scenario)
+
+
+def _load(scenario: Scenario | str | Path, settings: Sequence[str]) -> Scenario:
+    if isinstance(scenario, Scenario):
+        return Scenario.from_dict(scenario.model_dump(mode="json"), settings)
+    return Scenario.load(scenario, settings)
 
 
 def _as_given(error: ScenarioError, own: dict[str, str]) -> ScenarioError:

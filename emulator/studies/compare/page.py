@@ -17,7 +17,8 @@ from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.studies.compare.charts import dressed, figures, picture
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import METRICS
-from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
+from layerlift.emulator.studies.compare.words import verdicts
+from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.models.errors import RunError
 
 FILES: Final = ("compare.json", "compare.parquet", "compare.html")

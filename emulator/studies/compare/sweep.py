@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import parse
 from layerlift.models.errors import ScenarioError
 
 USERS = "users"
@@ -31,6 +35,21 @@ class Sweep:
                 f"--sweep is {text!r}, expected PATH=V1,V2,... with two values or more, as users=50,100"
             )
         return cls(path.strip(), tuple(values))
+
+    @classmethod
+    def of(cls, path: str, values: Sequence[object]) -> Sweep:
+        """Make a sweep of plain Python values: numbers, texts, booleans, None, lists and dicts.
+
+        Raises `ScenarioError` for an empty path, fewer than two different values, and values that YAML cannot hold.
+        """
+        if isinstance(values, str | bytes) or not isinstance(path, str) or not path.strip():
+            raise ScenarioError(
+                f"a sweep of {path!r} over {values!r} was asked for, expected a field and a list of values"
+            )
+        texts = tuple(dict.fromkeys(_text(value) for value in values))
+        if len(texts) < 2:
+            raise ScenarioError(f"the sweep of {path} has {', '.join(texts) or 'no values'}, expected two or more")
+        return cls(path.strip(), texts)
 
     def settings(self, value: str, scenario: Scenario) -> list[str]:
         """Return the `path=value` overrides that give the scenario this value.
@@ -71,6 +90,27 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     for number in by_rest[: spare - sum(parts)]:
         parts[number] += 1
     return [part + 1 for part in parts]
+
+
+def _text(value: object) -> str:
+    """A value as YAML: a word as it is where it stays one (`ionn`, but `"5"`), everything else as JSON."""
+    if isinstance(value, str) and value == value.strip() and "\n" not in value:
+        with suppress(ScenarioError):
+            if parse(value, "value") == value:
+                return value
+    try:
+        return json.dumps(value, allow_nan=False, default=_number)
+    except (TypeError, ValueError, RecursionError):
+        raise ScenarioError(f"a sweep has {value!r:.80}, expected a number, text, list or dict") from None
+
+
+def _number(value: object) -> int | float:
+    """Numbers of other packages, such as NumPy's."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError
 
 
 def _split(text: str) -> list[str]:

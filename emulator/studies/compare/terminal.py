@@ -13,7 +13,8 @@ from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import BY_KEY
 from layerlift.emulator.studies.compare.statistics import Interval
-from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
+from layerlift.emulator.studies.compare.words import verdicts
+from layerlift.emulator.studies.compare.written import scale_of, shown
 
 WIDEST: Final = 110
 _GAP: Final = 2

@@ -12,14 +12,16 @@ from rich.console import Console
 
 from layerlift.emulator.studies.compare.captions import arrival_told, halves, spread_told, trade_told
 from layerlift.emulator.studies.compare.charts import drawn, figures, picture
-from layerlift.emulator.studies.compare.comparison import Comparison, Trial, Variant
+from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import METRICS, Seen, UserSeen
 from layerlift.emulator.studies.compare.page import page
 from layerlift.emulator.studies.compare.points import ecdf, fair_line
 from layerlift.emulator.studies.compare.statistics import Interval, difference, interval, t_quantile, t_share
 from layerlift.emulator.studies.compare.sweep import apportion
 from layerlift.emulator.studies.compare.terminal import WIDEST, show
-from layerlift.emulator.studies.compare.words import scale_of, shown, verdicts
+from layerlift.emulator.studies.compare.trials import Trial, Variant
+from layerlift.emulator.studies.compare.words import verdicts
+from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.models.errors import RunError
 
 NAN = math.nan

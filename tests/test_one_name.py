@@ -1,0 +1,63 @@
+"""One name, `layerlift`: what it gives, and that it gives it without loading what was not asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import layerlift
+
+NAMES = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "sweep"]
+HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
+
+
+def python(code: str) -> str:
+    """What a new Python prints; it must end well."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_what_users_call_is_there_and_dir_shows_it_alone() -> None:
+    assert dir(layerlift) == sorted(layerlift.__all__) == NAMES
+    for name in NAMES:
+        assert getattr(layerlift, name) is not None
+    assert layerlift.__version__ == version("layerlift")
+    with pytest.raises(AttributeError, match="'layerlift' has no attribute 'simulate'"):
+        layerlift.simulate  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_names_are_those_of_the_rooms() -> None:
+    import layerlift.emulator
+    import layerlift.models.errors
+
+    assert layerlift.run is layerlift.emulator.run
+    assert layerlift.Scenario is layerlift.emulator.Scenario
+    assert layerlift.RunResult is layerlift.emulator.RunResult
+    assert layerlift.LayerliftError is layerlift.models.errors.LayerliftError
+
+
+def test_dir_stays_as_it_is_when_rooms_are_loaded() -> None:
+    code = "import layerlift, layerlift.planners; from layerlift import *; print(run.__name__, dir(layerlift))"
+    assert python(code) == f"run {NAMES}"
+
+
+def test_importing_it_loads_nothing_else() -> None:
+    code = f"import sys, layerlift; print([name for name in {HEAVY} if name in sys.modules], dir(layerlift) != [])"
+    assert python(code) == "[] True"
+
+
+def test_what_users_call_loads_no_ray_before_it_is_wanted() -> None:
+    code = "import sys; from layerlift import *; print([name for name in ('ray', 'altair') if name in sys.modules])"
+    assert python(code) == "[]"
+
+
+def test_the_command_line_is_a_module_too() -> None:
+    said = subprocess.run([sys.executable, "-m", "layerlift", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"layerlift, version {version('layerlift')}\n"
+    wrong = subprocess.run([sys.executable, "-m", "layerlift", "show", "nowhere"], capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("layerlift: nowhere does not exist")
