@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
 from layerlift.emulator.scenario.resolving.machines import IONN_W
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path, dotted
 from layerlift.emulator.scenario.schema.fields import ASSUMED, Span, fault
 from layerlift.emulator.scenario.schema.sections import Device, Machine, Nodes
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import near
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
-    from layerlift.emulator.world.world import World
 
 IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
 
@@ -34,7 +32,7 @@ class Assumption(TypedDict):
     source: str
 
 
-def assumptions(scenario: Scenario, world: World | None = None) -> list[Assumption]:
+def assumptions(scenario: Description, world: World | None = None) -> list[Assumption]:
     """List what the file annotates in `sources`, and all defaults in use that carry a physical number.
 
     A pattern of `sources` speaks of what the file gives, or of defaults when it matches nothing given; what a `--set`
@@ -60,7 +58,7 @@ def _matching(pattern: str, values: dict[str, object]) -> dict[str, object]:
     return {path: value for path, value in values.items() if _covers(pattern, path)}
 
 
-def sources_fit(scenario: Scenario) -> None:
+def sources_fit(scenario: Description) -> None:
     """Raise a pydantic error for a pattern under `sources` that matches no field: a misspelt path would go unseen."""
     paths = [path for path, _ in _leaves(scenario, ())] + [dotted(path) for path, _, _ in _defaults(scenario, ())]
     for pattern in scenario.sources:

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING
 
 from layerlift.emulator.scenario.checks.faults import check_faults
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema.arrivals import AtOnce, Recorded
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import fault, shown
 from layerlift.emulator.scenario.schema.sections import TIERS, Users
 from layerlift.models.errors import near
 
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
-
 MOST_NODES = 100_000
 
 
-def check(scenario: Scenario) -> None:
+def check(scenario: Description) -> None:
     """Raise the first thing that makes the scenario impossible, as a pydantic error with its path."""
     _servers(scenario)
     _users(scenario)
@@ -29,14 +26,14 @@ def check(scenario: Scenario) -> None:
     check_faults(scenario)
 
 
-def _servers(scenario: Scenario) -> None:
+def _servers(scenario: Description) -> None:
     if not any(group.tier != "client" for group in scenario.nodes):
         raise fault(("nodes",), "has no servers: expected at least one group of tier edge or cloud")
     if sum(group.count or 1 for group in scenario.nodes) + scenario.user_count > MOST_NODES:
         raise fault(("nodes",), f"and users make more than {MOST_NODES} machines: expected fewer")
 
 
-def _users(scenario: Scenario) -> None:
+def _users(scenario: Description) -> None:
     if not scenario.users:
         raise fault(("users",), "is empty: expected at least one kind of users")
     kinds: dict[str, int] = {}
@@ -85,7 +82,7 @@ def _asking(kind: Users, path: Path, endless: bool) -> None:
         raise fault((*path, "queue"), "is given beside late: drop, with which only the freshest question waits")
 
 
-def _links(scenario: Scenario) -> None:
+def _links(scenario: Description) -> None:
     known = [f"{a}-{b}" for a, b in product(TIERS, TIERS)]
     for key in scenario.links:
         if key not in known:
@@ -98,7 +95,7 @@ def _links(scenario: Scenario) -> None:
             raise fault(("pairs", index, "between"), f"names {kind.between[0]!r} twice: expected two nodes")
 
 
-def needed(scenario: Scenario) -> Iterator[tuple[str, str]]:
+def needed(scenario: Description) -> Iterator[tuple[str, str]]:
     """Yield the pairs of tiers that may talk: all that exist, a tier with itself only when it has two servers."""
     size = {tier: sum(g.count or 1 for g in scenario.nodes if g.tier == tier) for tier in ("edge", "cloud")}
     for tier in ("edge", "cloud"):
@@ -110,7 +107,7 @@ def needed(scenario: Scenario) -> Iterator[tuple[str, str]]:
         yield "edge", "cloud"
 
 
-def _names(scenario: Scenario) -> None:
+def _names(scenario: Description) -> None:
     taken: dict[str, tuple[str | int, ...]] = {"planner": ("planner",), "client": ("planner", "at")}
     for path, name in node_names(scenario):
         if name in taken:

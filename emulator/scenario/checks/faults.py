@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import faults as sections
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.fields import fault
 from layerlift.emulator.scenario.schema.sections import TIERS
 from layerlift.models.errors import near
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
 Where = tuple[str | int, ...]
 FEW = 12
 """Names that an error message lists."""
 
 
-def check_faults(scenario: Scenario) -> None:
+def check_faults(scenario: Description) -> None:
     """Raise the first thing that is wrong with `faults`, as a pydantic error with its path."""
     if not scenario.faults:
         return
@@ -43,7 +40,7 @@ def check_faults(scenario: Scenario) -> None:
                 _edges(tiers, path)
 
 
-def _tier(scenario: Scenario, path: Where) -> str:
+def _tier(scenario: Description, path: Where) -> str:
     return scenario.nodes[int(path[1])].tier if path[0] == "nodes" else "client"
 
 
@@ -57,7 +54,7 @@ def ends(where: str | tuple[str, str], names: Collection[str]) -> tuple[str, str
     return (one, other) if one in TIERS and other in TIERS else None
 
 
-def _links(scenario: Scenario, tiers: dict[str, str], where: str | tuple[str, str], path: Where) -> None:
+def _links(scenario: Description, tiers: dict[str, str], where: str | tuple[str, str], path: Where) -> None:
     found = ends(where, tiers)
     pairs = [pair for key in scenario.links for pair in (key, "-".join(reversed(key.split("-"))))]
     if found is None:
@@ -92,7 +89,7 @@ def _edges(tiers: dict[str, str], path: Where) -> list[str]:
     return found
 
 
-def _movers(scenario: Scenario, tiers: dict[str, str], entry: sections.Move, path: Where) -> None:
+def _movers(scenario: Description, tiers: dict[str, str], entry: sections.Move, path: Where) -> None:
     edges = _edges(tiers, path)
     clients = [name for name, tier in tiers.items() if tier == "client"]
     kinds = [kind_name(scenario, index) for index in range(len(scenario.users))]

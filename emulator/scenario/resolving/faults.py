@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from layerlift.emulator.conditions.mobility import grid
 from layerlift.emulator.scenario.checks.faults import ends
 from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.schema import faults as sections
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import LARGEST, MB, Fault, Span, tidy
 from layerlift.emulator.scenario.schema.trace_files import Columns, read_columns
@@ -18,9 +19,6 @@ from layerlift.emulator.world import faults
 from layerlift.emulator.world.machines import NodeSpec, Tier
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.errors import ScenarioError, near
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
 FEW = 12
 
@@ -55,7 +53,7 @@ class _Names:
 
 
 def resolve_faults(
-    scenario: Scenario, nodes: Sequence[NodeSpec], users: Sequence[UserSpec]
+    scenario: Description, nodes: Sequence[NodeSpec], users: Sequence[UserSpec]
 ) -> tuple[tuple[faults.Fault, ...], tuple[faults.Mobility, ...]]:
     """Build `World.faults` and `World.mobility`.
 
@@ -89,7 +87,7 @@ def _once(made: Sequence[faults.Mobility], moved: dict[int, int], index: int, no
 
 
 def _broken(
-    scenario: Scenario,
+    scenario: Description,
     entry: sections.Outage | sections.OnOff | sections.Loss | sections.Trace | sections.Crash,
     names: _Names,
     path: Path,
@@ -117,14 +115,14 @@ def _broken(
             )
 
 
-def _read(scenario: Scenario, file: str, path: Path, wanted: Any, optional: Collection[str] = ()) -> Columns:
+def _read(scenario: Description, file: str, path: Path, wanted: Any, optional: Collection[str] = ()) -> Columns:
     try:
         return read_columns(in_folder(scenario, file), wanted, optional)
     except ScenarioError as error:
         raise Fault(path, f"is {file!r}: {error}") from None
 
 
-def _trace(scenario: Scenario, entry: sections.Trace, pairs: faults.Pairs, path: Path) -> faults.Trace:
+def _trace(scenario: Description, entry: sections.Trace, pairs: faults.Pairs, path: Path) -> faults.Trace:
     wanted = dict.fromkeys(("time_s", "bandwidth_mb_s", "latency_ms"), "float")
     table = _read(scenario, entry.file, path, wanted, ("bandwidth_mb_s", "latency_ms"))
     times, rates, latencies = table["time_s"], table["bandwidth_mb_s"], table["latency_ms"]
@@ -187,7 +185,7 @@ def _ends(span: Span) -> tuple[float, float]:
     return span.low, span.high
 
 
-def _journeys(scenario: Scenario, entry: sections.Journey, names: _Names, path: Path) -> list[faults.Journey]:
+def _journeys(scenario: Description, entry: sections.Journey, names: _Names, path: Path) -> list[faults.Journey]:
     """One journey a client, in the order of nodes."""
     path, file = (*path, "journey"), entry.journey
     table = _read(scenario, file, path, {"time_s": "float", "client": "text", "edge": "text"})

@@ -7,16 +7,14 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import GB, MB, Span
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
@@ -83,7 +81,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -
         )
 
 
-def nodes(scenario: Scenario) -> list[NodeSpec]:
+def nodes(scenario: Description) -> list[NodeSpec]:
     """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner."""
     names: dict[Path, list[str]] = {}
     for path, name in node_names(scenario):
@@ -105,6 +103,6 @@ def nodes(scenario: Scenario) -> list[NodeSpec]:
     return [replace(node, index=index) for index, node in enumerate(made)]
 
 
-def in_folder(scenario: Scenario, file: str) -> str:
+def in_folder(scenario: Description, file: str) -> str:
     """Return a file name of the scenario; relative ones begin at its folder."""
     return str(FilePath(scenario.folder) / file)

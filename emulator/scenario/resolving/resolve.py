@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from layerlift.emulator.scenario.resolving.catalog import Catalog, ProfileError, Shelf
 from layerlift.emulator.scenario.resolving.faults import resolve_faults
@@ -13,6 +12,7 @@ from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
 from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.fields import GB, MB, Fault
 from layerlift.emulator.world.links import LinkSpec
@@ -23,11 +23,8 @@ from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter
 
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
-
-def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
+def resolve(scenario: Description, catalog: Catalog | None = None) -> World:
     """Build the world. Raises `Fault` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
     shelf = catalog or Shelf()
     nodes = machines(scenario)
@@ -74,7 +71,7 @@ def _or_inf(value: float | None) -> float:
     return INF if value is None else value
 
 
-def _links(scenario: Scenario) -> dict[tuple[str, str], LinkSpec]:
+def _links(scenario: Description) -> dict[tuple[str, str], LinkSpec]:
     made: dict[tuple[str, str], LinkSpec] = {}
     for key, link in scenario.links.items():
         a, _, b = key.partition("-")
@@ -89,7 +86,7 @@ def _link(link: sections.Link) -> LinkSpec:
 
 
 def _pairs(
-    scenario: Scenario, nodes: list[NodeSpec], index: dict[str, int], links: dict[tuple[str, str], LinkSpec]
+    scenario: Description, nodes: list[NodeSpec], index: dict[str, int], links: dict[tuple[str, str], LinkSpec]
 ) -> dict[tuple[int, int], LinkSpec]:
     made: dict[tuple[int, int], LinkSpec] = {}
     for number, pair in enumerate(scenario.pairs):
@@ -112,7 +109,7 @@ def _changed(usual: LinkSpec | None, pair: sections.Pair, path: Path) -> LinkSpe
     )
 
 
-def _known_policies(scenario: Scenario) -> None:
+def _known_policies(scenario: Description) -> None:
     for path, machine in _machines(scenario).items():
         _known_policy(machine.policy, (*path, "policy"))
 
@@ -129,7 +126,7 @@ def _known_policy(text: str, path: Path) -> None:
         raise Fault(path, f"is {text!r}: {error}") from None
 
 
-def _machines(scenario: Scenario) -> dict[Path, sections.Machine]:
+def _machines(scenario: Description) -> dict[Path, sections.Machine]:
     """The machines that the scenario describes, by the path of their section."""
     return {
         **{("nodes", i): group for i, group in enumerate(scenario.nodes)},
@@ -138,7 +135,7 @@ def _machines(scenario: Scenario) -> dict[Path, sections.Machine]:
 
 
 def _models(
-    scenario: Scenario, asked: list[tuple[str, Path]], nodes: Sequence[NodeSpec], shelf: Catalog
+    scenario: Description, asked: list[tuple[str, Path]], nodes: Sequence[NodeSpec], shelf: Catalog
 ) -> tuple[ModelSpec, ...]:
     classes = {node.profile: None for node in nodes if node.tier != "planner"}
     made = []
@@ -165,14 +162,14 @@ def _models(
     return tuple(made)
 
 
-def _blamed(scenario: Scenario, error: ProfileError) -> tuple[Path, str]:
+def _blamed(scenario: Description, error: ProfileError) -> tuple[Path, str]:
     for path, machine in _machines(scenario).items():
         if machine.profile != "reference" and in_folder(scenario, machine.profile) == error.device_class:
             return (*path, "profile"), f"is {machine.profile!r}: {error}"
     return (), str(error)
 
 
-def model_options(scenario: Scenario, name: str) -> sections.Model:
+def model_options(scenario: Description, name: str) -> sections.Model:
     """Return the options of a model, the scenario's own `preprocess` and `alexnet_mb` included."""
     options = scenario.models.get(name, sections.Model())
     if scenario.preprocess and "preprocess" not in options.model_fields_set:
@@ -182,7 +179,7 @@ def model_options(scenario: Scenario, name: str) -> sections.Model:
     return options
 
 
-def model_source(scenario: Scenario, name: str) -> str:
+def model_source(scenario: Description, name: str) -> str:
     """Return what `models.load` takes: a zoo name as it is, a file from the scenario's folder."""
     given = scenario.models.get(name, sections.Model()).source or name
     return in_folder(scenario, given) if given.endswith(".onnx") or "/" in given else given

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from layerlift.emulator.scenario.checks.names import kind_name
 from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.scenario.resolving.machines import stream
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.arrivals import Law
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path
 from layerlift.emulator.scenario.schema.durations import draw_of
 from layerlift.emulator.scenario.schema.fields import Fault
@@ -24,9 +24,6 @@ from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.errors import LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
 
 @dataclass
@@ -37,7 +34,7 @@ class Population:
     models: list[tuple[str, Path]]
 
 
-def population(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
+def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
     """Give each user a client: those a kind brings, or the next listed ones.
 
     Raises `Fault` for an unknown planner, or a trace that cannot be used or is too short.
@@ -55,12 +52,12 @@ def population(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) 
     return Population(tuple(made), list(models.items()))
 
 
-def _listed(scenario: Scenario, nodes: Sequence[NodeSpec]) -> list[int]:
+def _listed(scenario: Description, nodes: Sequence[NodeSpec]) -> list[int]:
     count = sum(group.count or 1 for group in scenario.nodes if group.tier == "client")
     return [node.index for node in nodes[:count]]
 
 
-def _brought(scenario: Scenario, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
+def _brought(scenario: Description, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
     before = len(_listed(scenario, nodes))
     before += sum(kind.count or 1 for kind in scenario.users[:index] if kind.device)
     return list(range(before, before + (scenario.users[index].count or 1)))
@@ -73,7 +70,7 @@ def _known_planner(text: str, path: Path, shelf: Catalog) -> None:
         raise Fault(path, f"is {text!r}: {error}") from None
 
 
-def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
+def _kind(scenario: Description, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
     kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients))
     arrivals, objectives, stays = drawn.arrivals(), drawn.objectives(), drawn.stays()
     asked, asks, think = drawn.models(models), drawn.asks(), draw_of(kind.think_s)
@@ -115,7 +112,7 @@ def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str],
 class _Drawn:
     """What the members of one kind draw, each purpose from its own substream of the seed."""
 
-    def __init__(self, scenario: Scenario, index: int, count: int) -> None:
+    def __init__(self, scenario: Description, index: int, count: int) -> None:
         self.kind = scenario.users[index]
         self.name = kind_name(scenario, index)
         self._path: Path = ("users", index)
