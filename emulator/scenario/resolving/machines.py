@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Final
 
+from layerlift.emulator.policies import takes_back
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import Path
-from layerlift.emulator.scenario.schema.fields import GB, MB, Span
+from layerlift.emulator.scenario.schema.fields import GB, MB, Fault, Span
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
+from layerlift.models.errors import LayerliftError
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
@@ -44,7 +46,7 @@ class _Spread:
         return [round(rng.uniform(span.low, span.high), 9) * scale for _ in range(self.count)]
 
 
-def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -> Iterator[NodeSpec]:
+def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool) -> Iterator[NodeSpec]:
     """Yield a group's nodes, their indices still to be given (0)."""
     machine = spread.machine
     watts = IONN_W if tier == "client" else dict.fromkeys(IONN_W, 0.0)
@@ -69,6 +71,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -
             load_s_per_byte=machine.load_s_per_mb / MB,
             max_batch=machine.max_batch,
             policy=machine.policy,
+            revokes=revokes,
             share_models=machine.share_models,
             idle_w=power["idle_w"][k],
             compute_w=power["compute_w"][k],
@@ -82,7 +85,10 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -
 
 
 def nodes(scenario: Description) -> list[NodeSpec]:
-    """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner."""
+    """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner.
+
+    Raises `Fault` for an unknown policy.
+    """
     names: dict[Path, list[str]] = {}
     for path, name in node_names(scenario):
         names.setdefault(path, []).append(name)
@@ -98,9 +104,18 @@ def nodes(scenario: Description) -> list[NodeSpec]:
             tier, purpose = "client", ("users", kind_name(scenario, int(path[1])))
         if section is not None:
             profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
-            made.extend(_machines(_Spread(section, len(group), scenario.seed, *purpose), tier, group, profile))
+            revokes = _revokes(section.policy, (*path, "policy"))
+            made.extend(_machines(_Spread(section, len(group), scenario.seed, *purpose), tier, group, profile, revokes))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
+
+
+def _revokes(policy: str, path: Path) -> bool:
+    """Whether a policy takes memory back: asked here, so that a world need not know any policy."""
+    try:
+        return takes_back(policy)
+    except LayerliftError as error:
+        raise Fault(path, f"is {policy!r}: {error}") from None
 
 
 def in_folder(scenario: Description, file: str) -> str:

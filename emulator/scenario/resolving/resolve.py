@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -28,7 +27,6 @@ def resolve(scenario: Description, catalog: Catalog | None = None) -> World:
     """Build the world. Raises `Fault` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
     shelf = catalog or Shelf()
     nodes = machines(scenario)
-    _known_policies(scenario)
     users = population(scenario, nodes, shelf)
     index = {node.name: node.index for node in nodes}
     links = _links(scenario)
@@ -107,23 +105,6 @@ def _changed(usual: LinkSpec | None, pair: sections.Pair, path: Path) -> LinkSpe
         base.bandwidth_bytes_s if pair.bandwidth_mb_s is None else pair.bandwidth_mb_s * MB,
         base.price_per_byte if pair.price_per_gb is None else pair.price_per_gb / GB,
     )
-
-
-def _known_policies(scenario: Description) -> None:
-    for path, machine in _machines(scenario).items():
-        _known_policy(machine.policy, (*path, "policy"))
-
-
-def _known_policy(text: str, path: Path) -> None:
-    """Refuse what no policy is called. Where there are no policies to ask, any name will do."""
-    try:
-        make = importlib.import_module("layerlift.emulator.policies").make
-    except ImportError:
-        return
-    try:
-        make(text)
-    except LayerliftError as error:
-        raise Fault(path, f"is {text!r}: {error}") from None
 
 
 def _machines(scenario: Description) -> dict[Path, sections.Machine]:
