@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError, model_validator
@@ -17,7 +17,7 @@ from layerlift.emulator.scenario.resolving.catalog import Catalog, network
 from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, printable, read
-from layerlift.emulator.scenario.schema.fields import Fault, first_fault, shown
+from layerlift.emulator.scenario.schema.fields import Flaw, first_flaw, shown
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import ScenarioError, near
 from layerlift.models.running.network import Network
@@ -65,7 +65,7 @@ class Scenario(Description):
         try:
             made = cls.model_validate(data)
         except ValidationError as error:
-            raise located(first_fault(error, data), places) from None
+            raise located(first_flaw(error, data), places) from None
         made._places = places
         return made
 
@@ -77,8 +77,8 @@ class Scenario(Description):
         """
         try:
             return resolve(self, catalog)
-        except Fault as fault:
-            raise located(fault, self._places) from None
+        except Flaw as flaw:
+            raise located(flaw, self._places) from None
 
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
@@ -89,13 +89,13 @@ class Scenario(Description):
         return assumptions(self, world)
 
 
-def located(fault: Fault, places: Places) -> ScenarioError:
-    """Return the error that says where the fault is, in the file or on the command line, and under which path."""
-    text = f"{places.where(fault.path)}{dotted(fault.path) or 'the scenario'} {fault.text}"
+def located(flaw: Flaw, places: Places) -> ScenarioError:
+    """Return the error that says where the flaw is, in the file or on the command line, and under which path."""
+    text = f"{places.where(flaw.path)}{dotted(flaw.path) or 'the scenario'} {flaw.text}"
     return ScenarioError(printable(text))
 
 
-def bundled() -> dict[str, FilePath]:
+def bundled() -> dict[str, Path]:
     """Return the scenarios that ship with Layerlift, by name."""
     return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
 
@@ -105,15 +105,15 @@ def source_text(name_or_path: str | os.PathLike[str]) -> str:
     return _text(_find(os.fspath(name_or_path)))
 
 
-def _folder() -> FilePath:
-    return FilePath(str(resources.files("layerlift.emulator") / "scenarios"))
+def _folder() -> Path:
+    return Path(str(resources.files("layerlift.emulator") / "scenarios"))
 
 
-def _find(given: str) -> FilePath:
+def _find(given: str) -> Path:
     known = bundled()
     if given in known:
         return known[given]
-    path = FilePath(given)
+    path = Path(given)
     try:
         if path.is_file():
             return path
@@ -126,7 +126,7 @@ def _find(given: str) -> FilePath:
     )
 
 
-def _text(path: FilePath) -> str:
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1).decode("utf-8")

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from layerlift.emulator.scenario.schema.description import Description
-from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.document import FieldPath
 
 
-def node_names(scenario: Description) -> Iterator[tuple[Path, str]]:
+def node_names(scenario: Description) -> Iterator[tuple[FieldPath, str]]:
     """Yield each node's section and name. A pattern counts on over all groups that use it: r1, r2, then r3 ..."""
     numbers: Counter[str] = Counter()
-    listed: list[tuple[Path, str, str]] = []
+    listed: list[tuple[FieldPath, str, str]] = []
     for index, group in enumerate(scenario.nodes):
         pattern = group.names or f"{group.tier}{{}}"
         for _ in range(group.count or 1):

@@ -6,15 +6,15 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Final
 
 from layerlift.emulator.policies import takes_back
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
-from layerlift.emulator.scenario.schema.document import Path
-from layerlift.emulator.scenario.schema.fields import GB, MB, Fault, Span
+from layerlift.emulator.scenario.schema.document import FieldPath
+from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw, Range
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
 from layerlift.models.errors import LayerliftError
 
@@ -30,14 +30,14 @@ def stream(seed: int, *purpose: str) -> random.Random:
 class _Spread:
     """The members of one group: each ranged field becomes a value per member."""
 
-    def __init__(self, machine: sections.Machine, count: int, seed: int, *purpose: str) -> None:
+    def __init__(self, machine: sections.MachineSection, count: int, seed: int, *purpose: str) -> None:
         self.machine = machine
         self.count = count
         self.seed = seed
         self.purpose = purpose
 
     def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
-        span: Span | None = getattr(self.machine, name)
+        span: Range | None = getattr(self.machine, name)
         if span is None:
             return [missing] * self.count
         if self.machine.spread == "even" or span.low == span.high:
@@ -87,14 +87,14 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
 def nodes(scenario: Description) -> list[NodeSpec]:
     """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner.
 
-    Raises `Fault` for an unknown policy.
+    Raises `Flaw` for an unknown policy.
     """
-    names: dict[Path, list[str]] = {}
+    names: dict[FieldPath, list[str]] = {}
     for path, name in node_names(scenario):
         names.setdefault(path, []).append(name)
     made: list[NodeSpec] = []
     for path, group in names.items():
-        section: sections.Machine | None
+        section: sections.MachineSection | None
         if path[0] == "nodes":
             section = scenario.nodes[int(path[1])]
             tier: Tier = section.tier
@@ -110,14 +110,14 @@ def nodes(scenario: Description) -> list[NodeSpec]:
     return [replace(node, index=index) for index, node in enumerate(made)]
 
 
-def _revokes(policy: str, path: Path) -> bool:
+def _revokes(policy: str, path: FieldPath) -> bool:
     """Whether a policy takes memory back: asked here, so that a world need not know any policy."""
     try:
         return takes_back(policy)
     except LayerliftError as error:
-        raise Fault(path, f"is {policy!r}: {error}") from None
+        raise Flaw(path, f"is {policy!r}: {error}") from None
 
 
 def in_folder(scenario: Description, file: str) -> str:
     """Return a file name of the scenario; relative ones begin at its folder."""
-    return str(FilePath(scenario.folder) / file)
+    return str(Path(scenario.folder) / file)

@@ -16,9 +16,9 @@ from layerlift.emulator.scenario.resolving.machines import stream
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.arrivals import Law
 from layerlift.emulator.scenario.schema.description import Description
-from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
-from layerlift.emulator.scenario.schema.fields import Fault
+from layerlift.emulator.scenario.schema.fields import Flaw
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.users import UserSpec
@@ -31,17 +31,17 @@ class Population:
     """The users, and the models that they ask for, in the order of first mention."""
 
     made: tuple[UserSpec, ...]
-    models: list[tuple[str, Path]]
+    models: list[tuple[str, FieldPath]]
 
 
 def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
     """Give each user a client: those a kind brings, or the next listed ones.
 
-    Raises `Fault` for an unknown planner, or a trace that cannot be used or is too short.
+    Raises `Flaw` for an unknown planner, or a trace that cannot be used or is too short.
     """
     brought = {index: _brought(scenario, index, clients) for index in range(len(scenario.users))}
     listed = iter(_listed(scenario, clients))
-    models: dict[str, Path] = {}
+    models: dict[str, FieldPath] = {}
     made: list[UserSpec] = []
     for index, kind in enumerate(scenario.users):
         _known_planner(kind.planner, ("users", index, "planner"), shelf)
@@ -63,11 +63,11 @@ def _brought(scenario: Description, index: int, nodes: Sequence[NodeSpec]) -> li
     return list(range(before, before + (scenario.users[index].count or 1)))
 
 
-def _known_planner(text: str, path: Path, shelf: Catalog) -> None:
+def _known_planner(text: str, path: FieldPath, shelf: Catalog) -> None:
     try:
         shelf.planner(text)
     except LayerliftError as error:
-        raise Fault(path, f"is {text!r}: {error}") from None
+        raise Flaw(path, f"is {text!r}: {error}") from None
 
 
 def _kind(scenario: Description, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
@@ -115,14 +115,14 @@ class _Drawn:
     def __init__(self, scenario: Description, index: int, count: int) -> None:
         self.kind = scenario.users[index]
         self.name = kind_name(scenario, index)
-        self._path: Path = ("users", index)
+        self._path: FieldPath = ("users", index)
         self._seed, self._folder, self._count = scenario.seed, scenario.folder, count
 
     def arrivals(self) -> list[float]:
         times = self._law("arrival", self.kind.arrival).times(self._count, stream(self._seed, "arrival", self.name))
         if len(times) < self._count:
             trace = getattr(self.kind.arrival, "trace", "")
-            raise Fault(
+            raise Flaw(
                 (*self._path, "arrival", "trace"),
                 f"is {trace!r}, which has {len(times):,} arrivals for {self._count:,} users: "
                 "expected a row for each (or give repeat_s)",
@@ -136,7 +136,7 @@ class _Drawn:
 
     def objectives(self) -> list[Objective]:
         given = self.kind.objective
-        if isinstance(given, sections.Objective):
+        if isinstance(given, sections.ObjectiveSection):
             return [_objective(given)] * self._count
         shares = [each.share for each in given]
         return stream(self._seed, "objective", self.name).choices(list(map(_objective, given)), shares, k=self._count)
@@ -154,8 +154,8 @@ class _Drawn:
         try:
             return section.law(self._folder)
         except ScenarioError as error:
-            raise Fault((*self._path, field, "trace"), f"cannot be used: {error}") from None
+            raise Flaw((*self._path, field, "trace"), f"cannot be used: {error}") from None
 
 
-def _objective(given: sections.Objective) -> Objective:
+def _objective(given: sections.ObjectiveSection) -> Objective:
     return Objective(**given.model_dump(exclude={"share"}))

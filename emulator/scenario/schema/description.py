@@ -9,30 +9,38 @@ from pydantic import Field, PrivateAttr
 
 from layerlift.emulator.scenario.schema.document import Places, dotted
 from layerlift.emulator.scenario.schema.faults import AnyFault
-from layerlift.emulator.scenario.schema.fields import Flag, Part, Positive, Text, Whole, assume
-from layerlift.emulator.scenario.schema.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
+from layerlift.emulator.scenario.schema.fields import Flag, Positive, Section, Text, Whole, assume
+from layerlift.emulator.scenario.schema.sections import (
+    LinkSection,
+    ModelSection,
+    NodesSection,
+    PairSection,
+    PlanningSection,
+    StepList,
+    UsersSection,
+)
 
 
-class Description(Part):
+class Description(Section):
     """A world as a user describes it: each field by itself is right, but nobody has looked at them together."""
 
     name: Text = "scenario"
     about: str = Field("", max_length=4000)
     seed: Whole = 1
-    nodes: tuple[Nodes, ...] = ()
-    links: dict[Text, Link] = Field(default_factory=dict)
+    nodes: tuple[NodesSection, ...] = ()
+    links: dict[Text, LinkSection] = Field(default_factory=dict)
     """By pair of tiers, `client-edge`; both ways unless `edge-client` is given too."""
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[PairSection, ...] = ()
     share_links: Flag = assume(True)
-    users: tuple[Users, ...] = ()
+    users: tuple[UsersSection, ...] = ()
     faults: tuple[AnyFault, ...] = ()
     """What breaks and who moves."""
-    models: dict[Text, Model] = Field(default_factory=dict)
+    models: dict[Text, ModelSection] = Field(default_factory=dict)
     alexnet_mb: Positive | None = None
     """Short for `models: {alexnet: {parameters_mb: ...}}` (the paper prints 223)."""
-    preprocess: Steps = Field(default_factory=list)
+    preprocess: StepList = Field(default_factory=list)
     """What is done to every model that does not say otherwise: `[merge, tile: {rows: 2}]`."""
-    planner: Planning = Planning()
+    planner: PlanningSection = PlanningSection()
     reference_ghz: Positive | None = None
     """The speed that the reference seconds stand for; the profile's own when left out."""
     header_bytes: Whole = assume(0)

@@ -17,7 +17,17 @@ from small_scenario import Few, small
 
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import asking_words, describe_world
-from layerlift.emulator.world.laws import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
+from layerlift.emulator.world.laws import (
+    AllAt,
+    Bursts,
+    Day,
+    Exponential,
+    Fixed,
+    RecordedInstants,
+    Regular,
+    Steady,
+    Uniform,
+)
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.emulator.world.world import World
@@ -189,7 +199,7 @@ def test_traces_lie_in_the_scenarios_folder(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(json.dumps(small(users=users)))
     made = Scenario.load(tmp_path / "x.yaml").resolve(Few())
     assert [user.arrival_s for user in made.users] == [0.5, 2.0, 2.0, 7.0]
-    assert made.users[3].asks == Trace((0.0, 0.1))
+    assert made.users[3].asks == RecordedInstants((0.0, 0.1))
     users[0] |= {"count": 6, "arrival": {"trace": "traces/come.csv", "repeat_s": 10, "start_s": 1}}
     (tmp_path / "x.yaml").write_text(json.dumps(small(users=users)))
     made = Scenario.load(tmp_path / "x.yaml").resolve(Few())
@@ -305,7 +315,7 @@ def test_what_ends_by_itself_needs_no_end(fields: dict[str, Any]) -> None:
 def test_a_user_with_a_trace_of_questions_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("time_s\n1\n")
     asks = {"trace": str(tmp_path / "t.csv")}
-    assert world(users=[{"model": "small", "asks": asks}]).users[0].asks == Trace((1.0,))
+    assert world(users=[{"model": "small", "asks": asks}]).users[0].asks == RecordedInstants((1.0,))
     assert "the run would never end" in refusal(users=[{"model": "small", "asks": {**asks, "repeat_s": 2}}])
 
 
