@@ -6,13 +6,13 @@ one, so that one fault changes no other and answers do not depend on the order o
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from math import inf
 
 from layerlift.emulator.conditions.links import LinkFaults, State, stream
 from layerlift.emulator.conditions.mobility import nearest_edges
 from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, repeated, sojourns, switched
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import Crash, Journey, Loss, Mobility
 from layerlift.emulator.world.world import World
 
@@ -223,7 +223,7 @@ class Conditions:
             if isinstance(spec, Journey):
                 self._edges[client] = StepFunction(spec.stops[0][1], spec.stops[1:])
             else:
-                steps = nearest_edges(spec, random.Random(f"{self._world.seed}/move/{name}"))
+                steps = nearest_edges(spec, streams.walk(self._world.seed, name))
                 self._edges[client] = StepFunction(next(steps)[1], steps)
         return self._edges[client]
 

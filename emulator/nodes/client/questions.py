@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from layerlift.emulator.nodes.client.query import OpenQuery
+from layerlift.emulator.world import streams
 
 if TYPE_CHECKING:
     from layerlift.emulator.nodes.client.client import Client
@@ -130,6 +131,5 @@ class Questions:
     def _stream(self, purpose: str) -> random.Random:
         """The user's own random numbers for one purpose."""
         if purpose not in self._streams:
-            text = f"{self._client.host.world.seed}/{purpose}/{self._client.user.name}"
-            self._streams[purpose] = random.Random(text)
+            self._streams[purpose] = streams.user(self._client.host.world.seed, purpose, self._client.user.name)
         return self._streams[purpose]

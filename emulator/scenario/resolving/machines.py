@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw, Range
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
 from layerlift.models.errors import LayerliftError
 
@@ -22,19 +22,14 @@ IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
 
 
-def stream(seed: int, *purpose: str) -> random.Random:
-    """Return the seed's substream for one purpose, such as `arrival`, `phones`."""
-    return random.Random("/".join((str(seed), *purpose)))
-
-
 class _Spread:
     """The members of one group: each ranged field becomes a value per member."""
 
-    def __init__(self, machine: sections.MachineSection, count: int, seed: int, *purpose: str) -> None:
+    def __init__(self, machine: sections.MachineSection, count: int, seed: int, group: str) -> None:
         self.machine = machine
         self.count = count
         self.seed = seed
-        self.purpose = purpose
+        self.group = group
 
     def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
         span: Range | None = getattr(self.machine, name)
@@ -42,7 +37,7 @@ class _Spread:
             return [missing] * self.count
         if self.machine.spread == "even" or span.low == span.high:
             return [value * scale for value in span.even(self.count)]
-        rng = stream(self.seed, "machine", *self.purpose, name)
+        rng = streams.machines(self.seed, self.group, name)
         return [round(rng.uniform(span.low, span.high), 9) * scale for _ in range(self.count)]
 
 
@@ -98,14 +93,14 @@ def nodes(scenario: Description) -> list[NodeSpec]:
         if path[0] == "nodes":
             section = scenario.nodes[int(path[1])]
             tier: Tier = section.tier
-            purpose = ("nodes", str(path[1]))
+            drawn_as = f"nodes/{path[1]}"
         else:
             section = scenario.users[int(path[1])].device
-            tier, purpose = "client", ("users", kind_name(scenario, int(path[1])))
+            tier, drawn_as = "client", f"users/{kind_name(scenario, int(path[1]))}"
         if section is not None:
             profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
             revokes = _revokes(section.policy, (*path, "policy"))
-            made.extend(_machines(_Spread(section, len(group), scenario.seed, *purpose), tier, group, profile, revokes))
+            made.extend(_machines(_Spread(section, len(group), scenario.seed, drawn_as), tier, group, profile, revokes))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
 

@@ -6,19 +6,20 @@ or another field, changes none of them.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from layerlift.emulator.scenario.checks.names import kind_name
 from layerlift.emulator.scenario.resolving.catalog import Catalog
-from layerlift.emulator.scenario.resolving.machines import stream
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.arrivals import Law
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
 from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.users import UserSpec
@@ -119,7 +120,7 @@ class _Drawn:
         self._seed, self._folder, self._count = scenario.seed, scenario.folder, count
 
     def arrivals(self) -> list[float]:
-        times = self._law("arrival", self.kind.arrival).times(self._count, stream(self._seed, "arrival", self.name))
+        times = self._law("arrival", self.kind.arrival).times(self._count, self._stream("arrival"))
         if len(times) < self._count:
             trace = getattr(self.kind.arrival, "trace", "")
             raise Flaw(
@@ -131,7 +132,7 @@ class _Drawn:
 
     def models(self, known: list[str]) -> list[int]:
         mix = self.kind.model
-        rng = stream(self._seed, "model", self.name)
+        rng = self._stream("model")
         return rng.choices([known.index(name) for name in mix], list(mix.values()), k=self._count)
 
     def objectives(self) -> list[Objective]:
@@ -139,16 +140,19 @@ class _Drawn:
         if isinstance(given, sections.ObjectiveSection):
             return [_objective(given)] * self._count
         shares = [each.share for each in given]
-        return stream(self._seed, "objective", self.name).choices(list(map(_objective, given)), shares, k=self._count)
+        return self._stream("objective").choices(list(map(_objective, given)), shares, k=self._count)
 
     def stays(self) -> list[Draw | None]:
         if self.kind.stay_s is None:
             return [None] * self._count
-        law, rng = draw_of(self.kind.stay_s), stream(self._seed, "stay", self.name)
+        law, rng = draw_of(self.kind.stay_s), self._stream("stay")
         return [Fixed(law.value(rng)) for _ in range(self._count)]
 
     def asks(self) -> Asks | None:
         return None if self.kind.asks is None else self._law("asks", self.kind.asks)
+
+    def _stream(self, purpose: str) -> random.Random:
+        return streams.kind(self._seed, purpose, self.name)
 
     def _law(self, field: str, section: Law) -> Asks:
         try:
