@@ -44,9 +44,6 @@ _KINDS = {
     for kind in vars(module).values()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 }
-_TRACES = {"ArrivalTrace": laws.Trace, "LinkTrace": faults.Trace}
-"""Two classes of one name: told apart in the files."""
-_KINDS |= _TRACES
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from worlds import worlds
 
+from layerlift.emulator.policies import takes_back
 from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, Mobility, OnOff, Outage, Pairs, Trace, Waypoint
 from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
 from layerlift.emulator.world.machines import NodeSpec
@@ -109,6 +110,7 @@ def _wild_node(draw: DrawFn, node: NodeSpec, policy: str, held: int) -> NodeSpec
     return replace(
         node,
         policy=policy,
+        revokes=takes_back(policy),
         share_models=draw(st.sampled_from((False, False, True))),
         memory_bytes=draw(st.sampled_from((held, 2 * held, held // 2 + 1, inf))),
     )

@@ -15,6 +15,7 @@ from strategies import layer_graphs
 
 from layerlift.emulator.planning.answer import answer
 from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.policies import takes_back
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanOutcome
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, Ending, LocalHosts
@@ -164,9 +165,9 @@ def small_world(
 ) -> World:
     """Equal clients of 1 GHz, equal servers, one link for all pairs, and a layer's seconds as given at 1 GHz."""
     nodes = [NodeSpec(k, f"c{k}", "client", **(client or {})) for k in range(clients)]
-    nodes += [
-        NodeSpec(clients + k, f"s{k + 1}", "edge", **{"ghz": server_ghz, **(server or {})}) for k in range(servers)
-    ]
+    machine = {"ghz": server_ghz, "policy": "first_come", **(server or {})}
+    machine["revokes"] = takes_back(machine["policy"])
+    nodes += [NodeSpec(clients + k, f"s{k + 1}", "edge", **machine) for k in range(servers)]
     nodes.append(NodeSpec(len(nodes), "planner", "planner"))
     one = link or LinkSpec(0.01, 1e6)
     links = dict.fromkeys((("client", "edge"), ("edge", "client"), ("edge", "edge")), one)

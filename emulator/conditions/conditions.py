@@ -6,19 +6,19 @@ one, so that one fault changes no other and answers do not depend on the order o
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from math import inf
 
 from layerlift.emulator.conditions.links import LinkFaults, State, stream
 from layerlift.emulator.conditions.mobility import nearest_edges
 from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, repeated, sojourns, switched
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import Crash, Journey, Loss, Mobility
 from layerlift.emulator.world.world import World
 
 __all__ = ["Conditions", "State"]
 
-Leg = tuple[int, int]
+Hop = tuple[int, int]
 """A link of the scenario, from node to node."""
 _NO_WAY, _CUT = State(True, 0.0, inf), State(False, 0.0, 0.0)
 
@@ -33,7 +33,7 @@ class Conditions:
     def __init__(self, world: World) -> None:
         self._world = world
         self._faults = LinkFaults(world)
-        self._routes: dict[Leg, StepFunction[State]] = {}
+        self._routes: dict[Hop, StepFunction[State]] = {}
         self._accesses: dict[tuple[int, bool], StepFunction[State]] = {}
         self._lives: dict[int, StepFunction[bool]] = {}
         self._edges: dict[int, StepFunction[int]] = {}
@@ -87,14 +87,14 @@ class Conditions:
     def loss(self, source: int, to: int, at_s: float) -> float:
         """The probability that a message which is on the link at an instant gets lost: at least 0, below 1."""
         lost = 0.0
-        for leg in self._legs(source, to, at_s):
-            for share in self._faults.losses(*leg, at_s):
+        for hop in self._hops(source, to, at_s):
+            for share in self._faults.losses(*hop, at_s):
                 lost += share - lost * share
         return lost
 
     def lossy(self, source: int, to: int) -> bool:
         """Whether the link may ever lose a message."""
-        faults = (fault for leg in self._legs(source, to) for _, fault in self._faults.covering(*leg))
+        faults = (fault for hop in self._hops(source, to) for _, fault in self._faults.covering(*hop))
         return any(isinstance(fault, Loss) for fault in faults)
 
     def crashes(self, node: int) -> Iterator[tuple[float, float]]:
@@ -189,7 +189,7 @@ class Conditions:
 
         return switched(self._edge(client), link)
 
-    def _legs(self, source: int, to: int, at_s: float | None = None) -> Sequence[Leg]:
+    def _hops(self, source: int, to: int, at_s: float | None = None) -> Sequence[Hop]:
         """The links that a message goes over at an instant, or at any."""
         if self._world.loops_back(source, to):
             return ()
@@ -198,7 +198,7 @@ class Conditions:
         if mover is None or not self._roams(mover, source, to):
             return ((source, to),)
         edges = _reachable(self._movers[mover]) if at_s is None else [self._edge(mover).at(at_s)]
-        return [leg for edge in edges for leg in _over(edge, source, to)]
+        return [hop for edge in edges for hop in _over(edge, source, to)]
 
     def _life(self, node: int) -> StepFunction[bool]:
         if node not in self._lives:
@@ -223,7 +223,7 @@ class Conditions:
             if isinstance(spec, Journey):
                 self._edges[client] = StepFunction(spec.stops[0][1], spec.stops[1:])
             else:
-                steps = nearest_edges(spec, random.Random(f"{self._world.seed}/move/{name}"))
+                steps = nearest_edges(spec, streams.walk(self._world.seed, name))
                 self._edges[client] = StepFunction(next(steps)[1], steps)
         return self._edges[client]
 
@@ -247,7 +247,7 @@ def _reachable(spec: Mobility) -> list[int]:
     return sorted({edge for _, edge in spec.stops} if isinstance(spec, Journey) else {edge for edge, *_ in spec.edges})
 
 
-def _over(edge: int, source: int, to: int) -> Sequence[Leg]:
+def _over(edge: int, source: int, to: int) -> Sequence[Hop]:
     return ((source, to),) if edge in (source, to) else ((source, edge), (edge, to))
 
 

@@ -9,6 +9,7 @@ from itertools import count
 from typing import NamedTuple
 
 from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, repeated, sojourns
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import Crash, Loss, OnOff, Outage, Trace
 from layerlift.emulator.world.world import World
 
@@ -36,8 +37,7 @@ _NOTHING, _DOWN = Mark(), Mark(up=False)
 
 def stream(world: World, index: int, *nodes: int) -> random.Random:
     """The stream of the seed that a fault, by its place in `World.faults`, has for these nodes."""
-    names = "/".join(world.nodes[node].name for node in nodes)
-    return random.Random(f"{world.seed}/fault/{index}/{names}")
+    return streams.fault(world.seed, index, *(world.nodes[node].name for node in nodes))
 
 
 class LinkFaults:

@@ -8,7 +8,6 @@ A link's changes are looked at only while something crosses it, waits for it, or
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -26,6 +25,7 @@ from layerlift.emulator.protocol.messages import (
     QueryStep,
     UploadPart,
 )
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.world import World
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ChangingLink:
         """Bytes after which a message on its way is lost, by (source, sequence)."""
         lossy = conditions.lossy(source, to)
         names = world.nodes[source].name, world.nodes[to].name
-        self.rng = random.Random(f"{world.seed}/loss/{names[0]}>{names[1]}") if lossy else None
+        self.rng = streams.losses(world.seed, *names) if lossy else None
 
     def latency_s(self, at: float) -> float:
         """The latency of what leaves at a moment."""

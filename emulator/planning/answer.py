@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
+from layerlift.emulator.world import streams
 from layerlift.models.errors import LayerliftError, PlanError
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
 from layerlift.planners.cost.query import latency
@@ -27,7 +27,7 @@ def answer(
     plans: list[Plan] = []
     reason: str | None = None
     try:
-        planner, rng = maker(job.planner), random.Random(f"{seed}/plan/{job.key[1]}")
+        planner, rng = maker(job.planner), streams.plan(seed, job.key[1])
         plans = planner.plan_all(problems, rng) if job.together else [planner.plan(problems[0], rng)]  # type: ignore[attr-defined]
         if len(plans) != len(problems):
             reason = f"{job.planner} answered {len(plans)} plans for {len(problems)} users"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF
 from layerlift.emulator.world.world import World
@@ -27,7 +27,7 @@ def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...
     seconds = world.seconds(model, server)
     if planning.predictions != "error":
         return seconds
-    rng = random.Random(f"{world.seed}/prediction/{name}/{model}")
+    rng = streams.predictions(world.seed, name, model)
     return tuple(
         round(max(0.0, second * (1.0 + planning.bias) * (1.0 + planning.sigma * rng.gauss(0.0, 1.0))), 9)
         for second in seconds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 from layerlift.emulator.policies.allocation import Policy, PolicyBase, PolicyError
@@ -75,7 +74,6 @@ def has(policy: Policy, capability: str) -> bool:
     return bool(getattr(policy, capability, getattr(PolicyBase, capability)))
 
 
-@cache
 def takes_back(text: str) -> bool:
     """Whether the policy that `text` describes may take memory back. Raises what `make` raises."""
     policy = make(text)

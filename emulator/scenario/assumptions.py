@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
 from layerlift.emulator.scenario.resolving.machines import IONN_W
-from layerlift.emulator.scenario.schema.document import Path, dotted
-from layerlift.emulator.scenario.schema.fields import ASSUMED, Span, fault
-from layerlift.emulator.scenario.schema.sections import Device, Machine, Nodes
+from layerlift.emulator.scenario.schema.description import Description
+from layerlift.emulator.scenario.schema.document import FieldPath, dotted
+from layerlift.emulator.scenario.schema.fields import ASSUMED, Range, flaw
+from layerlift.emulator.scenario.schema.sections import DeviceSection, MachineSection, NodesSection
+from layerlift.emulator.world.world import World
 from layerlift.models.errors import near
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
-    from layerlift.emulator.world.world import World
 
 IONN = "IONN's Odroid XU4 board, from its public code (doi:10.1145/3267809.3267828): default of Layerlift"
 
@@ -34,7 +32,7 @@ class Assumption(TypedDict):
     source: str
 
 
-def assumptions(scenario: Scenario, world: World | None = None) -> list[Assumption]:
+def assumptions(scenario: Description, world: World | None = None) -> list[Assumption]:
     """List what the file annotates in `sources`, and all defaults in use that carry a physical number.
 
     A pattern of `sources` speaks of what the file gives, or of defaults when it matches nothing given; what a `--set`
@@ -60,14 +58,14 @@ def _matching(pattern: str, values: dict[str, object]) -> dict[str, object]:
     return {path: value for path, value in values.items() if _covers(pattern, path)}
 
 
-def sources_fit(scenario: Scenario) -> None:
+def sources_fit(scenario: Description) -> None:
     """Raise a pydantic error for a pattern under `sources` that matches no field: a misspelt path would go unseen."""
     paths = [path for path, _ in _leaves(scenario, ())] + [dotted(path) for path, _, _ in _defaults(scenario, ())]
     for pattern in scenario.sources:
         if not getattr(scenario, pattern.split(".")[0], True):
             continue  # what it speaks of has been emptied, by a --set perhaps
         if not any(_covers(pattern, path) for path in paths):
-            raise fault(("sources", pattern), f"matches no field of this scenario{near(pattern, paths[:200])}")
+            raise flaw(("sources", pattern), f"matches no field of this scenario{near(pattern, paths[:200])}")
 
 
 def _covers(pattern: str, path: str) -> bool:
@@ -76,7 +74,7 @@ def _covers(pattern: str, path: str) -> bool:
     return len(wanted) <= len(parts) and all(fnmatchcase(p, w) for p, w in zip(parts, wanted, strict=False))
 
 
-def _leaves(value: object, path: Path) -> Iterator[tuple[str, object]]:
+def _leaves(value: object, path: FieldPath) -> Iterator[tuple[str, object]]:
     """Yield every value that was given, by dotted path."""
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
@@ -93,19 +91,19 @@ def _leaves(value: object, path: Path) -> Iterator[tuple[str, object]]:
 
 
 def _written(value: object) -> object:
-    if isinstance(value, Span):
+    if isinstance(value, Range):
         return value.low if value.low == value.high else [value.low, value.high]
     return value
 
 
-def _defaults(value: object, path: Path) -> Iterator[tuple[Path, object, str]]:
+def _defaults(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, object, str]]:
     """Yield every default in use that was marked as an assumption."""
     if isinstance(value, tuple | dict):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _defaults(item, (*path, key))
     if not isinstance(value, BaseModel):
         return
-    if isinstance(value, Machine):
+    if isinstance(value, MachineSection):
         yield from _power(value, path)
     for name, info in type(value).model_fields.items():
         given: Any = getattr(value, name)
@@ -116,8 +114,8 @@ def _defaults(value: object, path: Path) -> Iterator[tuple[Path, object, str]]:
             yield from _defaults(given, (*path, name))
 
 
-def _power(machine: Machine, path: Path) -> Iterator[tuple[Path, object, str]]:
-    client = isinstance(machine, Device) or (isinstance(machine, Nodes) and machine.tier == "client")
+def _power(machine: MachineSection, path: FieldPath) -> Iterator[tuple[FieldPath, object, str]]:
+    client = isinstance(machine, DeviceSection) or (isinstance(machine, NodesSection) and machine.tier == "client")
     for name, watts in IONN_W.items():
         if getattr(machine, name) is None and (client or name != "radio_w"):
             yield (*path, name), watts if client else 0.0, IONN if client else f"{ASSUMED}: not counted"

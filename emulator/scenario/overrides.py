@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerlift.emulator.scenario.schema.document import Path, Places, dotted, parse, printable
+from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, parse, printable
 from layerlift.emulator.scenario.schema.fields import shown
 from layerlift.models.errors import ScenarioError
 
@@ -29,7 +29,7 @@ class _Note:
         return ScenarioError(printable(f"--set {self.setting}: {text}"))
 
 
-def _set(inside: object, parts: list[str], value: object, path: Path, note: _Note) -> None:
+def _set(inside: object, parts: list[str], value: object, path: FieldPath, note: _Note) -> None:
     first, rest = parts[0], parts[1:]
     for key in _keys(inside, first, path, note):
         here = (*path, key)
@@ -43,7 +43,7 @@ def _set(inside: object, parts: list[str], value: object, path: Path, note: _Not
         _set(inside[key], rest, value, here, note)  # type: ignore[index]
 
 
-def _keys(inside: object, part: str, path: Path, note: _Note) -> list[str] | list[int]:
+def _keys(inside: object, part: str, path: FieldPath, note: _Note) -> list[str] | list[int]:
     if isinstance(inside, dict):
         return list(inside) if part == "*" else [part]
     if isinstance(inside, list):

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from importlib import resources
-from pathlib import Path as FilePath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from layerlift.emulator.scenario.assumptions import Assumption, assumptions, sources_fit
 from layerlift.emulator.scenario.checks.checks import check
 from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
+from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
+from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, printable, read
-from layerlift.emulator.scenario.schema.faults import AnyFault
-from layerlift.emulator.scenario.schema.fields import (
-    Fault,
-    Flag,
-    Part,
-    Positive,
-    Text,
-    Whole,
-    assume,
-    first_fault,
-    shown,
-)
-from layerlift.emulator.scenario.schema.sections import Link, Model, Nodes, Pair, Planning, Steps, Users
+from layerlift.emulator.scenario.schema.fields import Flaw, first_flaw, shown
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import ScenarioError, near
 from layerlift.models.running.network import Network
@@ -36,45 +25,8 @@ from layerlift.models.running.network import Network
 __all__ = ["Scenario", "bundled", "source_text"]
 
 
-class Scenario(Part):
+class Scenario(Description):
     """A world as a user describes it. `resolve` makes the `World` of plain numbers that runs."""
-
-    name: Text = "scenario"
-    about: str = Field("", max_length=4000)
-    seed: Whole = 1
-    nodes: tuple[Nodes, ...] = ()
-    links: dict[Text, Link] = Field(default_factory=dict)
-    """By pair of tiers, `client-edge`; both ways unless `edge-client` is given too."""
-    pairs: tuple[Pair, ...] = ()
-    share_links: Flag = assume(True)
-    users: tuple[Users, ...] = ()
-    faults: tuple[AnyFault, ...] = ()
-    """What breaks and who moves."""
-    models: dict[Text, Model] = Field(default_factory=dict)
-    alexnet_mb: Positive | None = None
-    """Short for `models: {alexnet: {parameters_mb: ...}}` (the paper prints 223)."""
-    preprocess: Steps = Field(default_factory=list)
-    """What is done to every model that does not say otherwise: `[merge, tile: {rows: 2}]`."""
-    planner: Planning = Planning()
-    reference_ghz: Positive | None = None
-    """The speed that the reference seconds stand for; the profile's own when left out."""
-    header_bytes: Whole = assume(0)
-    resend_ms: Positive = assume(200.0)
-    """After which a reliable transport sends a lost message again."""
-    until_s: Positive | None = None
-    sample_s: Positive | None = 1.0
-    """Sampling period of the usage table; null: one row a node at the end."""
-    execution: Literal["every", "once", "none"] = "every"
-    compute: Literal["profiled", "measured"] = "profiled"
-    graph_optimization: Literal["off", "all"] = "off"
-    inputs: int = Field(4, strict=True, ge=1, le=1000)
-    """How many distinct seeded inputs a model is asked with."""
-    sources: dict[Text, str] = Field(default_factory=dict)
-    """Where numbers come from: a path (`*` is any one part) to its source, or the word `assumed`."""
-    folder: str = ""
-    """Where relative file names begin; the scenario file's own folder when it was loaded from one."""
-
-    _places: Places = PrivateAttr(default_factory=Places)
 
     @model_validator(mode="after")
     def _whole(self) -> Scenario:
@@ -113,7 +65,7 @@ class Scenario(Part):
         try:
             made = cls.model_validate(data)
         except ValidationError as error:
-            raise located(first_fault(error, data), places) from None
+            raise located(first_flaw(error, data), places) from None
         made._places = places
         return made
 
@@ -123,45 +75,27 @@ class Scenario(Part):
         `catalog` stands in for the zoo and the planners (see `layerlift.emulator.scenario.resolving.catalog.Catalog`).
         Raises `ScenarioError` for what only the world can tell: an unknown model or planner, a missing file.
         """
-        from layerlift.emulator.scenario.resolving.resolve import resolve
-
         try:
             return resolve(self, catalog)
-        except Fault as fault:
-            raise located(fault, self._places) from None
-
-    def setting(self, path: str) -> str:
-        """Return the `--set ...` that gave the value at a dotted path; empty when none did."""
-        changed = self._places.settings
-        return next((f"--set {changed[at]}" for at in changed if f"{path}.".startswith(f"{dotted(at)}.")), "")
+        except Flaw as flaw:
+            raise located(flaw, self._places) from None
 
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
-        from layerlift.emulator.scenario.resolving.resolve import model_options, model_source
-
         return network(model_source(self, model), model_options(self, model))
 
     def assumptions(self, world: World | None = None) -> list[Assumption]:
         """Return every number that nobody gave, and every one whose source the file states; run.json holds the list."""
         return assumptions(self, world)
 
-    @cached_property
-    def user_count(self) -> int:
-        """How many users there will be."""
-        listed = sum(group.count or 1 for group in self.nodes if group.tier == "client")
-        given = sum(kind.count or (1 if kind.device else 0) for kind in self.users)
-        taken = sum(kind.count or 0 for kind in self.users if not kind.device)
-        open_ended = any(kind.count is None and not kind.device for kind in self.users)
-        return given + (listed - taken if open_ended else 0)
 
-
-def located(fault: Fault, places: Places) -> ScenarioError:
-    """Return the error that says where the fault is, in the file or on the command line, and under which path."""
-    text = f"{places.where(fault.path)}{dotted(fault.path) or 'the scenario'} {fault.text}"
+def located(flaw: Flaw, places: Places) -> ScenarioError:
+    """Return the error that says where the flaw is, in the file or on the command line, and under which path."""
+    text = f"{places.where(flaw.path)}{dotted(flaw.path) or 'the scenario'} {flaw.text}"
     return ScenarioError(printable(text))
 
 
-def bundled() -> dict[str, FilePath]:
+def bundled() -> dict[str, Path]:
     """Return the scenarios that ship with Layerlift, by name."""
     return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
 
@@ -171,15 +105,15 @@ def source_text(name_or_path: str | os.PathLike[str]) -> str:
     return _text(_find(os.fspath(name_or_path)))
 
 
-def _folder() -> FilePath:
-    return FilePath(str(resources.files("layerlift.emulator") / "scenarios"))
+def _folder() -> Path:
+    return Path(str(resources.files("layerlift.emulator") / "scenarios"))
 
 
-def _find(given: str) -> FilePath:
+def _find(given: str) -> Path:
     known = bundled()
     if given in known:
         return known[given]
-    path = FilePath(given)
+    path = Path(given)
     try:
         if path.is_file():
             return path
@@ -192,7 +126,7 @@ def _find(given: str) -> FilePath:
     )
 
 
-def _text(path: FilePath) -> str:
+def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1).decode("utf-8")

@@ -157,7 +157,7 @@ class Day(Asks):
 
 
 @dataclass(frozen=True, slots=True)
-class Trace(Asks):
+class RecordedInstants(Asks):
     """Instants that somebody wrote down."""
 
     recorded_s: tuple[float, ...]

@@ -29,6 +29,8 @@ class NodeSpec:
     load_s_per_byte: float = 0.0
     max_batch: int = 1
     policy: str = "first_come"
+    revokes: bool = False
+    """Whether its policy takes memory back."""
     share_models: bool = False
     """Whether users of one model share what is stored of it."""
     idle_w: float = 0.0

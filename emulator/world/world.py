@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 
-from layerlift.emulator.policies import takes_back
 from layerlift.emulator.world.faults import Fault, Mobility, traced_latencies_s
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
@@ -73,9 +72,7 @@ class World:
     @cached_property
     def revocable(self) -> bool:
         """Whether a query may find that what it was begun with is gone: faults, moving users, policies that evict."""
-        return bool(
-            self.faults or self.mobility or any(takes_back(self.nodes[server].policy) for server in self.servers)
-        )
+        return bool(self.faults or self.mobility or any(self.nodes[server].revokes for server in self.servers))
 
     @cached_property
     def clients(self) -> tuple[int, ...]:

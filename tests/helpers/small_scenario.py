@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from layerlift.emulator.scenario.resolving.catalog import Priced
-from layerlift.emulator.scenario.schema.sections import Model
+from layerlift.emulator.scenario.schema.sections import ModelSection
 from layerlift.models.errors import ModelError, PlanError, near
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 
@@ -49,7 +49,7 @@ class Few:
 
     graphs = {"small": chain("small", (1000, 3000, 7)), "large": chain("large", (10**6, 5))}  # noqa: RUF012
 
-    def price(self, source: str, options: Model, classes: tuple[str, ...]) -> Priced:
+    def price(self, source: str, options: ModelSection, classes: tuple[str, ...]) -> Priced:
         if source not in self.graphs:
             raise ModelError(f"there is no network {source!r}{near(source, self.graphs)}")
         graph = self.graphs[source]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import Run, chain_graph, examples, fixed, run_world, small_world
 
-from layerlift.emulator.world.laws import AllAt, Fixed, Regular, Trace
+from layerlift.emulator.world.laws import AllAt, Fixed, RecordedInstants, Regular
 from layerlift.emulator.world.links import LinkSpec
 
 WORK = 0.26
@@ -165,7 +165,7 @@ def test_questions_that_fail_at_once_end_too(user: dict[str, Any], instants: tup
 
 
 def test_a_user_leaves_when_its_trace_has_ended() -> None:
-    run = ask(asks=Trace((0.1, 0.2, 1.5)))
+    run = ask(asks=RecordedInstants((0.1, 0.2, 1.5)))
     same(outcomes(run), {0: ("", 0.1, 0.36), 1: ("", 0.36, 0.62), 2: ("", 1.5, 1.76)})
     assert run.ending.at_s == pytest.approx(1.76)
 
@@ -306,7 +306,7 @@ def test_every_question_ends_once_and_as_a_model_of_the_rules_says(
     stay_s = inf if stay_ms is None else stay_ms / 1e3 + 0.000_000_3
     until_s = inf if until_ms is None else until_ms / 1e3 + 0.000_000_7
     run = ask(
-        {"cores": places, "ghz": float(places)}, until_s, asks=Trace(instants), in_flight=places, queue=queue,
-        late=late, stay=None if stay_s == inf else Fixed(stay_s),
+        {"cores": places, "ghz": float(places)}, until_s, asks=RecordedInstants(instants), in_flight=places,
+        queue=queue, late=late, stay=None if stay_s == inf else Fixed(stay_s),
     )  # fmt: skip
     same(outcomes(run), expected_of(instants, places, queue, late, stay_s, until_s))

@@ -7,6 +7,7 @@ from collections import deque
 from itertools import count
 
 from layerlift.emulator.nodes.ports import Asking
+from layerlift.emulator.world import streams
 
 _REFUSED_WAIT_S = 1.0
 """A query that fails at once would be asked for ever at one instant; the next one comes this much later."""
@@ -123,6 +124,5 @@ class Questions:
     def _stream(self, purpose: str) -> random.Random:
         """The user's own random numbers for one purpose."""
         if purpose not in self._streams:
-            text = f"{self._client.host.world.seed}/{purpose}/{self._client.user.name}"
-            self._streams[purpose] = random.Random(text)
+            self._streams[purpose] = streams.user(self._client.host.world.seed, purpose, self._client.user.name)
         return self._streams[purpose]

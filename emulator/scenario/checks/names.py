@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from layerlift.emulator.scenario.schema.document import Path
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario.schema.description import Description
+from layerlift.emulator.scenario.schema.document import FieldPath
 
 
-def node_names(scenario: Scenario) -> Iterator[tuple[Path, str]]:
+def node_names(scenario: Description) -> Iterator[tuple[FieldPath, str]]:
     """Yield each node's section and name. A pattern counts on over all groups that use it: r1, r2, then r3 ..."""
     numbers: Counter[str] = Counter()
-    listed: list[tuple[Path, str, str]] = []
+    listed: list[tuple[FieldPath, str, str]] = []
     for index, group in enumerate(scenario.nodes):
         pattern = group.names or f"{group.tier}{{}}"
         for _ in range(group.count or 1):
@@ -32,6 +29,6 @@ def node_names(scenario: Scenario) -> Iterator[tuple[Path, str]]:
     yield from ((path, name) for path, tier, name in listed if tier != "client")
 
 
-def kind_name(scenario: Scenario, index: int) -> str:
+def kind_name(scenario: Description, index: int) -> str:
     """Return what users of a kind are called: given, or `user`, numbered where there are several kinds."""
     return scenario.users[index].kind or ("user" if len(scenario.users) == 1 else f"user{index + 1}")

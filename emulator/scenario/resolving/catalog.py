@@ -9,7 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
-from layerlift.emulator.scenario.schema.sections import Model
+from layerlift.emulator.scenario.schema.sections import ModelSection
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading.load import load
@@ -48,7 +48,7 @@ class ProfileError(ModelError):
 class Catalog(Protocol):
     """What `Scenario.resolve` asks for by name. Both raise a `LayerliftError` for what they do not have."""
 
-    def price(self, source: str, options: Model, classes: tuple[str, ...]) -> Priced:
+    def price(self, source: str, options: ModelSection, classes: tuple[str, ...]) -> Priced:
         """Return the network `source` (a zoo name or a file) with its seconds on each device class.
 
         Raises `ProfileError` when it is a class that is to blame.
@@ -61,7 +61,7 @@ class Catalog(Protocol):
 class Shelf:
     """The zoo, ONNX files, profiles that ship with the project or lie in files, and the registered planners."""
 
-    def price(self, source: str, options: Model, classes: tuple[str, ...]) -> Priced:
+    def price(self, source: str, options: ModelSection, classes: tuple[str, ...]) -> Priced:
         """See `Catalog`. Networks are loaded once; their weights are not."""
         files = tuple(_version(name) for name in (source, *classes))
         return _price(source, options.model_dump_json(), classes, files)
@@ -71,7 +71,7 @@ class Shelf:
         make(text)
 
 
-def network(source: str, options: Model) -> Network:
+def network(source: str, options: ModelSection) -> Network:
     """Load and preprocess a network as a scenario asks for it; its weights come when somebody runs it.
 
     Raises `ModelError`.
@@ -91,7 +91,7 @@ def _version(name: str) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def _price(source: str, options: str, classes: tuple[str, ...], files: object) -> Priced:
-    loaded = network(source, Model.model_validate_json(options))
+    loaded = network(source, ModelSection.model_validate_json(options))
     profiles = {name: reference(loaded) if name == "reference" else _measured(name, loaded) for name in classes}
     return Priced(
         loaded.graph,

@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
+from layerlift.emulator.policies import takes_back
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
-from layerlift.emulator.scenario.schema.document import Path
-from layerlift.emulator.scenario.schema.fields import GB, MB, Span
+from layerlift.emulator.scenario.schema.description import Description
+from layerlift.emulator.scenario.schema.document import FieldPath
+from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw, Range
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.models.errors import LayerliftError
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
 
 
-def stream(seed: int, *purpose: str) -> random.Random:
-    """Return the seed's substream for one purpose, such as `arrival`, `phones`."""
-    return random.Random("/".join((str(seed), *purpose)))
-
-
 class _Spread:
     """The members of one group: each ranged field becomes a value per member."""
 
-    def __init__(self, machine: sections.Machine, count: int, seed: int, *purpose: str) -> None:
+    def __init__(self, machine: sections.MachineSection, count: int, seed: int, group: str) -> None:
         self.machine = machine
         self.count = count
         self.seed = seed
-        self.purpose = purpose
+        self.group = group
 
     def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
-        span: Span | None = getattr(self.machine, name)
+        span: Range | None = getattr(self.machine, name)
         if span is None:
             return [missing] * self.count
         if self.machine.spread == "even" or span.low == span.high:
             return [value * scale for value in span.even(self.count)]
-        rng = stream(self.seed, "machine", *self.purpose, name)
+        rng = streams.machines(self.seed, self.group, name)
         return [round(rng.uniform(span.low, span.high), 9) * scale for _ in range(self.count)]
 
 
-def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -> Iterator[NodeSpec]:
+def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool) -> Iterator[NodeSpec]:
     """Yield a group's nodes, their indices still to be given (0)."""
     machine = spread.machine
     watts = IONN_W if tier == "client" else dict.fromkeys(IONN_W, 0.0)
@@ -71,6 +66,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -
             load_s_per_byte=machine.load_s_per_mb / MB,
             max_batch=machine.max_batch,
             policy=machine.policy,
+            revokes=revokes,
             share_models=machine.share_models,
             idle_w=power["idle_w"][k],
             compute_w=power["compute_w"][k],
@@ -83,28 +79,40 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str) -
         )
 
 
-def nodes(scenario: Scenario) -> list[NodeSpec]:
-    """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner."""
-    names: dict[Path, list[str]] = {}
+def nodes(scenario: Description) -> list[NodeSpec]:
+    """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner.
+
+    Raises `Flaw` for an unknown policy.
+    """
+    names: dict[FieldPath, list[str]] = {}
     for path, name in node_names(scenario):
         names.setdefault(path, []).append(name)
     made: list[NodeSpec] = []
     for path, group in names.items():
-        section: sections.Machine | None
+        section: sections.MachineSection | None
         if path[0] == "nodes":
             section = scenario.nodes[int(path[1])]
             tier: Tier = section.tier
-            purpose = ("nodes", str(path[1]))
+            drawn_as = f"nodes/{path[1]}"
         else:
             section = scenario.users[int(path[1])].device
-            tier, purpose = "client", ("users", kind_name(scenario, int(path[1])))
+            tier, drawn_as = "client", f"users/{kind_name(scenario, int(path[1]))}"
         if section is not None:
             profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
-            made.extend(_machines(_Spread(section, len(group), scenario.seed, *purpose), tier, group, profile))
+            revokes = _revokes(section.policy, (*path, "policy"))
+            made.extend(_machines(_Spread(section, len(group), scenario.seed, drawn_as), tier, group, profile, revokes))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
 
 
-def in_folder(scenario: Scenario, file: str) -> str:
+def _revokes(policy: str, path: FieldPath) -> bool:
+    """Whether a policy takes memory back: asked here, so that a world need not know any policy."""
+    try:
+        return takes_back(policy)
+    except LayerliftError as error:
+        raise Flaw(path, f"is {policy!r}: {error}") from None
+
+
+def in_folder(scenario: Description, file: str) -> str:
     """Return a file name of the scenario; relative ones begin at its folder."""
-    return str(FilePath(scenario.folder) / file)
+    return str(Path(scenario.folder) / file)

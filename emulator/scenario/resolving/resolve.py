@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from layerlift.emulator.scenario.resolving.catalog import Catalog, ProfileError, Shelf
 from layerlift.emulator.scenario.resolving.faults import resolve_faults
@@ -13,8 +11,9 @@ from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
 from layerlift.emulator.scenario.schema import sections
-from layerlift.emulator.scenario.schema.document import Path
-from layerlift.emulator.scenario.schema.fields import GB, MB, Fault
+from layerlift.emulator.scenario.schema.description import Description
+from layerlift.emulator.scenario.schema.document import FieldPath
+from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.models import ModelSpec
@@ -23,21 +22,18 @@ from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter
 
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
-
-def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
-    """Build the world. Raises `Fault` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
+def resolve(scenario: Description, catalog: Catalog | None = None) -> World:
+    """Build the world. Raises `Flaw` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
     shelf = catalog or Shelf()
     nodes = machines(scenario)
-    _known_policies(scenario)
     users = population(scenario, nodes, shelf)
     index = {node.name: node.index for node in nodes}
     links = _links(scenario)
     faults, mobility = resolve_faults(scenario, nodes, users.made)
     place = scenario.planner
-    wrong = place.predictions if isinstance(place.predictions, sections.Wrong) else sections.Wrong()
+    off = place.predictions if isinstance(place.predictions, sections.ErrorSection) else None
+    wrong = off or sections.ErrorSection()
     return World(
         name=scenario.name,
         seed=scenario.seed,
@@ -51,7 +47,7 @@ def resolve(scenario: Scenario, catalog: Catalog | None = None) -> World:
             loopback_s=place.loopback_ms / 1000,
             bias=wrong.bias,
             sigma=wrong.sigma,
-            predictions="error" if isinstance(place.predictions, sections.Wrong) else place.predictions,
+            predictions="error" if isinstance(place.predictions, sections.ErrorSection) else place.predictions,
             gather_s=place.gather_s,
             plan_timeout_s=_or_inf(place.plan_timeout_s),
             heartbeat_s=_or_inf(place.heartbeat_s),
@@ -74,7 +70,7 @@ def _or_inf(value: float | None) -> float:
     return INF if value is None else value
 
 
-def _links(scenario: Scenario) -> dict[tuple[str, str], LinkSpec]:
+def _links(scenario: Description) -> dict[tuple[str, str], LinkSpec]:
     made: dict[tuple[str, str], LinkSpec] = {}
     for key, link in scenario.links.items():
         a, _, b = key.partition("-")
@@ -84,12 +80,12 @@ def _links(scenario: Scenario) -> dict[tuple[str, str], LinkSpec]:
     return made
 
 
-def _link(link: sections.Link) -> LinkSpec:
+def _link(link: sections.LinkSection) -> LinkSpec:
     return LinkSpec(link.latency_ms / 1000, link.bandwidth_mb_s * MB, link.price_per_gb / GB)
 
 
 def _pairs(
-    scenario: Scenario, nodes: list[NodeSpec], index: dict[str, int], links: dict[tuple[str, str], LinkSpec]
+    scenario: Description, nodes: list[NodeSpec], index: dict[str, int], links: dict[tuple[str, str], LinkSpec]
 ) -> dict[tuple[int, int], LinkSpec]:
     made: dict[tuple[int, int], LinkSpec] = {}
     for number, pair in enumerate(scenario.pairs):
@@ -100,10 +96,10 @@ def _pairs(
     return made
 
 
-def _changed(usual: LinkSpec | None, pair: sections.Pair, path: Path) -> LinkSpec:
+def _changed(usual: LinkSpec | None, pair: sections.PairSection, path: FieldPath) -> LinkSpec:
     for name in ("bandwidth_mb_s", "latency_ms"):
         if usual is None and getattr(pair, name) is None:
-            raise Fault((*path, name), "is missing, and `links` says nothing of these tiers either")
+            raise Flaw((*path, name), "is missing, and `links` says nothing of these tiers either")
     base = usual or LinkSpec(0.0, 0.0)
     return LinkSpec(
         base.latency_s if pair.latency_ms is None else pair.latency_ms / 1000,
@@ -112,24 +108,7 @@ def _changed(usual: LinkSpec | None, pair: sections.Pair, path: Path) -> LinkSpe
     )
 
 
-def _known_policies(scenario: Scenario) -> None:
-    for path, machine in _machines(scenario).items():
-        _known_policy(machine.policy, (*path, "policy"))
-
-
-def _known_policy(text: str, path: Path) -> None:
-    """Refuse what no policy is called. Where there are no policies to ask, any name will do."""
-    try:
-        make = importlib.import_module("layerlift.emulator.policies").make
-    except ImportError:
-        return
-    try:
-        make(text)
-    except LayerliftError as error:
-        raise Fault(path, f"is {text!r}: {error}") from None
-
-
-def _machines(scenario: Scenario) -> dict[Path, sections.Machine]:
+def _machines(scenario: Description) -> dict[FieldPath, sections.MachineSection]:
     """The machines that the scenario describes, by the path of their section."""
     return {
         **{("nodes", i): group for i, group in enumerate(scenario.nodes)},
@@ -138,7 +117,7 @@ def _machines(scenario: Scenario) -> dict[Path, sections.Machine]:
 
 
 def _models(
-    scenario: Scenario, asked: list[tuple[str, Path]], nodes: Sequence[NodeSpec], shelf: Catalog
+    scenario: Description, asked: list[tuple[str, FieldPath]], nodes: Sequence[NodeSpec], shelf: Catalog
 ) -> tuple[ModelSpec, ...]:
     classes = {node.profile: None for node in nodes if node.tier != "planner"}
     made = []
@@ -147,11 +126,11 @@ def _models(
         try:
             priced = shelf.price(source, options, tuple(classes))
         except ProfileError as error:
-            raise Fault(*_blamed(scenario, error)) from None
+            raise Flaw(*_blamed(scenario, error)) from None
         except LayerliftError as error:
             known = scenario.models.get(name)
             where = path if known is None else ("models", name, "source") if known.source else ("models", name)
-            raise Fault(where, f"is {source!r}: {error}") from None
+            raise Flaw(where, f"is {source!r}: {error}") from None
         ghz, predicted_ghz = dict(priced.ghz), priced.predicted_ghz
         if scenario.reference_ghz is not None:
             predicted_ghz = scenario.reference_ghz
@@ -165,16 +144,16 @@ def _models(
     return tuple(made)
 
 
-def _blamed(scenario: Scenario, error: ProfileError) -> tuple[Path, str]:
+def _blamed(scenario: Description, error: ProfileError) -> tuple[FieldPath, str]:
     for path, machine in _machines(scenario).items():
         if machine.profile != "reference" and in_folder(scenario, machine.profile) == error.device_class:
             return (*path, "profile"), f"is {machine.profile!r}: {error}"
     return (), str(error)
 
 
-def model_options(scenario: Scenario, name: str) -> sections.Model:
+def model_options(scenario: Description, name: str) -> sections.ModelSection:
     """Return the options of a model, the scenario's own `preprocess` and `alexnet_mb` included."""
-    options = scenario.models.get(name, sections.Model())
+    options = scenario.models.get(name, sections.ModelSection())
     if scenario.preprocess and "preprocess" not in options.model_fields_set:
         options = options.model_copy(update={"preprocess": scenario.preprocess})
     if scenario.alexnet_mb is not None and options.parameters_mb is None and "alexnet" in (name, options.source):
@@ -182,13 +161,13 @@ def model_options(scenario: Scenario, name: str) -> sections.Model:
     return options
 
 
-def model_source(scenario: Scenario, name: str) -> str:
+def model_source(scenario: Description, name: str) -> str:
     """Return what `models.load` takes: a zoo name as it is, a file from the scenario's folder."""
-    given = scenario.models.get(name, sections.Model()).source or name
+    given = scenario.models.get(name, sections.ModelSection()).source or name
     return in_folder(scenario, given) if given.endswith(".onnx") or "/" in given else given
 
 
-def charged(graph: LayerGraph, options: sections.Model) -> LayerGraph:
+def charged(graph: LayerGraph, options: sections.ModelSection) -> LayerGraph:
     """Return the graph whose bytes are charged: parameters scaled to `parameters_mb` exactly, the input overridden."""
     if options.parameters_mb is not None:
         graph = replace(graph, parameters=tuple(_scaled(graph.parameters, round(options.parameters_mb * MB))))

@@ -6,27 +6,25 @@ or another field, changes none of them.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from layerlift.emulator.scenario.checks.names import kind_name
 from layerlift.emulator.scenario.resolving.catalog import Catalog
-from layerlift.emulator.scenario.resolving.machines import stream
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.arrivals import Law
-from layerlift.emulator.scenario.schema.document import Path
+from layerlift.emulator.scenario.schema.description import Description
+from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
-from layerlift.emulator.scenario.schema.fields import Fault
+from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.errors import LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
-
-if TYPE_CHECKING:
-    from layerlift.emulator.scenario.scenario import Scenario
 
 
 @dataclass
@@ -34,17 +32,17 @@ class Population:
     """The users, and the models that they ask for, in the order of first mention."""
 
     made: tuple[UserSpec, ...]
-    models: list[tuple[str, Path]]
+    models: list[tuple[str, FieldPath]]
 
 
-def population(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
+def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
     """Give each user a client: those a kind brings, or the next listed ones.
 
-    Raises `Fault` for an unknown planner, or a trace that cannot be used or is too short.
+    Raises `Flaw` for an unknown planner, or a trace that cannot be used or is too short.
     """
     brought = {index: _brought(scenario, index, clients) for index in range(len(scenario.users))}
     listed = iter(_listed(scenario, clients))
-    models: dict[str, Path] = {}
+    models: dict[str, FieldPath] = {}
     made: list[UserSpec] = []
     for index, kind in enumerate(scenario.users):
         _known_planner(kind.planner, ("users", index, "planner"), shelf)
@@ -55,25 +53,25 @@ def population(scenario: Scenario, clients: Sequence[NodeSpec], shelf: Catalog) 
     return Population(tuple(made), list(models.items()))
 
 
-def _listed(scenario: Scenario, nodes: Sequence[NodeSpec]) -> list[int]:
+def _listed(scenario: Description, nodes: Sequence[NodeSpec]) -> list[int]:
     count = sum(group.count or 1 for group in scenario.nodes if group.tier == "client")
     return [node.index for node in nodes[:count]]
 
 
-def _brought(scenario: Scenario, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
+def _brought(scenario: Description, index: int, nodes: Sequence[NodeSpec]) -> list[int]:
     before = len(_listed(scenario, nodes))
     before += sum(kind.count or 1 for kind in scenario.users[:index] if kind.device)
     return list(range(before, before + (scenario.users[index].count or 1)))
 
 
-def _known_planner(text: str, path: Path, shelf: Catalog) -> None:
+def _known_planner(text: str, path: FieldPath, shelf: Catalog) -> None:
     try:
         shelf.planner(text)
     except LayerliftError as error:
-        raise Fault(path, f"is {text!r}: {error}") from None
+        raise Flaw(path, f"is {text!r}: {error}") from None
 
 
-def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
+def _kind(scenario: Description, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
     kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients))
     arrivals, objectives, stays = drawn.arrivals(), drawn.objectives(), drawn.stays()
     asked, asks, think = drawn.models(models), drawn.asks(), draw_of(kind.think_s)
@@ -115,17 +113,17 @@ def _kind(scenario: Scenario, index: int, clients: list[int], models: list[str],
 class _Drawn:
     """What the members of one kind draw, each purpose from its own substream of the seed."""
 
-    def __init__(self, scenario: Scenario, index: int, count: int) -> None:
+    def __init__(self, scenario: Description, index: int, count: int) -> None:
         self.kind = scenario.users[index]
         self.name = kind_name(scenario, index)
-        self._path: Path = ("users", index)
+        self._path: FieldPath = ("users", index)
         self._seed, self._folder, self._count = scenario.seed, scenario.folder, count
 
     def arrivals(self) -> list[float]:
-        times = self._law("arrival", self.kind.arrival).times(self._count, stream(self._seed, "arrival", self.name))
+        times = self._law("arrival", self.kind.arrival).times(self._count, self._stream("arrival"))
         if len(times) < self._count:
             trace = getattr(self.kind.arrival, "trace", "")
-            raise Fault(
+            raise Flaw(
                 (*self._path, "arrival", "trace"),
                 f"is {trace!r}, which has {len(times):,} arrivals for {self._count:,} users: "
                 "expected a row for each (or give repeat_s)",
@@ -134,31 +132,34 @@ class _Drawn:
 
     def models(self, known: list[str]) -> list[int]:
         mix = self.kind.model
-        rng = stream(self._seed, "model", self.name)
+        rng = self._stream("model")
         return rng.choices([known.index(name) for name in mix], list(mix.values()), k=self._count)
 
     def objectives(self) -> list[Objective]:
         given = self.kind.objective
-        if isinstance(given, sections.Objective):
+        if isinstance(given, sections.ObjectiveSection):
             return [_objective(given)] * self._count
         shares = [each.share for each in given]
-        return stream(self._seed, "objective", self.name).choices(list(map(_objective, given)), shares, k=self._count)
+        return self._stream("objective").choices(list(map(_objective, given)), shares, k=self._count)
 
     def stays(self) -> list[Draw | None]:
         if self.kind.stay_s is None:
             return [None] * self._count
-        law, rng = draw_of(self.kind.stay_s), stream(self._seed, "stay", self.name)
+        law, rng = draw_of(self.kind.stay_s), self._stream("stay")
         return [Fixed(law.value(rng)) for _ in range(self._count)]
 
     def asks(self) -> Asks | None:
         return None if self.kind.asks is None else self._law("asks", self.kind.asks)
 
+    def _stream(self, purpose: str) -> random.Random:
+        return streams.kind(self._seed, purpose, self.name)
+
     def _law(self, field: str, section: Law) -> Asks:
         try:
             return section.law(self._folder)
         except ScenarioError as error:
-            raise Fault((*self._path, field, "trace"), f"cannot be used: {error}") from None
+            raise Flaw((*self._path, field, "trace"), f"cannot be used: {error}") from None
 
 
-def _objective(given: sections.Objective) -> Objective:
+def _objective(given: sections.ObjectiveSection) -> Objective:
     return Objective(**given.model_dump(exclude={"share"}))

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Final
 from pydantic import Discriminator, Tag, model_validator
 
 from layerlift.emulator.scenario.schema.arrival_files import recorded
-from layerlift.emulator.scenario.schema.fields import NonNegative, Part, Positive, Text, assume, fault
+from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, Text, assume, flaw
 from layerlift.emulator.world import laws
 
 MOST_A_PERIOD: Final = 1e9
 FEWEST_A_BURST: Final = 1e-3
 
 
-class Law(Part):
+class Law(Section):
     """What all laws can do."""
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Poisson(Law):
         return laws.Steady(self.per_s, self.start_s)
 
 
-class Burst(Part):
+class Burst(Section):
     """Two rates, and how long each holds on average."""
 
     quiet_per_s: NonNegative
@@ -73,11 +73,9 @@ class Burst(Part):
     @model_validator(mode="after")
     def _possible(self) -> Burst:
         if self.busy_per_s < self.quiet_per_s:
-            raise fault(
-                ("busy_per_s",), f"is {self.busy_per_s:g}, expected at least quiet_per_s ({self.quiet_per_s:g})"
-            )
+            raise flaw(("busy_per_s",), f"is {self.busy_per_s:g}, expected at least quiet_per_s ({self.quiet_per_s:g})")
         if self.quiet_per_s * self.quiet_s + self.busy_per_s * self.busy_s < FEWEST_A_BURST:
-            raise fault(
+            raise flaw(
                 ("busy_s",),
                 f"is {self.busy_s:g}, with which not one of {1 / FEWEST_A_BURST:,.0f} bursts holds anything: "
                 "expected longer times or higher rates",
@@ -97,7 +95,7 @@ class Bursting(Law):
         return laws.Bursts(burst.quiet_per_s, burst.busy_per_s, burst.quiet_s, burst.busy_s, self.start_s)
 
 
-class Diurnal(Part):
+class Diurnal(Section):
     """The rates at the trough and at the peak, and when the peak is."""
 
     low_per_s: NonNegative
@@ -108,9 +106,9 @@ class Diurnal(Part):
     @model_validator(mode="after")
     def _possible(self) -> Diurnal:
         if self.high_per_s < self.low_per_s:
-            raise fault(("high_per_s",), f"is {self.high_per_s:g}, expected at least low_per_s ({self.low_per_s:g})")
+            raise flaw(("high_per_s",), f"is {self.high_per_s:g}, expected at least low_per_s ({self.low_per_s:g})")
         if self.high_per_s * self.period_s > MOST_A_PERIOD:
-            raise fault(
+            raise flaw(
                 ("high_per_s",),
                 f"is {self.high_per_s:g}, which makes more than {MOST_A_PERIOD:,.0f} in a period: expected fewer",
             )
@@ -141,14 +139,16 @@ class Recorded(Law):
 
     def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
-        return laws.Trace(recorded(Path(folder) / self.trace, self.column, self.repeat_s), self.start_s, self.repeat_s)
+        return laws.RecordedInstants(
+            recorded(Path(folder) / self.trace, self.column, self.repeat_s), self.start_s, self.repeat_s
+        )
 
 
 _KEYS: Final = ("every_ms", "per_s", "burst", "diurnal", "trace", "at_s")
 
 
 def _arrival(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Part) else ()
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Section) else ()
     return next((f"<{key}>" for key in _KEYS if key in keys), None)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from layerlift.models.errors import ScenarioError
 
-Path = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 """Where a value is: keys and list indices from the top."""
 
 MAX_BYTES: Final = 1 << 20
@@ -47,10 +47,10 @@ class Places:
 
     name: str = field(default="", compare=False)
     """The file's name; empty for values that were given in Python."""
-    lines: dict[Path, int] = field(default_factory=dict, compare=False)
-    settings: dict[Path, str] = field(default_factory=dict, compare=False)
+    lines: dict[FieldPath, int] = field(default_factory=dict, compare=False)
+    settings: dict[FieldPath, str] = field(default_factory=dict, compare=False)
 
-    def where(self, path: Path) -> str:
+    def where(self, path: FieldPath) -> str:
         """Return how a message about `path` begins: `paper.yaml, line 12: `; the nearest known parent's place."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.settings:
@@ -59,7 +59,7 @@ class Places:
                 return f"{self.name}, line {self.lines[path[:length]]}: "
         return f"{self.name}: " if self.name else ""
 
-    def set(self, path: Path, setting: str) -> None:
+    def set(self, path: FieldPath, setting: str) -> None:
         """Note that the value at `path`, with all below it, now comes from `--set setting`."""
         for known in (self.lines, self.settings):
             for inner in [p for p in known if p[: len(path)] == path]:
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: FieldPath) -> str:
     """Return `path` as it is written on the command line: `users.0.queries`."""
     return ".".join(str(part) for part in path)
 
@@ -110,7 +110,7 @@ class _Walk:
         self.places = places
         self.left = MAX_VALUES
 
-    def value(self, node: yaml.Node, path: Path) -> object:
+    def value(self, node: yaml.Node, path: FieldPath) -> object:
         self.left -= 1
         self.places.lines[path] = node.start_mark.line + 1
         if self.left < 0 or len(path) > MAX_DEPTH:
@@ -123,7 +123,7 @@ class _Walk:
             return self._scalar(node)
         raise self._refusal(node, f"the tag {node.tag!r} is not allowed: expected plain mappings, lists and values")
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
+    def _mapping(self, node: yaml.MappingNode, path: FieldPath) -> dict[str, object]:
         made: dict[str, object] = {}
         for key, item in node.value:
             if not isinstance(key, yaml.ScalarNode):

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import Discriminator, Tag, model_validator
 
-from layerlift.emulator.scenario.schema.fields import NonNegative, Part, Positive, fault
+from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, flaw
 from layerlift.emulator.world import laws
 
 
-class ExponentialDraw(Part):
+class ExponentialDraw(Section):
     """Exponential with this mean in seconds."""
 
     exponential: Positive
@@ -20,7 +20,7 @@ class ExponentialDraw(Part):
         return laws.Exponential(self.exponential)
 
 
-class UniformDraw(Part):
+class UniformDraw(Section):
     """Any number of seconds between two ends alike."""
 
     uniform: tuple[NonNegative, NonNegative]
@@ -28,7 +28,7 @@ class UniformDraw(Part):
     @model_validator(mode="after")
     def _ascending(self) -> UniformDraw:
         if self.uniform[0] > self.uniform[1]:
-            raise fault(("uniform",), f"is {list(self.uniform)}, expected [low, high]")
+            raise flaw(("uniform",), f"is {list(self.uniform)}, expected [low, high]")
         return self
 
     def law(self) -> laws.Draw:
@@ -44,7 +44,7 @@ def draw_of(given: float | ExponentialDraw | UniformDraw) -> laws.Draw:
 def _law(value: Any) -> str | None:
     if isinstance(value, int | float):
         return "<seconds>"
-    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Part) else ()
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Section) else ()
     return next((f"<{key}>" for key in ("exponential", "uniform") if key in keys), None)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from layerlift.emulator.scenario.schema.document import Path, dotted
+from layerlift.emulator.scenario.schema.document import FieldPath, dotted
 from layerlift.models.errors import near
 
 MB: Final = 1 << 20
@@ -27,16 +27,16 @@ Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Whole = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 
 
-class Fault(Exception):
+class Flaw(Exception):
     """A wrong value and where it is; `Scenario` turns it into a `ScenarioError` that also says the line."""
 
-    def __init__(self, path: Path, text: str) -> None:
+    def __init__(self, path: FieldPath, text: str) -> None:
         super().__init__(text)
         self.path = path
         self.text = text
 
 
-class Part(BaseModel):
+class Section(BaseModel):
     """A section of a scenario: frozen, and an unknown field is answered with the near names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,7 +52,7 @@ class Part(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Range:
     """One number, or a range that the members of a group are spread over."""
 
     low: float
@@ -79,28 +79,28 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _spans(least: float, wording: str) -> Callable[[object], Span]:
-    def parse(value: object) -> Span:
-        if isinstance(value, Span):
+def _ranges(least: float, wording: str) -> Callable[[object], Range]:
+    def parse(value: object) -> Range:
+        if isinstance(value, Range):
             return value
         try:
             low, high = (_number(v) for v in (value if isinstance(value, list | tuple) else (value, value)))
         except (ValueError, OverflowError):
             low, high = 1.0, 0.0
         if not least <= low <= high <= LARGEST:
-            raise PydanticCustomError("span", "{wanted}", {"wanted": f"{wording}, or a range [low, high] of them"})
-        return Span(low, high)
+            raise PydanticCustomError("range", "{wanted}", {"wanted": f"{wording}, or a range [low, high] of them"})
+        return Range(low, high)
 
     return parse
 
 
-def _plain(span: Span) -> float | list[float]:
-    return span.low if span.low == span.high else [span.low, span.high]
+def _plain(given: Range) -> float | list[float]:
+    return given.low if given.low == given.high else [given.low, given.high]
 
 
-PositiveSpan = Annotated[Span, PlainValidator(_spans(1e-9, "a number above 0")), PlainSerializer(_plain)]
-NonNegativeSpan = Annotated[Span, PlainValidator(_spans(0, "a number of at least 0")), PlainSerializer(_plain)]
-NOTHING: Final = Span(0.0, 0.0)
+PositiveRange = Annotated[Range, PlainValidator(_ranges(1e-9, "a number above 0")), PlainSerializer(_plain)]
+NonNegativeRange = Annotated[Range, PlainValidator(_ranges(0, "a number of at least 0")), PlainSerializer(_plain)]
+NOTHING: Final = Range(0.0, 0.0)
 ASSUMED: Final = "default of Layerlift (assumed)"
 
 
@@ -109,41 +109,41 @@ def assume(default: Any, source: str = ASSUMED) -> Any:
     return Field(default, json_schema_extra={"assumed": source})
 
 
-def first_fault(error: ValidationError, data: object) -> Fault:
+def first_flaw(error: ValidationError, data: object) -> Flaw:
     """Return the first thing that pydantic found wrong with `data`, in our words."""
     found = error.errors(include_url=False)
-    fault = _fault(found[0], data)
+    first = _flaw(found[0], data)
     if len(found) > 1:
-        fault.text += f" (and {len(found) - 1} more to mend)"
-    return fault
+        first.text += f" (and {len(found) - 1} more to mend)"
+    return first
 
 
 _LATENCY: Final = " (the emulation needs a positive latency on every link, such as 0.1)"
 
 
-def _fault(detail: ErrorDetails, data: object) -> Fault:
+def _flaw(detail: ErrorDetails, data: object) -> Flaw:
     path = _real(detail["loc"], data)
     context = detail.get("ctx", {})
     kind = detail["type"]
     if kind == "unknown_field":
         path = (*path, context["field"])
-        return Fault(path, f"is not a known field{near(context['field'], context['known'])}")
-    if kind == "fault":
-        return Fault((*path, *context["path"]), context["text"])
+        return Flaw(path, f"is not a known field{near(context['field'], context['known'])}")
+    if kind == "flaw":
+        return Flaw((*path, *context["path"]), context["text"])
     if kind == "missing":
-        return Fault(path, "is missing")
+        return Flaw(path, "is missing")
     given = detail["input"]
     hint = _LATENCY if path and path[-1] in ("latency_ms", "loopback_ms") and kind == "greater_than_equal" else ""
     if kind == "literal_error":
         words = [word.strip("' ") for word in context["expected"].replace(" or ", ",").split(",")]
         hint = near(given, words) if isinstance(given, str) else ""
         hint = hint if "did you mean" in hint else ""
-    return Fault(path, f"is {shown(given)}, expected {_expected(detail)}{hint}")
+    return Flaw(path, f"is {shown(given)}, expected {_expected(detail)}{hint}")
 
 
-def _real(loc: tuple[int | str, ...], data: object) -> Path:
+def _real(loc: tuple[int | str, ...], data: object) -> FieldPath:
     """Drop from pydantic's location what is not in the document: names of union members, `[key]`."""
-    path: Path = ()
+    path: FieldPath = ()
     for position, part in enumerate(loc):
         inside = (isinstance(data, dict) and part in data) or (
             isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
@@ -196,15 +196,15 @@ def _expected(detail: ErrorDetails) -> str:
             return "fields (a mapping)"
         case "literal_error":
             return str(context["expected"]).replace("'", "")
-        case "span":
+        case "range":
             return str(context["wanted"])
         case _:
             return detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 
 
-def fault(path: Path, text: str) -> PydanticCustomError:
+def flaw(path: FieldPath, text: str) -> PydanticCustomError:
     """Return what a validator of a section raises about one of its fields: `path` is relative to the section."""
-    return PydanticCustomError("fault", "{text}", {"path": path, "text": text})
+    return PydanticCustomError("flaw", "{text}", {"path": path, "text": text})
 
 
 __all__ = [
@@ -213,21 +213,21 @@ __all__ = [
     "MB",
     "NOTHING",
     "Count",
-    "Fault",
     "Flag",
+    "Flaw",
     "NonNegative",
-    "NonNegativeSpan",
+    "NonNegativeRange",
     "Number",
-    "Part",
     "Positive",
-    "PositiveSpan",
-    "Span",
+    "PositiveRange",
+    "Range",
+    "Section",
     "Text",
     "Whole",
     "assume",
     "dotted",
-    "fault",
-    "first_fault",
+    "first_flaw",
+    "flaw",
     "shown",
     "tidy",
 ]

@@ -14,15 +14,15 @@ from layerlift.emulator.scenario.schema.fields import (
     Count,
     Flag,
     NonNegative,
-    NonNegativeSpan,
+    NonNegativeRange,
     Number,
-    Part,
     Positive,
-    PositiveSpan,
+    PositiveRange,
+    Section,
     Text,
     Whole,
     assume,
-    fault,
+    flaw,
 )
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
@@ -37,18 +37,18 @@ def _steps(given: Any) -> list[Any]:
     try:
         pipeline.parse(written)
     except ModelError as error:
-        raise fault((), f"is {given!r}: {str(error).removeprefix('preprocess: ')}") from None
+        raise flaw((), f"is {given!r}: {str(error).removeprefix('preprocess: ')}") from None
     return written
 
 
-Steps = Annotated[list[Any], PlainValidator(_steps)]
-M = TypeVar("M", "Nodes", "Device")
+StepList = Annotated[list[Any], PlainValidator(_steps)]
+M = TypeVar("M", "NodesSection", "DeviceSection")
 
 
-class Machine(Part):
+class MachineSection(Section):
     """What a node is made of. A range `[low, high]` is spread over the members of the group."""
 
-    ghz: PositiveSpan
+    ghz: PositiveRange
     """Over all cores."""
     cores: Count = assume(1)
     profile: Text = "reference"
@@ -59,23 +59,23 @@ class Machine(Part):
     share_models: Flag = False
     """Whether users of one model share what is stored of it."""
     max_batch: Count = 1
-    memory_mb: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
+    memory_mb: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
     load_s_per_mb: NonNegative = assume(0.0)
-    idle_w: NonNegativeSpan | None = None
-    compute_w: NonNegativeSpan | None = None
+    idle_w: NonNegativeRange | None = None
+    compute_w: NonNegativeRange | None = None
     """More than idle while computing (client); drawn by a busy core (server)."""
-    radio_w: NonNegativeSpan | None = None
-    price_per_core_hour: NonNegativeSpan = assume(NOTHING, f"{ASSUMED}: not charged")
-    price_per_gb_hour: NonNegativeSpan = assume(NOTHING, f"{ASSUMED}: not charged")
+    radio_w: NonNegativeRange | None = None
+    price_per_core_hour: NonNegativeRange = assume(NOTHING, f"{ASSUMED}: not charged")
+    price_per_gb_hour: NonNegativeRange = assume(NOTHING, f"{ASSUMED}: not charged")
     """Of memory that holds parameters."""
-    uplink_mb_s: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
-    downlink_mb_s: PositiveSpan | None = assume(None, f"{ASSUMED}: unlimited")
-    battery_j: PositiveSpan | None = None
+    uplink_mb_s: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
+    downlink_mb_s: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
+    battery_j: PositiveRange | None = None
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""
 
 
-class Nodes(Machine):
+class NodesSection(MachineSection):
     """One node by `name`, or `count` alike (numbered through `names`, a pattern such as `r{}`)."""
 
     tier: Literal["client", "edge", "cloud"]
@@ -84,29 +84,29 @@ class Nodes(Machine):
     names: Text | None = None
 
     @model_validator(mode="after")
-    def _one_or_many(self) -> Nodes:
+    def _one_or_many(self) -> NodesSection:
         if self.name is not None and (self.count is not None or self.names is not None):
-            raise fault(("name",), "is given beside `count` or `names`: expected one node by name or many by count")
+            raise flaw(("name",), "is given beside `count` or `names`: expected one node by name or many by count")
         return _numbered(self)
 
 
-class Device(Machine):
+class DeviceSection(MachineSection):
     """The client machines that a kind of users brings along, one per user."""
 
     names: Text | None = None
 
     @model_validator(mode="after")
-    def _pattern(self) -> Device:
+    def _pattern(self) -> DeviceSection:
         return _numbered(self)
 
 
 def _numbered(section: M) -> M:
     if section.names is not None and section.names.count("{}") != 1:
-        raise fault(("names",), f"is {section.names!r}, expected a pattern with one {{}} for the number, such as r{{}}")
+        raise flaw(("names",), f"is {section.names!r}, expected a pattern with one {{}} for the number, such as r{{}}")
     return section
 
 
-class Link(Part):
+class LinkSection(Section):
     """Between any two nodes of two tiers: each pair has it for itself."""
 
     bandwidth_mb_s: Positive
@@ -114,7 +114,7 @@ class Link(Part):
     price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
 
 
-class Pair(Part):
+class PairSection(Section):
     """Two nodes whose link differs from that of their tiers; what is left out stays."""
 
     between: tuple[Text, Text]
@@ -125,7 +125,7 @@ class Pair(Part):
     price_per_gb: NonNegative | None = None
 
 
-class Objective(Part):
+class ObjectiveSection(Section):
     """What plans are judged by: weights, and constraints."""
 
     latency: NonNegative = 1.0
@@ -137,13 +137,13 @@ class Objective(Part):
     """Money (USD) per query."""
 
     @model_validator(mode="after")
-    def _something(self) -> Objective:
+    def _something(self) -> ObjectiveSection:
         if self.latency + self.energy + self.money + self.balance <= 0:
-            raise fault(("latency",), "and all other weights are 0: expected at least one above 0")
+            raise flaw(("latency",), "and all other weights are 0: expected at least one above 0")
         return self
 
 
-class SharedObjective(Objective):
+class SharedObjectiveSection(ObjectiveSection):
     """One of several objectives among which a kind's users are dealt by the seed."""
 
     share: Positive = 1.0
@@ -155,8 +155,8 @@ def _objectives(value: Any) -> str:
 
 
 Objectives = Annotated[
-    Annotated[Objective, Tag("<one>")]
-    | Annotated[Annotated[tuple[SharedObjective, ...], Field(min_length=1)], Tag("<mix>")],
+    Annotated[ObjectiveSection, Tag("<one>")]
+    | Annotated[Annotated[tuple[SharedObjectiveSection, ...], Field(min_length=1)], Tag("<mix>")],
     Discriminator(_objectives),
 ]
 
@@ -183,7 +183,7 @@ Replan = Annotated[
 ]
 
 
-class Users(Part):
+class UsersSection(Section):
     """One kind of users: alike but for drawn numbers. Without `device` they take the listed client nodes, in order."""
 
     kind: Text | None = None
@@ -191,7 +191,7 @@ class Users(Part):
     model: Annotated[dict[Text, Positive], BeforeValidator(_mix), Field(min_length=1)]
     """A zoo name, a key of `models`, a file, or a mix of them with weights."""
     planner: Text = "local"
-    objective: Objectives = Objective()
+    objective: Objectives = ObjectiveSection()
     weight: Positive = 1.0
     """Priority, for policies that know one."""
     arrival: Arrival = AtOnce()
@@ -207,7 +207,7 @@ class Users(Part):
     """How many of its questions may wait for that; null: any number."""
     late: Literal["keep", "drop"] = "keep"
     """Whether waiting questions keep their turn, or the freshest takes the place of all that wait."""
-    device: Device | None = None
+    device: DeviceSection | None = None
     profile_runs: Whole = assume(1)
     query: QueryMode = "dataflow"
     uploads_at_once: Annotated[Literal["one", "per_server"], BeforeValidator(_one)] = "one"
@@ -222,7 +222,7 @@ class Users(Part):
     replan: Replan = "never"
 
 
-class Wrong(Part):
+class ErrorSection(Section):
     """Predictions of server seconds that are off by a relative bias and a relative standard deviation."""
 
     bias: Annotated[Number, Field(gt=-1)] = 0.0
@@ -234,12 +234,12 @@ def _predictions(value: Any) -> str:
 
 
 Predictions = Annotated[
-    Annotated[Literal["exact", "regression"], Tag("<word>")] | Annotated[Wrong, Tag("<error>")],
+    Annotated[Literal["exact", "regression"], Tag("<word>")] | Annotated[ErrorSection, Tag("<error>")],
     Discriminator(_predictions),
 ]
 
 
-class Planning(Part):
+class PlanningSection(Section):
     """Where plans are made, what making one costs on the emulated clock, and what the planner is told."""
 
     at: Text = "client"
@@ -258,7 +258,7 @@ class Planning(Part):
     bandwidth_known: Annotated[Literal["true", "nominal", "measured"], BeforeValidator(_true)] = "true"
 
 
-class Model(Part):
+class ModelSection(Section):
     """Options of a network: where it is, and what its bytes are charged as."""
 
     source: Text | None = None
@@ -273,5 +273,5 @@ class Model(Part):
     """Of a zoo network's weights."""
     spectrum: Annotated[float, Field(strict=True, gt=0, le=4)] | None = None
     """Decay of a zoo network's singular values (0.8 resembles trained ones); full-rank when left out."""
-    preprocess: Steps = Field(default_factory=list)
+    preprocess: StepList = Field(default_factory=list)
     """What is done to the network before it is planned: steps as `layerlift preprocess` takes them."""

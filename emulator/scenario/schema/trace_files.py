@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from layerlift.models.errors import ScenarioError, near
 
-Kind = Literal["float", "text"]
+ColumnKind = Literal["float", "text"]
 
 MOST_ROWS: Final = 1_000_000
 MOST_BYTES: Final = 256 << 20
@@ -30,7 +30,7 @@ class Columns(dict[str, list[Any]]):
         return f"{self._name}, row {row + 1}" if self._lines is None else f"{self._name}, line {self._lines[row]}"
 
 
-def read_columns(path: str | Path, wanted: Mapping[str, Kind], optional: Collection[str] = ()) -> Columns:
+def read_columns(path: str | Path, wanted: Mapping[str, ColumnKind], optional: Collection[str] = ()) -> Columns:
     """Read the wanted columns of a CSV file (UTF-8, with a header) or of a Parquet file, which its first bytes tell.
 
     Numbers are finite. A column in `optional` may be missing, and its cells may be empty: they are None. Other columns
@@ -56,7 +56,7 @@ def read_columns(path: str | Path, wanted: Mapping[str, Kind], optional: Collect
     return found
 
 
-def _value(cell: object, kind: Kind, optional: bool, name: str, table: Columns, row: int) -> float | str | None:
+def _value(cell: object, kind: ColumnKind, optional: bool, name: str, table: Columns, row: int) -> float | str | None:
     if cell is None or cell == "":
         if optional:
             return None
@@ -84,7 +84,7 @@ def _missing(name: str, wanted: Iterable[str], optional: Collection[str], known:
 
 
 def _csv(
-    path: Path, wanted: Mapping[str, Kind], optional: Collection[str]
+    path: Path, wanted: Mapping[str, ColumnKind], optional: Collection[str]
 ) -> tuple[dict[str, list[Any]], list[int] | None]:
     lines: list[int] = []
     try:
@@ -113,7 +113,7 @@ def _csv(
 
 
 def _parquet(
-    path: Path, wanted: Mapping[str, Kind], optional: Collection[str]
+    path: Path, wanted: Mapping[str, ColumnKind], optional: Collection[str]
 ) -> tuple[dict[str, list[Any]], list[int] | None]:
     import pyarrow as pa
     import pyarrow.parquet as pq

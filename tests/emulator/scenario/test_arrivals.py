@@ -26,9 +26,9 @@ from layerlift.emulator.world.laws import (
     Draw,
     Exponential,
     Fixed,
+    RecordedInstants,
     Regular,
     Steady,
-    Trace,
     Uniform,
 )
 from layerlift.models.errors import ScenarioError
@@ -42,7 +42,7 @@ LAWS: list[Asks] = [
     Bursts(1.0, 20.0, 3.0, 0.5, 1.25),
     Bursts(0.0, 50.0, 2.0, 0.2),
     Day(0.0, 20.0, 60.0, 15.0, 40.0),
-    Trace((0.0, 0.5, 0.5, 2.0), 1.0, 2.0),
+    RecordedInstants((0.0, 0.5, 0.5, 2.0), 1.0, 2.0),
 ]
 
 
@@ -70,7 +70,7 @@ def test_every_law_is_ascending_repeatable_lazy_and_can_be_pickled(law: Asks) ->
     again = pickle.loads(pickle.dumps(law))
     assert again == law
     assert list(islice(again.instants(random.Random("3/arrival")), 500)) == times
-    if not isinstance(law, AllAt | Regular | Trace):
+    if not isinstance(law, AllAt | Regular | RecordedInstants):
         assert law.times(500, random.Random("4/arrival")) != times
 
 
@@ -215,8 +215,9 @@ def test_a_fixed_draw_draws_nothing() -> None:
 
 def test_a_trace_ends_unless_it_is_repeated() -> None:
     rows = (0.25, 1.0, 1.0)
-    assert Trace(rows, 10.0).times(9, random.Random(1)) == [10.25, 11.0, 11.0]
-    assert Trace(rows, 10.0, 0.75).times(7, random.Random(1)) == [10.25, 11.0, 11.0, 11.0, 11.75, 11.75, 11.75]
+    assert RecordedInstants(rows, 10.0).times(9, random.Random(1)) == [10.25, 11.0, 11.0]
+    again = RecordedInstants(rows, 10.0, 0.75)
+    assert again.times(7, random.Random(1)) == [10.25, 11.0, 11.0, 11.0, 11.75, 11.75, 11.75]
 
 
 def test_traces_of_both_kinds_of_file(tmp_path: Path) -> None:

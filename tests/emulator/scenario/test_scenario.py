@@ -11,7 +11,7 @@ import pytest
 from small_scenario import Few, small
 
 from layerlift.emulator.scenario import Scenario, bundled
-from layerlift.emulator.scenario.schema.fields import Span
+from layerlift.emulator.scenario.schema.fields import Range
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.world import World
 from layerlift.models.graph.route import compile_route
@@ -29,10 +29,10 @@ def users(**fields: object) -> list[dict[str, object]]:
 
 
 def test_ranges_are_evenly_spaced_and_end_where_they_say() -> None:
-    assert Span(4.2, 18.3).even(5) == [4.2, 7.725, 11.25, 14.775, 18.3]
-    assert Span(1.1, 2.3).even(2) == [1.1, 2.3]
-    assert Span(1.1, 2.3).even(1) == [1.7]
-    assert Span(3.0, 3.0).even(4) == [3.0] * 4
+    assert Range(4.2, 18.3).even(5) == [4.2, 7.725, 11.25, 14.775, 18.3]
+    assert Range(1.1, 2.3).even(2) == [1.1, 2.3]
+    assert Range(1.1, 2.3).even(1) == [1.7]
+    assert Range(3.0, 3.0).even(4) == [3.0] * 4
 
 
 def test_counts_become_named_nodes_clients_first_planner_last() -> None:
@@ -280,7 +280,7 @@ def test_overrides_reach_any_field() -> None:
         ],
     )
     assert [kind.queries for kind in made.users] == [5, 5]
-    assert made.nodes[1].ghz == Span(5, 9)
+    assert made.nodes[1].ghz == Range(5, 9)
     assert made.planner.at == "edge1"
     assert made.links["client-edge"].latency_ms == 7
     assert made.graph_optimization == "off"

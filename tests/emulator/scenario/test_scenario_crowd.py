@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import random
-import sys
 from collections import Counter
 from math import inf
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -19,11 +17,21 @@ from small_scenario import Few, small
 
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import asking_words, describe_world
-from layerlift.emulator.world.laws import AllAt, Bursts, Day, Exponential, Fixed, Regular, Steady, Trace, Uniform
+from layerlift.emulator.world.laws import (
+    AllAt,
+    Bursts,
+    Day,
+    Exponential,
+    Fixed,
+    RecordedInstants,
+    Regular,
+    Steady,
+    Uniform,
+)
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import PlanError, ScenarioError
+from layerlift.models.errors import ScenarioError
 from layerlift.planners.problem.problem import Objective
 
 BURST = {"quiet_per_s": 1, "busy_per_s": 20, "quiet_s": 30, "busy_s": 5}
@@ -191,7 +199,7 @@ def test_traces_lie_in_the_scenarios_folder(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(json.dumps(small(users=users)))
     made = Scenario.load(tmp_path / "x.yaml").resolve(Few())
     assert [user.arrival_s for user in made.users] == [0.5, 2.0, 2.0, 7.0]
-    assert made.users[3].asks == Trace((0.0, 0.1))
+    assert made.users[3].asks == RecordedInstants((0.0, 0.1))
     users[0] |= {"count": 6, "arrival": {"trace": "traces/come.csv", "repeat_s": 10, "start_s": 1}}
     (tmp_path / "x.yaml").write_text(json.dumps(small(users=users)))
     made = Scenario.load(tmp_path / "x.yaml").resolve(Few())
@@ -307,21 +315,27 @@ def test_what_ends_by_itself_needs_no_end(fields: dict[str, Any]) -> None:
 def test_a_user_with_a_trace_of_questions_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("time_s\n1\n")
     asks = {"trace": str(tmp_path / "t.csv")}
-    assert world(users=[{"model": "small", "asks": asks}]).users[0].asks == Trace((1.0,))
+    assert world(users=[{"model": "small", "asks": asks}]).users[0].asks == RecordedInstants((1.0,))
     assert "the run would never end" in refusal(users=[{"model": "small", "asks": {**asks, "repeat_s": 2}}])
 
 
-def test_an_unknown_policy_is_told_with_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(text: str) -> None:
-        if text != "first_come":
-            raise PlanError(f"no policy {text!r}")
-
-    monkeypatch.setitem(sys.modules, "layerlift.emulator.policies", SimpleNamespace(make=make))
+def test_an_unknown_policy_is_told_with_its_path() -> None:
     nodes = small()["nodes"]
     assert len(world(nodes=nodes).users) == 2
     nodes[2]["policy"] = "frst_come"
-    assert "nodes.2.policy is 'frst_come': no policy 'frst_come'" in refusal(nodes=nodes)
-    assert "users.0.device.policy is 'x': no policy" in refusal(users=crowd(1, device={"ghz": 1, "policy": "x"}))
+    assert "nodes.2.policy is 'frst_come': " in refusal(nodes=nodes)
+    assert "did you mean first_come?" in refusal(nodes=nodes)
+    assert "users.0.device.policy is 'x': " in refusal(users=crowd(1, device={"ghz": 1, "policy": "x"}))
+
+
+@pytest.mark.parametrize(("policy", "revokes"), [("first_come", False), ("greedy", False), ("priority", True)])
+def test_a_world_knows_of_each_server_whether_its_policy_takes_memory_back(policy: str, revokes: bool) -> None:
+    nodes = small()["nodes"]
+    nodes[2]["policy"] = policy
+    made = world(nodes=nodes)
+    assert {node.policy: node.revokes for node in made.nodes}[policy] is revokes
+    assert made.revocable is revokes
+    assert {node["policy"]: node["revokes"] for node in describe_world(made)["nodes"]}[policy] is revokes
 
 
 def test_heartbeats_need_a_planner_at_a_node() -> None:

@@ -22,12 +22,14 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     "section",
     [
         Scenario,
-        *(sections.Nodes, sections.Device, sections.Link, sections.Pair, sections.Users, sections.SharedObjective),
-        *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson, sections.Planning, sections.Wrong, sections.Model),
+        *(sections.NodesSection, sections.DeviceSection, sections.LinkSection, sections.PairSection),
+        *(sections.UsersSection, sections.SharedObjectiveSection),
+        *(sections.PlanningSection, sections.ErrorSection, sections.ModelSection),
+        *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson),
         *(arrivals.Bursting, arrivals.Burst, arrivals.Daily, arrivals.Diurnal, arrivals.Recorded),
         *(durations.ExponentialDraw, durations.UniformDraw),
-        *(faults.Outage, faults.OnOff, faults.Loss, faults.Trace),
-        *(faults.Crash, faults.Move, faults.Journey),
+        *(faults.OutageSection, faults.OnOffSection, faults.LossSection, faults.TraceSection),
+        *(faults.CrashSection, faults.MoveSection, faults.JourneySection),
     ],
 )
 def test_every_field_is_documented(section: type[BaseModel]) -> None:
