@@ -114,6 +114,13 @@ class Uploader:
         left = (upload.server for part, upload in enumerate(mine.parts) if part not in going)
         return not any(self._client.reachability.can(self._node(place)) for place in left)
 
+    def _leave_out_skipped(self) -> None:
+        """A part that is skipped waits in no lane; it may, where its server came back while it waited to try again."""
+        states = self.deployment.states
+        for lane in self._lanes.values():
+            if any(states[part] == "skipped" for part in lane.parts):
+                lane.parts = deque(part for part in lane.parts if states[part] != "skipped")
+
     def _busy(self) -> set[int]:
         """Parts that are on their way or wait in a lane."""
         return {*self._attempts.open, *self._waiting()}
@@ -165,6 +172,7 @@ class Uploader:
     def forget(self, server: int, layers: tuple[int, ...]) -> None:
         """A server (node index) has not got these layers any more; nothing is sent again before the next plan."""
         self.deployment.forget(self._client.host.place_of(server), layers)
+        self._leave_out_skipped()
 
     def lost(self, server: int) -> None:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
@@ -284,6 +292,7 @@ class Uploader:
             return False
         if user.on_refusal != "wait":
             states.tell(part, "skipped")
+            self._leave_out_skipped()
             return False
         await client.sleep(user.retry_wait_s)
         return True
