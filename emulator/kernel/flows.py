@@ -28,14 +28,14 @@ class Port:
 class Flow:
     """One transfer under way. `remaining` bytes are as of `since`; it moves at `rate` bytes per second."""
 
-    __slots__ = ("armed", "due", "pair", "rate", "remaining", "since", "tag", "weight")
+    __slots__ = ("end_s", "pair", "rate", "remaining", "since", "tag", "timer_s", "weight")
 
     def __init__(self, pair: Pair, size: int, weight: float, now: float, tag: object) -> None:
         self.pair, self.weight, self.tag = pair, weight, tag
         self.remaining, self.since, self.rate = float(size), now, 0.0
-        self.due = inf
+        self.end_s = inf
         """When it ends at this rate."""
-        self.armed = inf
+        self.timer_s = inf
         """When its timer goes off; for whoever keeps timers."""
 
 
@@ -179,5 +179,5 @@ def _set_level(pair: Pair, level: float, now: float, moved: list[Flow]) -> None:
             if flow.remaining < 0.0:
                 flow.remaining = 0.0
             flow.since, flow.rate = now, rate
-            flow.due = now + flow.remaining / rate if rate > 0.0 else inf
+            flow.end_s = now + flow.remaining / rate if rate > 0.0 else inf
             moved.append(flow)

@@ -6,9 +6,12 @@ Whole bytes only, so that law 5 is an equation: sent = delivered + lost + cancel
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from layerlift.emulator.world.world import World
+
+Book = Literal["lost", "cancelled", "again"]
+"""Where bytes that did not arrive are put down; `again`: the network itself sent them once more."""
 
 
 class Sample(NamedTuple):
@@ -41,7 +44,7 @@ class ByteLedger:
 
     @property
     def in_flight_bytes(self) -> int:
-        """Bytes of messages that left and have not ended in any way."""
+        """Bytes of messages that left and have not ended in any way, as these books have it (law 5 counts them too)."""
         return self.sent_bytes - self.delivered_bytes - self.lost_bytes - self.cancelled_bytes
 
     def account(self, source: int, to: int, price_per_byte: float) -> Account:
@@ -56,7 +59,7 @@ class ByteLedger:
         account.sender.bytes += size
         account.receiver.received_bytes += size
 
-    def put_down(self, book: str, size: int) -> None:
+    def put_down(self, book: Book, size: int) -> None:
         """Note bytes that were `lost` or `cancelled`, or that the network sent `again` itself."""
         if book == "lost":
             self.lost_bytes += size
@@ -65,7 +68,7 @@ class ByteLedger:
         else:
             self.sent_bytes += size
 
-    def take_back(self, book: str, size: int) -> None:
+    def take_back(self, book: Book, size: int) -> None:
         """Undo `put_down`: it fell after the end of the run."""
         self.put_down(book, -size)
 

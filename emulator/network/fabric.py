@@ -11,13 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heappush
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.kernel.clock import Kernel
-from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
-from layerlift.emulator.network.byte_ledger import Account, ByteLedger
-from layerlift.emulator.network.changing_links import ChangingLink, ChangingLinks
+from layerlift.emulator.kernel.flows import Flow, Pair, settle
+from layerlift.emulator.network.byte_ledger import Book, ByteLedger
+from layerlift.emulator.network.changing_links import ChangingLinks
+from layerlift.emulator.network.channels import Channels
 from layerlift.emulator.protocol.messages import (
     Cancel,
     Delivery,
@@ -39,17 +40,6 @@ _ORDERS = frozenset((Cancel, Weigh, ReadMeter, SwitchOff))
 """What nodes say to the fabric itself."""
 
 
-class _Route(NamedTuple):
-    """What the fabric needs to know of a directed pair, looked up once."""
-
-    latency_s: float
-    bandwidth: float
-    pair: Pair
-    account: Account
-    live: ChangingLink | None
-    """What may happen to the link; None: nothing ever."""
-
-
 class Fabric:
     """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into.
 
@@ -67,16 +57,16 @@ class Fabric:
         self._kernel = kernel or Kernel()
         self._deliver = deliver
         self._arrived: list[tuple[Delivery, Departure | None]] = []
-        self._stopped: list[tuple[float, str, int]] = []
-        self._events = self._told = 0
-        self._routes: dict[tuple[int, int], _Route] = {}
-        self._ports: dict[tuple[str, int], Port | None] = {}
+        self._stopped: list[tuple[float, Book, int]] = []
+        self._reopened_bytes = 0
+        self._events = self._notices = 0
         self._streams: dict[tuple[int, int, int, int], deque[Departure]] = {}
         self._ends: dict[tuple[int, int, int, int], float] = {}
         self._uploads: dict[tuple[int, int], Flow | tuple[Departure, float]] = {}
         self._weights: dict[tuple[int, int], float] = {}
         self.ledger = ByteLedger(world)
         self._links = ChangingLinks(self, world, self._conditions)
+        self._channels = Channels(world, self.ledger, self._links)
 
     def next_event(self) -> float:
         """When something may happen next; infinite when nothing is under way."""
@@ -90,8 +80,8 @@ class Fabric:
     def append(self, departure: Departure) -> None:
         """Accept what leaves a node; the departures of each node in order."""
         at, source, sequence, to, size, stream, message = departure
-        route = self._routes.get((source, to)) or self._route(source, to)
-        enter = at + (route.latency_s if route.live is None else route.live.latency_s(at))
+        channel = self._channels[source, to]
+        enter = at + (channel.latency_s if channel.link is None else channel.link.latency_s(at))
         self._events = number = self._events + 1
         if type(message) in _ORDERS:
             if type(message) is SwitchOff:
@@ -102,7 +92,7 @@ class Fabric:
             self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._obey, departure)
             return
         self.ledger.sent_bytes += size
-        if route.live is not None or (self._flowing and (size or stream)):
+        if channel.link is not None or (self._flowing and (size or stream)):
             order = _START, source, sequence, number
             heappush(self._kernel.heap, (enter, _FABRIC, order, self._begin, departure))
             return
@@ -110,11 +100,11 @@ class Fabric:
         if stream:
             key = self._stream(departure)
             begin = max(enter, self._ends.get(key, 0.0))
-        arrival = begin + size / route.bandwidth
+        arrival = begin + size / channel.bandwidth_bytes_s
         if stream:
             self._ends[key] = arrival
         if size:
-            self.ledger.carrying(route.account, begin, arrival)
+            self.ledger.carrying(channel.account, begin, arrival)
             if type(message) is UploadPart:
                 self._uploads[source, sequence] = departure, arrival
         self._kernel.schedule(arrival, _FABRIC, (_COMPLETION, source, sequence, number), self._land, departure)
@@ -140,10 +130,37 @@ class Fabric:
         for at, book, size in self._stopped:
             if at > end:
                 self.ledger.take_back(book, size)
+                # What was sent again after the end was not under way at the end: its loss was booked before.
+                self._reopened_bytes += -size if book == "again" else size
         for delivery, departure in self._arrived:
             if delivery.at > end and departure is not None:
-                account = self._routes[departure.source, departure.to].account
-                self.ledger.undo(account, departure.bytes)
+                self.ledger.undo(self._channels[departure.source, departure.to].account, departure.bytes)
+                self._reopened_bytes += departure.bytes
+
+    def open_bytes(self) -> int:
+        """Bytes of the messages that have left and not ended in any way, counted where they are.
+
+        Law 5 compares this with what the ledger makes of its books, and nothing here reads them. It looks at every
+        event to come, so it is for the end of a run. A message that waits to be sent again is booked as lost: not open.
+        """
+        flows: dict[Flow, None] = {}
+        waiting: list[Departure] = []
+        for _, node, _, call, argument in self._kernel.heap:
+            if node != _FABRIC:
+                continue
+            if call == self._begin or (call == self._land and self._awaited(argument)):
+                waiting.append(argument)
+            elif call == self._end and argument.timer_s >= 0.0:  # below 0 is the timer of a flow that was stopped
+                flows[argument] = None
+        for queue in self._streams.values():
+            waiting += queue
+        for channel in self._channels.values():
+            flows.update(dict.fromkeys(channel.pair.flows))  # one without a rate has no timer
+            if channel.link is not None:
+                flows.update(channel.link.flows)
+                waiting += channel.link.held
+        waiting += [cast(Departure, flow.tag) for flow in flows]
+        return sum(departure.bytes for departure in waiting) + self._reopened_bytes
 
     # What links that change need of the fabric
 
@@ -164,14 +181,14 @@ class Fabric:
 
     def tell(self, to: int, message: Message) -> None:
         """Let node `to` know something now."""
-        self._told = sequence = self._told + 1
+        self._notices = sequence = self._notices + 1
         at, source = self._kernel.now, len(self._world.nodes)
         if self._deliver is None:
             self._arrived.append((Delivery(at, source, sequence, to, message), None))
         else:
             self._deliver(at, source, sequence, to, message)
 
-    def book(self, book: str, size: int) -> None:
+    def book(self, book: Book, size: int) -> None:
         """Note bytes that were `lost`, `cancelled` or sent `again`."""
         self.ledger.put_down(book, size)
         if self._deliver is None:
@@ -179,7 +196,7 @@ class Fabric:
 
     def part_arrived(self, departure: Departure, size: int) -> None:
         """Some bytes of a message that broke off have reached its receiver and count."""
-        self.ledger.delivered(self._routes[departure.source, departure.to].account, size)
+        self.ledger.delivered(self._channels[departure.source, departure.to].account, size)
         if self._deliver is None:
             cut = departure._replace(bytes=size)
             self._arrived.append((Delivery(self._kernel.now, -1, 0, -1, departure.message), cut))
@@ -208,7 +225,7 @@ class Fabric:
         if at > ledger.next_sample:
             ledger.sample_before(at)
         if size:
-            ledger.delivered(self._routes[source, to].account, size)
+            ledger.delivered(self._channels[source, to].account, size)
         if self._deliver is None:
             self._arrived.append((Delivery(at, source, sequence, to, message), departure))
         else:
@@ -216,9 +233,14 @@ class Fabric:
 
     def _land(self, departure: Departure) -> None:
         """A message of known arrival is there, unless it was cancelled on the way."""
-        watched = type(departure.message) is UploadPart and departure.bytes
-        if not watched or self._uploads.pop((departure.source, departure.sequence), None) is not None:
+        if self._awaited(departure):
+            self._uploads.pop((departure.source, departure.sequence), None)
             self._arrive(departure)
+
+    def _awaited(self, departure: Departure) -> bool:
+        """Whether nobody has cancelled a message of known arrival: only parts that have bytes can be."""
+        part = type(departure.message) is UploadPart and departure.bytes
+        return not part or (departure.source, departure.sequence) in self._uploads
 
     def _begin(self, departure: Departure) -> None:
         if departure.stream:
@@ -235,27 +257,27 @@ class Fabric:
         now, ledger = self._kernel.now, self.ledger
         if now > ledger.next_sample:
             ledger.sample_before(now)
-        route = self._routes[source, to]
-        pair, live = route.pair, route.live
-        if live is not None:
-            if not self._links.admit(departure, live):
+        channel = self._channels[source, to]
+        pair, link = channel.pair, channel.link
+        if link is not None:
+            if not self._links.admit(departure, link):
                 return
-            size = live.carries(departure)
+            size = link.carries(departure)
         if not self._world.share_links:
-            pair = Pair(route.bandwidth if live is None else live.state.bandwidth_bytes_s, ())
+            pair = Pair(channel.bandwidth_bytes_s if link is None else link.state.bandwidth_bytes_s, ())
         flow = Flow(pair, size, self._weights.get((source, to), 1.0), now, departure)
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
         pair.add(flow)
-        ledger.opened(route.account, now)
-        if live is not None:
-            live.flows[flow] = None
+        ledger.opened(channel.account, now)
+        if link is not None:
+            link.flows[flow] = None
         if not size:
-            flow.due = now
+            flow.end_s = now
             self._schedule(flow)
         elif len(pair.flows) == 1 and pair.alone():
             flow.rate = pair.bandwidth
-            flow.due = now + size / pair.bandwidth
+            flow.end_s = now + size / pair.bandwidth
             self._schedule(flow)
         else:
             self._settle(pair)
@@ -267,15 +289,15 @@ class Fabric:
     def _end(self, flow: Flow) -> None:
         """A flow's timer: the flow ends, or has become slower since and is looked at again when it may end."""
         now = self._kernel.now
-        if flow.armed != now:
+        if flow.timer_s != now:
             return
-        flow.armed = inf
-        if flow.due != now:
+        flow.timer_s = inf
+        if flow.end_s != now:
             self._schedule(flow)
             return
         departure = self._close(flow)
-        live = self._routes[departure.source, departure.to].live
-        if live is not None and self._links.perished(departure, live):
+        link = self._channels[departure.source, departure.to].link
+        if link is not None and self._links.perished(departure, link):
             return
         self._arrive(departure)
         if departure.stream:
@@ -286,14 +308,14 @@ class Fabric:
         now, ledger, pair = self._kernel.now, self.ledger, flow.pair
         if now > ledger.next_sample:
             ledger.sample_before(now)
-        flow.due = flow.armed = -1.0
+        flow.end_s = flow.timer_s = -1.0
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
         pair.remove(flow)
-        route = self._routes[departure.source, departure.to]
-        if route.live is not None:
-            del route.live.flows[flow]
-        ledger.closed(route.account, now)
+        channel = self._channels[departure.source, departure.to]
+        if channel.link is not None:
+            del channel.link.flows[flow]
+        ledger.closed(channel.account, now)
         if pair.flows or not pair.alone():
             self._settle(pair)
         return departure
@@ -325,7 +347,7 @@ class Fabric:
                 self._next_in_stream(departure)
         elif upload is not None:
             departure, end = self._uploads.pop(key)  # type: ignore[misc]
-            self.ledger.cut(self._routes[departure.source, departure.to].account, end, self._kernel.now)
+            self.ledger.cut(self._channels[departure.source, departure.to].account, end, self._kernel.now)
         else:
             return
         self.book("cancelled", departure.bytes)
@@ -334,47 +356,22 @@ class Fabric:
         """Transfers between the two have another weight from now on, in both directions."""
         for ends in ((server, client), (client, server)):
             self._weights[ends] = weight
-            route = self._routes.get(ends)
-            if route is not None and route.pair.flows and self._world.share_links:
-                route.pair.reweigh(weight)
-                self._settle(route.pair)
+            channel = self._channels.get(ends)
+            if channel is not None and channel.pair.flows and self._world.share_links:
+                channel.pair.reweigh(weight)
+                self._settle(channel.pair)
 
     def _schedule(self, flow: Flow) -> None:
         """Set a flow's timer, unless one is set already that goes off before: most flows only become slower."""
-        due = flow.due
-        if due < flow.armed:
-            flow.armed = due
+        end_s = flow.end_s
+        if end_s < flow.timer_s:
+            flow.timer_s = end_s
             departure: Departure = flow.tag  # type: ignore[assignment]
             self._events = number = self._events + 1
             order = (_COMPLETION, departure.source, departure.sequence, number)
-            heappush(self._kernel.heap, (due, _FABRIC, order, self._end, flow))
+            heappush(self._kernel.heap, (end_s, _FABRIC, order, self._end, flow))
 
     @staticmethod
     def _stream(departure: Departure) -> tuple[int, int, int, int]:
         user: int = departure.message.user  # type: ignore[union-attr]
         return departure.source, departure.to, user, departure.stream
-
-    def _route(self, source: int, to: int) -> _Route:
-        found = self._routes.get((source, to))
-        if found is None:
-            link = self._world.link(source, to)
-            local = self._world.loops_back(source, to)
-            ports = () if local else (self._port("up", source), self._port("down", to))
-            pair = Pair(link.bandwidth_bytes_s, tuple(port for port in ports if port is not None))
-            account = self.ledger.account(source, to, link.price_per_byte)
-            live = self._links.link(source, to, pair)
-            found = _Route(link.latency_s, link.bandwidth_bytes_s, pair, account, live)
-            self._routes[source, to] = found
-        return found
-
-    def _port(self, way: str, node: int) -> Port | None:
-        """The uplink or downlink of a node, or none when it has no limit; the planner's are those of its place."""
-        if (way, node) not in self._ports:
-            place = self._world.planning.at if node == self._world.planner else node
-            spec = self._world.nodes[place]
-            capacity = spec.uplink_bytes_s if way == "up" else spec.downlink_bytes_s
-            if place != node and place >= 0:
-                self._ports[way, node] = self._port(way, place)
-            else:
-                self._ports[way, node] = Port(capacity) if capacity < inf else None
-        return self._ports[way, node]

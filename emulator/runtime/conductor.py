@@ -160,4 +160,4 @@ class Conductor:
         self._books.sort(rows)
         self._books.close(rows, end)
         self.progress.now_s = end
-        return ending(end, self.progress, self._fabric.ledger, self._costs)
+        return ending(end, self.progress, self._fabric, self._costs)

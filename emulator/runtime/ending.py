@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from layerlift.emulator.network.byte_ledger import ByteLedger
+from layerlift.emulator.network.fabric import Fabric
+from layerlift.models.errors import RunError
 
 
 @dataclass(slots=True)
@@ -29,15 +30,21 @@ class Ending:
     lost_bytes: int
     cancelled_bytes: int
     in_flight_bytes: int
+    """Bytes that were under way at the end, counted in the network itself."""
     costs: list[tuple[tuple[int, int, int], float]] = field(default_factory=list)
     """Measured seconds of every piece, by (user, query, step); only with `compute: measured`."""
 
 
-def ending(
-    at_s: float, progress: Progress, ledger: ByteLedger, costs: list[tuple[tuple[int, int, int], float]]
-) -> Ending:
-    """How a run ended, with the network's books."""
+def ending(at_s: float, progress: Progress, fabric: Fabric, costs: list[tuple[tuple[int, int, int], float]]) -> Ending:
+    """How a run ended, with the network's books; raises `RunError` when what they leave open is not what is."""
+    ledger, open_bytes = fabric.ledger, fabric.open_bytes()
+    if open_bytes != ledger.in_flight_bytes:
+        raise RunError(
+            f"bytes were lost or made up in a run that ended at {at_s:.6f} s: {open_bytes} are under way, expected "
+            f"{ledger.in_flight_bytes} by the books; this is a fault of layerlift itself: try `layerlift replay` and "
+            "report it with the run's folder"
+        )
     return Ending(
         at_s, progress, ledger.sent_bytes, ledger.delivered_bytes, ledger.lost_bytes, ledger.cancelled_bytes,
-        ledger.in_flight_bytes, costs,
+        open_bytes, costs,
     )  # fmt: skip

@@ -115,4 +115,4 @@ class OneClock:
         self._pass_on()
         self._books.close(self._host.finish(end).rows, end)
         self.progress.now_s = end
-        return ending(end, self.progress, self._fabric.ledger, [])
+        return ending(end, self.progress, self._fabric, [])

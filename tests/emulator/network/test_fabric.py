@@ -245,7 +245,7 @@ def traffics(draw: st.DrawFn, cancels: bool = True) -> tuple[World, list[Sent]]:
     return replace(world, pairs=pairs), messages
 
 
-def _departures(messages: Sequence[Sent]) -> list[Departure]:
+def departures_of(messages: Sequence[Sent]) -> list[Departure]:
     found = [sent(m.at, m.source, m.to, m.size, m.sequence, m.stream, m.user) for m in messages]
     for m in messages:
         if m.cancel_s < inf:
@@ -272,7 +272,7 @@ def _run(world: World, messages: list[Sent]) -> None:
 def test_arrivals_are_those_of_the_slow_simulator(given_: tuple[World, list[Sent]]) -> None:
     world, messages = given_
     _run(world, messages)
-    found = arrivals(world, _departures(messages))
+    found = arrivals(world, departures_of(messages))
     expected = {(m.source, m.sequence): m.ended_s for m in messages if m.ended_s < inf}
     assert found == pytest.approx(expected, rel=1e-9)
 
@@ -287,7 +287,7 @@ def test_bytes_and_radio_seconds_of_every_period_are_those_of_the_slow_simulator
     _run(world, messages)
     ends = [m.ended_s for m in messages if m.ended_s < inf] + [m.stopped_s for m in messages if m.stopped_s < inf]
     fabric = Fabric(world)
-    departures = _departures(messages)
+    departures = departures_of(messages)
     begin, number, end = 0.0, 1, max(ends) + 0.001
     while begin < end:
         horizon = min(number * period_s, begin + 0.004, end)
@@ -362,7 +362,7 @@ def test_settling_tells_only_of_flows_whose_rate_changed() -> None:
     again = Flow(one, 10, 1.0, 4.0, None)
     one.add(again)
     assert settle(one, 4.0) == [first, again]
-    assert (first.remaining, first.due) == (6.0, 16.0)
+    assert (first.remaining, first.end_s) == (6.0, 16.0)
 
 
 def test_a_pair_without_a_limit_of_its_own_takes_what_its_port_has() -> None:
