@@ -26,7 +26,7 @@ from layerlift.emulator.run import run
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.scenario import Scenario, bundled
 from layerlift.emulator.studies.reproduce import figure5
-from layerlift.emulator.world import faults, laws, world
+from layerlift.emulator.world import faults, laws, mobility, world
 from layerlift.emulator.world.world import World
 from layerlift.models.graph import graph
 from layerlift.planners import problem
@@ -40,7 +40,7 @@ Digests = dict[str, dict[str, str]]
 
 _KINDS = {
     kind.__name__: kind
-    for module in (faults, laws, world, graph, problem)
+    for module in (faults, laws, mobility, world, graph, problem)
     for kind in vars(module).values()
     if isinstance(kind, type) and dataclasses.is_dataclass(kind)
 }

@@ -11,9 +11,10 @@ from hypothesis.strategies import DrawFn
 from worlds import worlds
 
 from layerlift.emulator.policies import takes_back
-from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, Mobility, OnOff, Outage, Pairs, Trace, Waypoint
+from layerlift.emulator.world.faults import Crash, Fault, Loss, OnOff, Outage, Pairs, Trace
 from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
 from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 

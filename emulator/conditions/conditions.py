@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from layerlift.emulator.conditions.links import LinkFaults, State, stream
-from layerlift.emulator.conditions.mobility import nearest_edges
-from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, repeated, sojourns, switched
+from layerlift.emulator.conditions.links import LinkFaults, State
+from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, switched
 from layerlift.emulator.world import streams
-from layerlift.emulator.world.faults import Crash, Journey, Loss, Mobility
+from layerlift.emulator.world.faults import MachineFault
+from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.world import World
 
 __all__ = ["Conditions", "State"]
@@ -39,7 +39,7 @@ class Conditions:
         self._edges: dict[int, StepFunction[int]] = {}
         self._contacts: dict[int, StepFunction[State]] = {}
         self._movers: dict[int, Mobility] = {client: spec for spec in world.mobility for client in spec.clients}
-        self._crashing = {node for fault in world.faults if isinstance(fault, Crash) for node in fault.nodes}
+        self._crashing = {node for fault in world.faults if isinstance(fault, MachineFault) for node in fault.nodes}
 
     def __reduce__(self) -> tuple[type[Conditions], tuple[World]]:
         return Conditions, (self._world,)
@@ -95,7 +95,7 @@ class Conditions:
     def lossy(self, source: int, to: int) -> bool:
         """Whether the link may ever lose a message."""
         faults = (fault for hop in self._hops(source, to) for _, fault in self._faults.covering(*hop))
-        return any(isinstance(fault, Loss) for fault in faults)
+        return any(fault.lossy for fault in faults)
 
     def crashes(self, node: int) -> Iterator[tuple[float, float]]:
         """When a node is dead, as (down, up) in order; `up` is infinite when it does not come back.
@@ -197,34 +197,23 @@ class Conditions:
         mover = self._mover(source, to)
         if mover is None or not self._roams(mover, source, to):
             return ((source, to),)
-        edges = _reachable(self._movers[mover]) if at_s is None else [self._edge(mover).at(at_s)]
+        edges = self._movers[mover].reachable if at_s is None else [self._edge(mover).at(at_s)]
         return [hop for edge in edges for hop in _over(edge, source, to)]
 
     def _life(self, node: int) -> StepFunction[bool]:
         if node not in self._lives:
             parts = [
-                self._lived(index, fault, node)
+                fault.life(streams.fault(self._world.seed, index, self._world.nodes[node].name))
                 for index, fault in enumerate(self._world.faults)
-                if isinstance(fault, Crash) and node in fault.nodes
+                if isinstance(fault, MachineFault) and node in fault.nodes
             ]
             self._lives[node] = joined(parts, all) if parts else StepFunction(True)
         return self._lives[node]
 
-    def _lived(self, index: int, fault: Crash, node: int) -> StepFunction[bool]:
-        if fault.mean_up_s is not None and fault.mean_down_s is not None:
-            spans = sojourns(stream(self._world, index, node), fault.mean_up_s, fault.mean_down_s)
-        else:
-            spans = repeated(fault.at_s, fault.for_s, fault.every_s)
-        return outside(spans, False, True)
-
     def _edge(self, client: int) -> StepFunction[int]:
         if client not in self._edges:
-            spec, name = self._movers[client], self._world.nodes[client].name
-            if isinstance(spec, Journey):
-                self._edges[client] = StepFunction(spec.stops[0][1], spec.stops[1:])
-            else:
-                steps = nearest_edges(spec, streams.walk(self._world.seed, name))
-                self._edges[client] = StepFunction(next(steps)[1], steps)
+            steps = self._movers[client].attachments(streams.walk(self._world.seed, self._world.nodes[client].name))
+            self._edges[client] = StepFunction(next(steps)[1], steps)
         return self._edges[client]
 
     def _contact(self, client: int) -> StepFunction[State]:
@@ -241,10 +230,6 @@ def _interruptions(edges: StepFunction[int], for_s: float) -> Iterator[tuple[flo
         # Where the server stays, a span of nothing passes the time on.
         yield at_s, round(at_s + for_s, 9) if edge != before else at_s
         before = edge
-
-
-def _reachable(spec: Mobility) -> list[int]:
-    return sorted({edge for _, edge in spec.stops} if isinstance(spec, Journey) else {edge for edge, *_ in spec.edges})
 
 
 def _over(edge: int, source: int, to: int) -> Sequence[Hop]:

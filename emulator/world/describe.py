@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from layerlift.emulator.world.faults import Fault, Mobility, Pairs
+from layerlift.emulator.world.faults import Fault, Pairs
 from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.models.graph.graph import Layer

@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from layerlift.emulator.world.faults import Fault, Mobility, traced_latencies_s
+from layerlift.emulator.world.faults import Fault, LinkFault
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
+from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.models.errors import ScenarioError
@@ -106,7 +107,8 @@ class World:
     def lookahead_s(self) -> float:
         """The smallest latency that any message can have, ever: the width of a lockstep window."""
         used = [link.latency_s for link in (*self.links.values(), *self.pairs.values())]
-        used += traced_latencies_s(self.faults)
+        # Who moves adds latencies up; only faults of links may make one smaller than the scenario's.
+        used += [latency_s for fault in self.faults if isinstance(fault, LinkFault) for latency_s in fault.latencies_s]
         at = self.planning.at
         if at < 0 or self.nodes[at].tier == "client" or self.planning.heartbeat_s < INF:
             used.append(self.planning.loopback_s)

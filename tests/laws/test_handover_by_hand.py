@@ -13,9 +13,10 @@ import pytest
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
 from layerlift.emulator.protocol.messages import CopyPart
-from layerlift.emulator.world.faults import Crash, Fault, Handover, Journey, Outage, Pairs
+from layerlift.emulator.world.faults import Crash, Fault, Outage, Pairs
 from layerlift.emulator.world.laws import Regular
 from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.mobility import Handover, Journey
 
 LINK, BETWEEN = LinkSpec(0.01, 1e6), LinkSpec(0.03, 5e5)
 SMALL = chain_graph([0, 100_000, 0, 0], [0, 1000, 1000])

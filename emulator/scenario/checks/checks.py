@@ -7,7 +7,6 @@ from itertools import product
 
 from layerlift.emulator.scenario.checks.faults import check_faults
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
-from layerlift.emulator.scenario.schema.arrivals import AtOnce, Recorded
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.fields import flaw, shown
@@ -62,13 +61,13 @@ def _users(scenario: Description) -> None:
 
 def _asking(kind: UsersSection, path: FieldPath, endless: bool) -> None:
     """Whether a user can ask like this, and does so for a time that ends (`endless`: the run itself does not)."""
-    once = isinstance(kind.asks, Recorded) and kind.asks.repeat_s is None
-    if endless and kind.queries is None and kind.stay_s is None and not once:
+    ends = kind.asks is not None and kind.asks.ends
+    if endless and kind.queries is None and kind.stay_s is None and not ends:
         raise flaw(
             (*path, "queries"),
             "is missing, and so is until_s: the run would never end; give one of them (or stay_s)",
         )
-    if isinstance(kind.asks, AtOnce) and kind.queries is None:
+    if kind.asks is not None and kind.asks.stands_still and kind.queries is None:
         raise flaw((*path, "queries"), "is missing: expected how many are asked at the one instant that asks.at_s says")
     if kind.asks is not None and kind.think_s != 0:
         raise flaw((*path, "think_s"), "is given beside asks: expected pauses or a law of asking, not both")

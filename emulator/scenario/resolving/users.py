@@ -19,6 +19,7 @@ from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
 from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.scenario.schema.unions import key_of
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
@@ -122,10 +123,10 @@ class _Drawn:
     def arrivals(self) -> list[float]:
         times = self._law("arrival", self.kind.arrival).times(self._count, self._stream("arrival"))
         if len(times) < self._count:
-            trace = getattr(self.kind.arrival, "trace", "")
+            key = key_of(type(self.kind.arrival))
             raise Flaw(
-                (*self._path, "arrival", "trace"),
-                f"is {trace!r}, which has {len(times):,} arrivals for {self._count:,} users: "
+                (*self._path, "arrival", key),
+                f"is {getattr(self.kind.arrival, key)!r}, which has {len(times):,} arrivals for {self._count:,} users: "
                 "expected a row for each (or give repeat_s)",
             )
         return times
@@ -158,7 +159,7 @@ class _Drawn:
         try:
             return section.law(self._folder)
         except ScenarioError as error:
-            raise Flaw((*self._path, field, "trace"), f"cannot be used: {error}") from None
+            raise Flaw((*self._path, field, key_of(type(section))), f"cannot be used: {error}") from None
 
 
 def _objective(given: sections.ObjectiveSection) -> Objective:

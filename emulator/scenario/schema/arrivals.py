@@ -1,18 +1,20 @@
 """When users come and when they ask: a tagged union in which the first key tells the law.
 
-A new law is one more class here, one more tag, and one more `Asks` in `layerlift.emulator.world.laws`.
+A new law is one more class here, in `ARRIVALS`, and one more `Asks` in `layerlift.emulator.world.laws`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import model_validator
 
 from layerlift.emulator.scenario.schema.arrival_files import recorded
 from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, Text, assume, flaw
+from layerlift.emulator.scenario.schema.unions import one_of
 from layerlift.emulator.world import laws
 
 MOST_A_PERIOD: Final = 1e9
@@ -20,7 +22,10 @@ FEWEST_A_BURST: Final = 1e-3
 
 
 class Law(Section):
-    """What all laws can do."""
+    """What all laws can do. The first field is the key that tells the law."""
+
+    example: ClassVar[str]
+    """How it is written, as an error message shows it."""
 
     @abstractmethod
     def law(self, folder: str) -> laws.Asks:
@@ -29,11 +34,28 @@ class Law(Section):
         Raises `ScenarioError` for a trace that cannot be used.
         """
 
+    @property
+    def ends(self) -> bool:
+        """Whether a user that asks by it has asked everything some day, however many it may ask."""
+        return False
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether all its instants are one, so that somebody must say how many there are."""
+        return False
+
 
 class AtOnce(Law):
     """All at one instant."""
 
+    example = "{at_s: seconds}"
+
     at_s: NonNegative = assume(0.0)
+
+    @property
+    def stands_still(self) -> bool:
+        """See `Law`."""
+        return True
 
     def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
@@ -42,6 +64,8 @@ class AtOnce(Law):
 
 class Every(Law):
     """One after the other, at a fixed distance."""
+
+    example = "{every_ms: distance}"
 
     every_ms: Positive
     start_s: NonNegative = 0.0
@@ -53,6 +77,8 @@ class Every(Law):
 
 class Poisson(Law):
     """At random, `per_s` a second on average."""
+
+    example = "{per_s: rate}"
 
     per_s: Positive
     start_s: NonNegative = 0.0
@@ -86,6 +112,8 @@ class Burst(Section):
 class Bursting(Law):
     """At random at a rate that switches between quiet and busy (MMPP), quiet at first."""
 
+    example = "{burst: {...}}"
+
     burst: Burst
     start_s: NonNegative = 0.0
 
@@ -118,6 +146,8 @@ class Diurnal(Section):
 class Daily(Law):
     """At random at a rate that swings between a trough and a peak once a period."""
 
+    example = "{diurnal: {...}}"
+
     diurnal: Diurnal
     start_s: NonNegative = 0.0
 
@@ -130,12 +160,19 @@ class Daily(Law):
 class Recorded(Law):
     """As a file says: CSV or Parquet, one row each."""
 
+    example = "{trace: file}"
+
     trace: Text
     column: Text = "time_s"
     start_s: NonNegative = 0.0
     """Second 0 of the file."""
     repeat_s: Positive | None = None
     """The rows come again after this long."""
+
+    @property
+    def ends(self) -> bool:
+        """See `Law`."""
+        return self.repeat_s is None
 
     def law(self, folder: str) -> laws.Asks:
         """See `Law`."""
@@ -144,25 +181,17 @@ class Recorded(Law):
         )
 
 
-_KEYS: Final = ("every_ms", "per_s", "burst", "diurnal", "trace", "at_s")
+ARRIVALS: Final[tuple[type[Law], ...]] = (AtOnce, Every, Poisson, Bursting, Daily, Recorded)
+"""Every law."""
 
 
-def _arrival(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Section) else ()
-    return next((f"<{key}>" for key in _KEYS if key in keys), None)
+def any_arrival(sections: Sequence[type[Law]]) -> Any:
+    """The type of a field that takes one of these laws."""
+    *examples, last = (section.example for section in sections)
+    return one_of(sections, "arrival", f"one of {', '.join(examples)} or {last}")
 
 
-Arrival = Annotated[
-    Annotated[AtOnce, Tag("<at_s>")]
-    | Annotated[Every, Tag("<every_ms>")]
-    | Annotated[Poisson, Tag("<per_s>")]
-    | Annotated[Bursting, Tag("<burst>")]
-    | Annotated[Daily, Tag("<diurnal>")]
-    | Annotated[Recorded, Tag("<trace>")],
-    Discriminator(
-        _arrival,
-        custom_error_type="arrival",
-        custom_error_message="one of {at_s: seconds}, {every_ms: distance}, {per_s: rate}, "
-        "{burst: {...}}, {diurnal: {...}} or {trace: file}",
-    ),
-]
+if TYPE_CHECKING:
+    Arrival = Law
+else:
+    Arrival = any_arrival(ARRIVALS)

@@ -1,27 +1,48 @@
-"""How long something takes each time: a number of seconds, or the law that it is drawn from."""
+"""How long something takes each time: a number of seconds, or the law that it is drawn from.
+
+A new law is one more class here, in `DRAWS`, and one more `Draw` in `layerlift.emulator.world.laws`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import model_validator
 
 from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, flaw
+from layerlift.emulator.scenario.schema.unions import one_of
 from layerlift.emulator.world import laws
 
 
-class ExponentialDraw(Section):
+class DrawSection(Section):
+    """What all laws can do. The first field is the key that tells the law."""
+
+    example: ClassVar[str]
+    """How it is written, as an error message shows it."""
+
+    @abstractmethod
+    def law(self) -> laws.Draw:
+        """Return the law as a world carries it."""
+
+
+class ExponentialDraw(DrawSection):
     """Exponential with this mean in seconds."""
+
+    example = "{exponential: mean}"
 
     exponential: Positive
 
     def law(self) -> laws.Draw:
-        """Return the law as a world carries it."""
+        """See `DrawSection`."""
         return laws.Exponential(self.exponential)
 
 
-class UniformDraw(Section):
+class UniformDraw(DrawSection):
     """Any number of seconds between two ends alike."""
+
+    example = "{uniform: [low, high]}"
 
     uniform: tuple[NonNegative, NonNegative]
 
@@ -32,29 +53,30 @@ class UniformDraw(Section):
         return self
 
     def law(self) -> laws.Draw:
-        """Return the law as a world carries it."""
+        """See `DrawSection`."""
         return laws.Uniform(*self.uniform)
 
 
-def draw_of(given: float | ExponentialDraw | UniformDraw) -> laws.Draw:
+def draw_of(given: float | DrawSection) -> laws.Draw:
     """Return the law of a field that is a number or a law."""
     return laws.Fixed(given) if isinstance(given, int | float) else given.law()
 
 
-def _law(value: Any) -> str | None:
-    if isinstance(value, int | float):
-        return "<seconds>"
-    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Section) else ()
-    return next((f"<{key}>" for key in ("exponential", "uniform") if key in keys), None)
+DRAWS: Final[tuple[type[DrawSection], ...]] = (ExponentialDraw, UniformDraw)
+"""Every law."""
 
 
-_WHICH: Final = Discriminator(
-    _law,
-    custom_error_type="draw",
-    custom_error_message="a number of seconds, {exponential: mean} or {uniform: [low, high]}",
-)
-_Laws = Annotated[ExponentialDraw, Tag("<exponential>")] | Annotated[UniformDraw, Tag("<uniform>")]
-Pause = Annotated[Annotated[NonNegative, Tag("<seconds>")] | _Laws, _WHICH]
-"""Seconds of at least 0, or a law."""
-Spell = Annotated[Annotated[Positive, Tag("<seconds>")] | _Laws, _WHICH]
-"""Seconds above 0, or a law."""
+def any_draw(sections: Sequence[type[DrawSection]], seconds: Any) -> Any:
+    """The type of a field that takes a number (`seconds` is its type), or one of these laws."""
+    *examples, last = ("a number of seconds", *(section.example for section in sections))
+    return one_of(sections, "draw", f"{', '.join(examples)} or {last}", seconds=seconds)
+
+
+if TYPE_CHECKING:
+    Pause = float | DrawSection
+    Spell = float | DrawSection
+else:
+    Pause = any_draw(DRAWS, NonNegative)
+    """Seconds of at least 0, or a law."""
+    Spell = any_draw(DRAWS, Positive)
+    """Seconds above 0, or a law."""

@@ -1,60 +1,28 @@
-"""What breaks and who moves, as a scenario lists it: a tagged union in which one key tells the kind. Only shapes."""
+"""What breaks, as a scenario lists it: sections that one key tells apart. `FAULTS` lists all, those who move included.
+
+A new kind is one more section here, in `FAULTS`, and one more fault in `layerlift.emulator.world.faults`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import Discriminator, Field, PlainSerializer, PlainValidator, Tag, model_validator
+from pydantic import model_validator
 
-from layerlift.emulator.scenario.schema.fields import (
-    NOTHING,
-    Flag,
-    NonNegative,
-    NonNegativeRange,
-    PositiveRange,
-    Section,
-    Text,
-    assume,
-    flaw,
-    shown,
-)
-
-Duration = Annotated[float, Field(strict=True, ge=0.001, le=1e9)]
-"""Seconds; not so short that a run would do nothing else."""
-Instant = Annotated[float, Field(strict=True, ge=0, le=1e9)]
-Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
-Metres = Annotated[float, Field(strict=True, ge=1, le=1e6)]
-
-LONGEST_NAME: Final = 500
-SLOWEST_M_S, FASTEST_M_S = 0.001, 1000.0
+from layerlift.emulator.scenario.schema.fault_section import Duration, FaultSection, Instant, LinkNames, NameList, Share
+from layerlift.emulator.scenario.schema.fields import Flag, Text, flaw
+from layerlift.emulator.scenario.schema.link_traces import COLUMNS, OPTIONAL, link_points, period_s
+from layerlift.emulator.scenario.schema.moves import JourneySection, MoveSection
+from layerlift.emulator.scenario.schema.names import Machines, Names
+from layerlift.emulator.scenario.schema.unions import key_of, one_of
+from layerlift.emulator.world import faults
+from layerlift.emulator.world.faults import Fault
+from layerlift.emulator.world.mobility import Mobility
 
 
-def _where(given: Any) -> str | tuple[str, str]:
-    names = given if isinstance(given, list | tuple) and len(given) == 2 else (given,)
-    if not all(isinstance(name, str) and 0 < len(name) <= LONGEST_NAME for name in names):
-        wanted = "a pair of tiers such as client-edge, a node, or [node, node]"
-        raise flaw((), f"is {shown(given)}, expected {wanted}")
-    return names[0] if len(names) == 1 else (names[0], names[1])
-
-
-def _written(names: Any) -> Any:
-    return names if isinstance(names, str) else list(names)
-
-
-LinkNames = Annotated[str | tuple[str, str], PlainValidator(_where), PlainSerializer(_written)]
-
-
-def _names(given: Any) -> tuple[str, ...]:
-    names = tuple(given) if isinstance(given, list | tuple) else (given,)
-    if not names or not all(isinstance(name, str) and 0 < len(name) <= LONGEST_NAME for name in names):
-        raise flaw((), f"is {shown(given)}, expected a name or a list of names")
-    return names
-
-
-NameList = Annotated[tuple[str, ...], PlainValidator(_names), PlainSerializer(_written)]
-
-
-class OutageSection(Section):
+class OutageSection(FaultSection):
     """Links are down for a span."""
 
     outage: LinkNames
@@ -70,8 +38,17 @@ class OutageSection(Section):
         _fits(self.for_s, self.every_s)
         return self
 
+    def check(self, names: Names) -> None:
+        """See `FaultSection`."""
+        names.check_links(self.outage, "outage")
 
-class OnOffSection(Section):
+    def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
+        """See `FaultSection`."""
+        pairs = machines.pairs(self.outage, self.one_way)
+        return [faults.Outage(pairs, self.at_s, self.for_s, self.every_s)]
+
+
+class OnOffSection(FaultSection):
     """Links come and go: exponential sojourns, each pair of nodes by itself, up first (Gilbert-Elliott)."""
 
     on_off: LinkNames
@@ -80,8 +57,16 @@ class OnOffSection(Section):
     off_s: Duration
     one_way: Flag = False
 
+    def check(self, names: Names) -> None:
+        """See `FaultSection`."""
+        names.check_links(self.on_off, "on_off")
 
-class LossSection(Section):
+    def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
+        """See `FaultSection`."""
+        return [faults.OnOff(machines.pairs(self.on_off, self.one_way), self.on_s, self.off_s)]
+
+
+class LossSection(FaultSection):
     """Each message is lost with a probability; in bursts with the three `bad` and `good` fields."""
 
     loss: LinkNames
@@ -99,8 +84,19 @@ class LossSection(Section):
             raise flaw((missing[0],), "is missing: bursts take bad_share, good_s and bad_s together")
         return self
 
+    def check(self, names: Names) -> None:
+        """See `FaultSection`."""
+        names.check_links(self.loss, "loss")
 
-class TraceSection(Section):
+    def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
+        """See `FaultSection`."""
+        pairs = machines.pairs(self.loss, self.one_way)
+        if self.good_s is None or self.bad_s is None:
+            return [faults.Loss(pairs, self.share)]
+        return [faults.Loss(pairs, self.share, self.bad_share, self.good_s, self.bad_s)]
+
+
+class TraceSection(FaultSection):
     """Links follow a file with the columns time_s, bandwidth_mb_s and latency_ms (one of the two may be missing)."""
 
     trace: LinkNames
@@ -109,8 +105,19 @@ class TraceSection(Section):
     """From the beginning again: true when its last row has lasted as long as the one before, or this period in s."""
     one_way: Flag = False
 
+    def check(self, names: Names) -> None:
+        """See `FaultSection`."""
+        names.check_links(self.trace, "trace")
 
-class CrashSection(Section):
+    def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
+        """See `FaultSection`."""
+        table = machines.read(self.file, "file", COLUMNS, OPTIONAL)
+        points = link_points(table, self.file)
+        again_s = period_s(self.repeat, table["time_s"], self.file)
+        return [faults.Trace(machines.pairs(self.trace, self.one_way), points, again_s)]
+
+
+class CrashSection(FaultSection):
     """Servers are dead for a span and lose their stores: at a given time, or at random, each by itself."""
 
     crash: NameList
@@ -138,70 +145,36 @@ class CrashSection(Section):
             raise flaw((times[0],), "is given beside mean_up_s: expected a time or means")
         return self
 
+    def check(self, names: Names) -> None:
+        """See `FaultSection`."""
+        names.check_servers(self.crash, "crash")
+
+    def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
+        """See `FaultSection`."""
+        for_s = inf if self.for_s is None else self.for_s
+        servers = machines.servers(self.crash)
+        return [faults.Crash(servers, self.at_s or 0.0, for_s, self.every_s, self.mean_up_s, self.mean_down_s)]
+
 
 def _fits(for_s: float | None, every_s: float | None) -> None:
     if for_s is not None and every_s is not None and not for_s < every_s:
         raise flaw(("for_s",), f"is {for_s:g}, expected less than every_s ({every_s:g})")
 
 
-class MoveSection(Section):
-    """Clients walk at random in a rectangle (random waypoint) and are attached to the nearest edge server."""
-
-    move: NameList
-    """Kinds of users, or clients."""
-    within_m: tuple[Metres, Metres]
-    """Width and height."""
-    speed_m_s: PositiveRange
-    """Drawn for each way, uniform over a range `[low, high]`."""
-    pause_s: NonNegativeRange = assume(NOTHING)
-    """Drawn at each place."""
-    edges_m: dict[Text, tuple[NonNegative, NonNegative]] | None = Field(None, min_length=1)
-    """Places of edge servers, [x, y]; on a grid over the area when left out."""
-    hysteresis_m: Annotated[float, Field(strict=True, ge=0, le=1e6)] = assume(0.0)
-    """Another server must be nearer by more than this."""
-    interruption_ms: NonNegative = assume(0.0)
-    """How long a hand-over cuts the client off from all servers."""
-    handover: Literal["reupload", "copy", "forward"] = "reupload"
-
-    @model_validator(mode="after")
-    def _possible(self) -> MoveSection:
-        if not SLOWEST_M_S <= self.speed_m_s.low <= self.speed_m_s.high <= FASTEST_M_S:
-            given = [self.speed_m_s.low, self.speed_m_s.high]
-            raise flaw(("speed_m_s",), f"is {given}, expected {SLOWEST_M_S:g} to {FASTEST_M_S:g}, or a range of them")
-        for name, place in (self.edges_m or {}).items():
-            if place[0] > self.within_m[0] or place[1] > self.within_m[1]:
-                raise flaw(("edges_m", name), f"is {list(place)}, expected a place within_m {list(self.within_m)}")
-        return self
+FAULTS: Final[tuple[type[FaultSection], ...]] = (
+    *(OutageSection, OnOffSection, LossSection, TraceSection, CrashSection),
+    *(MoveSection, JourneySection),
+)
+"""Every kind of entry."""
 
 
-class JourneySection(Section):
-    """Clients are attached as a file says: columns time_s, client, edge."""
-
-    journey: Text
-    """The file."""
-    interruption_ms: NonNegative = assume(0.0)
-    handover: Literal["reupload", "copy", "forward"] = "reupload"
+def any_fault(sections: Sequence[type[FaultSection]]) -> Any:
+    """The type of an entry that is one of these sections."""
+    *keys, last = map(key_of, sections)
+    return one_of(sections, "fault_kind", f"one with the key {', '.join(keys)} or {last}")
 
 
-KINDS: Final = ("outage", "on_off", "loss", "trace", "crash", "move", "journey")
-
-
-def _kind(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Section) else ()
-    return next((f"<{kind}>" for kind in KINDS if kind in keys), None)
-
-
-AnyFault = Annotated[
-    Annotated[OutageSection, Tag("<outage>")]
-    | Annotated[OnOffSection, Tag("<on_off>")]
-    | Annotated[LossSection, Tag("<loss>")]
-    | Annotated[TraceSection, Tag("<trace>")]
-    | Annotated[CrashSection, Tag("<crash>")]
-    | Annotated[MoveSection, Tag("<move>")]
-    | Annotated[JourneySection, Tag("<journey>")],
-    Discriminator(
-        _kind,
-        custom_error_type="fault_kind",
-        custom_error_message=f"one with the key {', '.join(KINDS[:-1])} or {KINDS[-1]}",
-    ),
-]
+if TYPE_CHECKING:
+    AnyFault = FaultSection
+else:
+    AnyFault = any_fault(FAULTS)

@@ -17,8 +17,9 @@ from worlds import chain_graph, small_world
 
 from layerlift.emulator.conditions.conditions import Conditions, State
 from layerlift.emulator.kernel.step_function import IDLE
-from layerlift.emulator.world.faults import Crash, Fault, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
+from layerlift.emulator.world.faults import Crash, Fault, Loss, OnOff, Outage, Pairs, Trace
 from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.mobility import Journey, Waypoint
 from layerlift.emulator.world.users import PlanningSpec
 from layerlift.emulator.world.world import World
 

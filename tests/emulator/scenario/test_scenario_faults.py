@@ -16,8 +16,9 @@ from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.fields import MB
 from layerlift.emulator.scenario.schema.trace_files import read_columns
 from layerlift.emulator.world.describe import describe_world
-from layerlift.emulator.world.faults import Crash, Journey, Loss, OnOff, Outage, Pairs, Trace, Waypoint
+from layerlift.emulator.world.faults import Crash, Loss, OnOff, Outage, Pairs, Trace
 from layerlift.emulator.world.machines import INF
+from layerlift.emulator.world.mobility import Journey, Waypoint
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import ScenarioError
 

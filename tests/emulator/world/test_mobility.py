@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from worlds import chain_graph, small_world
 
 from layerlift.emulator.conditions.conditions import Conditions
-from layerlift.emulator.conditions.mobility import Leg, Place, grid, nearest_edges, next_nearest, walk
 from layerlift.emulator.kernel.step_function import IDLE
-from layerlift.emulator.world.faults import Waypoint
+from layerlift.emulator.scenario.schema.moves import grid
+from layerlift.emulator.world.mobility import Leg, Place, Waypoint, nearest_edges, next_nearest, walk
 
 AREA = (100.0, 60.0)
 PLACES = {7: (0.0, 0.0), 8: (100.0, 0.0), 9: (0.0, 60.0), 11: (100.0, 60.0), 12: (50.0, 30.0)}

@@ -1,17 +1,100 @@
-"""A walk over the area of a scenario, and the exact instants at which another edge server becomes the nearest."""
+"""Who moves, as plain numbers in SI units: the `mobility` of a `World`, and where each client is attached over time.
+
+A way of moving is one class here and one section of a scenario (`layerlift.emulator.scenario.schema.moves`). Walks
+over an area know the exact instants at which another edge server becomes the nearest.
+"""
 
 from __future__ import annotations
 
 import math
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple
-
-from layerlift.emulator.world.faults import Waypoint
+from typing import Final, Literal, NamedTuple, Protocol
 
 Place = tuple[float, float]
 _NOWHERE: Final = math.inf
+
+
+Handover = Literal["reupload", "copy", "forward"]
+"""What becomes of a moving user's uploads: sent again by the client, copied between the servers, or left where they
+are and reached through the new server."""
+
+
+class Mobility(Protocol):
+    """Clients that move, and what a hand-over costs them."""
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        """Node indices; each of them moves by itself."""
+
+    @property
+    def interruption_s(self) -> float:
+        """How long a client's links to all servers are down at a hand-over."""
+
+    @property
+    def handover(self) -> Handover:
+        """What becomes of its uploads."""
+
+    @property
+    def reachable(self) -> Sequence[int]:
+        """Node indices of the edge servers that a client may ever be attached to, ascending."""
+
+    def attachments(self, stream: random.Random) -> Iterator[tuple[float, int]]:
+        """To which edge server (node index) a client is attached, and since when; the first holds from 0 on.
+
+        A server may be told again. `stream` is the client's own.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Waypoint:
+    """Each of these clients walks by itself in a rectangle and is attached to the nearest edge server.
+
+    Random waypoint (Johnson and Maltz 1996): from a uniform place straight to another one, at a uniform speed, then a
+    uniform pause. A hand-over happens at the exact instant at which another server is nearer by `hysteresis_m`.
+    """
+
+    clients: tuple[int, ...]
+    area_m: tuple[float, float]
+    speed_m_s: tuple[float, float]
+    """Lowest and highest; positive, or clients would come to rest for ever."""
+    pause_s: tuple[float, float]
+    edges: tuple[tuple[int, float, float], ...]
+    """Node index and place (x, y) in metres of the edge servers that a client may attach to; at least one."""
+    hysteresis_m: float = 0.0
+    interruption_s: float = 0.0
+    """How long a client's links to all servers are down at a hand-over."""
+    handover: Handover = "reupload"
+
+    @property
+    def reachable(self) -> Sequence[int]:
+        """See `Mobility`."""
+        return sorted(edge for edge, _, _ in self.edges)
+
+    def attachments(self, stream: random.Random) -> Iterator[tuple[float, int]]:
+        """See `Mobility`."""
+        return nearest_edges(self, stream)
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """Clients whose attachments are listed: `stops` are (at_s, edge node), ascending; the first holds from 0 on."""
+
+    clients: tuple[int, ...]
+    stops: tuple[tuple[float, int], ...]
+    interruption_s: float = 0.0
+    handover: Handover = "reupload"
+
+    @property
+    def reachable(self) -> Sequence[int]:
+        """See `Mobility`."""
+        return sorted({edge for _, edge in self.stops})
+
+    def attachments(self, stream: random.Random) -> Iterator[tuple[float, int]]:
+        """See `Mobility`."""
+        return iter(self.stops)
 
 
 class Leg(NamedTuple):
@@ -150,15 +233,3 @@ def _roots(a: float, b: float, c: float) -> list[float]:
     if a:
         found.append(q / a)
     return sorted(found)
-
-
-def grid(count: int, area_m: Place) -> list[Place]:
-    """Places of `count` servers over an area: rows of nearly square cells, each server in the middle of its own."""
-    width, height = area_m
-    rows = min(count, max(1, round(math.sqrt(count * height / width))))
-    places = []
-    for row in range(rows):
-        first, last = count * row // rows, count * (row + 1) // rows
-        y = round(height * (row + 0.5) / rows, 9)
-        places += [(round(width * (number + 0.5) / (last - first), 9), y) for number in range(last - first)]
-    return places
