@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, model_validator
 
@@ -27,6 +28,18 @@ __all__ = ["Scenario", "bundled", "source_text"]
 
 class Scenario(Description):
     """A world as a user describes it. `resolve` makes the `World` of plain numbers that runs."""
+
+    if not TYPE_CHECKING:  # so that type checkers go on to see the fields as parameters
+
+        def __init__(self, **fields: Any) -> None:
+            """Make a scenario from its fields. Raises `ScenarioError` where pydantic would speak of its own."""
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise located(first_flaw(error, fields), Places()) from None
+
+        # Else pydantic would call it from `model_validate` too, and `_made` could no longer say where the flaw is.
+        __init__.__pydantic_base_init__ = True
 
     @model_validator(mode="after")
     def _whole(self) -> Scenario:
@@ -84,9 +97,34 @@ class Scenario(Description):
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
         return network(model_source(self, model), model_options(self, model))
 
+    def __repr__(self) -> str:
+        return f"Scenario({self.name!r}: {self.user_count} users, {_servers(self)} servers, seed {self.seed})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks; whatever the user wrote is escaped."""
+        models = dict.fromkeys(name for kind in self.users for name in kind.model)
+        planners = dict.fromkeys(kind.planner for kind in self.users)
+        rows = {
+            "users": str(self.user_count),
+            "servers": str(_servers(self)),
+            "models": ", ".join(models),
+            "planners": ", ".join(planners),
+            "faults": str(len(self.faults)),
+            "seed": str(self.seed),
+        }
+        cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        about = f"{self.name}: {self.about}" if self.about else self.name
+        return f"<table><caption>{escape(about)}</caption>{cells}</table>"
+
     def assumptions(self, world: World | None = None) -> list[Assumption]:
         """Return every number that nobody gave, and every one whose source the file states; run.json holds the list."""
         return assumptions(self, world)
+
+
+def _servers(scenario: Description) -> int:
+    return sum(group.count or 1 for group in scenario.nodes if group.tier != "client")
 
 
 def located(flaw: Flaw, places: Places) -> ScenarioError:

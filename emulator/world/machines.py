@@ -27,7 +27,6 @@ class NodeSpec:
     discipline: Literal["sharing", "fifo"] = "sharing"
     memory_bytes: float = INF
     load_s_per_byte: float = 0.0
-    max_batch: int = 1
     policy: str = "first_come"
     revokes: bool = False
     """Whether its policy takes memory back."""

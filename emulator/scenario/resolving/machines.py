@@ -64,7 +64,6 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
             discipline=machine.discipline,
             memory_bytes=memory[k],
             load_s_per_byte=machine.load_s_per_mb / MB,
-            max_batch=machine.max_batch,
             policy=machine.policy,
             revokes=revokes,
             share_models=machine.share_models,

@@ -58,7 +58,6 @@ class MachineSection(Section):
     """Who is admitted, and what each of those gets."""
     share_models: Flag = False
     """Whether users of one model share what is stored of it."""
-    max_batch: Count = 1
     memory_mb: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
     load_s_per_mb: NonNegative = assume(0.0)
     idle_w: NonNegativeRange | None = None
@@ -73,6 +72,13 @@ class MachineSection(Section):
     battery_j: PositiveRange | None = None
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_batches(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "max_batch" in data:
+            raise flaw(("max_batch",), "is given, but servers that run batches are not there yet: leave it out")
+        return data
 
 
 class NodesSection(MachineSection):
