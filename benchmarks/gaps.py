@@ -24,7 +24,7 @@ from layerlift.models.loading import zoo
 from layerlift.models.timing.profiles import reference
 from layerlift.planners import ClientPower, Judge, Objective, Problem, cost, make
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.exact.optimal import Answer, Optimal
+from layerlift.planners.exact.optimal import BoundedPlacement, Optimal
 from layerlift.planners.swarm.search import SwarmPlanner
 
 EXACT_IN_CLASS = ("local", "all_remote", "greedy", "one_step", "one_climb", "min_cut", "shortest_path")
@@ -127,7 +127,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     print()
 
 
-def timed(problem: Problem) -> tuple[Answer, float]:
+def timed(problem: Problem) -> tuple[BoundedPlacement, float]:
     """What `optimal` answers, and its CPU seconds."""
     began = time.process_time()
     answer = Optimal().answer(problem)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple, cast
 
 from layerlift.models.graph.graph import LayerGraph, Segment
-from layerlift.models.graph.route import CLIENT, QueryMode, Route, Send, Step, compile_route
+from layerlift.models.graph.route import CLIENT, QueryMode, Route, RouteStep, Send, compile_route
 
 
 class Parcel(NamedTuple):
@@ -36,7 +36,7 @@ class Stage(NamedTuple):
 class Itinerary:
     """A compiled route: the stages of each node, and which of them each arriving tensor is for."""
 
-    def __init__(self, key: str, model: int, graph: LayerGraph, route: Route, rest: tuple[Step, ...] = ()) -> None:
+    def __init__(self, key: str, model: int, graph: LayerGraph, route: Route, rest: tuple[RouteStep, ...] = ()) -> None:
         self.key, self.model = key, model
         if rest:
             # The steps of the base keep their numbers, so that no two pieces of a query are called alike.
@@ -147,7 +147,7 @@ class Routes:
     def _finish(self, base: Itinerary, key: str, rest: str) -> Itinerary:
         """What is left of a query, on the client, whose layers are runs such as `3-5,8-8`."""
         runs = [tuple(map(int, run.split("-"))) for run in rest.split(",")]
-        steps = tuple(Step(Segment(CLIENT, first, last), (), ()) for first, last in runs)
+        steps = tuple(RouteStep(Segment(CLIENT, first, last), (), ()) for first, last in runs)
         return Itinerary(key, base.model, self._graphs[base.model], base.route, steps)
 
 

@@ -12,12 +12,12 @@ from layerlift.models.graph import features
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.models.onnx_files import untrusted
 
-Kind = tuple[int, tuple[int, ...]]
+TypeAndShape = tuple[int, tuple[int, ...]]
 
 
-def types_of(light: onnx.ModelProto) -> dict[str, Kind]:
+def types_of(light: onnx.ModelProto) -> dict[str, TypeAndShape]:
     """Element type and shape of every tensor that `light` declares. Raises `ModelError` for a dynamic shape."""
-    found: dict[str, Kind] = {}
+    found: dict[str, TypeAndShape] = {}
     for value in (*light.graph.input, *light.graph.value_info, *light.graph.output):
         kind = value.type.tensor_type
         if not all(dim.HasField("dim_value") for dim in kind.shape.dim):
@@ -28,7 +28,7 @@ def types_of(light: onnx.ModelProto) -> dict[str, Kind]:
     return found
 
 
-def bytes_of(kind: Kind, name: str, origin: str) -> int:
+def bytes_of(kind: TypeAndShape, name: str, origin: str) -> int:
     """Bytes of a tensor; types below a byte are packed, as ONNX stores them."""
     return untrusted.check_size(name, kind[1], untrusted.bits_of(kind[0], name, origin), origin)
 
@@ -82,7 +82,7 @@ def dtype_name(elem_type: int) -> str:
     return str(helper.tensor_dtype_to_np_dtype(elem_type).name)
 
 
-def _parameter(name: str, kind: Kind, origin: str, upload_bytes: Mapping[str, int]) -> Parameter:
+def _parameter(name: str, kind: TypeAndShape, origin: str, upload_bytes: Mapping[str, int]) -> Parameter:
     size = bytes_of(kind, name, origin)
     return Parameter(name, size, upload_bytes.get(name, size), kind[1], dtype_name(kind[0]))
 
@@ -93,7 +93,7 @@ def _layer(
     number: dict[str, int],
     slot: dict[str, int],
     tensors: tuple[Tensor, ...],
-    types: dict[str, Kind],
+    types: dict[str, TypeAndShape],
 ) -> Layer:
     read = [name for name in dict.fromkeys(node.input) if name in number]
     made = [name for name in node.output if name]

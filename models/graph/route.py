@@ -28,7 +28,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RouteStep:
     """A segment in its place: it starts when its node is free and all of `waits` has arrived there."""
 
     segment: Segment
@@ -42,7 +42,7 @@ class Step:
 class Route:
     """A placement, compiled. Steps are in topological order, and each node runs its own steps in that order."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[RouteStep, ...]
     opening: tuple[Send, ...]
     """What the client sends at the query's start: inputs of the network to other nodes."""
     answers: tuple[int, ...]
@@ -99,7 +99,7 @@ def compile_route(graph: LayerGraph, placement: Sequence[int], mode: QueryMode =
             waits[0].add(len(tensors))
 
     steps = tuple(
-        Step(segment, tuple(sorted(wait)), tuple(sorted(send, key=lambda s: (s.to, s.tensor))))
+        RouteStep(segment, tuple(sorted(wait)), tuple(sorted(send, key=lambda s: (s.to, s.tensor))))
         for segment, wait, send in zip(segments, waits, sends, strict=True)
     )
     nodes = tuple(sorted({CLIENT, *(segment.node for segment in segments)}))

@@ -9,14 +9,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from layerlift.models.errors import ModelError, near
+from layerlift.models.errors import ModelError
+from layerlift.models.loading import dimensions
 from layerlift.models.onnx_files import protos, untrusted
 
 Payload = Callable[[TensorProto], np.ndarray]
 
 SHAPE_BYTES = 64 * 1024
 """Integer constants up to this size stay in the light model, because shapes depend on them."""
+# Scales and limits of these operators are floats, and the shapes of their outputs depend on them.
 _FLOAT_SHAPES = frozenset({"Resize", "Upsample", "Range"})
+# Each gives back what it reads, wider or in another shape: the receiver can do it, so the narrow form may travel.
 _WIDENING = frozenset({"DequantizeLinear", "Cast", "Reshape", "Transpose", "Unsqueeze", "Squeeze", "Identity"})
 _INTEGERS = frozenset(
     {TensorProto.INT64, TensorProto.INT32, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL, TensorProto.INT16}
@@ -49,13 +52,13 @@ def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Pay
     Raises `ModelError` for dynamic dimensions that are not fixed, and for shapes that cannot be inferred or are
     too large.
     """
-    work = _Work(model, payload, origin)
-    work.fix_dimensions(dims or {})
+    work = _Preparation(model, payload, origin)
+    work.inputs = dimensions.fixed(work.inputs, dims or {}, origin)
     work.infer_and_fold()
     return work.finish()
 
 
-class _Work:
+class _Preparation:
     """The state of one preparation: what is constant, what its value is where that matters, what is left."""
 
     def __init__(self, model: onnx.ModelProto, payload: Payload, origin: str) -> None:
@@ -66,58 +69,29 @@ class _Work:
         self.nodes: list[onnx.NodeProto] = []
         self.literals: dict[str, np.ndarray] = {}
         for node in model.graph.node:
+            # A Constant node and an initializer say the same; from here on only the second exists.
             if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
                 self.stored[node.output[0]] = held = protos.constant(node, origin)
                 self.literals[node.output[0]] = numpy_helper.to_array(held)
             else:
                 self.nodes.append(node)
+        # Floats are weights as a rule, whose payload is not to be read here: only those that give shapes are.
         shape_floats = {name for node in self.nodes if node.op_type in _FLOAT_SHAPES for name in node.input}
         self.values = {
             name: payload(tensor)
             for name, tensor in self.stored.items()
             if _is_shape_like(tensor, name in shape_floats)
         }
+        # Before IR version 4 every initializer was listed as a graph input too: those are not inputs that somebody
+        # feeds.
         self.inputs = [value for value in model.graph.input if value.name not in self.stored]
         self.outputs = [value.name for value in model.graph.output]
         self.types: dict[str, tuple[int, tuple[int, ...] | None]] = {}
         self.folded: list[onnx.NodeProto] = []
 
-    def fix_dimensions(self, dims: Mapping[str, int]) -> None:
-        fixed: list[onnx.ValueInfoProto] = []
-        missing: dict[str, str] = {}
-        known: set[str] = set()
-        for value in self.inputs:
-            if not value.type.HasField("tensor_type"):
-                raise ModelError(f"{self.origin}: input {value.name!r} is not a tensor; only tensors can be moved")
-            if not value.type.tensor_type.HasField("shape"):
-                raise ModelError(f"{self.origin}: input {value.name!r} has no shape; declare its rank in the model")
-            shape: list[int] = []
-            for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-                keys = [key for key in (dim.dim_param, f"{value.name}:{axis}") if key]
-                given = next((dims[key] for key in keys if key in dims), None)
-                if dim.HasField("dim_value") and dim.dim_value > 0:
-                    shape.append(dim.dim_value)
-                    continue
-                known.update(keys)
-                if given is None:
-                    missing.setdefault(keys[0], f"{keys[0]} (axis {axis} of input {value.name!r})")
-                shape.append(given if given is not None else 1)
-            if any(extent < 1 for extent in shape):
-                raise ModelError(f"{self.origin}: dims makes input {value.name!r} {shape}; extents start at 1")
-            fixed.append(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
-        if missing:
-            example = ", ".join(f"'{key}': 1" for key in missing)
-            options = " ".join(f"--dim {key}=1" for key in missing)
-            raise ModelError(
-                f"{self.origin} has dynamic dimensions: {', '.join(missing.values())}; "
-                f"fix them, e.g. dims={{{example}}} ({options})"
-            )
-        for key in dims:
-            if key not in known:
-                raise ModelError(f"{self.origin} has no dynamic dimension {key!r}{near(key, known)}")
-        self.inputs = fixed
-
     def infer_and_fold(self) -> None:
+        # A shape that is inferred makes another constant computable (`Shape`), and its value another shape
+        # (`Reshape`). Each round adds values that were not known, of which there are finitely many, so this ends.
         while True:
             self._infer()
             constant = self._constants()
@@ -126,26 +100,33 @@ class _Work:
                 break
             self.values.update(fresh)
         self.folded = [node for node in self.nodes if self._is_folded(node, constant)]
+        # By identity: messages cannot be hashed, and two nodes may be equal.
         gone = {id(node) for node in self.folded}
         self.nodes = [node for node in self.nodes if id(node) not in gone]
         self.constant = constant
 
     def _infer(self) -> None:
         """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
+        # A node whose outputs are known is replaced by their values: inference is then exact where it would only
+        # propagate.
         unknown = [node for node in self.nodes if not all(name in self.values for name in node.output if name)]
         model = self._assemble(unknown, self.stored)
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        # onnx raises whatever its C++ checks raise, by no common class; the file is a stranger's.
         except Exception as error:
             raise ModelError(f"{self.origin} is corrupt: {protos.one_line(error)}") from None
         self.types = {}
         for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
             self.types[value.name] = protos.type_of(value)
+        # Inference says nothing of initializers, so what is known by value is added, and wins.
         for name, array in self.values.items():
             self.types[name] = (helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
     def _assemble(self, nodes: Sequence[onnx.NodeProto], stored: Iterable[str]) -> onnx.ModelProto:
         made = {name for node in nodes for name in node.output}
+        # Weights are declared as inputs and not stored: their payload may be gigabytes, and only their shape is
+        # needed.
         constants = [name for name in stored if name not in made and name not in self.values]
         weights = [
             helper.make_tensor_value_info(n, self.stored[n].data_type, list(self.stored[n].dims)) for n in constants
@@ -161,10 +142,13 @@ class _Work:
         return self._model(graph)
 
     def _model(self, graph: onnx.GraphProto) -> onnx.ModelProto:
+        # What `untrusted` has let pass uses the standard domains only; other imports are leftovers of an exporter.
         imports = [entry for entry in self.model.opset_import if entry.domain in untrusted.STANDARD_DOMAINS]
+        # From IR version 4 on an initializer need not be an input.
         return helper.make_model(graph, opset_imports=imports, ir_version=max(4, self.model.ir_version))
 
     def _constants(self) -> set[str]:
+        # One pass is enough: ONNX wants nodes in an order in which every input is made before it is read.
         constant = set(self.stored)
         for node in self.nodes:
             if self._is_folded(node, constant):
@@ -172,6 +156,7 @@ class _Work:
         return constant
 
     def _is_folded(self, node: onnx.NodeProto, constant: set[str]) -> bool:
+        # The shape of an activation is constant even though the activation is not.
         if node.op_type in ("Shape", "Size") and self.types.get(node.input[0], (0, None))[1] is not None:
             return True
         return all(name in constant for name in node.input if name)
@@ -183,16 +168,20 @@ class _Work:
         feeds: dict[str, np.ndarray] = dict(self.values)
         wanted: list[str] = []
         for node in self.nodes:
+            # Large results are weights that the file computes: they are left to `folding`, which runs when somebody
+            # needs them.
             if not self._is_folded(node, constant) or not all(self._is_small(name) for name in node.output if name):
                 continue
             if all(name in self.values for name in node.output if name):
                 continue
             if node.op_type in ("Shape", "Size") and node.input[0] not in feeds:
+                # Answered without running: what it measures may be an activation, or a weight that was not read.
                 shape = self.types[node.input[0]][1]
                 assert shape is not None
                 feeds.update(protos.shape_value(node, shape))
                 wanted.extend(node.output)
                 continue
+            # An input without a value is a large constant, or known in the next round only: this result has to wait.
             if all(name in feeds or name in wanted for name in node.input if name):
                 nodes.append(node)
                 wanted.extend(name for name in node.output if name)
@@ -210,12 +199,15 @@ class _Work:
 
     def _is_small(self, name: str) -> bool:
         dtype, shape = self.types.get(name, (0, None))
+        # Python's integers do not overflow at a hostile shape; 8 bytes are the most that one of these types takes.
         return dtype in _INTEGERS and shape is not None and 8 * int(np.prod(shape, dtype=object)) <= SHAPE_BYTES
 
     def finish(self) -> Prepared:
+        # Before anything is checked: a branch that no output needs may have any shape.
         self._drop_dead()
         self._trim_outputs()
         self._name_nodes()
+        # A dict keeps the order of first use, in which parameters are numbered.
         read = dict.fromkeys(name for node in self.nodes for name in node.input if name)
         self._check_shapes(read)
         parameters = tuple(name for name in read if name in self.constant)
@@ -230,6 +222,7 @@ class _Work:
                 raise ModelError(f"{self.origin}: output {name!r} is not computed from any input; remove it")
         wanted = set(self.outputs)
         alive: list[onnx.NodeProto] = []
+        # Backwards through an order in which makers come first: every reader is seen before its maker.
         for node in reversed(self.nodes):
             if wanted.intersection(node.output):
                 wanted.update(name for name in node.input if name)
@@ -243,9 +236,11 @@ class _Work:
         for position, node in enumerate(self.nodes):
             optional = protos.optional_outputs(node, version)
             kept = [name if name in read or at not in optional else "" for at, name in enumerate(node.output)]
+            # An output left out in the middle is an empty name; at the end it is not written at all.
             while kept and not kept[-1]:
                 kept.pop()
             if kept != list(node.output):
+                # A copy, for the node belongs to the caller's model.
                 self.nodes[position] = trimmed = onnx.NodeProto()
                 trimmed.CopyFrom(node)
                 del trimmed.output[:]
@@ -280,6 +275,8 @@ class _Work:
             raise ModelError(
                 f"{self.origin} needs {total} bytes of parameters; the limit is {untrusted.MAX_PARAMETER_BYTES}"
             )
+        # A weight may be small and what it is computed from enormous: intermediate results are held to the limits too.
+        # Those without a shape are left to `_folding`, which refuses them if a parameter needs them.
         for node in self.folded:
             for name in (n for n in node.output if n):
                 dtype, shape = self.types.get(name, (0, None))
@@ -287,6 +284,8 @@ class _Work:
                     untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
 
     def _why(self) -> str:
+        # Strict inference says which node is wrong, but refuses nodes that could be inferred around: so it only
+        # explains.
         try:
             onnx.shape_inference.infer_shapes(
                 self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
@@ -304,6 +303,7 @@ class _Work:
             node = maker.get(name)
             if node is None or node.op_type not in _WIDENING:
                 return own
+            # A Cast to fewer bytes widens nothing: the smaller form travels.
             return min(own, sum(size(read) for read in node.input if read))
 
         return {name: size(name) for name in parameters if name in maker and maker[name].op_type in _WIDENING}
@@ -324,6 +324,7 @@ class _Work:
         )
         model = self._model(graph)
         try:
+            # Checked without weights, so that a file of any size can be.
             onnx.checker.check_model(model)
         except onnx.checker.ValidationError as error:
             raise ModelError(f"{self.origin} is not a valid ONNX model: {protos.one_line(error)}") from None
@@ -336,6 +337,7 @@ class _Work:
         wanted = set(outputs)
         alive: list[onnx.NodeProto] = []
         for node in reversed(self.folded):
+            # What is known by value goes in as an initializer, and what makes it stays out.
             if wanted.intersection(node.output) - set(self.values):
                 wanted.update(name for name in node.input if name)
                 alive.append(node)

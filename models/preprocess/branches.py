@@ -9,8 +9,8 @@ import onnx
 from onnx import helper
 
 from layerlift.models.onnx_files import untrusted
-from layerlift.models.preprocess.halos import Box, Local, Region, Tile
-from layerlift.models.preprocess.rewrite import Edit, Names
+from layerlift.models.preprocess.halos import Box, Region, Tile, WindowedLayer
+from layerlift.models.preprocess.rewrite import Edit, FreshNames
 from layerlift.models.preprocess.windows import with_pads
 from layerlift.models.running.network import Network
 
@@ -21,7 +21,7 @@ class Branch:
     Weights keep their names, so that tiles share them. New constants go to `edit`.
     """
 
-    def __init__(self, base: Network, region: Region, tile: Tile, number: int, names: Names, edit: Edit) -> None:
+    def __init__(self, base: Network, region: Region, tile: Tile, number: int, names: FreshNames, edit: Edit) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self._tile, self._number, self._names, self._edit = tile, number, names, edit
         self._attributes = untrusted.opset_of(base.light) < 10
@@ -32,7 +32,7 @@ class Branch:
             self._add(layer)
         self.output = self._held[region.exit][0]
 
-    def _add(self, layer: Local) -> None:
+    def _add(self, layer: WindowedLayer) -> None:
         made = self._tile.boxes[layer.output]
         needed = layer.reads(made)
         maps = {name: self._part(name, needed) for name in layer.maps}

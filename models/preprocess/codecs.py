@@ -16,8 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from layerlift.models.errors import ModelError
+from layerlift.models.graph.features import Shape
 
-Shape = tuple[int, ...]
 HEADER = struct.Struct("<4sBB2xQ")
 _MAGIC, _VERSION = b"LLSP", 1
 _BITMAP, _INDICES, _ROWS, _PATTERNS = 1, 2, 3, 4
@@ -77,7 +77,7 @@ class Sparse:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Rows:
+class ShortRows:
     """A matrix, `short` of whose rows (columns with `axis=1`) are zero after their first `kept` numbers."""
 
     short: int

@@ -9,25 +9,25 @@ import onnx
 from onnx import helper
 
 from layerlift.models.graph import features
+from layerlift.models.graph.features import Shape
 from layerlift.models.preprocess.choosing import choose, numbers
-from layerlift.models.preprocess.rewrite import Edit, Names, Recipe, rewrite
+from layerlift.models.preprocess.rewrite import Edit, FreshNames, Recipe, rewrite
 from layerlift.models.preprocess.windows import Window, windows
 from layerlift.models.running.network import Network
 
-Shape = tuple[int, ...]
 _WHAT = "a two-dimensional convolution with weights of its own and a kernel that has something to separate"
 
 
-class Chain(Recipe, Protocol):
+class KernelChain(Recipe, Protocol):
     """A recipe whose parameters are the kernels of convolutions that follow each other."""
 
     def shapes(self, shape: Shape) -> tuple[Shape, ...]:
         """Shapes of the parameters that it makes of a weight of `shape`."""
 
 
-Plan = Callable[[str, int, Names], Chain]
+RecipeFor = Callable[[str, int, FreshNames], KernelChain]
 """From a weight's name and its number of groups to the recipe that replaces it."""
-Build = Callable[[onnx.NodeProto, Sequence[str], tuple[Window, Window], Names], list[onnx.NodeProto]]
+NodesFor = Callable[[onnx.NodeProto, Sequence[str], tuple[Window, Window], FreshNames], list[onnx.NodeProto]]
 """From a convolution, the new kernels' names and its windows to the convolutions in its place."""
 
 
@@ -37,16 +37,16 @@ def decompose(
     layers: Sequence[str] | None,
     grow: bool,
     able: Callable[[onnx.NodeProto], bool],
-    plan: Plan,
-    build: Build,
+    plan: RecipeFor,
+    build: NodesFor,
 ) -> Network:
     """Replace the convolutions that are `able` (see `choosing.choose`) where that makes kernels smaller, or `grow`.
 
     Convolutions that share a weight share its decomposition.
     """
     base = network.unmerged
-    names, edit = Names(base), Edit()
-    made: dict[tuple[str, int], Chain | None] = {}
+    names, edit = FreshNames(base), Edit()
+    made: dict[tuple[str, int], KernelChain | None] = {}
     for node in choose(base, step, layers, able, _WHAT):
         weight, group = node.input[1], features.integer(node, "group", 1)
         dtype, shape = base.types[weight]
@@ -71,7 +71,7 @@ def convolution(
     output: str,
     rows: Window | None,
     columns: Window | None,
-    names: Names,
+    names: FreshNames,
 ) -> onnx.NodeProto:
     """A convolution of `node`'s groups that slides along the given axes and is one wide along the others."""
     none = Window(1, 1, 1, 0, 0, 1)

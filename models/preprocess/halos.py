@@ -33,7 +33,7 @@ _BROADCASTING = frozenset({"Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Su
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
+class WindowedLayer:
     """A layer each of whose output places depends on a window of its input maps."""
 
     node: onnx.NodeProto
@@ -60,7 +60,7 @@ class Local:
 class Region:
     """Layers that turn one map, `entry`, into another, `exit`, and can be computed in tiles."""
 
-    layers: tuple[Local, ...]
+    layers: tuple[WindowedLayer, ...]
     entry: str
     exit: str
 
@@ -77,7 +77,7 @@ class Tile:
     boxes: dict[str, Box]
 
 
-def local(network: Network, node: onnx.NodeProto) -> Local | str:
+def local(network: Network, node: onnx.NodeProto) -> WindowedLayer | str:
     """`node` as a layer that can be computed in tiles, or why it cannot."""
     held = {parameter.name for parameter in network.graph.parameters}
     maps = tuple(name for name in dict.fromkeys(node.input) if name and name not in held)
@@ -90,7 +90,7 @@ def local(network: Network, node: onnx.NodeProto) -> Local | str:
     else:
         axes = Window(1, 1, 1, 0, 0, made[2]), Window(1, 1, 1, 0, 0, made[3])
     flops = features.flops(node, lambda name: network.types[name][1])
-    return Local(node, maps, node.output[0], *axes, flops, (made[2], made[3]))
+    return WindowedLayer(node, maps, node.output[0], *axes, flops, (made[2], made[3]))
 
 
 def _obstacle(network: Network, node: onnx.NodeProto, maps: Sequence[str]) -> str | None:

@@ -13,8 +13,8 @@ from onnx import helper
 from layerlift.models.graph import features
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import choose, is_dense
-from layerlift.models.preprocess.codecs import Rows
-from layerlift.models.preprocess.rewrite import Edit, Names, kept, rewrite
+from layerlift.models.preprocess.codecs import ShortRows
+from layerlift.models.preprocess.rewrite import Edit, FreshNames, kept, rewrite
 from layerlift.models.running.network import Network
 
 _WHAT = "a Gemm (without transA) or MatMul whose second input is a matrix of weights"
@@ -69,7 +69,7 @@ def low_rank(
     factors.check_one_of("low_rank", rank=rank, energy=energy)
     factors.check_rank("low_rank", rank=rank)
     factors.check_share("low_rank", "energy", energy)
-    return _factored(network, "low_rank", layers, _Choice(rank, energy, grow))
+    return _factored(network, "low_rank", layers, _RankChoice(rank, energy, grow))
 
 
 def sparse_low_rank(
@@ -91,11 +91,11 @@ def sparse_low_rank(
     factors.check_rank("sparse_low_rank", rank=rank)
     for name, share in (("energy", energy), ("sparsity", sparsity), ("reduction", reduction)):
         factors.check_share("sparse_low_rank", name, share)
-    return _factored(network, "sparse_low_rank", layers, _Choice(rank, energy, grow, sparsity, reduction))
+    return _factored(network, "sparse_low_rank", layers, _RankChoice(rank, energy, grow, sparsity, reduction))
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _RankChoice:
     rank: int | None
     energy: float | None
     grow: bool
@@ -103,9 +103,9 @@ class _Choice:
     reduction: float = 1.0
 
 
-def _factored(network: Network, step: str, layers: Sequence[str] | None, choice: _Choice) -> Network:
+def _factored(network: Network, step: str, layers: Sequence[str] | None, choice: _RankChoice) -> Network:
     base = network.unmerged
-    names, edit = Names(base), Edit()
+    names, edit = FreshNames(base), Edit()
     made: dict[tuple[str, bool], Dense | None] = {}
     for node in choose(base, step, layers, lambda node: is_dense(base, node), _WHAT):
         key = node.input[1], bool(features.integer(node, "transB", 0))
@@ -118,7 +118,7 @@ def _factored(network: Network, step: str, layers: Sequence[str] | None, choice:
     return rewrite(network, edit, step) if edit.nodes else network
 
 
-def _planned(base: Network, key: tuple[str, bool], choice: _Choice, names: Names) -> Dense | None:
+def _planned(base: Network, key: tuple[str, bool], choice: _RankChoice, names: FreshNames) -> Dense | None:
     weight, transposed = key
     rows, columns = base.types[weight][1][::-1] if transposed else base.types[weight][1]
     full = min(rows, columns)
@@ -150,12 +150,12 @@ def _declare(base: Network, recipe: Dense | None, edit: Edit) -> None:
     edit.parameters[recipe.left] = (dtype, (rows, recipe.rank))
     edit.parameters[recipe.right] = (dtype, (recipe.rank, columns))
     if recipe.short_in:
-        edit.codecs[recipe.left] = Rows(recipe.short_in, recipe.short_rank, 0)
+        edit.codecs[recipe.left] = ShortRows(recipe.short_in, recipe.short_rank, 0)
     if recipe.short_out:
-        edit.codecs[recipe.right] = Rows(recipe.short_out, recipe.short_rank, 1)
+        edit.codecs[recipe.right] = ShortRows(recipe.short_out, recipe.short_rank, 1)
 
 
-def _pair(node: onnx.NodeProto, recipe: Dense, names: Names) -> list[onnx.NodeProto]:
+def _pair(node: onnx.NodeProto, recipe: Dense, names: FreshNames) -> list[onnx.NodeProto]:
     inner = names.fresh(f"{node.output[0]}/low")
     first = helper.make_node("MatMul", [node.input[0], recipe.left], [inner], names.fresh(f"{node.name}/left"))
     second = onnx.NodeProto()

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from layerlift.models.errors import ModelError, near
 from layerlift.models.preprocess import lowrank, merge, modules, pruning, separable, split, tiling, tucker
-from layerlift.models.preprocess.report import Report, output_error, size_of
+from layerlift.models.preprocess.report import StepReport, output_error, size_of
 from layerlift.models.running.network import Network
 
 Written = str | Mapping[str, object]
@@ -22,7 +22,7 @@ Written = str | Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Kind:
+class StepKind:
     """A step that can be named. Its options are the keyword arguments of `function`."""
 
     name: str
@@ -57,19 +57,19 @@ class Kind:
         return ", ".join(p.name if p.default in (None, p.empty) else f"{p.name}={p.default}" for p in parameters)
 
 
-KINDS: Mapping[str, Kind] = {
+KINDS: Mapping[str, StepKind] = {
     kind.name: kind
     for kind in (
-        Kind("collapse", modules.collapse, True, True),
-        Kind("split", split.split, True, True),
-        Kind("merge", merge.merge, True, True),
-        Kind("tile", tiling.tile, True),
-        Kind("separate", separable.separate, False),
-        Kind("tucker", tucker.tucker, False),
-        Kind("low_rank", lowrank.low_rank, False),
-        Kind("sparse_low_rank", lowrank.sparse_low_rank, False),
-        Kind("prune", pruning.prune, False),
-        Kind("patterns", pruning.prune_patterns, False),
+        StepKind("collapse", modules.collapse, True, True),
+        StepKind("split", split.split, True, True),
+        StepKind("merge", merge.merge, True, True),
+        StepKind("tile", tiling.tile, True),
+        StepKind("separate", separable.separate, False),
+        StepKind("tucker", tucker.tucker, False),
+        StepKind("low_rank", lowrank.low_rank, False),
+        StepKind("sparse_low_rank", lowrank.sparse_low_rank, False),
+        StepKind("prune", pruning.prune, False),
+        StepKind("patterns", pruning.prune_patterns, False),
     )
 }
 
@@ -78,7 +78,7 @@ KINDS: Mapping[str, Kind] = {
 class Step:
     """A step with its options, checked."""
 
-    kind: Kind
+    kind: StepKind
     options: Mapping[str, object] = field(default_factory=dict)
 
     def __call__(self, network: Network) -> Network:
@@ -112,18 +112,18 @@ def apply(network: Network, steps: Iterable[Written | Step] | Written | None) ->
 
 def reported(
     network: Network, steps: Iterable[Written | Step] | Written | None, samples: int = 2
-) -> tuple[Network, tuple[Report, ...]]:
+) -> tuple[Network, tuple[StepReport, ...]]:
     """As `apply`, with a report for each step.
 
     The outputs of steps that are not bitwise lossless are compared with those of the network before the step, over
     `samples` inputs (0: not at all); that runs both networks.
     """
-    reports: list[Report] = []
+    reports: list[StepReport] = []
     for step in _parsed(steps):
         made = step(network)
         changed = made is not network
         error = None if step.kind.bitwise or not samples or not changed else output_error(network, made, samples)
-        reports.append(Report(str(step), step.kind.lossless, changed, size_of(network), size_of(made), error))
+        reports.append(StepReport(str(step), step.kind.lossless, changed, size_of(network), size_of(made), error))
         network = made
     return network, tuple(reports)
 
@@ -155,7 +155,7 @@ def _step(written: object) -> Step:
     return Step(kind, {option: _checked(kind, option, value) for option, value in (options or {}).items()})
 
 
-def _checked(kind: Kind, option: object, value: object) -> object:
+def _checked(kind: StepKind, option: object, value: object) -> object:
     adapter = kind.options.get(str(option))
     if adapter is None:
         raise ModelError(f"preprocess: {kind.name} has no option {option!r}{near(str(option), kind.options)}")

@@ -11,7 +11,7 @@ from layerlift.models.running.session import uncut_session
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class NetworkSize:
     """What a network costs to hold, to upload and to run."""
 
     layers: int
@@ -21,7 +21,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Error:
+class OutputError:
     """How far outputs (before a final softmax) moved, over seeded inputs: never an accuracy."""
 
     relative: float
@@ -34,22 +34,22 @@ class Error:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StepReport:
     """One step of a pipeline."""
 
     step: str
     lossless: bool
     changed: bool
-    before: Size
-    after: Size
-    error: Error | None = None
+    before: NetworkSize
+    after: NetworkSize
+    error: OutputError | None = None
 
 
-def size_of(network: Network) -> Size:
+def size_of(network: Network) -> NetworkSize:
     """The size of `network`, without its weights."""
     graph = network.graph
     everything = range(len(graph))
-    return Size(
+    return NetworkSize(
         len(graph),
         graph.held_bytes(everything),
         graph.upload_bytes(everything),
@@ -57,7 +57,7 @@ def size_of(network: Network) -> Size:
     )
 
 
-def output_error(before: Network, after: Network, samples: int = 2) -> Error:
+def output_error(before: Network, after: Network, samples: int = 2) -> OutputError:
     """Run both networks on `samples` equal inputs and compare their logits. Fetches both networks' weights.
 
     Raises `ModelError` when onnxruntime refuses one of them.
@@ -76,7 +76,7 @@ def output_error(before: Network, after: Network, samples: int = 2) -> Error:
             held += float(np.square(reference).sum())
             worst = max(worst, float(np.abs(change).max(initial=0.0)))
             largest = max(largest, float(np.abs(reference).max(initial=0.0)))
-    return Error(_share(moved, held) ** 0.5, _share(worst, largest), samples, before.synthetic)
+    return OutputError(_share(moved, held) ** 0.5, _share(worst, largest), samples, before.synthetic)
 
 
 def _compared(network: Network) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Edit:
 
     nodes: dict[str, Sequence[onnx.NodeProto]] = field(default_factory=dict)
     """Per node that goes, what stands in its place in the order; the same tensors must enter and leave."""
-    parameters: dict[str, from_onnx.Kind] = field(default_factory=dict)
+    parameters: dict[str, from_onnx.TypeAndShape] = field(default_factory=dict)
     """Element type and shape of each new parameter."""
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     """Small integer parameters whose values shapes depend on."""
@@ -128,7 +128,7 @@ def rewrite(network: Network, edit: Edit, step: str) -> Network:
     return _regrouped(network, made, edit)
 
 
-class Names:
+class FreshNames:
     """Names that a network does not use yet."""
 
     def __init__(self, network: Network) -> None:
@@ -190,7 +190,7 @@ def _declare(light: onnx.ModelProto, base: Network, step: str) -> None:
             light.graph.value_info.append(_info(name, known or (dtype, shape or ())))
 
 
-def _info(name: str, kind: from_onnx.Kind) -> onnx.ValueInfoProto:
+def _info(name: str, kind: from_onnx.TypeAndShape) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind[0], list(kind[1]))
 
 

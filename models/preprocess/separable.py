@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 import onnx
 
+from layerlift.models.graph.features import Shape
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import is_convolution, weight_shape
-from layerlift.models.preprocess.decomposing import Shape, convolution, decompose
-from layerlift.models.preprocess.rewrite import Names, kept
+from layerlift.models.preprocess.decomposing import convolution, decompose
+from layerlift.models.preprocess.rewrite import FreshNames, kept
 from layerlift.models.preprocess.windows import Window
 from layerlift.models.running.network import Network
 
@@ -73,7 +74,7 @@ def separate(
         shape = weight_shape(base, node)
         return is_convolution(base, node) and shape is not None and min(shape[2:]) > 1
 
-    def planned(weight: str, group: int, names: Names) -> Separable:
+    def planned(weight: str, group: int, names: FreshNames) -> Separable:
         filters, channels, height, width = base.types[weight][1]
         wanted = rank if rank is not None else _separable_rank(base, weight, group, energy or 1.0)
         full = min(channels * height, filters // group * width)
@@ -84,7 +85,7 @@ def separate(
 
 
 def _separable_nodes(
-    node: onnx.NodeProto, kernels: Sequence[str], axes: tuple[Window, Window], names: Names
+    node: onnx.NodeProto, kernels: Sequence[str], axes: tuple[Window, Window], names: FreshNames
 ) -> list[onnx.NodeProto]:
     inner = names.fresh(f"{node.output[0]}/column")
     rows, columns = axes

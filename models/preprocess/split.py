@@ -18,7 +18,7 @@ from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.modules import Module, modules
 from layerlift.models.running.network import Network
 
-Flow = Literal["dinic", "boykov_kolmogorov"]
+FlowAlgorithm = Literal["dinic", "boykov_kolmogorov"]
 """The maximum flow by which a cut is found; both find the same cut."""
 
 Vertex = Hashable
@@ -50,7 +50,7 @@ def split(
     network: Network,
     *,
     cut: Literal["proper", "any"] = "proper",
-    flow: Flow = "dinic",
+    flow: FlowAlgorithm = "dinic",
     client_gflops: float | None = None,
     server_gflops: float | None = None,
     bandwidth_mb_s: float | None = None,
@@ -72,12 +72,16 @@ def split(
     return regroup(network, groups)
 
 
-def best_cut(graph: LayerGraph, module: Module, speeds: Speeds | None = None, flow: Flow = "dinic") -> ModuleCut:
+def best_cut(
+    graph: LayerGraph, module: Module, speeds: Speeds | None = None, flow: FlowAlgorithm = "dinic"
+) -> ModuleCut:
     """The minimum cut of `module`, where one side may be empty. Bytes, or seconds with `speeds`."""
     return _minimum(graph, module, speeds, flow, head=(), tail=())
 
 
-def proper_cut(graph: LayerGraph, module: Module, speeds: Speeds | None = None, flow: Flow = "dinic") -> ModuleCut:
+def proper_cut(
+    graph: LayerGraph, module: Module, speeds: Speeds | None = None, flow: FlowAlgorithm = "dinic"
+) -> ModuleCut:
     """The minimum cut of `module` with at least one layer on either side (`module` needs two layers).
 
     A side that comes first and is not empty holds a layer that reads nothing from the module; a side that comes last
@@ -125,7 +129,7 @@ def _minimum(
     graph: LayerGraph,
     module: Module,
     speeds: Speeds | None,
-    flow: Flow,
+    flow: FlowAlgorithm,
     head: tuple[int, ...],
     tail: tuple[int, ...],
 ) -> ModuleCut:
@@ -193,7 +197,7 @@ def _by_boykov_kolmogorov(edges: Sequence[Edge]) -> set[Vertex]:
     return set(before)
 
 
-_FLOWS: Mapping[Flow, Callable[[Sequence[Edge]], set[Vertex]]] = {
+_FLOWS: Mapping[FlowAlgorithm, Callable[[Sequence[Edge]], set[Vertex]]] = {
     "dinic": _by_dinic,
     "boykov_kolmogorov": _by_boykov_kolmogorov,
 }

@@ -16,9 +16,9 @@ from layerlift.models.errors import ModelError
 from layerlift.models.preprocess import halos
 from layerlift.models.preprocess.branches import Branch
 from layerlift.models.preprocess.choosing import near_layers
-from layerlift.models.preprocess.halos import Local, Region, Tile
+from layerlift.models.preprocess.halos import Region, Tile, WindowedLayer
 from layerlift.models.preprocess.modules import Module, units
-from layerlift.models.preprocess.rewrite import Edit, Names, rewrite
+from layerlift.models.preprocess.rewrite import Edit, FreshNames, rewrite
 from layerlift.models.running.network import Network
 
 MAX_TILES = 256
@@ -64,7 +64,7 @@ def region(network: Network, first: int, last: int) -> Region:
 
     Raises `ModelError` naming a layer that cannot be tiled, or when they do not turn one map into another.
     """
-    layers: list[Local] = []
+    layers: list[WindowedLayer] = []
     for node in network.light.graph.node[first : last + 1]:
         found = halos.local(network, node)
         if isinstance(found, str):
@@ -73,7 +73,7 @@ def region(network: Network, first: int, last: int) -> Region:
     return _bounded(network, layers, first, last)
 
 
-def _bounded(network: Network, layers: Sequence[Local], first: int, last: int) -> Region:
+def _bounded(network: Network, layers: Sequence[WindowedLayer], first: int, last: int) -> Region:
     entering, leaving = network.graph.boundary(first, last)
     if len(entering) != 1 or len(leaving) != 1:
         around = next(unit for unit in units(network.graph) if unit.last >= last)
@@ -101,7 +101,7 @@ def _parts(name: str, given: Parts) -> tuple[float, ...]:
 def _first_run(base: Network, parts: tuple[Sequence[float], Sequence[float]], max_overhead: float) -> Region | None:
     """The longest run, from the first unit that can be tiled on, whose halos cost at most `max_overhead`."""
     found: Region | None = None
-    layers: list[Local] = []
+    layers: list[WindowedLayer] = []
     for unit in units(base.graph):
         fresh = [halos.local(base, node) for node in base.light.graph.node[unit.first : unit.last + 1]]
         if any(isinstance(each, str) for each in fresh):
@@ -109,7 +109,7 @@ def _first_run(base: Network, parts: tuple[Sequence[float], Sequence[float]], ma
                 break
             layers = []
             continue
-        layers += [each for each in fresh if isinstance(each, Local)]
+        layers += [each for each in fresh if isinstance(each, WindowedLayer)]
         candidate = _affordable(base, layers, unit.last, parts, max_overhead)
         found = candidate or found
     return found
@@ -117,7 +117,7 @@ def _first_run(base: Network, parts: tuple[Sequence[float], Sequence[float]], ma
 
 def _affordable(
     base: Network,
-    layers: Sequence[Local],
+    layers: Sequence[WindowedLayer],
     last: int,
     parts: tuple[Sequence[float], Sequence[float]],
     max_overhead: float,
@@ -146,7 +146,7 @@ def _named_run(base: Network, first: str | None, last: str | None) -> Region:
 
 
 def _edit(base: Network, found: Region, tiles: Sequence[Sequence[Tile]]) -> Edit:
-    names, edit = Names(base), Edit(dissolve=True)
+    names, edit = FreshNames(base), Edit(dissolve=True)
     nodes: list[onnx.NodeProto] = []
     parts: list[list[str]] = []
     for row in tiles:
@@ -160,7 +160,7 @@ def _edit(base: Network, found: Region, tiles: Sequence[Sequence[Tile]]) -> Edit
     return edit
 
 
-def _joined(found: Region, parts: Sequence[Sequence[str]], names: Names) -> list[onnx.NodeProto]:
+def _joined(found: Region, parts: Sequence[Sequence[str]], names: FreshNames) -> list[onnx.NodeProto]:
     """The tiles side by side, then the rows of tiles on top of each other."""
     made: list[onnx.NodeProto] = []
 

@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 import onnx
 
+from layerlift.models.graph.features import Shape
 from layerlift.models.preprocess import factors
 from layerlift.models.preprocess.choosing import is_convolution, weight_shape
-from layerlift.models.preprocess.decomposing import Shape, convolution, decompose
-from layerlift.models.preprocess.rewrite import Names, kept
+from layerlift.models.preprocess.decomposing import convolution, decompose
+from layerlift.models.preprocess.rewrite import FreshNames, kept
 from layerlift.models.preprocess.windows import Window
 from layerlift.models.running.network import Network
 
@@ -90,7 +91,7 @@ def tucker(
         shape = weight_shape(base, node)
         return is_convolution(base, node) and shape is not None and max(shape[2:]) > 1 and shape[1] > 1
 
-    def planned(weight: str, group: int, names: Names) -> Tucker:
+    def planned(weight: str, group: int, names: FreshNames) -> Tucker:
         filters, channels = base.types[weight][1][:2]
         wanted = (rank_in or 1, rank_out or 1) if energy is None else _tucker_ranks(base, weight, group, energy)
         chosen = min(wanted[0], channels), min(wanted[1], filters // group)
@@ -100,7 +101,7 @@ def tucker(
 
 
 def _tucker_nodes(
-    node: onnx.NodeProto, kernels: Sequence[str], axes: tuple[Window, Window], names: Names
+    node: onnx.NodeProto, kernels: Sequence[str], axes: tuple[Window, Window], names: FreshNames
 ) -> list[onnx.NodeProto]:
     narrow, core = names.fresh(f"{node.output[0]}/first"), names.fresh(f"{node.output[0]}/core")
     return [

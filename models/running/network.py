@@ -97,7 +97,7 @@ class Network:
         return whole
 
     @cached_property
-    def types(self) -> dict[str, from_onnx.Kind]:
+    def types(self) -> dict[str, from_onnx.TypeAndShape]:
         """ONNX element type and shape of every tensor and parameter."""
         return from_onnx.types_of(self.light)
 

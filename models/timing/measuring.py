@@ -21,7 +21,7 @@ from layerlift.models.running.session import Optimization, Session, Uncut, uncut
 from layerlift.models.timing import this_machine
 from layerlift.models.timing.profile import Profile, described
 
-Progress = Callable[[int, int], None]
+MeasuringProgress = Callable[[int, int], None]
 """Called with (runs done, runs in all)."""
 
 _QUIET = 1.05
@@ -32,7 +32,9 @@ _EVERYTHING = 1 << 62
 _SUFFIX = "_kernel_time"
 
 
-def measure(network: Network, runs: int = 30, progress: Progress | None = None, *, ghz: float | None = None) -> Profile:
+def measure(
+    network: Network, runs: int = 30, progress: MeasuringProgress | None = None, *, ghz: float | None = None
+) -> Profile:
     """Measure `network` on this machine, weights inside, `runs` times each without and with per-node events.
 
     A layer's seconds are the median of its node's event, which is wall time at microsecond resolution, over the runs
@@ -106,7 +108,7 @@ def fit_total(raw: Sequence[float], total_s: float) -> list[float]:
 
 
 class _Ticker:
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: MeasuringProgress | None, total: int) -> None:
         self.progress, self.total, self.done = progress, total, 0
 
     def __call__(self) -> None:

@@ -17,7 +17,7 @@ _TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LayerSample:
     """One measured layer."""
 
     network: str
@@ -47,7 +47,7 @@ class Fit:
         return max(round(found, 9), FLOOR_S)
 
 
-def fit(form: Form, samples: Sequence[Sample], names: Sequence[str]) -> Fit:
+def fit(form: Form, samples: Sequence[LayerSample], names: Sequence[str]) -> Fit:
     """Fit `form` to `samples` over the features `names`. `samples` must not be empty.
 
     The linear form minimises squared error divided by seconds, a compromise between absolute and relative error, under

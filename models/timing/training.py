@@ -13,9 +13,9 @@ from layerlift.models.running.network import Network
 from layerlift.models.timing.predictor import ANY, Predictor, feature_names, speaks_for_others
 from layerlift.models.timing.profile import Profile
 from layerlift.models.timing.profiles import reference
-from layerlift.models.timing.regression import FORMS, Fit, Form, Sample, fit, r_squared, rmse
+from layerlift.models.timing.regression import FORMS, Fit, Form, LayerSample, fit, r_squared, rmse
 
-Pair = tuple[Network, Profile]
+ProfiledNetwork = tuple[Network, Profile]
 
 _FEW = 4
 """An operator type with fewer samples than this is left to the general fit."""
@@ -50,19 +50,19 @@ class NetworkScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class HeldOutReport:
     """Leave-one-network-out scores."""
 
     operators: tuple[OperatorScore, ...]
     networks: tuple[NetworkScore, ...]
 
 
-def shipped_pairs() -> tuple[Pair, ...]:
+def shipped_pairs() -> tuple[ProfiledNetwork, ...]:
     """The zoo's networks with the profiles that ship: what the shipped predictor is trained on."""
     return tuple((network, reference(network)) for network in map(load, zoo.names()))
 
 
-def train(pairs: Sequence[Pair]) -> Predictor:
+def train(pairs: Sequence[ProfiledNetwork]) -> Predictor:
     """Fit one regression per operator type to `pairs`, its form chosen by leave-one-network-out cross-validation.
 
     Raises `ModelError` when there is nothing to train on or a profile is not of its network.
@@ -78,7 +78,7 @@ def train(pairs: Sequence[Pair]) -> Predictor:
     return Predictor(clock, tuple(network.name for network, _ in pairs), pairs[0][1].host, fits)
 
 
-def held_out(pairs: Sequence[Pair]) -> Report:
+def held_out(pairs: Sequence[ProfiledNetwork]) -> HeldOutReport:
     """Predict each network with a predictor trained on the others. Needs at least two (`ModelError`)."""
     if len(pairs) < 2:
         raise ModelError(f"{len(pairs)} network was given; holding one out needs at least 2")
@@ -105,31 +105,31 @@ def held_out(pairs: Sequence[Pair]) -> Report:
         )
         for kind in sorted(truth, key=lambda kind: -math.fsum(truth[kind]))
     ]
-    return Report(tuple(operators), tuple(networks))
+    return HeldOutReport(tuple(operators), tuple(networks))
 
 
 def _at(profile: Profile, predictor: Predictor) -> list[float]:
     return [seconds * profile.ghz / predictor.ghz for seconds in profile.seconds]
 
 
-def _samples(pairs: Sequence[Pair]) -> dict[str, list[Sample]]:
+def _samples(pairs: Sequence[ProfiledNetwork]) -> dict[str, list[LayerSample]]:
     """Measured layers by operator type, at the clock of the first profile."""
-    found: dict[str, list[Sample]] = {}
+    samples: dict[str, list[LayerSample]] = {}
     for network, profile in pairs:
         if not profile.fits(network):
             raise ModelError(f"the profile of {profile.network} was not measured on this {network.name}")
         ratio = profile.ghz / pairs[0][1].ghz
         for layer, seconds in zip(network.graph.layers, profile.seconds, strict=True):
-            found.setdefault(layer.op_type, []).append(Sample(network.name, seconds * ratio, layer.features))
-    return found
+            samples.setdefault(layer.op_type, []).append(LayerSample(network.name, seconds * ratio, layer.features))
+    return samples
 
 
-def _chosen(kind: str, samples: Sequence[Sample]) -> Fit:
+def _chosen(kind: str, samples: Sequence[LayerSample]) -> Fit:
     errors: Mapping[Form, float] = {form: _validated(form, kind, samples) for form in FORMS}
     return fit(min(FORMS, key=lambda form: errors[form]), samples, feature_names(kind))
 
 
-def _validated(form: Form, kind: str, samples: Sequence[Sample]) -> float:
+def _validated(form: Form, kind: str, samples: Sequence[LayerSample]) -> float:
     """Root mean squared error of `form` on each network when fitted to the others (to itself when it is alone)."""
     truth: list[float] = []
     guess: list[float] = []

@@ -1,7 +1,6 @@
-"""The cost model over populations: what `layerlift.planners.cost.query` computes for one placement, for thousands at
-once.
+"""The cost model over batches: what `layerlift.planners.cost.query` computes for one placement, for thousands at once.
 
-A population has shape (P, L): one placement a row. Layers are walked in order with vectors over the rows, so the
+A batch has shape (P, L): one placement a row. Layers are walked in order with vectors over the rows, so the
 time grows with layers and tensors that cross, not with Python calls per placement.
 """
 
@@ -22,7 +21,7 @@ CHUNK_ROWS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class BatchCosts:
     """Columns of `layerlift.planners.cost.query.Cost`, each of shape (P,)."""
 
     latency_s: Floats
@@ -43,7 +42,7 @@ def energies(problem: Problem, placements: Placements) -> Floats:
     return evaluate(problem, placements).energy_j
 
 
-def evaluate(problem: Problem, placements: Placements, slowdown: Floats | None = None) -> Costs:
+def evaluate(problem: Problem, placements: Placements, slowdown: Floats | None = None) -> BatchCosts:
     """Every cost of every placement; equal to `cost.evaluate` row by row.
 
     `slowdown` of shape (P, N) replaces `problem.slowdown`: how much others on the servers lengthen the pieces.
@@ -52,11 +51,11 @@ def evaluate(problem: Problem, placements: Placements, slowdown: Floats | None =
     parts = []
     for first in range(0, len(rows), CHUNK_ROWS):
         chosen = slice(first, first + CHUNK_ROWS)
-        parts.append(_Walk(problem, rows[chosen], None if slowdown is None else slowdown[chosen]).costs())
+        parts.append(_BatchWalk(problem, rows[chosen], None if slowdown is None else slowdown[chosen]).costs())
     if not parts:
         none = np.zeros(0)
-        return Costs(none, none, none, none, np.zeros((0, len(problem.nodes))))
-    return Costs(
+        return BatchCosts(none, none, none, none, np.zeros((0, len(problem.nodes))))
+    return BatchCosts(
         latency_s=np.concatenate([part.latency_s for part in parts]),
         energy_j=np.concatenate([part.energy_j for part in parts]),
         money=np.concatenate([part.money for part in parts]),
@@ -99,7 +98,7 @@ def fits(problem: Problem, placements: Placements) -> Bools:
     return legal
 
 
-class _Walk:
+class _BatchWalk:
     """All rows' queries, walked layer by layer.
 
     A segment begins where a row changes node and emits where it changes again, so per row there is one open
@@ -130,7 +129,7 @@ class _Walk:
         self.serial = problem.query == "serial"
         self.told = np.zeros(count * nodes, dtype=np.bool_)
 
-    def costs(self) -> Costs:
+    def costs(self) -> BatchCosts:
         """Walk the rows and price them."""
         self._walk()
         problem, end = self.problem, self.ended_s
@@ -146,7 +145,7 @@ class _Walk:
             held = held_bytes(problem, self.rows)
             rate = sum(problem.price_per_byte_s[node] * held[:, node] for node in problem.servers)
             spent += rate * end
-        return Costs(end, joules, spent, self._variation(busy), busy)
+        return BatchCosts(end, joules, spent, self._variation(busy), busy)
 
     def _walk(self) -> None:
         graph = self.problem.graph

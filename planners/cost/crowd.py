@@ -23,7 +23,7 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
-from layerlift.planners.cost.judge import Judge, Key
+from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
@@ -105,13 +105,13 @@ class Crowd:
         left: Floats = np.minimum.accumulate(slack[::-1], axis=0)[::-1][self._rank[user], nodes]
         return left
 
-    def score(self, placements: Sequence[Sequence[int]]) -> Key:
+    def score(self, placements: Sequence[Sequence[int]]) -> Rank:
         """The score of one choice: one placement per user."""
         violations, values = self.scores([np.array([placement], dtype=np.int64) for placement in placements])
         return float(violations[0]), float(values[0])
 
 
-def running_pieces(costs: batch.Costs) -> Floats:
+def running_pieces(costs: batch.BatchCosts) -> Floats:
     """How many pieces of a user run on each node on average, shape (P, N); none on the client, which nobody shares."""
     made: Floats = costs.busy_s / np.maximum(costs.latency_s, SHORTEST_QUERY_S)[:, None]
     made[:, 0] = 0.0

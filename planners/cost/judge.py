@@ -19,7 +19,7 @@ Quantity = TypeVar("Quantity", float, Floats)
 NOTHING = 1e-30
 """A term below it (seconds, joules, money) is zero: nothing is divided by it."""
 
-Key = tuple[float, float]
+Rank = tuple[float, float]
 """(violation, value): smaller is better, and any feasible placement (violation 0) beats any infeasible one."""
 
 
@@ -54,7 +54,7 @@ class Judge:
         return all_single_cuts(self.problem)
 
     @cached_property
-    def cut_costs(self) -> batch.Costs:
+    def cut_costs(self) -> batch.BatchCosts:
         """What the single cuts cost."""
         return batch.evaluate(self.problem, self.cuts)
 
@@ -84,18 +84,18 @@ class Judge:
         found = query.evaluate(self.problem, placement)
         return _weigh(self.problem, self.scales, found.latency_s, found.energy_j, found.money, found.balance)
 
-    def key(self, placement: Sequence[int]) -> Key:
+    def key(self, placement: Sequence[int]) -> Rank:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
         found = query.evaluate(self.problem, placement)
         missed, value = self.rank(found.latency_s, found.energy_j, found.money, found.balance)
         return missed if query.fits(self.problem, placement) else np.inf, value
 
-    def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Key:
+    def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Rank:
         """Rank of a legal placement with these costs."""
         value = _weigh(self.problem, self.divisors, latency_s, energy_j, money, balance)
         return self._violation(latency_s, money), value
 
-    def keys(self, placements: Placements, costs: batch.Costs | None = None) -> tuple[Floats, Floats]:
+    def keys(self, placements: Placements, costs: batch.BatchCosts | None = None) -> tuple[Floats, Floats]:
         """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,); `costs` where they are known."""
         found = costs or batch.evaluate(self.problem, placements)
         missed, values = self.ranks(found.latency_s, found.energy_j, found.money, found.balance)
@@ -115,7 +115,7 @@ class Judge:
         uneven = np.broadcast_to(balance, missed.shape)
         return missed, _weigh(self.problem, self.divisors, latency_s, energy_j, money, uneven)
 
-    def best(self, placements: Placements, costs: batch.Costs | None = None) -> tuple[int, ...]:
+    def best(self, placements: Placements, costs: batch.BatchCosts | None = None) -> tuple[int, ...]:
         """The best of many placements, the first of equals; all-local when none is given."""
         if not len(placements):
             return (0,) * len(self.problem.graph)

@@ -35,7 +35,7 @@ class Cost:
     """Bytes that crossed any link, headers included."""
 
 
-class _Walk:
+class _QueryWalk:
     """A query on its way through its route."""
 
     def __init__(self, problem: Problem) -> None:
@@ -88,8 +88,8 @@ class _Walk:
                 self.radio_s += duration
 
 
-def _walk(problem: Problem, placement: Sequence[int]) -> _Walk:
-    walked = _Walk(problem)
+def _walk(problem: Problem, placement: Sequence[int]) -> _QueryWalk:
+    walked = _QueryWalk(problem)
     walked.run(compile_route(problem.graph, placement, problem.query))
     return walked
 

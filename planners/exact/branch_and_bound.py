@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.cost.judge import Key
+from layerlift.planners.cost.judge import Rank
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.linear import Linear, Paths
-from layerlift.planners.exact.prefix_walk import Walk
+from layerlift.planners.exact.prefix_walk import PrefixWalk
 from layerlift.planners.problem.problem import Bools, Problem
 
 SLACK = 1e-12
@@ -21,17 +21,17 @@ INF = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The best placement known, its key, and a proven lower bound on the value of any better one."""
 
     placement: tuple[int, ...]
-    key: Key
+    key: Rank
     bound: float
     complete: bool
     """Whether all was looked at: nothing better exists."""
 
 
-class _View:
+class _PathLists:
     """One linear objective and its path bounds, as lists."""
 
     def __init__(self, linear: Linear) -> None:
@@ -61,7 +61,7 @@ class Search:
     then latency and money where the problem has a deadline and a budget.
     """
 
-    def __init__(self, problem: Problem, bounds: Sequence[Linear], key: Callable[[tuple[int, ...]], Key]) -> None:
+    def __init__(self, problem: Problem, bounds: Sequence[Linear], key: Callable[[tuple[int, ...]], Rank]) -> None:
         self.problem = problem
         self.bounds = bounds
         self.key = key
@@ -72,16 +72,18 @@ class Search:
         self.makes = [sorted(layer.outputs) for layer in graph.layers]
         self.frontier = [self._readers(depth) for depth in range(self.count + 1)]
         self.limited = bool(np.isfinite(problem.memory_bytes[1:]).any())
-        self.views = [_View(linear) for linear in bounds]
+        self.views = [_PathLists(linear) for linear in bounds]
 
-    def run(self, start: tuple[int, ...] | None, alive: Bools, effort: Effort, cutoff: Key | None = None) -> Found:
+    def run(
+        self, start: tuple[int, ...] | None, alive: Bools, effort: Effort, cutoff: Rank | None = None
+    ) -> SearchResult:
         """Improve on `start` within `alive` (shape (L, N)) as long as `effort` allows.
 
         With a `cutoff` only placements below that key are looked for; the bound is then no more than its value.
         Where there is no start and nothing is found, the placement is empty and its key infinite.
         """
         self.best: tuple[int, ...] = start or ()
-        self.best_key: Key = (INF, INF) if start is None else self.key(start)
+        self.best_key: Rank = (INF, INF) if start is None else self.key(start)
         self.limit = self.best_key if cutoff is None else min(cutoff, self.best_key)
         self.effort, self.left, self.open_bound = effort, effort.steps, INF
         self.choices = [[int(node) for node in np.flatnonzero(row)] for row in alive]
@@ -90,7 +92,7 @@ class Search:
         self.held_bytes = [0] * self.nodes
         self._descend(0)
         effort.steps_done += effort.steps - self.left
-        return Found(self.best, self.best_key, min(self.limit[1], self.open_bound), self.open_bound == INF)
+        return SearchResult(self.best, self.best_key, min(self.limit[1], self.open_bound), self.open_bound == INF)
 
     def _readers(self, depth: int) -> list[tuple[int, list[int]]]:
         """Layers from `depth` on that read what is made before it, with what they read of that."""
@@ -161,9 +163,9 @@ class Search:
                 del held[each]
                 self.held_bytes[node] -= graph.parameters[each].held_bytes
 
-    def _bound(self, depth: int) -> Key:
+    def _bound(self, depth: int) -> Rank:
         """A key that no completion of the first `depth` layers' placement can undercut."""
-        prefix = Walk(self.problem, self.placement, depth)
+        prefix = PrefixWalk(self.problem, self.placement, depth)
         lows = [self._low(view, prefix, depth) for view in self.views]
         wanted, violation, rest = self.problem.objective, 0.0, lows[1:]
         if wanted.deadline_s is not None and rest:
@@ -172,7 +174,7 @@ class Search:
             violation += max(0.0, rest.pop(0) * (1.0 - SLACK) / wanted.budget - 1.0)
         return violation, lows[0]
 
-    def _low(self, view: _View, prefix: Walk, depth: int) -> float:
+    def _low(self, view: _PathLists, prefix: PrefixWalk, depth: int) -> float:
         placement, tensors = self.placement, self.tensors
         spent = view.base
         for layer in range(depth):
@@ -192,7 +194,7 @@ class Search:
             latest = max(latest, least)
         return spent + latest
 
-    def _ready(self, view: _View, prefix: Walk, tensor: int, node: int) -> float:
+    def _ready(self, view: _PathLists, prefix: PrefixWalk, tensor: int, node: int) -> float:
         """The least cost until `tensor` is at `node`, the extra of a message not yet counted included."""
         known = prefix.arrived_s.get((tensor, node))
         if known is not None:

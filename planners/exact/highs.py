@@ -19,7 +19,7 @@ FEASIBILITY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Solved:
+class ProgramResult:
     """What HiGHS says: a proven lower bound (infinite when nothing satisfies the rows), and the best columns found."""
 
     bound: float
@@ -64,7 +64,7 @@ class Program:
         """Coefficients that are not zero: what time and memory grow with."""
         return len(self._index)
 
-    def solve(self, nodes: int, seconds: float | None, start: Mapping[int, float]) -> Solved:
+    def solve(self, nodes: int, seconds: float | None, start: Mapping[int, float]) -> ProgramResult:
         """Solve with one thread, in at most `nodes` nodes of its tree and `seconds`; `start` are values to begin from.
 
         The same program gives the same answer unless `seconds` ends it. Raises `PlanError` where HiGHS is missing.
@@ -97,10 +97,10 @@ class Program:
             )
         solver.run()
         if solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible:
-            return Solved(INF, None)
+            return ProgramResult(INF, None)
         info, solution = solver.getInfo(), solver.getSolution()
         found = tuple(solution.col_value) if info.primal_solution_status == 2 else None
-        return Solved(float(info.mip_dual_bound), found)
+        return ProgramResult(float(info.mip_dual_bound), found)
 
     def _model(self, highspy: Any) -> Any:
         lp = highspy.HighsLp()

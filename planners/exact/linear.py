@@ -51,6 +51,7 @@ class Terms:
 
 def _over(weight: float, scale: float) -> float:
     made = weight / scale
+    # Leaving a term out keeps a lower bound a lower bound, for no term is negative; inf x 0 would be NaN.
     return made if made < np.inf else 0.0
 
 
@@ -59,6 +60,7 @@ def held_share(graph: LayerGraph) -> Floats:
 
     So the layers on a node never sum to more than it holds.
     """
+    # `set`: a layer that reads one parameter twice holds it once.
     holders = Counter(parameter for layer in graph.layers for parameter in set(layer.parameters))
     return np.array(
         [
@@ -89,21 +91,28 @@ class Linear:
         self.terms = terms
         self.least_s = least_s
         self.allowed: Bools = problem.allowed if allowed is None else allowed
+        # The sum is a new array, so that `+=` below does not write into the caller's.
         self.added: Floats = np.zeros_like(problem.seconds) + added
         if least_s:
             held_s = terms.money * least_s * problem.price_per_byte_s
+            # The cost model charges memory on servers only, whatever the client's entry says.
             held_s[CLIENT] = 0.0
             self.added += held_share(problem.graph)[:, None] * held_s
         power = problem.power
+        # The client idles through the whole query, on whatever node a layer runs, so idle power is a price of time.
         self.rate = terms.latency + terms.energy * power.idle_w
         self.lasting_s: Floats = problem.seconds * problem.slowdown
+        # `busy_w` of the client has the idle power in it, which `rate` charges already: only the increment is left.
         draw = np.array([power.compute_w, *problem.busy_w[1:]])
+        # Energy and money count processor seconds at full speed: a crowded node makes a layer last longer
+        # (`lasting_s`), but it does not work more.
         self.extra: Floats = self.added + problem.seconds * (terms.energy * draw + terms.money * problem.price_per_s)
         self._hops: dict[int, tuple[Floats, Floats]] = {}
 
     def value(self, placement: Sequence[int]) -> float:
         """What `placement` costs."""
         problem = self.problem
+        # What memory costs while the query lasts is latency times bytes and not linear; `added` holds its lower bound.
         if problem.price_per_byte_s.any():
             problem = replace(problem, price_per_byte_s=np.zeros(len(problem.nodes)))
         joined = sum(float(self.added[layer, node]) for layer, node in enumerate(placement))
@@ -115,6 +124,7 @@ class Linear:
             problem = self.problem
             moved = size + problem.header_bytes
             carried = moved / problem.bandwidth_bytes_s
+            # Within a node nothing is sent, whatever the diagonals say: neither time nor, below, money for a header.
             np.fill_diagonal(carried, 0.0)
             radio = np.zeros_like(carried)
             radio[CLIENT, :] = radio[:, CLIENT] = self.terms.energy * problem.power.radio_w
@@ -132,8 +142,10 @@ class Linear:
     @cached_property
     def least_extra(self) -> Floats:
         """The least extra of each layer over its allowed nodes, shape (L,)."""
-        made: Floats = np.where(self.allowed, self.extra, np.inf).min(axis=1)
-        return made
+        # Each layer must be somewhere, so this much is paid whatever the path; `layer_cost` then counts only what is
+        # above.
+        bounds: Floats = np.where(self.allowed, self.extra, np.inf).min(axis=1)
+        return bounds
 
     @cached_property
     def base(self) -> float:
@@ -143,6 +155,7 @@ class Linear:
     @cached_property
     def layer_cost(self) -> Floats:
         """Cost of each layer on a path, above its least extra, shape (L, N); infinite where not allowed."""
+        # Less the least extra, which `base` has for all layers: along a path no extra is counted twice.
         cost: Floats = self.rate * self.lasting_s + self.extra - self.least_extra[:, None]
         cost[~self.allowed] = np.inf
         return cost
@@ -164,8 +177,9 @@ class Paths:
     @cached_property
     def tail(self) -> Floats:
         """See the class."""
-        made: Floats = self.after + np.where(np.isneginf(self.after), 0.0, self.linear.layer_cost)
-        return made
+        # Where nothing is waited for, -inf must stay: a forbidden node's cost is +inf, and the sum would be NaN.
+        bounds: Floats = self.after + np.where(np.isneginf(self.after), 0.0, self.linear.layer_cost)
+        return bounds
 
     @cached_property
     def head(self) -> Floats:
@@ -177,7 +191,11 @@ class Paths:
             for number in layer.inputs:
                 tensor = graph.tensors[number]
                 hop = linear.hop_cost(tensor.bytes)
+                # Every reader takes the cheapest node of its producer for itself. Two readers may so disagree about
+                # where one layer is, which no placement can: the bound is the lower for it, and a few array operations
+                # per tensor.
                 come = hop[CLIENT] if tensor.producer < 0 else (heads[tensor.producer][:, None] + hop).min(axis=0)
+                # The maximum, not the sum: inputs come side by side, so only the dearest path is sure to be paid.
                 ready = np.maximum(ready, come)
             heads[layer.index] = ready + linear.layer_cost[layer.index]
         return heads
@@ -186,32 +204,38 @@ class Paths:
     def through(self) -> Floats:
         """The least that a placement with layer l on node n can cost, shape (L, N)."""
         unread = np.isneginf(self.after)
-        made: Floats = self.linear.base + np.where(unread, 0.0, self.head + self.after)
-        made[~self.linear.allowed] = np.inf
-        return made
+        # `head` ends with the layer itself and `after` begins behind it. A layer that no answer waits for proves
+        # nothing.
+        bounds: Floats = self.linear.base + np.where(unread, 0.0, self.head + self.after)
+        bounds[~self.linear.allowed] = np.inf
+        return bounds
 
     @cached_property
     def bound(self) -> float:
         """The least that any placement can cost."""
+        # The layer is on one of its nodes, so its least entry holds; this is so for every layer, so the largest holds.
         return float(self.through.min(axis=1).max())
 
     def better_than(self, value: float) -> Bools:
         """Which layers may be on which nodes in a placement of less than `value`, shape (L, N)."""
-        made: Bools = self.through < value
-        return made
+        possible: Bools = self.through < value
+        return possible
 
     def _after(self) -> Floats:
         """Cost from the end of layer l on node n to the answer, shape (L, N)."""
         graph, linear = self.linear.problem.graph, self.linear
         rows = np.full_like(linear.layer_cost, -np.inf)
         for layer in reversed(graph.layers):
+            # A view: the maxima below are written into `rows`.
             after = rows[layer.index]
             for number in layer.outputs:
                 tensor = graph.tensors[number]
                 hop = linear.hop_cost(tensor.bytes)
                 if tensor.is_output:
+                    # An answer goes home even where nothing else reads it.
                     np.maximum(after, hop[:, CLIENT], out=after)
                 for reader in tensor.consumers:
+                    # A reader from which no answer comes may end after the query does: nobody waits for it.
                     if not np.isneginf(rows[reader]).any():
                         onward = rows[reader] + linear.layer_cost[reader]
                         np.maximum(after, (hop + onward).min(axis=1), out=after)

@@ -21,13 +21,13 @@ from layerlift.planners.exact.highs import Program
 from layerlift.planners.exact.linear import Linear, Paths
 from layerlift.planners.problem.problem import Bools
 
-Row = list[tuple[int, float]]
+Coefficients = list[tuple[int, float]]
 
 ROOM = 1e-6
 """Relative slack of the horizon: rounding must not cut off a placement as good as the best."""
 
 
-class Model:
+class QueryProgram:
     """The program of one linear objective under the problem's constraints; see the module.
 
     `alive` (shape (L, N)) says which layers may be on which nodes, `horizon_s` bounds the latency of every placement
@@ -80,7 +80,7 @@ class Model:
             total += float(self.linear.hops(tensor.bytes)[0].max()) * len(self.nodes)
         return max(1.0, total / self.horizon_s) + ROOM
 
-    def _work(self, layer: int, sign: float) -> Row:
+    def _work(self, layer: int, sign: float) -> Coefficients:
         return [
             (column, sign * float(self.linear.lasting_s[layer, node]) / self.horizon_s)
             for node, column in self.place[layer].items()
@@ -131,7 +131,7 @@ class Model:
                 later = free
                 if before is not None:
                     later = self.program.column(upper=far)
-                    leaves: Row = [(before, -far)]
+                    leaves: Coefficients = [(before, -far)]
                     if node in self.stay[layer]:
                         leaves.append((self.stay[layer][node], far))
                     row([(later, 1.0), (self.done[layer - 1], -1.0), *leaves], -far)
@@ -230,7 +230,7 @@ class Model:
         if problem.objective.deadline_s is not None:
             row([(self.answer, 1.0)], high=problem.objective.deadline_s / self.horizon_s)
         budget = problem.objective.budget
-        spent: Row = [] if budget is None else self._spent(budget)
+        spent: Coefficients = [] if budget is None else self._spent(budget)
         for server in problem.servers:
             limit, price = float(problem.memory_bytes[server]), float(problem.price_per_byte_s[server])
             paid = price > 0 and (self.linear.terms.money > 0 or budget is not None)
@@ -244,7 +244,7 @@ class Model:
         if budget is not None:
             row(spent, high=1.0)
 
-    def _spent(self, budget: float) -> Row:
+    def _spent(self, budget: float) -> Coefficients:
         """Money for busy seconds and for bytes carried, over the budget."""
         problem = self.problem
         spent = [
@@ -257,14 +257,14 @@ class Model:
             spent.append((column, moved * float(problem.price_per_byte[source, to]) / budget))
         return spent
 
-    def _held(self, server: int) -> Row:
+    def _held(self, server: int) -> Coefficients:
         """Columns that say which parameters the server holds, with their bytes."""
         holders: dict[int, list[int]] = {}
         for layer, nodes in enumerate(self.place):
             for parameter in sorted(set(self.graph.layers[layer].parameters)):
                 if server in nodes:
                     holders.setdefault(parameter, []).append(nodes[server])
-        held: Row = []
+        held: Coefficients = []
         for parameter, columns in holders.items():
             column = columns[0]
             if len(columns) > 1:
@@ -274,9 +274,9 @@ class Model:
             held.append((column, float(self.graph.parameters[parameter].held_bytes)))
         return held
 
-    def _memory_time(self, held: Row, price: float, budget: float | None) -> Row:
+    def _memory_time(self, held: Coefficients, price: float, budget: float | None) -> Coefficients:
         """Charge memory for the time beyond `Linear.least_s`; returns what the budget has to bear."""
-        least, money, spent = self.linear.least_s, self.linear.terms.money, Row()
+        least, money, spent = self.linear.least_s, self.linear.terms.money, Coefficients()
         for column, size in held:
             whole = price * size * self.horizon_s
             beyond = self.program.column(money * whole / self.unit, self.longest)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.cost.judge import Judge, Key
+from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.exact.branch_and_bound import SLACK
 from layerlift.planners.exact.dual import Dual, limits_of
 from layerlift.planners.exact.effort import Effort
@@ -23,11 +23,11 @@ from layerlift.planners.registry.base import PlannerBase
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BoundedPlacement:
     """The best placement found, its key, and a lower bound on the value of every placement within the limits."""
 
     placement: tuple[int, ...]
-    key: Key
+    key: Rank
     bound: float
     proved: bool
     """Whether nothing better exists, to 1e-12 of its value by search or 1e-6 by a program."""
@@ -89,12 +89,12 @@ class Optimal(PlannerBase):
         answer = self.answer(problem)
         return offload(answer.placement, answer.note)
 
-    def answer(self, problem: Problem) -> Answer:
+    def answer(self, problem: Problem) -> BoundedPlacement:
         """The best placement with its bound, as numbers."""
         return solve(problem, Effort(self.steps, self.nodes, self.largest, self.time_limit_s))
 
 
-def solve(problem: Problem, effort: Effort) -> Answer:
+def solve(problem: Problem, effort: Effort) -> BoundedPlacement:
     """The best placement of `problem` that `effort` finds, and what it proves of it."""
     judge = Judge(problem)
     fastest = _staged(Linear(problem, Terms(latency=1.0)), effort)
@@ -103,7 +103,7 @@ def solve(problem: Problem, effort: Effort) -> Answer:
     candidates = [(0,) * len(problem.graph), shortest_path.place(problem), fastest.placement, staged.placement]
     best, bound = _best(judge, candidates), staged.bound
     if _settled(judge, best, bound, fastest):
-        return Answer(best, judge.key(best), bound, True)
+        return BoundedPlacement(best, judge.key(best), bound, True)
     dual = Dual(free, limits_of(problem, free.least_s))
     dual.solve(effort)
     best, bound = _best(judge, [best, *dual.placements]), max(bound, dual.bound)
@@ -112,14 +112,14 @@ def solve(problem: Problem, effort: Effort) -> Answer:
         best = _best(judge, [best, *starts(judge)])
         alive = _alive(dual, judge.key(best))
     if _settled(judge, best, bound, fastest):
-        return Answer(best, judge.key(best), bound, True)
+        return BoundedPlacement(best, judge.key(best), bound, True)
     if not alive.any(axis=1).all():
-        return Answer(best, judge.key(best), judge.key(best)[1], True)
+        return BoundedPlacement(best, judge.key(best), judge.key(best)[1], True)
     found = Question(problem, _bounds(problem, free), judge.key).better(best, alive, effort, judge.key(best))
-    return Answer(found.placement, found.key, max(bound, found.bound), found.complete)
+    return BoundedPlacement(found.placement, found.key, max(bound, found.bound), found.complete)
 
 
-def _alive(dual: Dual, best: Key) -> Bools:
+def _alive(dual: Dual, best: Rank) -> Bools:
     """What a better placement may use, as far as prices tell; everything allowed where nothing keeps the limits."""
     return dual.alive(best[1]) if best[0] == 0.0 else dual.free.allowed
 

@@ -11,7 +11,7 @@ TOKEN = -1
 """Stands for a message without a tensor, which in serial mode says that a segment has ended."""
 
 
-class Walk:
+class PrefixWalk:
     """`layerlift.planners.cost.query` on the layers before `depth`, with the messages that they cause among themselves.
 
     Placing more layers can lengthen segments and add messages but never hastens anything, so every time in here is a

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
-from layerlift.planners.cost.judge import Key
-from layerlift.planners.exact.branch_and_bound import INF, Found, Search
+from layerlift.planners.cost.judge import Rank
+from layerlift.planners.exact.branch_and_bound import INF, Search, SearchResult
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.linear import Linear
-from layerlift.planners.exact.milp import Model
+from layerlift.planners.exact.milp import QueryProgram
 from layerlift.planners.problem.problem import Bools, Problem
 
 PROGRAM_SLACK = 1e-6
@@ -28,26 +28,26 @@ def searchable(alive: Bools) -> bool:
 class Question:
     """A problem, what its placements are compared by (`key`), and the linear costs that bound it (see `Search`)."""
 
-    def __init__(self, problem: Problem, bounds: Sequence[Linear], key: Callable[[tuple[int, ...]], Key]) -> None:
+    def __init__(self, problem: Problem, bounds: Sequence[Linear], key: Callable[[tuple[int, ...]], Rank]) -> None:
         self.problem = problem
         self.bounds = bounds
         self.key = key
 
-    def better(self, start: tuple[int, ...] | None, alive: Bools, effort: Effort, limit: Key) -> Found:
+    def better(self, start: tuple[int, ...] | None, alive: Bools, effort: Effort, limit: Rank) -> SearchResult:
         """The best placement within `alive` (shape (L, N)) of a key below `limit`, or `start`, and a bound.
 
         The bound is on the values of all placements within `alive` and no more than the limit's.
         """
-        found = Found(start or (), self.key(start) if start else (INF, INF), -INF, False)
+        found = SearchResult(start or (), self.key(start) if start else (INF, INF), -INF, False)
         if searchable(alive):
             found = Search(self.problem, self.bounds, self.key).run(start, alive, effort, limit)
         return found if found.complete or effort.late else self._by_program(found, alive, effort, min(limit, found.key))
 
-    def _by_program(self, found: Found, alive: Bools, effort: Effort, limit: Key) -> Found:
+    def _by_program(self, found: SearchResult, alive: Bools, effort: Effort, limit: Rank) -> SearchResult:
         linear = self.bounds[0]
         feasible = limit[0] == 0.0 and limit[1] < INF
         unit = abs(limit[1]) if feasible and limit[1] else abs(linear.value((0,) * len(alive))) or 1.0
-        model = Model(linear, alive, self._horizon_s(limit[1] if feasible else INF), unit)
+        model = QueryProgram(linear, alive, self._horizon_s(limit[1] if feasible else INF), unit)
         if model.program.size > effort.largest:
             return found
         solved = model.program.solve(effort.nodes, effort.seconds_left, model.columns(found.placement))

@@ -12,18 +12,18 @@ from layerlift.planners.exact.branch_and_bound import SLACK
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.linear import Linear, Paths
 from layerlift.planners.exact.question import Question
-from layerlift.planners.exact.units import Part, Unit, clean_units
+from layerlift.planners.exact.units import CleanUnit, UnitProblem, clean_units
 from layerlift.planners.problem.problem import Floats
 
 
 @dataclass(slots=True)
-class _Stage:
+class _UnitEdges:
     """One unit: what it costs from each node (row) to each node (column), between bounds; one row or column at an end.
 
     `known` holds the placements of the layers behind `upper`; an edge without one has all layers on its column's node.
     """
 
-    unit: Unit
+    unit: CleanUnit
     lower: Floats
     upper: Floats
     known: dict[tuple[int, int], tuple[int, ...]]
@@ -76,7 +76,7 @@ class Stages:
     def _solve_edge(self, number: int, source: int, to: int, effort: Effort) -> None:
         stage = self.stages[number]
         lower, upper = float(stage.lower[source, to]), float(stage.upper[source, to])
-        part = Part(self.linear, stage.unit, source, to)
+        part = UnitProblem(self.linear, stage.unit, source, to)
         limit = min(upper, lower + self.value - self.bound) + part.constant
         alive = Paths(part.linear).better_than(limit + SLACK * abs(limit))
         found = Question(part.problem, [part.linear], part.key).better(None, alive, effort, (0.0, limit))
@@ -93,7 +93,7 @@ class Stages:
         self.value, self._best = _shortest([stage.upper for stage in self.stages])
 
 
-def _stage(linear: Linear, unit: Unit) -> _Stage:
+def _stage(linear: Linear, unit: CleanUnit) -> _UnitEdges:
     lower = _paths_through(linear, unit)
     upper = np.full_like(lower, np.inf)
     known: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -105,14 +105,19 @@ def _stage(linear: Linear, unit: Unit) -> _Stage:
     else:
         for source, column in np.ndindex(*lower.shape):
             _try_each_node(linear, unit, source, column, upper, known)
-    return _Stage(unit, lower, upper, known)
+    return _UnitEdges(unit, lower, upper, known)
 
 
 def _try_each_node(
-    linear: Linear, unit: Unit, source: int, column: int, upper: Floats, known: dict[tuple[int, int], tuple[int, ...]]
+    linear: Linear,
+    unit: CleanUnit,
+    source: int,
+    column: int,
+    upper: Floats,
+    known: dict[tuple[int, int], tuple[int, ...]],
 ) -> None:
     """Bound an edge at an end of the network by the unit as a whole on each node that it may be on."""
-    part = Part(linear, unit, source, column)
+    part = UnitProblem(linear, unit, source, column)
     for node in np.flatnonzero(part.allowed[part.skip :].all(axis=0)).tolist():
         placement = (node,) * len(unit)
         worth = part.key((source,) * part.skip + placement)[1] - part.constant
@@ -121,7 +126,7 @@ def _try_each_node(
             known[source, column] = placement
 
 
-def _paths_through(linear: Linear, unit: Unit) -> Floats:
+def _paths_through(linear: Linear, unit: CleanUnit) -> Floats:
     """Lower bounds on the unit's cost from the longest of its cheapest paths; shape (rows, columns) of the stage."""
     graph, nodes = linear.problem.graph, len(linear.problem.nodes)
     rows = nodes if unit.entering is not None else 1

@@ -15,13 +15,13 @@ import numpy as np
 
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.cost.judge import Key
+from layerlift.planners.cost.judge import Rank
 from layerlift.planners.exact.linear import Linear
 from layerlift.planners.problem.problem import Bools, Objective
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class CleanUnit:
     """Layers `first` to `last` inclusive; `entering` and `leaving` are tensors, None at the network's ends."""
 
     first: int
@@ -33,9 +33,9 @@ class Unit:
         return self.last - self.first + 1
 
 
-def clean_units(graph: LayerGraph) -> tuple[Unit, ...]:
+def clean_units(graph: LayerGraph) -> tuple[CleanUnit, ...]:
     """Cut `graph` at all its clean cuts (see the module)."""
-    units: list[Unit] = []
+    units: list[CleanUnit] = []
     first, entering = 0, None
     crossing = {t for t in graph.inputs if graph.tensors[t].consumers or graph.tensors[t].is_output}
     behind = [0] * len(graph)
@@ -52,15 +52,15 @@ def clean_units(graph: LayerGraph) -> tuple[Unit, ...]:
         behind[layer.index] = ancestors
         alone = len(crossing) == 1 and crossing <= made and ancestors == (1 << layer.index) - 1
         if layer.index == len(graph) - 1:
-            units.append(Unit(first, layer.index, entering, None))
+            units.append(CleanUnit(first, layer.index, entering, None))
         elif alone and not graph.tensors[next(iter(crossing))].is_output:
             leaving = next(iter(crossing))
-            units.append(Unit(first, layer.index, entering, leaving))
+            units.append(CleanUnit(first, layer.index, entering, leaving))
             first, entering = layer.index + 1, leaving
     return tuple(units)
 
 
-class Part:
+class UnitProblem:
     """A unit as a problem of its own, between two given nodes.
 
     A layer without work on node `source` makes what enters, from an input of no bytes, so that the segment it is in
@@ -68,7 +68,7 @@ class Part:
     At the network's ends `source` and `to` mean nothing. `allowed` (shape (layers, N)) is the mask to search within.
     """
 
-    def __init__(self, linear: Linear, unit: Unit, source: int, to: int) -> None:
+    def __init__(self, linear: Linear, unit: CleanUnit, source: int, to: int) -> None:
         whole, nodes = linear.problem, np.arange(len(linear.problem.nodes))
         self.skip = int(unit.entering is not None)
         self.constant = 0.0
@@ -100,12 +100,12 @@ class Part:
             np.vstack([np.zeros(len(nodes)), added]) if self.skip else added,
         )
 
-    def key(self, placement: tuple[int, ...]) -> Key:
+    def key(self, placement: tuple[int, ...]) -> Rank:
         """Its cost; nothing constrains it."""
         return 0.0, self.linear.value(placement)
 
 
-def _graph_of(graph: LayerGraph, unit: Unit) -> LayerGraph:
+def _graph_of(graph: LayerGraph, unit: CleanUnit) -> LayerGraph:
     """The unit's layers with the tensors that they touch, renumbered in the same order."""
     inside = graph.layers[unit.first : unit.last + 1]
     touched = sorted({tensor for layer in inside for tensor in (*layer.inputs, *layer.outputs)})

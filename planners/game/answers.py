@@ -11,8 +11,8 @@ import numpy as np
 from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
-from layerlift.planners.cost.judge import Key
-from layerlift.planners.game.menu import Choice, Menu
+from layerlift.planners.cost.judge import Rank
+from layerlift.planners.game.menu import Menu, UserChoice
 from layerlift.planners.graphs.spans import Spans
 from layerlift.planners.problem.problem import Floats
 from layerlift.planners.registry.base import Planner
@@ -24,38 +24,38 @@ CELLS_AT_MOST = 1 << 23
 class Answers(Protocol):
     """A user's side of the game. `others` are the pieces that other users keep running, shape (N,)."""
 
-    def local(self, user: int) -> Choice:
+    def local(self, user: int) -> UserChoice:
         """Staying at home."""
 
-    def key(self, user: int, choice: Choice, others: Floats) -> Key:
+    def key(self, user: int, choice: UserChoice, others: Floats) -> Rank:
         """Rank of a choice (see `layerlift.planners.cost.judge`), smaller is better."""
 
-    def best(self, user: int, others: Floats, room: Floats) -> Choice:
+    def best(self, user: int, others: Floats, room: Floats) -> UserChoice:
         """The best choice with at most `room` bytes of parameters on a node, shape (N,)."""
 
 
-class Told:
+class RankedAnswers:
     """What both kinds of answers have in common: ranks by the cost model itself."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.crowd = crowd
 
-    def local(self, user: int) -> Choice:
+    def local(self, user: int) -> UserChoice:
         """Staying at home."""
         problem = self.crowd.problems[user]
         nothing = np.zeros(len(problem.nodes))
-        return Choice((0,) * len(problem.graph), nothing, nothing)
+        return UserChoice((0,) * len(problem.graph), nothing, nothing)
 
-    def key(self, user: int, choice: Choice, others: Floats) -> Key:
+    def key(self, user: int, choice: UserChoice, others: Floats) -> Rank:
         """Rank of any choice, by the model of `layerlift.planners.cost.crowd`."""
         problem, judge = self.crowd.problems[user], self.crowd.judges[user]
-        found = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
+        felt = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
         uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
-        missed, value = judge.rank(found.latency_s, found.energy_j, found.money, float(uneven))
+        missed, value = judge.rank(felt.latency_s, felt.energy_j, felt.money, float(uneven))
         return missed if cost.fits(problem, choice.placement) else np.inf, value
 
 
-class Tabled(Told):
+class IntervalAnswers(RankedAnswers):
     """The best interval on one server, or local, from tables (see `layerlift.planners.game.menu`)."""
 
     def __init__(self, crowd: Crowd) -> None:
@@ -70,18 +70,18 @@ class Tabled(Told):
         digest = judge.problem.digest
         if digest in self._menus:
             return self._menus[digest]
-        made = Menu(judge, self._spans)
-        if self._cells + made.cells <= CELLS_AT_MOST:
-            self._cells += made.cells
-            self._menus[digest] = made
-        return made
+        menu = Menu(judge, self._spans)
+        if self._cells + menu.cells <= CELLS_AT_MOST:
+            self._cells += menu.cells
+            self._menus[digest] = menu
+        return menu
 
-    def best(self, user: int, others: Floats, room: Floats) -> Choice:
+    def best(self, user: int, others: Floats, room: Floats) -> UserChoice:
         """The first of the best intervals."""
         return self.menu(user).best(others, room)[1]
 
 
-class Asked(Told):
+class PlannerAnswers(RankedAnswers):
     """What `planner` answers to the problem with the others' load on top and the memory that they leave.
 
     A planner that draws gets the same numbers for a user at every turn: the state alone decides what comes next.
@@ -92,7 +92,7 @@ class Asked(Told):
         self._planner = planner
         self._seed = seed
 
-    def best(self, user: int, others: Floats, room: Floats) -> Choice:
+    def best(self, user: int, others: Floats, room: Floats) -> UserChoice:
         """The planner's answer; raises what the planner raises. An answer that is not legal is staying at home."""
         problem = self.crowd.problems[user]
         memory = np.minimum(problem.memory_bytes, np.maximum(room, 0.0))
@@ -104,4 +104,4 @@ class Asked(Told):
         running = running_pieces(batch.evaluate(problem, placement))[0]
         held = batch.held_bytes(problem, placement)[0]
         held[0] = 0.0
-        return Choice(tuple(int(node) for node in plan.placement), running, held)
+        return UserChoice(tuple(int(node) for node in plan.placement), running, held)

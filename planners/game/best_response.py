@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.crowd import Crowd, Memory
-from layerlift.planners.game.answers import Answers, Asked, Tabled
-from layerlift.planners.game.rounds import Order, Play
+from layerlift.planners.game.answers import Answers, IntervalAnswers, PlannerAnswers
+from layerlift.planners.game.rounds import Order, Rounds
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase, capability
@@ -50,10 +50,10 @@ class BestResponse(PlannerBase):
         self.order = order
         self.epsilon = epsilon
         self.memory: Memory = memory
-        asked = make(inner)
-        self._asked = None if inner == "one_climb" else asked
+        inner_planner = make(inner)
+        self._inner = None if inner == "one_climb" else inner_planner
         for name in ("handles_dag", "multi_server"):
-            setattr(self, name, capability(asked, name))
+            setattr(self, name, capability(inner_planner, name))
 
     @classmethod
     def cite(cls) -> str:
@@ -74,7 +74,9 @@ class BestResponse(PlannerBase):
         Raises `PlanError` when users see different servers, or whatever `inner` raises.
         """
         crowd = Crowd(problems, self.memory)
-        answers: Answers = Tabled(crowd) if self._asked is None else Asked(crowd, self._asked, rng.getrandbits(64))
-        play = Play(crowd, answers, self.epsilon)
-        told = play.settle(self.rounds, self.order)
-        return [offload(choice.placement, f"best_response: {told}") for choice in play.state]
+        answers: Answers = (
+            IntervalAnswers(crowd) if self._inner is None else PlannerAnswers(crowd, self._inner, rng.getrandbits(64))
+        )
+        game = Rounds(crowd, answers, self.epsilon)
+        outcome = game.settle(self.rounds, self.order)
+        return [offload(choice.placement, f"best_response: {outcome}") for choice in game.state]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd, Memory
-from layerlift.planners.game.joint_state import LOCAL, Board, Interval
+from layerlift.planners.game.joint_state import LOCAL, JointState, ServerInterval
 from layerlift.planners.graphs.intervals import OneClimb
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
@@ -56,36 +56,40 @@ class Gibbs(PlannerBase):
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
         """One plan per user, in order. Raises `PlanError` when users see different servers."""
-        board = Board(Crowd(problems, self.memory))
-        starts = [LOCAL] * len(problems), board.own_best()
-        best, best_worth = starts[0], board.worth(starts[0])
-        if (worth := board.worth(starts[1])) < best_worth:
-            best, best_worth = starts[1], worth
+        joint = JointState(Crowd(problems, self.memory))
+        starts = [LOCAL] * len(problems), joint.own_best()
+        best, best_value = starts[0], joint.value(starts[0])
+        if (value := joint.value(starts[1])) < best_value:
+            best, best_value = starts[1], value
         if problems[0].servers:
-            best = self._sample(board, starts[1], (best, best_worth), rng)
-        return [offload(board.placement(user, chosen)) for user, chosen in enumerate(best)]
+            best = self._sample(joint, starts[1], (best, best_value), rng)
+        return [offload(joint.placement(user, chosen)) for user, chosen in enumerate(best)]
 
     def _sample(
-        self, board: Board, start: list[Interval], best: tuple[list[Interval], float], rng: random.Random
-    ) -> list[Interval]:
+        self,
+        joint: JointState,
+        start: list[ServerInterval],
+        best: tuple[list[ServerInterval], float],
+        rng: random.Random,
+    ) -> list[ServerInterval]:
         users = len(start)
-        state, standing = list(start), board.standing(start)
-        worth = standing.worth()
-        heat = self.temperature * abs(worth) / users or 1.0
+        state, costs = list(start), joint.costs(start)
+        value = costs.value()
+        temperature = self.temperature * abs(value) / users or 1.0
         for _ in range(self.sweeps):
             for _ in range(users):
                 user = rng.randrange(users)
                 before = state[user]
-                proposed = board.neighbour(user, before, rng)
-                if not standing.has_room(user, board.row(user, proposed)):
+                proposed = joint.neighbour(user, before, rng)
+                if not costs.has_room(user, joint.alone(user, proposed)):
                     proposed = before
-                standing.take(user, board.row(user, proposed))
-                tried = standing.worth()
-                if rng.random() < 1.0 / (1.0 + exponential((tried - worth) / heat)):
-                    state[user], worth = proposed, tried
-                    if worth < best[1]:
-                        best = (list(state), worth)
+                costs.take(user, joint.alone(user, proposed))
+                tried = costs.value()
+                if rng.random() < 1.0 / (1.0 + exponential((tried - value) / temperature)):
+                    state[user], value = proposed, tried
+                    if value < best[1]:
+                        best = (list(state), value)
                 else:
-                    standing.take(user, board.row(user, before))
-            heat *= self.cooling
+                    costs.take(user, joint.alone(user, before))
+            temperature *= self.cooling
         return best[0]

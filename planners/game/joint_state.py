@@ -11,21 +11,21 @@ import numpy as np
 
 from layerlift.planners import cost
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
-from layerlift.planners.game.answers import Tabled
+from layerlift.planners.game.answers import IntervalAnswers
 from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.problem.problem import Floats, Problem
 
 VIOLATION_WEIGHT = 1e3
 """What missing a deadline or budget by 100 % costs, in the unit of the users' start values."""
 
-Interval = tuple[int, int, int]
+ServerInterval = tuple[int, int, int]
 """(server, first grain, last grain); server 0 stands for all-local."""
 
-LOCAL: Interval = (0, 0, 0)
+LOCAL: ServerInterval = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IntervalCost:
     """What one interval of one user costs when the user is alone."""
 
     legal: bool
@@ -38,10 +38,10 @@ class Row:
     """Shape (N,)."""
 
 
-class Standing:
+class JointCosts:
     """What all users do, as arrays with a row per user: one user's change and the joint value are a few operations."""
 
-    def __init__(self, crowd: Crowd, rows: Sequence[Row]) -> None:
+    def __init__(self, crowd: Crowd, own: Sequence[IntervalCost]) -> None:
         problems, wanted = crowd.problems, [problem.objective for problem in crowd.problems]
         scales = [judge.divisors for judge in crowd.judges]
         self.crowd = crowd
@@ -63,39 +63,39 @@ class Standing:
         users, nodes = len(problems), len(problems[0].nodes)
         self._latency_s, self._energy_j, self._money = np.zeros(users), np.zeros(users), np.zeros(users)
         self._busy_s, self._running, self._held = (np.zeros((users, nodes)) for _ in range(3))
-        for user, row in enumerate(rows):
-            self.take(user, row)
+        for user, cost_alone in enumerate(own):
+            self.take(user, cost_alone)
 
-    def take(self, user: int, row: Row) -> None:
-        """Let `user` do what `row` costs."""
-        self._latency_s[user], self._energy_j[user], self._money[user] = row.latency_s, row.energy_j, row.money
-        self._busy_s[user], self._held[user] = row.busy_s, row.held
-        self._running[user] = row.busy_s / max(row.latency_s, SHORTEST_QUERY_S)
+    def take(self, user: int, own: IntervalCost) -> None:
+        """Let `user` do what costs `own` when it is alone."""
+        self._latency_s[user], self._energy_j[user], self._money[user] = own.latency_s, own.energy_j, own.money
+        self._busy_s[user], self._held[user] = own.busy_s, own.held
+        self._running[user] = own.busy_s / max(own.latency_s, SHORTEST_QUERY_S)
         self._running[user, 0] = 0.0
 
-    def has_room(self, user: int, row: Row) -> bool:
-        """Whether what `row` holds fits beside what the other users hold."""
-        return not self.crowd.limited or bool((row.held <= self.crowd.room_left(user, self._held)).all())
+    def has_room(self, user: int, own: IntervalCost) -> bool:
+        """Whether what `own` holds fits beside what the other users hold."""
+        return not self.crowd.limited or bool((own.held <= self.crowd.room_left(user, self._held)).all())
 
-    def worth(self) -> float:
-        """See `Board.worth`. The terms are summed exactly, so that the order of the users does not matter."""
+    def value(self) -> float:
+        """See `JointState.value`. The terms are summed exactly, so that the order of the users does not matter."""
         total = self._running.sum(axis=0)
         shared = (self._load + 1.0 + (total - self._running)) / self._cores
         longer = (self._busy_s * (np.maximum(shared, self._least) - self._slowdown)).sum(axis=1)
         latency = self._latency_s + longer
         rent = (self._memory_price * self._held).sum(axis=1)
         money = self._money + rent * longer
-        worth = (
+        value = (
             self._latency_weight * latency
             + self._energy_weight * (self._energy_j + self._idle_w * longer)
             + self._money_weight * money
         )
         if self._bound:
             late = np.maximum(0.0, latency / self._deadline_s - 1.0)
-            worth += VIOLATION_WEIGHT * (late + np.maximum(0.0, money / self._budget - 1.0))
+            value += VIOLATION_WEIGHT * (late + np.maximum(0.0, money / self._budget - 1.0))
         if len(self._balanced):
-            worth[self._balanced] += self._balance_weight * self._unevenness(total)
-        return math.fsum(worth.tolist())
+            value[self._balanced] += self._balance_weight * self._unevenness(total)
+        return math.fsum(value.tolist())
 
     def _unevenness(self, total: Floats) -> Floats:
         """What `layerlift.planners.cost.crowd.evenness` says to each user who weighs it."""
@@ -104,25 +104,25 @@ class Standing:
         used = (total[1:] + self._load[self._balanced, 1:]) / self._cores[self._balanced, 1:]
         mean = used.mean(axis=1)
         spread = np.sqrt(((used - mean[:, None]) ** 2).mean(axis=1))
-        made: Floats = np.divide(spread, mean, out=np.zeros_like(mean), where=mean > 0)
-        return made
+        variation: Floats = np.divide(spread, mean, out=np.zeros_like(mean), where=mean > 0)
+        return variation
 
 
-class Board:
+class JointState:
     """All users' intervals and their joint value; what an interval costs alone is computed once."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.crowd = crowd
         self.grains = [grains(problem) for problem in crowd.problems]
-        self.rows: dict[tuple[str, Interval], Row] = {}
+        self._alone: dict[tuple[str, ServerInterval], IntervalCost] = {}
 
-    def placement(self, user: int, chosen: Interval) -> tuple[int, ...]:
+    def placement(self, user: int, chosen: ServerInterval) -> tuple[int, ...]:
         """The placement that an interval of `user` stands for."""
         server, first, last = chosen
         parts = self.grains[user]
         return interval(self.crowd.problems[user], server, parts[first].first, parts[last].last)
 
-    def neighbour(self, user: int, chosen: Interval, rng: random.Random) -> Interval:
+    def neighbour(self, user: int, chosen: ServerInterval, rng: random.Random) -> ServerInterval:
         """A random legal neighbour of an interval, or the interval itself where the one drawn is not legal."""
         server, first, last = chosen
         servers, end = len(self.crowd.problems[user].servers), len(self.grains[user]) - 1
@@ -139,43 +139,45 @@ class Board:
             server = rng.randint(1, servers)
             first, last = sorted((rng.randint(0, end), rng.randint(0, end)))
         proposed = (server, first, last)
-        return proposed if 0 <= first <= last <= end and self.row(user, proposed).legal else chosen
+        return proposed if 0 <= first <= last <= end and self.alone(user, proposed).legal else chosen
 
-    def own_best(self) -> list[Interval]:
+    def own_best(self) -> list[ServerInterval]:
         """Every user's best interval without load of others; in order, in the memory that those before leave."""
-        crowd, tables = self.crowd, Tabled(self.crowd)
+        crowd, tables = self.crowd, IntervalAnswers(self.crowd)
         nobody = np.zeros(len(crowd.problems[0].nodes))
         held = np.zeros((len(crowd), len(nobody)))
-        made: list[Interval] = []
+        intervals: list[ServerInterval] = []
         for user, problem in enumerate(crowd.problems):
             chosen = tables.best(user, nobody, crowd.room_left(user, held))
             held[user] = chosen.held
-            made.append(_as_interval(problem, chosen.placement))
-        return made
+            intervals.append(_as_interval(problem, chosen.placement))
+        return intervals
 
-    def standing(self, state: Sequence[Interval]) -> Standing:
+    def costs(self, state: Sequence[ServerInterval]) -> JointCosts:
         """The users' present intervals, one per user, as arrays."""
-        return Standing(self.crowd, [self.row(user, chosen) for user, chosen in enumerate(state)])
+        return JointCosts(self.crowd, [self.alone(user, chosen) for user, chosen in enumerate(state)])
 
-    def worth(self, state: Sequence[Interval]) -> float:
+    def value(self, state: Sequence[ServerInterval]) -> float:
         """Sum of the users' values under each other's load; what they miss of a deadline or budget weighs heavily."""
-        return self.standing(state).worth()
+        return self.costs(state).value()
 
-    def row(self, user: int, chosen: Interval) -> Row:
+    def alone(self, user: int, chosen: ServerInterval) -> IntervalCost:
         """What an interval of `user` costs alone."""
         problem = self.crowd.problems[user]
         known = (problem.digest, chosen)
-        if known not in self.rows:
+        if known not in self._alone:
             placement = self.placement(user, chosen)
             alone = cost.evaluate(problem, placement)
             held = np.array(cost.held_bytes(problem, placement), dtype=np.float64)
             held[0] = 0.0
             legal = bool((held[1:] <= problem.memory_bytes[1:]).all())
-            self.rows[known] = Row(legal, alone.latency_s, alone.energy_j, alone.money, held, np.array(alone.busy_s))
-        return self.rows[known]
+            self._alone[known] = IntervalCost(
+                legal, alone.latency_s, alone.energy_j, alone.money, held, np.array(alone.busy_s)
+            )
+        return self._alone[known]
 
 
-def _as_interval(problem: Problem, placement: Sequence[int]) -> Interval:
+def _as_interval(problem: Problem, placement: Sequence[int]) -> ServerInterval:
     """The interval that spans the moved layers of a placement on one server."""
     moved = [layer for layer, node in enumerate(placement) if node]
     if not moved:

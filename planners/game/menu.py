@@ -16,7 +16,7 @@ from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, contended, evenness
-from layerlift.planners.cost.judge import Judge, Key
+from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.graphs.spans import Spans, spans_of
 from layerlift.planners.problem.problem import Bools, Floats, Problem
@@ -26,7 +26,7 @@ TIE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ServerIntervals:
     """The intervals on one server, in order of first and last layer; arrays have shape (K,)."""
 
     server: int
@@ -44,19 +44,20 @@ class Column:
 
     def latency_s(self, slowdown: float) -> Floats:
         """Latency of a query while pieces on the server are so much longer."""
-        made: Floats = np.maximum(self.floor_s, self.through_s + self.work_s * slowdown)
-        return made
+        # `through_s` may be -inf, where no answer waits for the server: the floor is then all.
+        latency: Floats = np.maximum(self.floor_s, self.through_s + self.work_s * slowdown)
+        return latency
 
-    def kept(self, chosen: Bools) -> Column:
+    def kept(self, chosen: Bools) -> ServerIntervals:
         """The chosen ones of the intervals."""
-        return Column(
+        return ServerIntervals(
             self.server, self.first[chosen], self.last[chosen], self.held[chosen], self.floor_s[chosen],
             self.through_s[chosen], self.work_s[chosen], self.fixed_j[chosen], self.fixed_money[chosen],
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class UserChoice:
     """What a user does, and what the others feel of it."""
 
     placement: tuple[int, ...]
@@ -78,87 +79,106 @@ class Menu:
         self.judge = judge
         self.problem = problem = judge.problem
         label = (problem.graph.digest, problem.header_bytes)
+        # What crosses depends on the graph and the header alone: users with other links or speeds share the spans.
         if label not in known:
             known[label] = spans_of(problem.graph, grains(problem), problem.header_bytes)
         self.spans = known[label]
         nothing = np.zeros(len(problem.nodes))
-        self.local = Choice((0,) * len(problem.graph), nothing, nothing)
+        self.local = UserChoice((0,) * len(problem.graph), nothing, nothing)
         self._local_cost = cost.evaluate(problem, self.local.placement)
-        self.columns = [self._column(server) for server in problem.servers]
+        self.by_server = [self._intervals_on(server) for server in problem.servers]
 
     @property
     def cells(self) -> int:
         """Intervals kept, over all servers."""
-        return sum(len(column.first) for column in self.columns)
+        return sum(len(intervals.first) for intervals in self.by_server)
 
-    def local_key(self, others: Floats) -> Key:
+    def local_key(self, others: Floats) -> Rank:
         """Rank of staying local while the others keep `others` pieces running, shape (N,)."""
-        found = self._local_cost
-        return self.judge.rank(found.latency_s, found.energy_j, found.money, self._uneven(others[None, :]))
+        local = self._local_cost
+        return self.judge.rank(local.latency_s, local.energy_j, local.money, self._uneven(others[None, :]))
 
-    def best(self, others: Floats, room: Floats) -> tuple[Key, Choice]:
+    def best(self, others: Floats, room: Floats) -> tuple[Rank, UserChoice]:
         """The best interval or staying local, the first of equals, with at most `room` bytes on a server.
 
         Both arrays have shape (N,); `room` comes on top of `Problem.memory_bytes`.
         """
         key, chosen = self.local_key(others), self.local
         slowdown = contended(self.problem, others)
-        for column in self.columns:
-            legal = np.flatnonzero(column.held <= room[column.server])
+        for intervals in self.by_server:
+            # The tables hold what fits into the offer; what others hold changes with every turn, so it is looked at
+            # here.
+            legal = np.flatnonzero(intervals.held <= room[intervals.server])
             if not len(legal):
                 continue
-            missed, values = self._ranks(column, float(slowdown[column.server]), others)
+            missed, values = self._ranks(intervals, float(slowdown[intervals.server]), others)
             place = legal[_first_best(missed[legal], values[legal])]
-            found = float(missed[place]), float(values[place])
-            if ahead(found, key, TIE):
-                key, chosen = found, self._choice(column, int(place))
+            rank = float(missed[place]), float(values[place])
+            # Equal servers may give sums that differ in the last bits: the first must win whatever the order of
+            # summing.
+            if ahead(rank, key, TIE):
+                key, chosen = rank, self._choice(intervals, int(place))
         return key, chosen
 
-    def _choice(self, column: Column, place: int) -> Choice:
-        problem, server = self.problem, column.server
-        alone = np.maximum(column.latency_s(float(problem.slowdown[server])), SHORTEST_QUERY_S)
+    def _choice(self, intervals: ServerIntervals, place: int) -> UserChoice:
+        problem, server = self.problem, intervals.server
+        # What a user keeps running is told by its latency alone: with the others' load in it their answers would feed
+        # back into their causes (`layerlift.planners.cost.crowd` seeks no fixed point).
+        alone = np.maximum(intervals.latency_s(float(problem.slowdown[server])), SHORTEST_QUERY_S)
         running, held = np.zeros(len(problem.nodes)), np.zeros(len(problem.nodes))
-        running[server] = column.work_s[place] / alone[place]
-        held[server] = column.held[place]
-        return Choice(interval(problem, server, int(column.first[place]), int(column.last[place])), running, held)
+        running[server] = intervals.work_s[place] / alone[place]
+        held[server] = intervals.held[place]
+        return UserChoice(
+            interval(problem, server, int(intervals.first[place]), int(intervals.last[place])), running, held
+        )
 
-    def _ranks(self, column: Column, slowdown: float, others: Floats) -> tuple[Floats, Floats]:
-        problem, server = self.problem, column.server
-        latency = column.latency_s(slowdown)
-        joules = column.fixed_j + problem.power.idle_w * latency
-        money = column.fixed_money + problem.price_per_byte_s[server] * column.held * latency
+    def _ranks(self, intervals: ServerIntervals, slowdown: float, others: Floats) -> tuple[Floats, Floats]:
+        problem, server = self.problem, intervals.server
+        latency = intervals.latency_s(slowdown)
+        # Idle power and memory are paid by the second, so a crowded server makes even them dearer.
+        joules = intervals.fixed_j + problem.power.idle_w * latency
+        money = intervals.fixed_money + problem.price_per_byte_s[server] * intervals.held * latency
+        # Evenness takes an array of all nodes for every interval, so it is left out where nobody weighs it.
         uneven: Floats | float = 0.0
         if problem.objective.balance:
             total = np.repeat(others[None, :], len(latency), axis=0)
-            alone = np.maximum(column.latency_s(float(problem.slowdown[server])), SHORTEST_QUERY_S)
-            total[:, server] += column.work_s / alone
+            alone = np.maximum(intervals.latency_s(float(problem.slowdown[server])), SHORTEST_QUERY_S)
+            # An interval loads one server only: the others keep what other users run there.
+            total[:, server] += intervals.work_s / alone
             uneven = evenness(problem, total)
         return self.judge.ranks(latency, joules, money, uneven)
 
     def _uneven(self, total: Floats) -> float:
         return float(evenness(self.problem, total)[0]) if self.problem.objective.balance else 0.0
 
-    def _column(self, server: int) -> Column:
+    def _intervals_on(self, server: int) -> ServerIntervals:
         """The legal intervals on a server that may ever be chosen."""
         problem, spans = self.problem, self.spans
+        # Prefix sums: an interval is whole where as many layers are forbidden before its end as before its start.
         forbidden = np.concatenate([[0], np.cumsum(~problem.allowed[:, server])])
         whole = forbidden[spans.last + 1] == forbidden[spans.first]
-        made = _whole(problem, spans, server).kept(whole & (spans.held <= problem.memory_bytes[server]))
+        # `_whole` takes every layer for allowed, so what it says of the other intervals is wrong: they are dropped
+        # here.
+        intervals = _whole(problem, spans, server).kept(whole & (spans.held <= problem.memory_bytes[server]))
         if not whole.all():
-            made = _merged(made, _broken(problem, spans, server, np.flatnonzero(~whole)))
+            intervals = _merged(intervals, _broken(problem, spans, server, np.flatnonzero(~whole)))
+        # Unevenness may fall when others come: an interval that is bad alone may be good in a crowd.
         if problem.objective.balance:
-            return made
+            return intervals
         nobody = np.zeros(len(problem.nodes))
-        missed, values = self._ranks(made, float(problem.slowdown[server]), nobody)
+        missed, values = self._ranks(intervals, float(problem.slowdown[server]), nobody)
         limit, local = self.local_key(nobody)
-        return made.kept((missed < limit) | ((missed == limit) & (values < local)))
+        # Latency, energy and money of an interval grow with the others' load and those of staying local do not, so
+        # what loses even alone loses always.
+        return intervals.kept((missed < limit) | ((missed == limit) & (values < local)))
 
 
-def ahead(new: Key, old: Key, epsilon: float) -> bool:
+def ahead(new: Rank, old: Rank, epsilon: float) -> bool:
     """Whether `new` is better than `old`, by more than `epsilon` of the first term that tells them apart."""
     for ours, theirs in zip(new, old, strict=True):
         if ours == theirs:
             continue
+        # The test below would fail (infinity is not more than a share of infinity), but whatever is finite is better.
         if np.isinf(theirs):
             return ours < theirs
         if abs(theirs - ours) > epsilon * abs(theirs):
@@ -167,33 +187,43 @@ def ahead(new: Key, old: Key, epsilon: float) -> bool:
 
 
 def _first_best(missed: Floats, values: Floats) -> int:
+    # First all that miss as little as the best, up to rounding, then the best values among them: an exact minimum
+    # would let the last bit of a sum decide between equal intervals.
     least = missed.min()
     among = np.flatnonzero(missed <= least * (1.0 + TIE))
     best = values[among].min()
     return int(among[np.flatnonzero(values[among] <= best + TIE * abs(best))[0]])
 
 
-def _whole(problem: Problem, spans: Spans, server: int) -> Column:
+def _whole(problem: Problem, spans: Spans, server: int) -> ServerIntervals:
     """The intervals as if every layer were allowed: the client, the server, the client, one after the other."""
     there_s, back_s = problem.latency_s[0, server], problem.latency_s[server, 0]
     up_bytes_s, down_bytes_s = problem.bandwidth_bytes_s[0, server], problem.bandwidth_bytes_s[server, 0]
+    # Prefix sums, with a 0 in front: the seconds of layers a..b are the difference of entries b + 1 and a.
     at_client, at_server = (np.concatenate([[0.0], np.cumsum(problem.seconds[:, node])]) for node in (0, server))
     before, after = at_client[spans.first], at_client[-1] - at_client[spans.last + 1]
     work = at_server[spans.last + 1] - at_server[spans.first]
     sent = _tokens(problem, spans)
     before_s, after_s = before * problem.slowdown[0], after * problem.slowdown[0]
     opened_s, up_s, down_s = sent.opened / up_bytes_s, sent.up / up_bytes_s, sent.down / down_bytes_s
+    # Messages of a pair queue: inputs leave when the query begins, what the first layers make when these have ended,
+    # and not before the inputs are through. The delay passes while others are in transmission, so it counts once.
     begun = np.where(sent.opened_any, there_s + opened_s, 0.0)
     begun = np.where(sent.up_any, there_s + np.maximum(before_s, opened_s) + up_s, begun)
-    made = [problem.graph.tensors[tensor].producer for tensor in problem.graph.outputs]
-    ends_home = max(made) > spans.last
-    floor = np.where(ends_home, before_s + after_s, np.where(min(made) < spans.first, before_s, 0.0))
+    makers = [problem.graph.tensors[tensor].producer for tensor in problem.graph.outputs]
+    # The client's last layers matter when an answer comes from them; otherwise nobody waits for them.
+    ends_home = max(makers) > spans.last
+    # The client runs its two pieces one after the other whether or not the server is ready; an answer made by its
+    # first piece is there when that ends. This part of the latency no load on the server can lengthen.
+    floor = np.where(ends_home, before_s + after_s, np.where(min(makers) < spans.first, before_s, 0.0))
+    # Without the server's own time: that is `work`, and the only part which `slowdown` lengthens.
     through = np.where(sent.waited_any & ends_home, begun + back_s + sent.waited / down_bytes_s + after_s, -np.inf)
     answer = np.where(sent.answered_any, begun + back_s + sent.answered / down_bytes_s, -np.inf)
+    # Seconds at full speed, as everywhere where energy and money are counted, not `before_s` and `after_s`.
     power, client = problem.power, before + after
     there, back = problem.price_per_byte[0, server], problem.price_per_byte[server, 0]
     carried = there * (sent.opened + sent.up) + back * sent.down
-    return Column(
+    return ServerIntervals(
         server, spans.first, spans.last, spans.held, floor, np.maximum(through, answer), work,
         power.compute_w * client + power.radio_w * (opened_s + up_s + down_s) + problem.busy_w[server] * work,
         carried + problem.price_per_s[0] * client + problem.price_per_s[server] * work,
@@ -201,7 +231,7 @@ def _whole(problem: Problem, spans: Spans, server: int) -> Column:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class _SentBytes:
     opened: Floats
     opened_any: Bools
     up: Floats
@@ -213,50 +243,58 @@ class _Sent:
     answered_any: Bools
 
 
-def _tokens(problem: Problem, spans: Spans) -> _Sent:
+def _tokens(problem: Problem, spans: Spans) -> _SentBytes:
     """What is sent; in serial mode a token where nothing else tells the next place to begin, and all is waited for."""
     opened, up, down = spans.opened, spans.up, spans.down
     opened_any, up_any = spans.opened_any, spans.up_any
     waited, waited_any = spans.waited, spans.waited_any
     if problem.query == "serial":
         token = float(problem.header_bytes)
+        # In serial mode a piece begins when the one before has ended, and learns it from what arrives. Where no tensor
+        # goes that way, a message with nothing but a header is sent. The client begins its last piece when all has
+        # come back.
         later, goes_on = spans.first > 0, spans.last < len(problem.graph) - 1
         opened = np.where(~later & ~opened_any, token, opened)
         up = np.where(later & ~up_any, token, up)
         down = np.where(goes_on & ~spans.down_any, token, down)
         opened_any, up_any = opened_any | ~later, up_any | later
         waited, waited_any = down, goes_on
-    return _Sent(opened, opened_any, up, up_any, down, waited, waited_any, spans.answered, spans.answered_any)
+    return _SentBytes(opened, opened_any, up, up_any, down, waited, waited_any, spans.answered, spans.answered_any)
 
 
-def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> Column:
+def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> ServerIntervals:
     """Legal intervals with layers in between that must stay on the client; one of each that move the same layers."""
     layers = np.arange(len(problem.graph))
     inside = (layers >= spans.first[chosen][:, None]) & (layers <= spans.last[chosen][:, None])
     rows = (inside & problem.allowed[:, server]).astype(np.int64) * server
+    # Intervals that differ in forbidden layers only move the same layers: walking one of them is enough.
     rows, index = np.unique(rows, axis=0, return_index=True)
     chosen = chosen[index]
     fitting = batch.fits(problem, rows) & rows.any(axis=1)
     rows, chosen = rows[fitting], chosen[fitting]
     costs = batch.evaluate(problem, rows)
     held, work = batch.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]
-    return Column(
+    return ServerIntervals(
         server, spans.first[chosen], spans.last[chosen], held, np.zeros(len(rows)),
+        # Made so that `latency_s` gives the walked latency at today's slowdown and all of the work is lengthened
+        # beyond that. Work beside which something else takes longer would be hidden, so the truth is never more.
         costs.latency_s - work * problem.slowdown[server], work,
         costs.energy_j - problem.power.idle_w * costs.latency_s,
         costs.money - problem.price_per_byte_s[server] * held * costs.latency_s,
     )  # fmt: skip
 
 
-def _merged(one: Column, other: Column) -> Column:
-    """Both columns' intervals in order."""
+def _merged(one: ServerIntervals, other: ServerIntervals) -> ServerIntervals:
+    """The intervals of both in order."""
+    # `_first_best` takes the first of equals, so the order must be that of the intervals, not of how they were
+    # computed.
     order = np.lexsort((np.concatenate([one.last, other.last]), np.concatenate([one.first, other.first])))
 
     def both(ours: Floats, theirs: Floats) -> Floats:
-        made: Floats = np.concatenate([ours, theirs])[order]
-        return made
+        joined: Floats = np.concatenate([ours, theirs])[order]
+        return joined
 
-    return Column(
+    return ServerIntervals(
         one.server, np.concatenate([one.first, other.first])[order], np.concatenate([one.last, other.last])[order],
         both(one.held, other.held), both(one.floor_s, other.floor_s), both(one.through_s, other.through_s),
         both(one.work_s, other.work_s), both(one.fixed_j, other.fixed_j), both(one.fixed_money, other.fixed_money),

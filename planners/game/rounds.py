@@ -9,22 +9,22 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.cost.judge import Key
+from layerlift.planners.cost.judge import Rank
 from layerlift.planners.game.answers import Answers
-from layerlift.planners.game.menu import Choice, ahead
+from layerlift.planners.game.menu import UserChoice, ahead
 from layerlift.planners.problem.problem import Floats
 
 Order = Literal["arrival", "worst"]
 
 
-class Seen(NamedTuple):
+class RoundEnd(NamedTuple):
     """The end of a round."""
 
-    score: Key
-    state: tuple[Choice, ...]
+    score: Rank
+    state: tuple[UserChoice, ...]
 
 
-class Play:
+class Rounds:
     """All users' present choices; at first everybody is at home."""
 
     def __init__(self, crowd: Crowd, answers: Answers, epsilon: float) -> None:
@@ -36,7 +36,7 @@ class Play:
         self.moves = 0
         self._running = np.zeros((users, nodes))
         self._held = np.zeros((users, nodes))
-        self._felt: list[tuple[bytes, bytes] | None] = [None] * users
+        self._answered: list[tuple[bytes, bytes] | None] = [None] * users
 
     def settle(self, rounds: int, order: Order) -> str:
         """Play at most `rounds` rounds and tell in words how it ended.
@@ -44,8 +44,8 @@ class Play:
         Without convergence the state is the best end of a round, and whoever is better off at home is there.
         """
         seen: dict[tuple[tuple[int, ...], ...], int] = {}
-        best: Seen | None = None
-        told = f"converged: no, stopped after {rounds} rounds"
+        best: RoundEnd | None = None
+        outcome = f"converged: no, stopped after {rounds} rounds"
         for number in range(1, rounds + 1):
             before = self.moves
             for user in self._turns(order):
@@ -54,23 +54,25 @@ class Play:
                 return f"converged: yes, after {number} rounds, {self.moves} moves"
             label = tuple(choice.placement for choice in self.state)
             if label in seen:
-                told = f"converged: no, cycle of {number - seen[label]} rounds seen after {number}"
+                outcome = f"converged: no, cycle of {number - seen[label]} rounds seen after {number}"
                 break
             seen[label] = number
             score = self.score()
             if best is None or score < best.score:
-                best = Seen(score, tuple(self.state))
+                best = RoundEnd(score, tuple(self.state))
         if best is not None:
             self._take_all(best.state)
         sent = self.send_home()
-        return f"{told}, {self.moves} moves; the best end of a round is taken" + (f", {sent} sent home" if sent else "")
+        return f"{outcome}, {self.moves} moves; the best end of a round is taken" + (
+            f", {sent} sent home" if sent else ""
+        )
 
-    def score(self) -> Key:
+    def score(self) -> Rank:
         """Violations and values, each summed over the users."""
         keys = [self.key(user) for user in range(len(self.state))]
         return math.fsum(missed for missed, _ in keys), math.fsum(value for _, value in keys)
 
-    def key(self, user: int) -> Key:
+    def key(self, user: int) -> Rank:
         """Rank of what a user does now."""
         return self.answers.key(user, self.state[user], self.others(user))
 
@@ -105,8 +107,8 @@ class Play:
     def _turn(self, user: int, epsilon: float) -> None:
         """Ask for the best answer, and take it if it gains enough; going home may gain as little as it likes."""
         others, room = self.others(user), self.crowd.room_left(user, self._held)
-        felt = (others.tobytes(), room.tobytes())
-        if self._felt[user] == felt:
+        surroundings = (others.tobytes(), room.tobytes())
+        if self._answered[user] == surroundings:
             return
         best, now = self.answers.best(user, others, room), self.state[user]
         if best.placement != now.placement:
@@ -114,17 +116,17 @@ class Play:
             if ahead(self.answers.key(user, best, others), key, 0.0 if not any(best.placement) else epsilon):
                 self._take(user, best)
                 self.moves += 1
-        self._felt[user] = felt
+        self._answered[user] = surroundings
 
-    def _take(self, user: int, choice: Choice) -> None:
+    def _take(self, user: int, choice: UserChoice) -> None:
         self.state[user] = choice
         self._running[user], self._held[user] = choice.running, choice.held
 
-    def _take_all(self, state: Sequence[Choice]) -> None:
+    def _take_all(self, state: Sequence[UserChoice]) -> None:
         for user, choice in enumerate(state):
             self._take(user, choice)
 
 
-def _loss(now: Key, alone: Key) -> tuple[float, float]:
+def _loss(now: Rank, alone: Rank) -> tuple[float, float]:
     """Sorts who loses most first: by the deadline or budget missed, then by the value over that alone."""
     return alone[0] - now[0], -now[1] / alone[1] if alone[1] > 0 else 0.0

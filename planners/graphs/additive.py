@@ -15,7 +15,7 @@ from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.problem.problem import Floats, Problem
 
-Weights = tuple[float, float, float]
+TermWeights = tuple[float, float, float]
 """Of latency, energy and money."""
 
 
@@ -31,7 +31,7 @@ class Additive:
     and the constraints do not add up and are left out; an objective of balance alone is taken for latency.
     """
 
-    def __init__(self, problem: Problem, judge: Judge | None = None, weights: Weights | None = None) -> None:
+    def __init__(self, problem: Problem, judge: Judge | None = None, weights: TermWeights | None = None) -> None:
         """`weights` (latency, energy, money) replace those of the problem's objective."""
         self.problem = problem
         self.judge = judge or Judge(problem)
@@ -128,7 +128,7 @@ def leaning(problem: Problem, judge: Judge, search: Callable[[Additive], tuple[i
     return judge.best(np.array(found, dtype=np.int64))
 
 
-def _leans(problem: Problem) -> Iterator[Weights]:
+def _leans(problem: Problem) -> Iterator[TermWeights]:
     wanted = problem.objective
     start = np.array([wanted.latency, wanted.energy, wanted.money])
     ends = [(1.0, 0.0, 0.0)] if wanted.deadline_s is not None else []

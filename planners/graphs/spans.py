@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners.graphs.chain import Unit
-from layerlift.planners.problem.problem import Bools, Floats
-
-Ints = NDArray[np.int64]
+from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def spans_of(graph: LayerGraph, parts: Sequence[Unit], header_bytes: int) -> Spa
     """Count for every interval that begins and ends with one of `parts` (see
     `layerlift.planners.graphs.intervals.grains`).
     """
-    grid = _Grid(parts)
+    grid = _IntervalTables(parts)
     for tensor in graph.tensors:
         size = tensor.bytes + header_bytes
         grid.sent_up(size, tensor.producer, tensor.consumers)
@@ -69,7 +66,7 @@ def spans_of(graph: LayerGraph, parts: Sequence[Unit], header_bytes: int) -> Spa
     return grid.spans()
 
 
-class _Grid:
+class _IntervalTables:
     """Square tables: row = first grain, column = last grain; what is below the diagonal means nothing.
 
     The intervals for which a tensor crosses are rectangles of the table, so each tensor costs a few slices.

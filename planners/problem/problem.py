@@ -17,6 +17,7 @@ from layerlift.models.graph.route import QueryMode
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ClientPower:
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class ProblemTables:
     """The problem's arrays as plain lists of Python floats: what the scalar cost model reads, many times over."""
 
     seconds: list[list[float]]
@@ -90,7 +91,7 @@ class Problem:
     """Watts that a busy node draws, shape (N,); the client's entry is idle + compute."""
     load_s_per_byte: Floats
     """Seconds to build an uploaded part, per byte, shape (N,)."""
-    cores: NDArray[np.int64]
+    cores: Ints
     """Pieces that a node runs at full speed at once, shape (N,)."""
     allowed: Bools
     """Whether a layer may be on a node (pins, privacy, memory), shape (L, N); column 0 is always True."""
@@ -138,9 +139,9 @@ class Problem:
         return made
 
     @cached_property
-    def tables(self) -> Tables:
+    def tables(self) -> ProblemTables:
         """The arrays that the scalar cost model reads, as lists."""
-        return Tables(
+        return ProblemTables(
             self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist()
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.swarm.moves import Ints, Moves
+from layerlift.planners.problem.problem import Ints
+from layerlift.planners.swarm.moves import Moves
 from layerlift.planners.swarm.search import Record, Start, SwarmPlanner
 
 

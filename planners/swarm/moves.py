@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from layerlift.planners.cost.batch import Placements
-from layerlift.planners.problem.problem import Bools
+from layerlift.planners.problem.problem import Bools, Ints
 
 Moves = Literal["runs", "points"]
-Ints = NDArray[np.int64]
 
 POINT_SHARE, SWAP_SHARE = 0.2, 0.2
 """Shares of point mutations and of swaps where `runs` is chosen; the others are runs."""

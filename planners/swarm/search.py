@@ -12,15 +12,15 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.batch import Placements, fits, held_bytes
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.cost.judge import Judge, Key
+from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.problem.plan import Plan, offload
-from layerlift.planners.problem.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 from layerlift.planners.registry.base import PlannerBase
-from layerlift.planners.swarm.moves import Genome, Ints
+from layerlift.planners.swarm.moves import Genome
 
 Start = Literal["cuts", "runs", "random"]
 
-Progress = Callable[[int, int, Key], None]
+SearchProgress = Callable[[int, int, Rank], None]
 """Called as `progress(evaluations so far, evaluations at most, best key)` after every round."""
 
 
@@ -108,7 +108,7 @@ class Record:
     """
 
     def __init__(
-        self, space: Space, evaluations: int, patience: int, epochs: int = 1, progress: Progress | None = None
+        self, space: Space, evaluations: int, patience: int, epochs: int = 1, progress: SearchProgress | None = None
     ) -> None:
         self.space = space
         self.evaluations = evaluations
@@ -121,7 +121,7 @@ class Record:
         self.gain_at = 0
         """Evaluations after which the best row was last improved."""
         self.best: Ints = np.zeros(space.genome.count, dtype=np.int64)
-        self.key: Key = (np.inf, np.inf)
+        self.key: Rank = (np.inf, np.inf)
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
@@ -185,7 +185,7 @@ class SwarmPlanner(PlannerBase):
         self.evaluations = evaluations
         self.patience = patience
         self.restarts = restarts
-        self.progress: Progress | None = None
+        self.progress: SearchProgress | None = None
         """Set it to hear of the search; the plan does not depend on it."""
 
     @property

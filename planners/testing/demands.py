@@ -28,7 +28,7 @@ TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckedDemand:
     """One demand, checked on one problem."""
 
     problem: str
@@ -55,7 +55,7 @@ def check_planner(planner: str | Planner, problems: Mapping[str, Problem] | None
     return met
 
 
-def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = None) -> Iterator[Finding]:
+def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = None) -> Iterator[CheckedDemand]:
     """Check and tell, one finding per demand and problem; a demand that fails ends its problem."""
     made = make(planner) if isinstance(planner, str) else planner
     chosen = battery() if problems is None else problems
@@ -66,7 +66,7 @@ def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = No
         yield from _check_crowd(made, "several users", list(chosen.values()))
 
 
-def _check(planner: Planner, name: str, problem: Problem) -> Iterator[Finding]:
+def _check(planner: Planner, name: str, problem: Problem) -> Iterator[CheckedDemand]:
     answer: list[Plan] = []
 
     def asked() -> None:
@@ -86,12 +86,12 @@ def _check(planner: Planner, name: str, problem: Problem) -> Iterator[Finding]:
     ]
     for demand, check in demands:
         trouble = trouble_of(check)
-        yield Finding(name, demand, trouble)
+        yield CheckedDemand(name, demand, trouble)
         if trouble:
             return
 
 
-def _check_crowd(planner: Planner, name: str, problems: Sequence[Problem]) -> Iterator[Finding]:
+def _check_crowd(planner: Planner, name: str, problems: Sequence[Problem]) -> Iterator[CheckedDemand]:
     width = max(len(problem.nodes) for problem in problems)
     together = [problem for problem in problems if len(problem.nodes) == width][:4]
 
@@ -106,7 +106,7 @@ def _check_crowd(planner: Planner, name: str, problems: Sequence[Problem]) -> It
         if planner.plan_all(together, random.Random(1)) != plans:
             raise PlanError("two calls with the same seed differ")
 
-    yield Finding(name, "legal plans for all, the same for the same seed", trouble_of(asked))
+    yield CheckedDemand(name, "legal plans for all, the same for the same seed", trouble_of(asked))
 
 
 def _same(planner: Planner, problem: Problem, answer: Plan) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from layerlift.models.errors import LayerliftError
 
-Told = tuple[str, str, str]
+KitLine = tuple[str, str, str]
 """Where a demand was checked, the demand, and the trouble: empty when it is met."""
 
 
@@ -21,7 +21,7 @@ def trouble_of(check: Callable[[], object]) -> str:
     return ""
 
 
-def run_kit(usage: str, arguments: Sequence[str], findings: Callable[[str], Iterable[Told]]) -> int:
+def run_kit(usage: str, arguments: Sequence[str], findings: Callable[[str], Iterable[KitLine]]) -> int:
     """Print what a kit finds of each argument; 0 all demands met, 1 a demand not met, 2 nothing of that name."""
     if not arguments:
         print(usage)

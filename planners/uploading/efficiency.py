@@ -20,7 +20,7 @@ NOISE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class UnitRange:
     """Units `first` to `last` inclusive, and what speaks for them; the smallest is taken."""
 
     worth: float
@@ -54,16 +54,16 @@ class Gap:
         """The units of the gap."""
         return range(self.start, self.start + len(self.gain))
 
-    def best(self, worth: Floats, low: int = 0, high: int | None = None) -> Choice:
+    def best(self, worth: Floats, low: int = 0, high: int | None = None) -> UnitRange:
         """The range of most `worth` within local indices `low..high` (the whole gap)."""
         window = worth[low:, low:] if high is None else worth[low : high + 1, low : high + 1]
         most = window.max()
         firsts, lasts = np.nonzero(window == most)
         at = np.lexsort((firsts, lasts - firsts))[0]
         base = self.start + low
-        return Choice(float(most), base + int(firsts[at]), base + int(lasts[at]))
+        return UnitRange(float(most), base + int(firsts[at]), base + int(lasts[at]))
 
-    def finest(self, chosen: Choice) -> Choice:
+    def finest(self, chosen: UnitRange) -> UnitRange:
         """Shin's recursion: within the range, the smaller one of highest positive efficiency, again and again.
 
         A range that moves the same number of bytes is no finer.
@@ -113,7 +113,7 @@ class Ranker:
     def _is_free(self, part: frozenset[int]) -> bool:
         return not any(self.chain.bytes[unit] for unit in part)
 
-    def _pick(self, gaps: Sequence[Gap], first: bool) -> tuple[Gap, Choice]:
+    def _pick(self, gaps: Sequence[Gap], first: bool) -> tuple[Gap, UnitRange]:
         if first and self.first_pick:
             paying = [(gap, gap.best(gap.gain - gap.upload)) for gap in gaps]
             gap, chosen = min(paying, key=lambda each: each[1].rank)

@@ -18,7 +18,7 @@ from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
-from layerlift.models.preprocess.report import Error, Report, Size, output_error, size_of
+from layerlift.models.preprocess.report import NetworkSize, OutputError, StepReport, output_error, size_of
 from layerlift.models.running.network import Network
 
 _LABEL: Final = "synthetic"
@@ -96,7 +96,7 @@ def _list_steps(as_json: bool) -> None:
     Console().print(table)
 
 
-def _total(before: Network, after: Network, reports: Sequence[Report], samples: int) -> Error | None:
+def _total(before: Network, after: Network, reports: Sequence[StepReport], samples: int) -> OutputError | None:
     """The error of all steps together: that of the only lossy one, or measured again."""
     lossy = [report for report in reports if report.changed and not report.lossless]
     if not lossy or not samples:
@@ -104,7 +104,9 @@ def _total(before: Network, after: Network, reports: Sequence[Report], samples: 
     return lossy[0].error if len(lossy) == 1 else output_error(before, after, samples)
 
 
-def _table(before: Network, reports: Sequence[Report], total: Error | None, first: Size, last: Size) -> Table:
+def _table(
+    before: Network, reports: Sequence[StepReport], total: OutputError | None, first: NetworkSize, last: NetworkSize
+) -> Table:
     label = f"output error ({_LABEL})" if before.synthetic else "output error"
     table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=escape(before.name))
     for column in table.columns[1:]:
@@ -122,15 +124,15 @@ def _table(before: Network, reports: Sequence[Report], total: Error | None, firs
     return table
 
 
-def _cells(found: Size) -> tuple[str, str, str, str]:
+def _cells(found: NetworkSize) -> tuple[str, str, str, str]:
     return str(found.layers), size(found.held_bytes), size(found.upload_bytes), f"{found.flops / 1e9:.3g} G"
 
 
-def _numbers(*sizes: Size) -> list[tuple[int, ...]]:
+def _numbers(*sizes: NetworkSize) -> list[tuple[int, ...]]:
     return [dataclasses.astuple(each) for each in sizes]
 
 
-def _error_of(report: Report) -> str:
+def _error_of(report: StepReport) -> str:
     if not report.changed:
         return "nothing to do"
     if report.error is not None:
@@ -138,11 +140,11 @@ def _error_of(report: Report) -> str:
     return "none" if report.lossless else "not measured"
 
 
-def _error(error: Error) -> str:
+def _error(error: OutputError) -> str:
     return f"{error.relative:.3g}"
 
 
-def _notes(after: Network, reports: Sequence[Report], output: Path | None) -> list[str]:
+def _notes(after: Network, reports: Sequence[StepReport], output: Path | None) -> list[str]:
     lines: list[str] = []
     if any(report.error is not None for report in reports):
         lines.append("Output error: norm of the change over the norm of the outputs before a softmax; not an accuracy.")
@@ -157,7 +159,7 @@ def _notes(after: Network, reports: Sequence[Report], output: Path | None) -> li
     return lines
 
 
-def _as_json(after: Network, reports: Sequence[Report], total: Error | None) -> dict[str, Any]:
+def _as_json(after: Network, reports: Sequence[StepReport], total: OutputError | None) -> dict[str, Any]:
     return {
         "network": after.name,
         "digest": after.digest,

@@ -12,7 +12,7 @@ from small_nets import node, normal
 from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
-from layerlift.models.preprocess.codecs import NATURAL, Codec, Patterns, Rows, Sparse
+from layerlift.models.preprocess.codecs import NATURAL, Codec, Patterns, ShortRows, Sparse
 from layerlift.models.preprocess.lowrank import sparse_low_rank
 from layerlift.models.preprocess.pruning import prune, prune_patterns
 from layerlift.models.preprocess.rewrite import codecs_of
@@ -58,10 +58,10 @@ def test_row_uploads_restore_every_bit(rows: int, width: int, kind: str, axis: i
     array = array.astype(kind).reshape(rows, width)
     array[short, kept:] = 0
     made = array if axis == 0 else np.ascontiguousarray(array.T)
-    round_trip(Rows(len(short), kept, axis), made)
+    round_trip(ShortRows(len(short), kept, axis), made)
     if kept < width:
         with pytest.raises(ModelError, match="more than the"):
-            Rows(rows, kept, axis).encode(np.ones_like(made))
+            ShortRows(rows, kept, axis).encode(np.ones_like(made))
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -91,7 +91,7 @@ def test_natural_patterns_are_the_centre_and_three_neighbours() -> None:
 def test_damaged_uploads_are_refused(damage) -> None:  # type: ignore[no-untyped-def]
     array = np.zeros((8, 8), np.float32)
     array[0, :3] = 1
-    for codec in (Sparse(3), Rows(7, 0)):
+    for codec in (Sparse(3), ShortRows(7, 0)):
         with pytest.raises(ModelError, match="not in its format"):
             codec.decode(damage(codec.encode(array)), array.shape, "float32")
 

@@ -19,18 +19,18 @@ from layerlift.models.loading import zoo
 from layerlift.models.timing import regression, training
 from layerlift.models.timing.predictor import ANY, Predictor, shipped
 from layerlift.models.timing.profiles import reference
-from layerlift.models.timing.regression import Fit, Sample, fit
+from layerlift.models.timing.regression import Fit, LayerSample, fit
 
 GROUPED = "shufflenet"
 """The only network with grouped and depthwise convolutions: what the others teach does not cover it."""
 
 
 @pytest.fixture(scope="module")
-def pairs() -> tuple[training.Pair, ...]:
+def pairs() -> tuple[training.ProfiledNetwork, ...]:
     return training.shipped_pairs()
 
 
-def test_training_again_gives_the_shipped_coefficients_one_by_one(pairs: tuple[training.Pair, ...]) -> None:
+def test_training_again_gives_the_shipped_coefficients_one_by_one(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     again, kept = training.train(pairs), shipped()
     assert (again.ghz, again.host) == (kept.ghz, kept.host)
     assert again.trained_on == kept.trained_on == zoo.names()
@@ -39,7 +39,7 @@ def test_training_again_gives_the_shipped_coefficients_one_by_one(pairs: tuple[t
         assert fitted == kept.fits[kind], kind
 
 
-def test_a_network_held_out_is_predicted_within_15_percent(pairs: tuple[training.Pair, ...]) -> None:
+def test_a_network_held_out_is_predicted_within_15_percent(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     report = training.held_out(pairs)
     ratios = {score.network: score.ratio for score in report.networks}
     assert 1.0 < ratios.pop(GROUPED) < 1.35
@@ -83,7 +83,7 @@ def test_damaged_predictors_are_refused(change: dict, tmp_path: Path) -> None:
         Predictor.parse(json.dumps(body), "p")
 
 
-def test_training_needs_matching_profiles(pairs: tuple[training.Pair, ...]) -> None:
+def test_training_needs_matching_profiles(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     with pytest.raises(ModelError, match="no profiles"):
         training.train([])
     with pytest.raises(ModelError, match="at least 2"):
@@ -92,13 +92,13 @@ def test_training_needs_matching_profiles(pairs: tuple[training.Pair, ...]) -> N
         training.train([(pairs[0][0], pairs[1][1])])
 
 
-def samples(form: regression.Form, constant: float, slopes: dict[str, float], count: int = 30) -> list[Sample]:
+def samples(form: regression.Form, constant: float, slopes: dict[str, float], count: int = 30) -> list[LayerSample]:
     rng = np.random.default_rng(1)
     true = Fit(form, constant, slopes)
     found = []
     for _ in range(count):
         features = {name: float(rng.integers(10, 10**6)) for name in slopes}
-        found.append(Sample("n", true.seconds(features), features))
+        found.append(LayerSample("n", true.seconds(features), features))
     return found
 
 

@@ -14,7 +14,7 @@ from layerlift.planners import Objective, cost, make, simple_problem
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.game.gibbs import Gibbs
-from layerlift.planners.game.joint_state import LOCAL, Board
+from layerlift.planners.game.joint_state import LOCAL, JointState
 from layerlift.planners.graphs.intervals import intervals
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
@@ -98,13 +98,13 @@ def test_gibbs_finds_the_best_joint_intervals_of_two_users() -> None:
 def test_what_gibbs_compares_is_the_joint_cost() -> None:
     users = [user(2), user(2, speed=3.0), user(2, objective=Objective(1.0, 0.3, 0.0, 0.0))]
     crowd = Crowd(users)
-    board, rng = Board(crowd), random.Random(3)
+    joint, rng = JointState(crowd), random.Random(3)
     state = [LOCAL] * 3
     for _ in range(200):
         who = rng.randrange(3)
-        state[who] = board.neighbour(who, state[who], rng)
-        placements = [board.placement(number, chosen) for number, chosen in enumerate(state)]
-        assert board.worth(state) == pytest.approx(crowd.score(placements)[1], rel=1e-9)
+        state[who] = joint.neighbour(who, state[who], rng)
+        placements = [joint.placement(number, chosen) for number, chosen in enumerate(state)]
+        assert joint.value(state) == pytest.approx(crowd.score(placements)[1], rel=1e-9)
 
 
 def test_a_lone_gibbs_user_gets_the_best_interval_and_all_of_the_battery_is_legal() -> None:

@@ -21,11 +21,11 @@ from layerlift.planners.exact.dual import Dual, limits_of
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.exhaustive import every_placement
 from layerlift.planners.exact.linear import Linear, Paths, Terms, held_share
-from layerlift.planners.exact.milp import Model
+from layerlift.planners.exact.milp import QueryProgram
 from layerlift.planners.exact.optimal import Optimal
-from layerlift.planners.exact.prefix_walk import Walk
+from layerlift.planners.exact.prefix_walk import PrefixWalk
 from layerlift.planners.exact.stages import Stages
-from layerlift.planners.exact.units import Part, clean_units
+from layerlift.planners.exact.units import UnitProblem, clean_units
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 
@@ -116,7 +116,7 @@ def test_the_program_alone_equals_brute_force(data: st.DataObject) -> None:
     judge, local = Judge(problem), (0,) * len(problem.graph)
     linear, best, start = Linear(problem, Terms.of(judge)), brute(problem), judge.key(local)[1]
     paths = Paths(linear)
-    model = Model(linear, paths.better_than(start * (1 + 1e-9)), (start - linear.base) / linear.rate, start)
+    model = QueryProgram(linear, paths.better_than(start * (1 + 1e-9)), (start - linear.base) / linear.rate, start)
     solved = model.program.solve(100_000, None, model.columns(local))
     assert solved.bound * start <= best[1] * (1 + 1e-6)
     assert solved.columns is not None
@@ -139,7 +139,7 @@ def test_units_cost_alone_what_they_cost_together(data: st.DataObject) -> None:
     placement = data.draw(placements(problem.graph, len(problem.nodes)))
     total = 0.0
     for unit in clean_units(problem.graph):
-        part = Part(linear, unit, placement[unit.first - 1] if unit.first else 0, placement[unit.last])
+        part = UnitProblem(linear, unit, placement[unit.first - 1] if unit.first else 0, placement[unit.last])
         own = placement[max(unit.first - 1, 0) : unit.last + 1]
         total += part.key(own)[1] - part.constant
     assert total == pytest.approx(linear.value(placement), rel=1e-10, abs=1e-12)
@@ -157,10 +157,10 @@ def test_units_are_the_modules() -> None:
 def test_a_prefix_is_never_later_than_the_whole_query(data: st.DataObject) -> None:
     problem = drawn(data, 8)
     placement = data.draw(placements(problem.graph, len(problem.nodes)))
-    whole = Walk(problem, placement, len(placement))
+    whole = PrefixWalk(problem, placement, len(placement))
     assert whole.answered_s == pytest.approx(cost.latency(problem, placement), rel=1e-12, abs=1e-15)
     for depth in range(1, len(placement)):
-        prefix = Walk(problem, placement, depth)
+        prefix = PrefixWalk(problem, placement, depth)
         for tensor, emitted in prefix.emitted_s.items():
             assert emitted <= whole.emitted_s[tensor] * (1 + 1e-12)
         for key, arrived in prefix.arrived_s.items():

@@ -15,11 +15,11 @@ from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, cost, make, simple_problem
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd
-from layerlift.planners.game.answers import Tabled
+from layerlift.planners.game.answers import IntervalAnswers
 from layerlift.planners.game.best_response import BestResponse
-from layerlift.planners.game.joint_state import Board
-from layerlift.planners.game.menu import Choice, Menu, ahead
-from layerlift.planners.game.rounds import Play
+from layerlift.planners.game.joint_state import JointState
+from layerlift.planners.game.menu import Menu, UserChoice, ahead
+from layerlift.planners.game.rounds import Rounds
 from layerlift.planners.graphs.intervals import grains, interval, intervals
 from layerlift.planners.graphs.spans import spans_of
 from layerlift.planners.problem.plan import validate
@@ -95,20 +95,20 @@ def test_the_table_of_intervals_is_the_cost_model_under_any_load(data: st.DataOb
         objective=Objective(1.0, 0.0, 0.0, 1.0),
     )
     extra = data.draw(st.floats(0.0, 5.0))
-    for column in Menu(Judge(free), {}).columns:
-        server = column.server
+    for at_server in Menu(Judge(free), {}).by_server:
+        server = at_server.server
         slowdown = free.slowdown.copy()
         slowdown[server] += extra
-        spans = zip(column.first.tolist(), column.last.tolist(), strict=True)
+        spans = zip(at_server.first.tolist(), at_server.last.tolist(), strict=True)
         rows = np.array([interval(free, server, first, last) for first, last in spans])
         assert len(rows) == len(grains(free)) * (len(grains(free)) + 1) // 2
         found = batch.evaluate(free, rows, np.repeat(slowdown[None, :], len(rows), axis=0))
-        latency = column.latency_s(float(slowdown[server]))
+        latency = at_server.latency_s(float(slowdown[server]))
         np.testing.assert_allclose(latency, found.latency_s, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(column.fixed_j + free.power.idle_w * latency, found.energy_j, rtol=1e-9)
-        rent = free.price_per_byte_s[server] * column.held * latency
-        np.testing.assert_allclose(column.fixed_money + rent, found.money, rtol=1e-9, atol=1e-15)
-        np.testing.assert_array_equal(column.held, batch.held_bytes(free, rows)[:, server])
+        np.testing.assert_allclose(at_server.fixed_j + free.power.idle_w * latency, found.energy_j, rtol=1e-9)
+        rent = free.price_per_byte_s[server] * at_server.held * latency
+        np.testing.assert_allclose(at_server.fixed_money + rent, found.money, rtol=1e-9, atol=1e-15)
+        np.testing.assert_array_equal(at_server.held, batch.held_bytes(free, rows)[:, server])
 
 
 @given(problems())
@@ -206,32 +206,32 @@ class Pennies:
 
     def __init__(self, users) -> None:
         away = np.zeros(3)
-        self.home = Choice((0,), away, away)
-        self.at = [Choice((server,), np.eye(3)[server], away) for server in (1, 2)]
+        self.home = UserChoice((0,), away, away)
+        self.at = [UserChoice((server,), np.eye(3)[server], away) for server in (1, 2)]
         self.local_value = [9.0] * users
 
-    def local(self, user: int) -> Choice:
+    def local(self, user: int) -> UserChoice:
         return self.home
 
-    def key(self, user: int, choice: Choice, others) -> tuple[float, float]:
+    def key(self, user: int, choice: UserChoice, others) -> tuple[float, float]:
         if choice is self.home:
             return 0.0, self.local_value[user]
         met = others[choice.placement[0]] > 0
         return 0.0, 1.0 if met == (user == 0) else 2.0
 
-    def best(self, user: int, others, room) -> Choice:
+    def best(self, user: int, others, room) -> UserChoice:
         return min(self.at, key=lambda choice: self.key(user, choice, others))
 
 
 def test_a_cycle_is_seen_and_told() -> None:
-    play = Play(Crowd([one_layer([9.0, 1.0, 1.0])] * 2), Pennies(2), 0.0)
+    play = Rounds(Crowd([one_layer([9.0, 1.0, 1.0])] * 2), Pennies(2), 0.0)
     assert play.settle(50, "arrival") == (
         "converged: no, cycle of 2 rounds seen after 3, 6 moves; the best end of a round is taken"
     )
 
 
 def test_who_is_better_off_at_home_is_sent_there() -> None:
-    play = Play(Crowd([one_layer([9.0, 1.0, 1.0])] * 2), Pennies(2), 0.0)
+    play = Rounds(Crowd([one_layer([9.0, 1.0, 1.0])] * 2), Pennies(2), 0.0)
     play.settle(1, "arrival")
     assert chosen(play.state) == [(1,), (2,)]
     assert play.send_home() == 0
@@ -287,25 +287,25 @@ def test_together_is_better_than_everybody_for_himself(inner: str, order: str) -
 @settings(max_examples=12)
 def test_gibbs_is_no_worse_than_its_starts(users) -> None:
     """What it starts from: everybody at home, everybody on what would be best alone."""
-    board = Board(Crowd(users))
-    own = board.own_best()
+    joint = JointState(Crowd(users))
+    own = joint.own_best()
     for user, problem in enumerate(users):
         climb = make("one_climb").plan(problem, random.Random(0)).placement
         judge = Judge(problem)
-        assert judge.key(board.placement(user, own[user])) == pytest.approx(judge.key(climb), rel=1e-9)
+        assert judge.key(joint.placement(user, own[user])) == pytest.approx(judge.key(climb), rel=1e-9)
     made = chosen(make("gibbs:sweeps=5").plan_all(users, random.Random(0)))
     by_placement = [
         next(
             (server, first, last)
             for server in range(NODES)
-            for first in range(len(board.grains[user]))
-            for last in range(first, len(board.grains[user]))
-            if board.placement(user, (server, first, last)) == placement
+            for first in range(len(joint.grains[user]))
+            for last in range(first, len(joint.grains[user]))
+            if joint.placement(user, (server, first, last)) == placement
         )
         for user, placement in enumerate(made)
     ]
-    least = min(board.worth(own), board.worth([(0, 0, 0)] * len(users)))
-    assert board.worth(by_placement) <= least * (1.0 + 1e-9)
+    least = min(joint.value(own), joint.value([(0, 0, 0)] * len(users)))
+    assert joint.value(by_placement) <= least * (1.0 + 1e-9)
 
 
 def test_an_inner_planner_is_asked_with_the_others_load_and_what_they_leave() -> None:
@@ -335,7 +335,7 @@ def test_the_first_turns_are_those_of_who_loses_most() -> None:
     """On server 1 both take twice as long, but it is more of what the second has: it goes, if it is asked first."""
     far = one_layer([99.0, 1.0, 1.5], [4.0, 4.0])
     near = one_layer([99.0, 1.0, 1.5])
-    play = Play(Crowd([far, near]), Tabled(Crowd([far, near])), 0.0)
+    play = Rounds(Crowd([far, near]), IntervalAnswers(Crowd([far, near])), 0.0)
     at_first = [play.answers.best(user, np.zeros(3), np.full(3, np.inf)) for user in range(2)]
     play._take_all(at_first)
     assert chosen(at_first) == [(1,), (1,)]
