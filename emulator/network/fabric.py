@@ -39,6 +39,9 @@ _FABRIC = -1
 _ORDERS = frozenset((Cancel, Weigh, ReadMeter, SwitchOff))
 """What nodes say to the fabric itself."""
 
+_STREAM_ENDS = 65_536
+"""Ends of streams that are kept before those that are past are forgotten."""
+
 
 class Fabric:
     """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into.
@@ -122,7 +125,7 @@ class Fabric:
     def close(self, horizon: float) -> None:
         """Close the books up to `horizon`."""
         self.ledger.window(horizon)
-        if len(self._ends) > 65_536:
+        if len(self._ends) > _STREAM_ENDS:
             self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
 
     def rewind(self, end: float) -> None:
@@ -342,9 +345,7 @@ class Fabric:
         key = source, sequence
         upload = self._uploads.get(key)
         if isinstance(upload, Flow):
-            departure = self._close(upload)
-            if departure.stream:
-                self._next_in_stream(departure)
+            departure = self._close(upload)  # parts are in no stream: nothing waits behind it
         elif upload is not None:
             departure, end = self._uploads.pop(key)  # type: ignore[misc]
             self.ledger.cut(self._channels[departure.source, departure.to].account, end, self._kernel.now)

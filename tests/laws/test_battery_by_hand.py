@@ -70,6 +70,16 @@ def test_questions_that_wait_fail_as_well() -> None:
     assert sorted(row["query"] for row in run.tables["queries"]) == list(range(10))
 
 
+def test_a_client_with_two_cores_may_draw_the_power_of_both() -> None:
+    """A query a second, of 10 s each, two at a time: 10 W until the second begins, then 18 W. 28 J last 2 s, and the
+    meter must be read by then, though a client of one core could have gone on for longer."""
+    made = world(28.0, seconds=10.0, user={"in_flight": 2})
+    nodes = (replace(made.nodes[0], cores=2), *made.nodes[1:])
+    run = run_world(replace(made, nodes=nodes))
+    assert 2.0 - 0.23 / 18.0 <= death(run) <= 2.0
+    assert energy(run) <= 28.0
+
+
 @pytest.mark.parametrize("share", [False, True])
 def test_a_battery_of_one_who_sends(share: bool) -> None:
     """A part of 9 MB is on air from 0.034 s on, at 7 W, and queries take 0.8 J a second. 20 J: 2 s take 14 + 1.6 J less

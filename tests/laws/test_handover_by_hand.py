@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
-from layerlift.emulator.protocol.messages import CopyPart
 from layerlift.emulator.world.faults import Crash, Fault, Outage, Pairs
+from layerlift.emulator.protocol.messages import CopyPart, PlanRequest
 from layerlift.emulator.world.laws import Regular
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.mobility import Handover, Journey
@@ -171,6 +171,7 @@ def test_a_copy_whose_server_dies_is_sent_by_the_client_instead() -> None:
     assert column(made, "source") == ["c0", "s1", "c0"]
     assert column(made, "ended_s")[1:] == pytest.approx([6.04, 6.04 + 0.5 + 2.02])
     assert column(made, "latency_s", "queries")[7:] == pytest.approx([HOME, HOME, NEAR])
+    assert all(d.at <= 6.0 for d in made.hosts.departures if d.source == 1), "the dead say nothing"
 
 
 def test_moving_back_before_the_copy_is_done() -> None:
@@ -193,3 +194,23 @@ def test_a_part_that_was_not_confirmed_is_never_copied() -> None:
     made = run("copy", (1.0, 2))
     assert column(made, "source") == ["c0", "c0"]
     assert column(made, "status") == ["cancelled", "confirmed"]
+
+
+def test_a_copy_between_servers_says_nothing_of_the_clients_own_links() -> None:
+    """Copied from 4.5 to 8.58 s over the servers' link. At about 9 s the client tells its planner of server 1
+    alone, to which it has sent 2 MB itself in 2.02 s."""
+    made = run("copy", (4.5, 2), user={"replan": "every", "replan_s": 9.0, "queries": 11})
+    assert column(made, "source")[:2] == ["c0", "s1"]
+    told = [d.message.seen_bytes_s for d in made.hosts.departures if type(d.message) is PlanRequest]
+    assert told[0] == ()
+    assert told[-1] == ((1, pytest.approx(2e6 / 2.02)),)
+
+
+def test_before_its_user_has_arrived_a_client_that_moves_hands_nothing_over() -> None:
+    """Moved to server 2 at 2.5 s, arrived at 4 s, moved to server 1 at 8.5 s: one hand-over, of what is on server 2."""
+    user = {"arrival_s": 4.0, "queries": 8}
+    made = run("reupload", (2.5, 2), (8.5, 1), planner=fixed((0, 2, 2)), graph=SMALL, user=user)
+    changes = [(row["at_s"], row["kind"], row["peer"], row["note"]) for row in made.tables["changes"]]
+    assert changes == [(8.5, "hand-over", "s1", "from s2, reupload")]
+    assert column(made, "server") == ["s2", "s1"]
+    assert column(made, "sent_s")[1] == 8.5

@@ -80,6 +80,14 @@ def test_the_second_user_of_a_model_uploads_nothing_and_memory_counts_once() -> 
     assert of(made, "u1", "queries", "latency_s")[1:] == pytest.approx([0.62, 0.62, 0.32, 0.32])
 
 
+def test_what_did_not_travel_takes_no_time_to_build() -> None:
+    """1 MB takes 2 s to build. The second user of the model brings nothing, so its part is ready at once."""
+    made = shared({}, {"arrival_s": 4.0}, server={"load_s_per_byte": 2e-6})
+    assert of(made, "u0", "uploads", "ended_s") == pytest.approx([PLANNED_S + 1.0 + 2.0 + 2 * DELAY])
+    assert of(made, "u1", "uploads", "bytes") == [0]
+    assert of(made, "u1", "uploads", "ended_s") == pytest.approx([4.0 + PLANNED_S + 2 * DELAY])
+
+
 def test_without_sharing_both_upload() -> None:
     made = run({}, {"arrival_s": 2.0})
     assert of(made, "u1", "uploads", "bytes") == [1_000_000]

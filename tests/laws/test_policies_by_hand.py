@@ -10,7 +10,7 @@ import pytest
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
 from layerlift.emulator.protocol.messages import Leave, Weigh
-from layerlift.emulator.world.faults import Crash
+from layerlift.emulator.world.faults import Crash, Outage, Pairs
 from layerlift.emulator.world.laws import Regular
 from layerlift.emulator.world.links import LinkSpec
 
@@ -168,6 +168,16 @@ def test_priority_takes_the_latest_parts_back_for_the_heavier() -> None:
     assert of(made, "u0", "uploads", "status") == ["confirmed"] * 3
 
 
+def test_a_query_that_is_on_its_way_when_its_layers_are_evicted_is_refused() -> None:
+    """Query 7 of the first leaves at 7.03 s and arrives at 7.04, after the eviction and before its news: refused, it
+    begins anew at home at 7.05. Those before it took the same route and were not."""
+    first = {"planner": fixed((1, 1, 1), (0, 1, 2)), "weight": 1.0, "asks": Regular(1000.0, 0.03)}
+    second = {"arrival_s": 5.0, "weight": 3.0, "planner": fixed((1, 1, 0)), "asks": Regular(1000.0, 0.5)}
+    made = run(first, second, graph=THREE, seconds=0.1, server={"policy": "priority", "memory_bytes": 3e6})
+    assert of(made, "u0", "queries", "fallback")[5:] == ["", "", "refused by s1", ""]
+    assert of(made, "u0", "queries", "latency_s")[6:8] == pytest.approx([0.32, 0.02 + 0.3])
+
+
 def test_a_query_that_does_not_need_what_is_evicted_is_not_disturbed() -> None:
     """Layers 0 and 2 of the first are there, in a part each; the second's 1 MB are there at 6.033 s, and layer 2 goes.
     Query 6 is at layer 0 then and would need layer 2: it begins anew at home at 6.043; those after it do without.
@@ -277,3 +287,18 @@ def test_what_the_network_has_been_told_outlives_the_server() -> None:
     )  # fmt: skip
     told = [(d.to, d.message.weight) for d in made.hosts.departures if type(d.message) is Weigh]
     assert told == [(0, pytest.approx(0.5)), (1, pytest.approx(1.5)), (0, pytest.approx(1.0))]
+
+
+def test_what_was_taken_back_is_not_sent_again_before_the_next_plan() -> None:
+    """After the eviction the link of the first is down for a while. Query 8 breaks on it; when it is up, the client
+    sends what is missing on the server, which what was taken back is not."""
+    first = {"planner": fixed((1, 1, 1), (0, 1, 2)), "weight": 1.0, "queries": 11}
+    second = {"arrival_s": 5.0, "weight": 3.0, "planner": fixed((1, 1, 0)), "asks": Regular(1000.0, 0.5)}
+    made = run(
+        first, second, graph=THREE, seconds=0.1, server={"policy": "priority", "memory_bytes": 3e6},
+        faults=(Outage(Pairs(0, 2), 7.9, 0.3),),
+    )  # fmt: skip
+    mine = [(row["kind"], row["at_s"]) for row in made.tables["changes"] if row["user"] == "u0"]
+    assert mine == [("link down", pytest.approx(8.02)), ("link up", pytest.approx(8.21))]
+    assert of(made, "u0", "uploads", "status") == ["confirmed"] * 3
+    assert of(made, "u0", "queries", "remote_layers")[9:] == [1, 1]

@@ -202,3 +202,14 @@ def test_a_query_that_the_run_cuts_off_fails_at_its_age() -> None:
     assert first["status"] == "answered"
     assert (second["status"], second["reason"]) == ("failed", "run ended")
     assert (second["ended_s"], second["latency_s"]) == (2.25, 0.75)
+
+
+def test_a_query_pays_for_its_bytes_what_each_direction_costs_and_its_planner_knows() -> None:
+    """100 bytes to the server at 0.5, 50 back at 0.125; nothing else costs anything."""
+    prices = {(0, 1): LinkSpec(DELAY, RATE, 0.5), (1, 0): LinkSpec(DELAY, RATE, 0.125)}
+    run = ask((0, 1, 1, 1), pairs=prices)
+    query, _ = last_query(run)
+    assert query["remote_layers"] == 3
+    assert query["money"] == pytest.approx(100 * 0.5 + 50 * 0.125)
+    price = run.plans.jobs[0].problem.price_per_byte
+    assert (price[0, 1], price[1, 0]) == (0.5, 0.125)

@@ -109,6 +109,16 @@ def test_tensors_of_one_query_go_one_at_a_time_on_their_pair(share: bool) -> Non
     assert found == pytest.approx({key: DELAY + value for key, value in expected.items()}, rel=1e-12)
 
 
+def test_what_is_past_is_forgotten_and_what_is_not_is_still_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerlift.emulator.network.fabric._STREAM_ENDS", 0)
+    fabric = Fabric(star(share_links=False))
+    fabric.take([sent(0.0, 0, 2, 1000, 1, stream=1), sent(0.0, 0, 2, 100, 2, stream=2)])
+    assert [each.sequence for each in fabric.arrivals_before(0.5)] == [2]
+    fabric.take([sent(0.5, 0, 2, 100, 3, stream=1), sent(0.5, 0, 2, 100, 4, stream=2)])
+    found = {each.sequence: each.at for each in fabric.arrivals_before(9.0)}
+    assert found == pytest.approx({1: DELAY + 1.0, 3: DELAY + 1.1, 4: DELAY + 0.6})
+
+
 def test_tensors_of_different_queries_and_users_do_not_wait_for_each_other() -> None:
     world = star(share_links=False)
     found = arrivals(
@@ -206,6 +216,26 @@ def test_money_is_exact_even_where_deliveries_are_undone() -> None:
     fabric.arrivals_before(1.0)
     fabric.rewind(0.1)
     assert fabric.ledger.last(0.1)[0].money == 3 * 0.1
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_byte_costs_what_its_own_direction_costs_and_its_sender_pays(share: bool) -> None:
+    prices = {(0, 1): LinkSpec(DELAY, RATE, 0.5), (1, 0): LinkSpec(DELAY, RATE, 0.125)}
+    fabric = Fabric(replace(star(clients=1, share_links=share), pairs=prices))
+    fabric.take([sent(0.0, 0, 1, 3, 1), sent(0.0, 1, 0, 80, 1)])
+    fabric.arrivals_before(1.0)
+    last = fabric.ledger.last(1.0)
+    assert (last[0].money, last[1].money) == (3 * 0.5, 80 * 0.125)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_delivery_belongs_to_the_period_in_which_it_comes(share: bool) -> None:
+    """Periods of 0.5 s, windows that end with them: 300 bytes arrive at 0.31 s and 600 at 0.61 s."""
+    fabric = Fabric(star(share_links=share, sample_s=0.5))
+    fabric.take([sent(0.0, 0, 2, 300), sent(0.0, 1, 2, 600)])
+    for horizon in (0.5, 1.0, 1.5):
+        fabric.arrivals_before(horizon)
+    assert [fabric.ledger.at(number, 2).received_bytes for number in (1, 2)] == [300, 600]
 
 
 # Against the slow simulator

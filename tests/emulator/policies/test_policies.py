@@ -122,6 +122,18 @@ def test_dynamic_drf_leaves_the_late_what_is_left() -> None:
     assert lived("dynamic_drf:expected=4") == [[25.0], [25.0, 25.0], [25.0, 25.0, 25.0]]
 
 
+@pytest.mark.parametrize(("disruptions", "cut"), [(0, 0), (1, 2), (2, 4)])
+def test_dynamic_drf_disrupts_so_many_users_for_each_who_arrives(disruptions: int, cut: int) -> None:
+    """Five hold a fifth of the memory each; two come at one instant. A seventh is everybody's fair share."""
+    claims = [user(number, memory_bytes=100.0) for number in range(7)]
+    before = {number: Grant(20.0, 0.1, 0.1) for number in range(5)}
+    made = grants(f"dynamic_drf:disruptions={disruptions}", claims, before=before)
+    held = [grant.memory_bytes for grant in made]
+    assert sum(share < 19.0 for share in held[:5]) == cut
+    assert sum(held) == pytest.approx(100.0)
+    assert held[5:] == pytest.approx([cut * (20.0 - 100 / 7) / 2.0] * 2)
+
+
 def test_dynamic_drf_gives_back_what_a_user_wants_no_more() -> None:
     first = grants("dynamic_drf", [user(0, memory_bytes=100.0)])[0]
     two = [user(0, memory_bytes=40.0), user(1, memory_bytes=100.0)]
