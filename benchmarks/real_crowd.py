@@ -67,12 +67,12 @@ class Costs(Watch):
             self.seconds[pid] = kind, (int(fields[11]) + int(fields[12])) / TICKS
 
     def by_kind(self) -> Mapping[str, float]:
-        """CPU seconds of each kind."""
+        """CPU seconds of each kind, most first."""
         self.look()
         found: defaultdict[str, float] = defaultdict(float)
         for kind, seconds in self.seconds.values():
             found[kind] += seconds
-        return found
+        return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
 def told(result: RunResult, costs: Costs, wall_s: float) -> None:
@@ -83,7 +83,7 @@ def told(result: RunResult, costs: Costs, wall_s: float) -> None:
     executed_s = sum(row["value"] for row in rows if row["kind"] == "execution_s")
     pieces = result.run["executed_pieces"]
     cuts = len({row["name"] for row in rows if row["kind"] == "execution_s"})
-    whole = [f"{kind} {seconds:.0f}" for kind, seconds in spent.most_common()]
+    whole = [f"{kind} {seconds:.0f}" for kind, seconds in spent.items()]
     run_s = wall_s - result.run["setup_s"]
     print(
         f"{queries:,} queries, {pieces:,} pieces ({cuts} different): {wall_s:.0f} s "

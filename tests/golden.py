@@ -103,6 +103,16 @@ def of_scenario(name: str) -> dict[str, str]:
     return dict(run(Scenario.load(name, ["execution=none"]), local=True).run["table_digests"])
 
 
+def figure5_cases() -> list[figure5.Case]:
+    """What `layerlift reproduce figure5 --models alexnet` runs."""
+    return list(figure5.cases(["alexnet"], [1.0, 5.0, 10.0, 18.7], ["independent", "shared"], "both", 1, "pso"))
+
+
+def name_of(case: figure5.Case) -> str:
+    """A case in the file."""
+    return f"figure5 {case.model}, factor {case.factor:g}, {case.links} links"
+
+
 def of_figure5(memory: PlanMemory, case: figure5.Case) -> dict[str, str]:
     """The digest of each uploading algorithm's run."""
     return {c.algorithm: c.sighting.digest for c in figure5.compare(case, figure5.ALGORITHMS, memory).curves}
@@ -120,8 +130,8 @@ def everything() -> Iterator[tuple[str, dict[str, str]]]:
     for name in bundled():
         yield f"scenario {name}", of_scenario(name)
     memory = PlanMemory()
-    for case in figure5.cases(["alexnet"], [1.0, 5.0, 10.0, 18.7], ["independent", "shared"], "both", 1, "pso"):
-        yield f"figure5 {case.model}, factor {case.factor:g}, {case.links} links", of_figure5(memory, case)
+    for case in figure5_cases():
+        yield name_of(case), of_figure5(memory, case)
 
 
 def known() -> Digests:

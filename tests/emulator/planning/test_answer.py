@@ -30,7 +30,7 @@ class Sleepy(PlannerBase):
     """A planner that takes its time."""
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
-        time.sleep(0.03)
+        time.sleep(0.03)  # real time, that no busy machine makes less
         return Plan((1,) * len(problem.graph), in_one_piece((1,) * len(problem.graph)))
 
 
@@ -109,11 +109,10 @@ def test_a_planner_that_fails_leaves_everything_on_the_client(problem: Problem, 
 
 def test_a_late_plan_is_not_used(problem: Problem) -> None:
     outcome, took_s = solve("test_answer:Sleepy", problem, 1, 0.01)
-    assert took_s >= 0.03
-    assert outcome.reason.startswith("late: 0.0")
+    assert outcome.reason.startswith(f"late: {took_s:.3f} s")
     assert "at most 0.01 s allowed" in outcome.reason
     assert (outcome.placement, outcome.uploads) == ((0, 0, 0), ())
-    assert solve("test_answer:Sleepy", problem, 1, 5.0)[0].placement == (1, 1, 1)
+    assert solve("test_answer:Sleepy", problem, 1, 600.0)[0].placement == (1, 1, 1)
 
 
 def test_numbers_of_numpy_become_plain_ones(problem: Problem) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +63,9 @@ def test_googlenet_macs_by_map_size() -> None:
     assert macs("googlenet") == pytest.approx(1.43, rel=0.01)
 
 
-def test_loading_and_analysing_densenet_takes_under_a_second_without_its_weights() -> None:
+def test_loading_and_analysing_densenet_makes_no_weights() -> None:
     zoo._prepared.cache_clear()
-    start = time.perf_counter()
     network = models.load("densenet121")
-    assert time.perf_counter() - start < 1.0
     assert len(network.graph) == 668
     assert "weights" not in network._cache
     assert sum(len(t.raw_data) + 8 * len(t.int64_data) for t in network.light.graph.initializer) < 1000

@@ -1,9 +1,12 @@
-"""Planning is quick enough to be asked for again while users come and go. Bounds are those of the design."""
+"""Planning is quick enough to be asked for again while users come and go. What is counted is calls of functions:
+the same on every machine, however busy."""
 
 from __future__ import annotations
 
 import random
-import time
+import sys
+from collections.abc import Callable
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -13,23 +16,42 @@ from layerlift.planners import make
 from layerlift.planners.cost import batch
 
 
-def seconds_of(work) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+def calls_of(work: Callable[[], object]) -> int:
+    """How many Python functions were called."""
+    calls = 0
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return calls
 
 
-@pytest.mark.parametrize(("network", "rows", "bound_s"), [("vgg19", 10_000, 1.0), ("googlenet", 1_000, 2.0)])
-def test_populations(network: str, rows: int, bound_s: float) -> None:
+@pytest.mark.parametrize("network", ["vgg19", "googlenet"])
+def test_a_population_costs_hardly_more_calls_than_a_few(network: str) -> None:
     problem = paper_problem(network)
-    drawn = np.random.default_rng(0).integers(0, len(problem.nodes), (rows, len(problem.graph)))
-    assert seconds_of(lambda: batch.evaluate(problem, drawn)) < bound_s
+
+    def calls(rows: int) -> int:
+        drawn = np.random.default_rng(0).integers(0, len(problem.nodes), (rows, len(problem.graph)))
+        return calls_of(lambda: batch.evaluate(problem, drawn))
+
+    few = calls(10)
+    assert calls(batch.CHUNK_ROWS) < 1.3 * few
+    assert calls(4 * batch.CHUNK_ROWS) < 4 * 1.3 * few
 
 
 @pytest.mark.parametrize(
-    ("planner", "bound_s"), [("ionn", 1.0), ("efficiency", 1.0), ("recursive", 1.0), ("shortest_path", 0.1)]
+    ("planner", "calls_each"), [("ionn", 80), ("efficiency", 80), ("recursive", 80), ("shortest_path", 5)]
 )
-def test_densenet_over_all_servers(planner: str, bound_s: float) -> None:
+def test_densenet_over_all_servers(planner: str, calls_each: int) -> None:
+    """So many calls for each of 668 layers on each of 11 nodes, about twice what there are: none tries all pairs."""
     problem = paper_problem("densenet121")
     made = make(planner)
-    assert seconds_of(lambda: made.plan(problem, random.Random(0))) < bound_s
+    pairs = len(problem.graph) * len(problem.nodes)
+    assert calls_of(lambda: made.plan(problem, random.Random(0))) < calls_each * pairs
