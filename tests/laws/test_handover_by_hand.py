@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
-from layerlift.emulator.world.faults import Crash, Fault, Outage, Pairs
 from layerlift.emulator.protocol.messages import CopyPart, PlanRequest
+from layerlift.emulator.world.faults import Crash, Fault, Outage, Pairs
 from layerlift.emulator.world.laws import Regular
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.mobility import Handover, Journey

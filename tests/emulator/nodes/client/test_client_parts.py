@@ -24,8 +24,9 @@ from layerlift.emulator.protocol.messages import (
     Prediction,
     ReadMeter,
 )
-from layerlift.emulator.world.faults import Journey, Outage, Pairs
+from layerlift.emulator.world.faults import Outage, Pairs
 from layerlift.emulator.world.laws import Regular
+from layerlift.emulator.world.mobility import Journey
 
 # The battery
 
