@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import draw_rooms
 import house
 import pytest
+import yaml
 from house import ROOT
 
 ARCHITECTURE, GLOSSARY = ROOT / "docs" / "architecture.md", ROOT / "docs" / "glossary.md"
+PAGES = [ARCHITECTURE, GLOSSARY, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 ROOTED = r"(?:models|planners|emulator|tests|benchmarks|docs)/[\w./-]*"
 
 
@@ -29,7 +32,7 @@ def missing(text: str) -> list[str]:
         place = ROOT / path
         if not place.exists():
             found.append(path)
-        elif names:
+        elif path.endswith(".py"):
             source = place.read_text(encoding="utf-8")
             parts = {part for name in names for part in name.split(".")}
             found += [f"{path}: {part}" for part in sorted(parts) if not defines(source, part)]
@@ -62,7 +65,7 @@ def test_only_arrows_that_a_longer_way_repeats_are_left_out() -> None:
     assert draw_rooms.storeys(edges) == {"a": 0, "b": 1, "c": 2, "d": 3}
 
 
-@pytest.mark.parametrize("path", [ARCHITECTURE, GLOSSARY, ROOT / "README.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)
 def test_what_documents_name_is_there(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert named(text)
@@ -95,3 +98,30 @@ def test_the_glossary_is_one_table_in_alphabetical_order() -> None:
     words = [row[0].lower() for row in cells]
     assert words == sorted(set(words))
     assert [row[0] for row in cells if not named(row[2])] == []
+
+
+def fields(entry: dict[str, object], needed: set[str], allowed: set[str]) -> None:
+    assert needed <= entry.keys() <= needed | allowed
+    assert all(entry.values())
+
+
+def test_the_citation_is_one_of_cff_1_2_0_and_names_nobody_who_is_made_up() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    needed = {"cff-version", "message", "title", "authors"}
+    fields(cited, needed, {"type", "abstract", "version", "license", "keywords", "references"})
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cited["cff-version"] == "1.2.0"
+    assert (cited["type"], cited["authors"]) == ("software", [{"name": "Layerlift contributors"}])
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    (paper,) = cited["references"]
+    fields(paper, {"type", "title", "authors"}, {"journal", "year", "doi"})
+    assert [author["family-names"] for author in paper["authors"]] == ["Xue", "Wu", "Li"]
+    assert paper["doi"] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_hooks_fetch_nothing() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert [repository["repo"] for repository in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert [hook["entry"].split()[0] for hook in hooks] == ["ruff", "ruff", "mypy", "pytest"]

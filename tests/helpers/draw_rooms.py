@@ -146,7 +146,7 @@ def _spread(floor: Sequence[_Spot]) -> None:
 def draw(tree: Tree) -> str:
     """The picture as SVG."""
     plan = _Plan(reduced(room_imports(tree)))
-    top = 92
+    top = 128
     width = max(spot.x + spot.half for floor in plan.floors for spot in floor) + _MARGIN
     height = top + len(plan.floors) * _STOREY + _MARGIN - (_STOREY - _HEIGHT)
     y_of = [top + (len(plan.floors) - 1 - storey) * _STOREY for storey in range(len(plan.floors))]
@@ -179,7 +179,7 @@ def _legend() -> list[str]:
     ]
     for number, (package, meaning) in enumerate(_MEANINGS):
         paper, ink = _COLOURS[package]
-        x, y = _MARGIN, 78 + 22 * number
+        x, y = _MARGIN + 260 * number, 80
         parts.append(f'<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{paper}" stroke="{ink}"/>')
         parts.append(
             f'<text x="{x + 22}" y="{y + 11.5}" font-size="12.5" fill="#555555">layerlift.{package}: {meaning}</text>'
