@@ -5,6 +5,7 @@ from __future__ import annotations
 from worlds import chain_graph
 
 from layerlift.emulator.nodes.client.deployment import Deployment
+from layerlift.emulator.nodes.client.parts import State
 from layerlift.planners.problem.plan import Upload
 
 GRAPH = chain_graph([0] * 4, [100, 20, 3])
@@ -15,14 +16,20 @@ def deployed(*places: int) -> Deployment:
     made = Deployment(GRAPH)
     made.follow(places, [Upload(place, (layer,)) for layer, place in enumerate(places) if place], False)
     for part in range(len(made.parts)):
+        made.states.tell(part, "queued")
+        made.states.tell(part, "sent")
         made.confirm(part)
     return made
+
+
+def of(made: Deployment, state: State) -> list[int]:
+    return list(made.states.of(state))
 
 
 def test_what_was_taken_back_is_not_sent_again_under_this_plan_and_whole_under_the_next() -> None:
     made = deployed(1, 1, 1)
     made.forget(1, (1, 2))
-    assert (made.done, made.skipped, made.missing(1)) == ({0}, {1, 2}, [])
+    assert (of(made, "confirmed"), of(made, "skipped"), made.missing(1)) == ([0], [1, 2], [])
     assert made.used({1: True}) == (1, 0, 0)
     made.follow(made.placement, made.parts, False)
     assert [made.wanted(part) for part in range(3)] == [(), (1,), (2,)]
@@ -40,11 +47,11 @@ def test_what_a_dead_server_had_is_sent_again_whole() -> None:
 
 def test_only_what_is_confirmed_can_be_copied_and_what_was_kept_was_kept_elsewhere() -> None:
     made = deployed(1, 1, 1)
-    made.done.discard(2)
+    made.states.tell(2, "crashed")
     made.confirmed[1].intersection_update({0, 1})
     made.kept[2] = 2
     assert made.move(1, 2, True) == [0, 1, 2]
-    assert (made.copies, made.kept, made.done, made.former) == ({0: 1, 1: 1}, {}, set(), {0: 1, 1: 1})
+    assert (made.copies, made.kept, of(made, "confirmed"), made.former) == ({0: 1, 1: 1}, {}, [], {0: 1, 1: 1})
     assert made.placement == (2, 2, 2)
 
 
