@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from layerlift.emulator.scenario import Scenario, bundled, source_text
 from layerlift.emulator.scenario.checks.names import node_names
+from layerlift.emulator.scenario.json_schema import json_schema
 
 
 @click.command("scenarios")
@@ -37,14 +39,22 @@ def scenarios() -> None:
 
 
 @click.command("scenario")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a field: users.0.queries=5")
 @click.option("--assumptions", "only_assumptions", is_flag=True, help="Only what the scenario assumes.")
-def scenario(name: str, overrides: Sequence[str], only_assumptions: bool) -> None:
+@click.option("--schema", is_flag=True, help="The JSON schema of all scenarios, for an editor; takes no NAME.")
+def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool, schema: bool) -> None:
     """Show a scenario: its file, its machines, and every number in it that is an assumption.
 
     NAME is a bundled scenario or a file.
     """
+    if schema:
+        if name is not None or overrides or only_assumptions:
+            raise click.UsageError("--schema is that of all scenarios: expected it alone")
+        click.echo(json.dumps(json_schema(), indent=2))
+        return
+    if name is None:
+        raise click.UsageError("no scenario is named: expected a NAME, such as quickstart, or --schema")
     loaded = Scenario.load(name, overrides)
     console = Console()
     if not only_assumptions:

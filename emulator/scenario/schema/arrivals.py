@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 from layerlift.emulator.scenario.schema.arrival_files import recorded
 from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, Text, assume, flaw
@@ -48,6 +48,8 @@ class Law(Section):
 class AtOnce(Law):
     """All at one instant."""
 
+    # What tells a law from the others must be there, though its value could be left out.
+    model_config = ConfigDict(json_schema_extra={"required": ["at_s"]})
     example = "{at_s: seconds}"
 
     at_s: NonNegative = assume(0.0)

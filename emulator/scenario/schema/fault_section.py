@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from layerlift.emulator.scenario.schema.fields import Section, flaw, shown
 from layerlift.emulator.scenario.schema.names import Machines, Names
@@ -47,7 +47,17 @@ def _written(names: Any) -> Any:
     return names if isinstance(names, str) else list(names)
 
 
-LinkNames = Annotated[str | tuple[str, str], PlainValidator(_links), PlainSerializer(_written)]
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}
+_TWO: Final = {"type": "array", "items": _NAME, "minItems": 2, "maxItems": 2}
+_SOME: Final = {"type": "array", "items": _NAME, "minItems": 1}
+
+LinkNames = Annotated[
+    str | tuple[str, str],
+    PlainValidator(_links),
+    PlainSerializer(_written),
+    WithJsonSchema({"anyOf": [_NAME, _TWO]}),
+]
+"""Links: `client-edge`, a node, or `[node, node]`."""
 
 
 def _names(given: Any) -> tuple[str, ...]:
@@ -57,4 +67,10 @@ def _names(given: Any) -> tuple[str, ...]:
     return names
 
 
-NameList = Annotated[tuple[str, ...], PlainValidator(_names), PlainSerializer(_written)]
+NameList = Annotated[
+    tuple[str, ...],
+    PlainValidator(_names),
+    PlainSerializer(_written),
+    WithJsonSchema({"anyOf": [_NAME, _SOME]}),
+]
+"""A name or a list of names."""

@@ -7,10 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
+from layerlift.emulator.scenario.schema.titles import titled
 from layerlift.models.errors import near
 
 MB: Final = 1 << 20
@@ -39,7 +49,14 @@ class Flaw(Exception):
 class Section(BaseModel):
     """A section of a scenario: frozen, and an unknown field is answered with the near names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        model_title_generator=lambda section: section.__name__.removesuffix("Section"),
+        field_title_generator=lambda name, _: titled(name),
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -98,15 +115,28 @@ def _plain(given: Range) -> float | list[float]:
     return given.low if given.low == given.high else [given.low, given.high]
 
 
-PositiveRange = Annotated[Range, PlainValidator(_ranges(1e-9, "a number above 0")), PlainSerializer(_plain)]
-NonNegativeRange = Annotated[Range, PlainValidator(_ranges(0, "a number of at least 0")), PlainSerializer(_plain)]
+def _range(least: float, wording: str) -> Any:
+    number = {"type": "number", "minimum": least, "maximum": LARGEST}
+    pair = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
+    return (
+        PlainValidator(_ranges(least, wording)),
+        PlainSerializer(_plain),
+        WithJsonSchema({"anyOf": [number, pair]}),
+    )
+
+
+PositiveRange = Annotated[Range, *_range(1e-9, "a number above 0")]
+NonNegativeRange = Annotated[Range, *_range(0, "a number of at least 0")]
 NOTHING: Final = Range(0.0, 0.0)
 ASSUMED: Final = "default of Layerlift (assumed)"
 
 
 def assume(default: Any, source: str = ASSUMED) -> Any:
     """A field that run.json lists as an assumption, with its source, where the file does not give it."""
-    return Field(default, json_schema_extra={"assumed": source})
+    extra: dict[str, Any] = {"assumed": source}
+    if isinstance(default, Range):
+        extra["default"] = _plain(default)  # as a scenario writes it; pydantic would show the fields of a Range
+    return Field(default, json_schema_extra=extra)
 
 
 def first_flaw(error: ValidationError, data: object) -> Flaw:

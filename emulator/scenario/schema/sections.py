@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
 
 from layerlift.emulator.scenario.schema.arrivals import Arrival, AtOnce
 from layerlift.emulator.scenario.schema.durations import Pause, Spell
@@ -41,7 +41,19 @@ def _steps(given: Any) -> list[Any]:
     return written
 
 
-StepList = Annotated[list[Any], PlainValidator(_steps)]
+StepList = Annotated[
+    list[Any],
+    PlainValidator(_steps),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object"},
+                {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}},
+            ]
+        }
+    ),
+]
 M = TypeVar("M", "NodesSection", "DeviceSection")
 
 
@@ -171,8 +183,21 @@ def _mix(value: Any) -> Any:
     return {value: 1.0} if isinstance(value, str) else value
 
 
+_MIX: Final = {
+    "anyOf": [
+        {"type": "string", "minLength": 1, "maxLength": 500},
+        {"type": "object", "additionalProperties": {"type": "number", "exclusiveMinimum": 0}, "minProperties": 1},
+    ]
+}
+
+
 def _one(value: Any) -> Any:
     return "one" if value == 1 and not isinstance(value, bool) else value
+
+
+def _also(*values: Any) -> WithJsonSchema:
+    """Tell editors of words for which YAML may hold something else."""
+    return WithJsonSchema({"enum": list(values)})
 
 
 def _true(value: Any) -> Any:
@@ -194,7 +219,7 @@ class UsersSection(Section):
 
     kind: Text | None = None
     count: Count | None = None
-    model: Annotated[dict[Text, Positive], BeforeValidator(_mix), Field(min_length=1)]
+    model: Annotated[dict[Text, Positive], BeforeValidator(_mix), Field(min_length=1), WithJsonSchema(_MIX)]
     """A zoo name, a key of `models`, a file, or a mix of them with weights."""
     planner: Text = "local"
     objective: Objectives = ObjectiveSection()
@@ -216,7 +241,9 @@ class UsersSection(Section):
     device: DeviceSection | None = None
     profile_runs: Whole = assume(1)
     query: QueryMode = "dataflow"
-    uploads_at_once: Annotated[Literal["one", "per_server"], BeforeValidator(_one)] = "one"
+    uploads_at_once: Annotated[Literal["one", "per_server"], BeforeValidator(_one), _also(1, "one", "per_server")] = (
+        "one"
+    )
     cr_timeout_s: Positive | None = None
     retries: Whole = assume(5)
     on_refusal: Literal["wait", "skip", "replan"] = "skip"
@@ -261,7 +288,9 @@ class PlanningSection(Section):
     """How often each server tells the planner its load; null: never."""
     knows_load: Flag = True
     """Whether problems carry the servers' load and offers, or show them idle."""
-    bandwidth_known: Annotated[Literal["true", "nominal", "measured"], BeforeValidator(_true)] = "true"
+    bandwidth_known: Annotated[
+        Literal["true", "nominal", "measured"], BeforeValidator(_true), _also(True, "true", "nominal", "measured")
+    ] = "true"
 
 
 class ModelSection(Section):
