@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layerlift.emulator import RunResult, Scenario, run
+from layerlift import RunResult, Scenario, run
 from layerlift.emulator.cli.main import main
 from layerlift.planners.testing import check_planner
 
@@ -63,12 +63,16 @@ def test_the_scenario_is_two_dozen_lines_and_runs(tmp_path: Path) -> None:
 
 
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(block("python", "from layerlift import Scenario, run"), "README.md", "exec"), {})
+    text = block("python", "from layerlift import Scenario, compare, fairness, run, sweep")
+    exec(compile(text, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:4]] == ["local", "direct", "ionn", "efficiency"]
-    digests = {line.split()[1] for line in lines[:4]}
-    assert len(digests) == 4
-    assert "phone-5" in lines[-1]
+    ran, spread, compared, swept = lines
+    assert ran.startswith("<RunResult quickstart: complete, 5 users, 100 queries answered, 0 failed in ")
+    assert "phone-5" in ran
+    assert "'mean': " in spread
+    assert compared.startswith("<Comparison quickstart: 3 variants (local, direct, ionn), 2 seeds, 6 of 6 runs done>")
+    assert float(compared.partition("mean=")[2].partition(",")[0]) < 0, "ionn is faster than staying local"
+    assert "one user of each kind ran alone" in swept
 
 
 def test_the_report_is_that_of_the_paper_scenario() -> None:
