@@ -59,6 +59,8 @@ class Pair:
     def add(self, flow: Flow) -> None:
         """Let `flow` take part; rates are stale until `settle`."""
         if not self.flows:
+            # A pair asks for its bandwidth however many flows share it. Twice the capacity is enough to bind a port,
+            # and unlike the bandwidth it is never infinite: adding and taking away must give back what was there.
             for port in self.ports:
                 port.pairs[self] = wanted = min(self.bandwidth, 2.0 * port.capacity)
                 port.demand += wanted
@@ -68,13 +70,14 @@ class Pair:
     def remove(self, flow: Flow) -> None:
         """Take `flow` out; rates are stale until `settle`."""
         flows = self.flows
-        if flows[0] is flow:
+        if flows[0] is flow:  # mostly the one that came first ends first, and identity is cheaper than a search
             del flows[0]
         else:
             flows.remove(flow)
         if flows:
             self.weight -= flow.weight
             return
+        # Set, not subtracted: with nobody left, no rounding may be left either.
         self.weight = 0.0
         for port in self.ports:
             wanted = port.pairs.pop(self)
@@ -82,7 +85,7 @@ class Pair:
 
     def resize(self, bandwidth: float) -> None:
         """Change the bandwidth; rates are stale until `settle`."""
-        if self.flows:
+        if self.flows:  # a pair at rest asks nothing of its ports
             for port in self.ports:
                 wanted = min(bandwidth, 2.0 * port.capacity)
                 port.demand += wanted - port.pairs[self]
@@ -104,7 +107,7 @@ def settle(changed: Pair, now: float) -> list[Flow]:
     if not changed.alone():
         return _fill(*_component(changed), now)
     moved: list[Flow] = []
-    if changed.flows:
+    if changed.flows:  # nobody else can notice: its own bandwidth is all that binds
         _set_level(changed, changed.bandwidth / changed.weight, now, moved)
     return moved
 
@@ -116,6 +119,7 @@ def _component(changed: Pair) -> tuple[list[Pair], list[Port]]:
     reached = [changed]
     while reached:
         for port in reached.pop().ports:
+            # A port that was tight and is no longer still holds its pairs down until they are settled.
             if port in ports or not (port.tight or port.demand > port.capacity):
                 continue
             ports[port] = None
@@ -125,7 +129,7 @@ def _component(changed: Pair) -> tuple[list[Pair], list[Port]]:
                     reached.append(pair)
     binding = []
     for port in ports:
-        port.tight = port.demand > port.capacity
+        port.tight = port.demand > port.capacity  # from here on, as seen by the next change
         if port.tight:
             binding.append(port)
     return list(pairs), binding
@@ -136,6 +140,7 @@ def _fill(pairs: list[Pair], ports: list[Port], now: float) -> list[Flow]:
     moved: list[Flow] = []
     left = {port: port.capacity for port in ports}
     weight = {port: sum(pair.weight for pair in port.pairs) for port in ports}
+    # Whoever is bound by its own bandwidth first is last, where taking it away is cheap; that order never changes.
     waiting = sorted(pairs, key=_own_level, reverse=True)
     fixed: set[Pair] = set()
 
@@ -143,20 +148,20 @@ def _fill(pairs: list[Pair], ports: list[Port], now: float) -> list[Flow]:
         fixed.add(pair)
         for port in pair.ports:
             if port in left:
-                left[port] = max(0.0, left[port] - level * pair.weight)
+                left[port] = max(0.0, left[port] - level * pair.weight)  # rounding must not make it negative
                 weight[port] -= pair.weight
         _set_level(pair, level, now, moved)
 
     while waiting:
         pair = waiting[-1]
-        if pair in fixed:
+        if pair in fixed:  # by a port that was tighter
             waiting.pop()
             continue
         tightest, level = None, _own_level(pair)
         for port, spare in left.items():
             if weight[port] > 0.0 and spare / weight[port] < level:
                 tightest, level = port, spare / weight[port]
-        if tightest is None:
+        if tightest is None:  # its own bandwidth binds before any port does; so it does at a tie
             waiting.pop()
             fix(pair, level)
             continue
@@ -174,7 +179,7 @@ def _own_level(pair: Pair) -> float:
 def _set_level(pair: Pair, level: float, now: float, moved: list[Flow]) -> None:
     for flow in pair.flows:
         rate = level * flow.weight
-        if rate != flow.rate:
+        if rate != flow.rate:  # otherwise it ends when it would have, and its timer stands
             flow.remaining -= flow.rate * (now - flow.since)
             if flow.remaining < 0.0:
                 flow.remaining = 0.0

@@ -14,6 +14,7 @@ def fill(capacity: float, weights: Sequence[float], wanted: Sequence[float]) -> 
     zero (then the share is). The same claims have the same shares, however they are listed. Source: D. Bertsekas,
     R. Gallager, Data Networks, section 6.5.2.
     """
+    # `fsum` rounds once, at the end: so the order of the claims cannot show in anybody's share.
     if fsum(wanted) <= capacity:
         return [want if weight > 0.0 else 0.0 for want, weight in zip(wanted, weights, strict=True)]
     level = _level(capacity, weights, wanted)
@@ -22,15 +23,17 @@ def fill(capacity: float, weights: Sequence[float], wanted: Sequence[float]) -> 
 
 def _level(capacity: float, weights: Sequence[float], wanted: Sequence[float]) -> float:
     """The water's level when not everybody can have all."""
+    # Mostly everybody wants more than its part, and nothing has to be sorted.
     level = capacity / (fsum(weights) or 1.0)
     if all(want >= level * weight for want, weight in zip(wanted, weights, strict=True)):
         return level
     order = sorted((want / weight, weight, want) for want, weight in zip(wanted, weights, strict=True) if weight > 0.0)
+    # Weights of those who are still waiting, summed from the end: subtracting one after the other would leave rounding.
     waiting = list(accumulate(weight for _, weight, _ in reversed(order)))
     left = capacity
     for ratio, _, want in order:
         level = max(left, 0.0) / waiting.pop()
-        if ratio > level:
+        if ratio > level:  # this one, and so all after it, wants more than the water's level gives
             return level
         left -= want
     return inf
@@ -53,15 +56,17 @@ def fill_dominant(
     """
     held = floors or [[0.0] * len(demand) for demand in demands]
     dominant = [max(demand, default=0.0) for demand in demands]
+    # At level l of the weighted dominant shares, a user goes at l * pace, whatever it is that dominates for it.
     pace = [weight / most if most > 0.0 else inf for most, weight in zip(dominant, weights, strict=True)]
     limits = [1.0] * len(demands)
     open_ = list(range(len(demands[0]))) if demands else []
     while open_:
         levels = [_level_of(r, demands, held, pace, limits, room) for r in open_]
         tightest = levels.index(min(levels))
-        if levels[tightest] == inf:
+        if levels[tightest] == inf:  # there is enough of all that is left for whoever is not stopped yet
             break
         r, level = open_.pop(tightest), levels[tightest]
+        # Who needs the resource that is used up stops here, or where its floor lets it be already.
         for u, demand in enumerate(demands):
             if demand[r] > 0.0:
                 limits[u] = min(limits[u], max(level * pace[u], held[u][r] / demand[r]))
@@ -82,6 +87,7 @@ def _level_of(
     stops; the last bend below the room is found by bisection, the rest of the way is a straight line. Without floors
     it is plain water-filling.
     """
+    # Whoever is stopped at or below its floor keeps the floor, whatever the level.
     growing = [limit * demand[r] > floor[r] for limit, demand, floor in zip(limits, demands, held, strict=True)]
     rows = [
         (held[u][r], limits[u] * demands[u][r], pace[u] * demands[u][r]) for u, grows in enumerate(growing) if grows
@@ -103,6 +109,6 @@ def _level_of(
         middle = (low + high) // 2
         low, high = (middle, high) if used(bends[middle]) <= left else (low, middle)
     before, after = used(bends[low]), used(bends[high])
-    if after <= before:
+    if after <= before:  # nothing grows between the two bends, and there is nothing to divide by
         return bends[low]
     return bends[low] + (bends[high] - bends[low]) * max(0.0, left - before) / (after - before)

@@ -24,7 +24,8 @@ class Sample(NamedTuple):
 
 
 _NOTHING = Sample()
-
+_LAST = 0
+"""The number of the period that the end of the run cut short."""
 _SPANS = 1_000
 """Spans of radio time that are kept before they are added up."""
 
@@ -40,6 +41,7 @@ class ByteLedger:
         self._samples: dict[int, dict[int, Sample]] = {}
         self._counts: dict[int, _Count] = {}
         self._radios = {index: _Radio() for index in world.clients}
+        # The end of the run may lie in the window that was done last, so only what came before that window is final.
         self._safe = self._horizon = 0.0
 
     @property
@@ -49,6 +51,7 @@ class ByteLedger:
 
     def account(self, source: int, to: int, price_per_byte: float) -> Account:
         """The books of a directed pair; fetched once, used for every transfer."""
+        # Only clients have radios that count: servers hang on wires.
         radios = tuple(self._radios[node] for node in (source, to) if node in self._radios)
         sender = self._count(source).sent.setdefault(price_per_byte, _Sent())
         return Account(sender, self._count(to), radios)
@@ -65,7 +68,7 @@ class ByteLedger:
             self.lost_bytes += size
         elif book == "cancelled":
             self.cancelled_bytes += size
-        else:
+        else:  # sent `again`: nobody else counts it, since no node has sent anything
             self.sent_bytes += size
 
     def take_back(self, book: Book, size: int) -> None:
@@ -113,12 +116,12 @@ class ByteLedger:
         while self.next_sample < at:
             self._close(self._number, self.next_sample)
             self._number += 1
-            self.next_sample = self._number * self._period
+            self.next_sample = self._number * self._period  # a product, not a sum: instants do not drift
 
     def window(self, horizon: float) -> None:
         """A window up to `horizon` is done. The run may still turn out to have ended inside it, but not before it."""
         self._safe, self._horizon = self._horizon, horizon
-        if self.next_sample < horizon:
+        if self.next_sample < horizon:  # at the instant itself something may still arrive that belongs to the period
             self.sample_before(horizon)
 
     def at(self, number: int, node: int) -> Sample:
@@ -133,8 +136,8 @@ class ByteLedger:
 
     def last(self, until: float) -> dict[int, Sample]:
         """Close the period that the end of the run cut short and return it."""
-        self._close(0, until)
-        return self._samples.pop(0)
+        self._close(_LAST, until)
+        return self._samples.pop(_LAST)
 
     def _count(self, node: int) -> _Count:
         return self._counts.setdefault(node, _Count())
@@ -172,6 +175,8 @@ class _Count:
 
     def take(self) -> Sample:
         """The counts, which begin again at 0."""
+        # Bytes times price, and not money added up: taking bytes back then leaves no rounding behind. Sorted, since a
+        # sum of floating-point numbers depends on its order.
         money = sum(price * self.sent[price].bytes for price in sorted(self.sent))
         sample = Sample(sum(sent.bytes for sent in self.sent.values()), self.received_bytes, 0.0, money)
         self.received_bytes = 0
@@ -197,7 +202,7 @@ class _Radio:
         self.spans: list[tuple[float, float]] = []
         self.users, self.since, self._total = 0, 0.0, 0.0
         self._before = 0.0
-        self._limit = _SPANS
+        self._limit = _SPANS  # grows with what cannot be settled yet, so that settling stays cheap
         self._off = inf
 
     def add(self, begin: float, end: float, safe: float) -> None:
@@ -212,6 +217,7 @@ class _Radio:
     def cut(self, end: float, at: float) -> None:
         """End one span that was to last until `end` at `at` already; others that end with it go on."""
         for position, (begin, last) in enumerate(self.spans):
+            # Which of several with one end is cut makes no difference to their union, if it has begun.
             if last == end and begin <= at:
                 self.spans[position] = begin, at
                 return
@@ -225,6 +231,7 @@ class _Radio:
         """Seconds on since the last call, up to `at`; what is under way goes on counting from there."""
         self._settle(at)
         total, self._total = self._total, 0.0
+        # A transfer without a known end has no span yet: what there was of it counts now, and the rest from here on.
         if self.users and self.since < at:
             total += max(0.0, min(at, self._off) - self.since)
             self.since = at
@@ -243,6 +250,7 @@ class _Radio:
     def _settle(self, at: float) -> None:
         if not self.spans:
             return
+        # In order of their beginnings, each span adds what lies beyond the furthest end so far: the union.
         later: list[tuple[float, float]] = []
         reach = -inf
         for begin, end in sorted(self.spans):

@@ -30,6 +30,7 @@ from layerlift.emulator.protocol.messages import (
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.world import World
 
+# What happens first at one instant: a crash, then changes of links. The fabric's own events come after both.
 _CRASH, _CHANGE = (0,), (1,)
 _DATA: Final = frozenset((UploadPart, QueryStep))
 
@@ -88,6 +89,7 @@ class ChangingLink:
         """Clients that were told of a break here, and when each hears of it."""
         self.carried: dict[tuple[int, int], int] = {}
         """Bytes after which a message on its way is lost, by (source, sequence)."""
+        # Each link has its own stream of chances, named by its ends: traffic elsewhere must not change them.
         lossy = conditions.lossy(source, to)
         names = world.nodes[source].name, world.nodes[to].name
         self.rng = streams.losses(world.seed, *names) if lossy else None
@@ -132,6 +134,7 @@ class ChangingLinks:
     def admit(self, departure: Departure, link: ChangingLink) -> bool:
         """Whether a message may begin to cross the link now; if not, it is lost or waits, and all is arranged."""
         source, to = departure.source, departure.to
+        # What has no bytes had left its sender whole before that died; anything else is cut off with it.
         if to in self._dead or (source in self._dead and departure.bytes):
             self._lose(departure, link, "server", f"{self._name(to if to in self._dead else source)} is down", 0)
             return False
@@ -144,6 +147,7 @@ class ChangingLinks:
                 self._watch(link)
             return False
         if link.rng is not None:
+            # Its fate is drawn as it begins, so that how long it takes, or who else is there, changes no chance.
             share = self._conditions.loss(source, to, self._wires.now)
             if link.rng.random() < share:
                 link.carried[source, departure.sequence] = int(link.rng.random() * departure.bytes)
@@ -158,12 +162,14 @@ class ChangingLinks:
         if type(departure.message) is UploadPart:
             self._lose(departure, link, "lost", f"lost on {self._words(link)}", carried)
         else:
+            # A lost tensor goes on blocking its stream: the order holds for whole tensors, not for copies.
             self._wires.book("lost", departure.bytes)
             when = self._wires.now + self._world.resend_s
             self._wires.at(when, departure.source, departure.sequence, self._again, departure)
         return True
 
     def _again(self, departure: Departure) -> None:
+        # Booked only now: between the loss and this moment nothing is under way.
         self._wires.book("again", departure.bytes)
         self._wires.transfer(departure)
 
@@ -183,6 +189,7 @@ class ChangingLinks:
         elif type(message) is QueryStep:
             client = self._world.users[message.user].client
             server = departure.to if departure.source == client else departure.source
+            # Between two servers the client cannot tell which is to blame, and goes on reaching both.
             end = server if client in (departure.source, departure.to) else -1
             broken = Broken(message.query, message.route, cause, reason, end, down)
             self._wires.at(when, departure.source, departure.sequence, self._tell, (client, broken))
@@ -190,11 +197,12 @@ class ChangingLinks:
         elif departure.to in self._dead and self._world.nodes[departure.source].tier == "client":
             refused = departure.source, NodeDown(departure.to)
             self._wires.at(when, departure.source, departure.sequence, self._tell, refused)
-        self._wires.go_on(departure)
+        self._wires.go_on(departure)  # whatever waited behind it has its turn, and is lost likewise if nothing goes
 
     def _promise(self, client: int, link: ChangingLink, when: float) -> None:
         """A client that was told of a break of its own link is told when that works again."""
         if not link.state.up and client in (link.source, link.to) and self._world.nodes[client].tier == "client":
+            # The latest news counts: that the link is up must not come before that it was down.
             link.to_tell[client] = max(when, link.to_tell.get(client, 0.0))
             self._watch(link)
 
@@ -207,6 +215,8 @@ class ChangingLinks:
         """Bring the state of a link that nobody watched, since nothing crossed it, up to now."""
         if not link.watched:
             link.state = self._conditions.state(link.source, link.to, self._wires.now)
+            # Nothing crosses a link that nobody watches, so there is nothing to settle; a link that is down has no
+            # bandwidth to take over.
             if link.state.up and link.state.bandwidth_bytes_s != link.pair.bandwidth:
                 link.pair.resize(link.state.bandwidth_bytes_s)
 
@@ -215,7 +225,7 @@ class ChangingLinks:
             return
         if link.changes is None:
             link.changes = self._conditions.changes(link.source, link.to)
-        for when, state in link.changes:
+        for when, state in link.changes:  # those of the time when nobody looked are passed over
             if when > self._wires.now:
                 link.watched = True
                 order = (*_CHANGE, link.source, link.to)
@@ -232,10 +242,11 @@ class ChangingLinks:
                 self._resize(link, state.bandwidth_bytes_s)
             if not was.up:
                 self._open(link)
-        if link.busy:
+        if link.busy:  # a link at rest costs no events: traces and outages may have no end
             self._watch(link)
 
     def _resize(self, link: ChangingLink, bandwidth: float) -> None:
+        # On independent links every transfer has a pair of its own.
         pairs = {link.pair: None} if self._world.share_links else {flow.pair: None for flow in link.flows}
         for pair in pairs:
             self._wires.resize(pair, bandwidth)
@@ -252,16 +263,19 @@ class ChangingLinks:
             self._wires.at(when, len(self._world.nodes), client, self._tell, (client, LinkUp(server)))
 
     def _break(self, link: ChangingLink, cause: BreakCause, reason: str) -> None:
-        for flow in list(link.flows):
+        for flow in list(link.flows):  # a copy: stopping one takes it out
+            # What remains is brought up to date only when a rate changes.
             flow.remaining = max(0.0, flow.remaining - flow.rate * (self._wires.now - flow.since))
             flow.since = self._wires.now
             departure = self._wires.stop(flow)
             whole = link.carries(departure)
             link.carried.pop((departure.source, departure.sequence), None)
+            # Rounded down: a byte that is on its way has not crossed, and no message breaks off when all of it has.
             carried = max(0, whole - int(flow.remaining + 1.0))
             if type(departure.message) in _DATA or link.to in self._dead or link.source in self._dead:
                 self._lose(departure, link, cause, reason, carried)
             else:
+                # The copy is lost and the next one waits for the link: bytes of every copy count.
                 self._wires.book("lost", departure.bytes)
                 self._wires.book("again", departure.bytes)
                 link.held.append(departure)
@@ -269,13 +283,14 @@ class ChangingLinks:
     # Nodes that crash
 
     def _next_crash(self, node: int) -> None:
-        span = next(self._spans[node], None)
+        span = next(self._spans[node], None)  # one at a time: there may be no last one
         if span is not None:
             self._wires.change_at(span[0], (*_CRASH, node), self._crash, (node, span[1]))
 
     def _crash(self, what: tuple[int, float]) -> None:
         node, up_s = what
         self._dead.add(node)
+        # In the order of their ends, not of their first use, which depends on the traffic.
         for link in sorted(self._of.get(node, ()), key=lambda each: (each.source, each.to)):
             self._break(link, "server", f"{self._name(node)} is down")
             held, link.held = link.held, []
@@ -293,6 +308,7 @@ class ChangingLinks:
     def _announce(self, node: int, message: NodeDown | NodeUp) -> None:
         """Let every client with a user know, one latency later."""
         for user in self._world.users:
+            # A latency even where the link is down: the news finds another way.
             when = self._wires.now + self._conditions.state(node, user.client, self._wires.now).latency_s
             self._wires.at(when, node, user.client, self._tell, (user.client, message))
 

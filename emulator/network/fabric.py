@@ -84,17 +84,21 @@ class Fabric:
         """Accept what leaves a node; the departures of each node in order."""
         at, source, sequence, to, size, stream, message = departure
         channel = self._channels[source, to]
+        # The latency is that of the moment at which it leaves, whatever the link does while it is on its way.
         enter = at + (channel.latency_s if channel.link is None else channel.link.latency_s(at))
         self._events = number = self._events + 1
         if type(message) in _ORDERS:
             if type(message) is SwitchOff:
-                self.ledger.switch_off(source, at)  # at once: this is only bookkeeping
+                # At once: this is only bookkeeping, and the device draws nothing from here on.
+                self.ledger.switch_off(source, at)
                 return
             if type(message) is ReadMeter:
                 enter = at + self._world.lookahead_s  # its own meter is as near as anything can be
             self._kernel.schedule(enter, _FABRIC, (_START, source, sequence, number), self._obey, departure)
             return
         self.ledger.sent_bytes += size
+        # Who has to share the link, or may see it change, is followed as a flow. All others are there at a moment that
+        # is known now: one event instead of two. Without bytes nothing is shared, but a stream keeps its order.
         if channel.link is not None or (self._flowing and (size or stream)):
             order = _START, source, sequence, number
             heappush(self._kernel.heap, (enter, _FABRIC, order, self._begin, departure))
@@ -105,10 +109,10 @@ class Fabric:
             begin = max(enter, self._ends.get(key, 0.0))
         arrival = begin + size / channel.bandwidth_bytes_s
         if stream:
-            self._ends[key] = arrival
+            self._ends[key] = arrival  # what comes next in the stream begins then, though the link is its own
         if size:
             self.ledger.carrying(channel.account, begin, arrival)
-            if type(message) is UploadPart:
+            if type(message) is UploadPart:  # the only messages that are ever cancelled
                 self._uploads[source, sequence] = departure, arrival
         self._kernel.schedule(arrival, _FABRIC, (_COMPLETION, source, sequence, number), self._land, departure)
 
@@ -117,6 +121,7 @@ class Fabric:
         self._arrived, self._stopped = [], []
         self._kernel.run_before(horizon)
         self.close(horizon)
+        # Those to -1 are bytes that were kept of broken parts: noted for `rewind`, and nobody's message.
         arrived = [delivery for delivery, _ in self._arrived if delivery.to >= 0]
         if len(arrived) > 1:
             arrived.sort()
@@ -174,6 +179,7 @@ class Fabric:
 
     def at(self, when: float, source: int, sequence: int, call: Callable[[Any], object], argument: Any) -> None:
         """Do something at a later moment, among the completions of that instant."""
+        # The number makes every order unique, so that the heap never compares what is to be called.
         self._events = number = self._events + 1
         self._kernel.schedule(when, _FABRIC, (_COMPLETION, source, sequence, number), call, argument)
 
@@ -184,6 +190,7 @@ class Fabric:
 
     def tell(self, to: int, message: Message) -> None:
         """Let node `to` know something now."""
+        # The network speaks as a node of its own, numbered after all others: what arrives at an instant is heard first.
         self._notices = sequence = self._notices + 1
         at, source = self._kernel.now, len(self._world.nodes)
         if self._deliver is None:
@@ -194,7 +201,7 @@ class Fabric:
     def book(self, book: Book, size: int) -> None:
         """Note bytes that were `lost`, `cancelled` or sent `again`."""
         self.ledger.put_down(book, size)
-        if self._deliver is None:
+        if self._deliver is None:  # only windows overshoot the end of a run and have to take something back
             self._stopped.append((self._kernel.now, book, size))
 
     def part_arrived(self, departure: Departure, size: int) -> None:
@@ -225,6 +232,7 @@ class Fabric:
     def _arrive(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
         at, ledger = self._kernel.now, self.ledger
+        # What arrives at a sampling instant still belongs to the period that it ends, hence `>`.
         if at > ledger.next_sample:
             ledger.sample_before(at)
         if size:
@@ -248,6 +256,7 @@ class Fabric:
     def _begin(self, departure: Departure) -> None:
         if departure.stream:
             key = self._stream(departure)
+            # A queue, even an empty one, says that somebody of the stream is on the way.
             queue = self._streams.get(key)
             if queue is not None:
                 queue.append(departure)
@@ -265,8 +274,9 @@ class Fabric:
         if link is not None:
             if not self._links.admit(departure, link):
                 return
-            size = link.carries(departure)
+            size = link.carries(departure)  # fewer than it has, when it is to be lost on the way
         if not self._world.share_links:
+            # Independent links: each transfer has the bandwidth to itself, as if it were alone on a pair of its own.
             pair = Pair(channel.bandwidth_bytes_s if link is None else link.state.bandwidth_bytes_s, ())
         flow = Flow(pair, size, self._weights.get((source, to), 1.0), now, departure)
         if type(message) is UploadPart:
@@ -275,10 +285,10 @@ class Fabric:
         ledger.opened(channel.account, now)
         if link is not None:
             link.flows[flow] = None
-        if not size:
+        if not size:  # through at once, however slow the link is, and it takes nothing from the others
             flow.end_s = now
             self._schedule(flow)
-        elif len(pair.flows) == 1 and pair.alone():
+        elif len(pair.flows) == 1 and pair.alone():  # nobody to share with: the usual case, and no need to settle
             flow.rate = pair.bandwidth
             flow.end_s = now + size / pair.bandwidth
             self._schedule(flow)
@@ -292,7 +302,7 @@ class Fabric:
     def _end(self, flow: Flow) -> None:
         """A flow's timer: the flow ends, or has become slower since and is looked at again when it may end."""
         now = self._kernel.now
-        if flow.timer_s != now:
+        if flow.timer_s != now:  # the timer of a flow that was stopped, or one that an earlier timer has replaced
             return
         flow.timer_s = inf
         if flow.end_s != now:
@@ -311,7 +321,7 @@ class Fabric:
         now, ledger, pair = self._kernel.now, self.ledger, flow.pair
         if now > ledger.next_sample:
             ledger.sample_before(now)
-        flow.end_s = flow.timer_s = -1.0
+        flow.end_s = flow.timer_s = -1.0  # timers cannot be taken off the heap: theirs finds a moment that never is
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
         pair.remove(flow)
@@ -319,7 +329,7 @@ class Fabric:
         if channel.link is not None:
             del channel.link.flows[flow]
         ledger.closed(channel.account, now)
-        if pair.flows or not pair.alone():
+        if pair.flows or not pair.alone():  # somebody gets what it leaves
             self._settle(pair)
         return departure
 
@@ -356,7 +366,7 @@ class Fabric:
     def _weigh(self, server: int, client: int, weight: float) -> None:
         """Transfers between the two have another weight from now on, in both directions."""
         for ends in ((server, client), (client, server)):
-            self._weights[ends] = weight
+            self._weights[ends] = weight  # for transfers to come; those under way are weighed anew below
             channel = self._channels.get(ends)
             if channel is not None and channel.pair.flows and self._world.share_links:
                 channel.pair.reweigh(weight)
