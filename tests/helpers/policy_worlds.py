@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from hypothesis import strategies as st
 
-from layerlift.emulator.policies.allocation import Capacity, Claim, Grant
+from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase
 
 SERVER = Capacity(memory_bytes=100.0, cores=2, link_bytes_s=10.0)
+
+
+class Refusing(PolicyBase):
+    """Offers everything, and refuses who comes, in words that could be taken for something else: `Refusing:words=1`."""
+
+    WORDS = ("failed: we are full", "gone fishing", "failed:12:server", "confirmed", "")
+    revokes = False
+
+    def __init__(self, words: int = 0) -> None:
+        self.words = self.WORDS[words]
+
+    def divide(self, capacity: Capacity, claims: Sequence[Claim], before: Mapping[int, Grant]) -> list[Grant]:
+        """Who only asks is imagined to ask back to back; a plan's claim has the time of the links in its period."""
+        asks = Grant(capacity.memory_bytes, float(capacity.cores), 1.0)
+        refused = Grant(0.0, 0.0, 0.0, reason=self.words)
+        return [asks if claim.period_s == claim.work_s else refused for claim in claims]
 
 
 def user(number: int, **wants: float) -> Claim:

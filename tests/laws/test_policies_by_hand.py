@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from policy_worlds import Refusing
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
 from layerlift.emulator.protocol.messages import Leave, Weigh
@@ -131,6 +132,17 @@ def test_equal_quotas_of_memory() -> None:
     made = run({}, {}, graph=graph, server={"policy": "equal", "memory_bytes": 2.2e6})
     refused = "quota: 1200000 bytes wanted, 1100000 of 1100000 left to this user"
     assert [row["reason"] for row in made.tables["uploads"]] == [refused, refused]
+
+
+@pytest.mark.parametrize("number", range(len(Refusing.WORDS)))
+def test_what_a_policy_says_is_shown_and_never_read(number: int) -> None:
+    """Whatever the words are, the part is refused, once, and its user goes on at home."""
+    made = run({"on_refusal": "skip"}, server={"policy": f"policy_worlds:Refusing:words={number}", "memory_bytes": 1e9})
+    [upload] = made.tables["uploads"]
+    assert (upload["status"], upload["attempt"]) == ("refused", 1)
+    assert upload["reason"] == (Refusing.WORDS[number] or "the policy gives it nothing")
+    assert of(made, "u0", "queries", "status") == ["answered"] * 9
+    assert set(of(made, "u0", "queries", "remote_layers")) == {0}
 
 
 # Eviction
