@@ -184,6 +184,15 @@ def test_a_refused_part_is_sent_again_until_there_is_room() -> None:
     assert any(row["remote_layers"] for row in run.tables["queries"] if row["user"] == "u1")
 
 
+def test_a_plan_that_says_the_same_again_sends_again_what_was_refused() -> None:
+    """The second skips what is refused. It plans every 1.2 s, in vain until the first has left at 3.6 s or so; the next
+    plan says what the one in force says, and its part goes out again."""
+    run = run_world(crowd("skip", replan="every", replan_s=1.2))
+    mine = [row for row in run.tables["uploads"] if row["user"] == "u1"]
+    assert [row["status"] for row in mine] == ["refused", "confirmed"]
+    assert [row["sent_s"] for row in mine] == pytest.approx([0.1 + ONE_PLANNED_S, 0.1 + ONE_PLANNED_S + 3 * 1.2])
+
+
 def test_waiting_for_room_ends_with_the_retries() -> None:
     run = run_world(crowd("wait", retry_wait_s=0.001, retries=1))
     mine = [row for row in run.tables["uploads"] if row["user"] == "u1"]
