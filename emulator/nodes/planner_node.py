@@ -15,6 +15,7 @@ from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, Pla
 from layerlift.emulator.results.rows import PlanRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.planners.registry.base import capability
 from layerlift.planners.registry.planners import make
 
 PLAN_ENTRY_BYTES = 8
@@ -56,7 +57,7 @@ class PlannerNode(Machine):
             return False
         if planner not in self._joint:
             try:
-                self._joint[planner] = bool(getattr(make(planner), "multi_user", False))
+                self._joint[planner] = bool(capability(make(planner), "multi_user"))
             except (Exception, SystemExit):  # a stranger's planner may raise anything; planning will tell what
                 self._joint[planner] = False
         return self._joint[planner]

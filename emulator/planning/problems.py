@@ -14,6 +14,7 @@ from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF
 from layerlift.emulator.world.world import World
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
+from layerlift.planners.registry.base import capability
 from layerlift.planners.registry.planners import make
 
 
@@ -167,7 +168,7 @@ def planned_with(world: World, user: int) -> tuple[int, ...]:
     Requests are taken to be on the way as long as they are on idle links.
     """
     spec, span_s = world.users[user], world.planning.gather_s
-    if span_s is None or not getattr(make(spec.planner), "multi_user", False):
+    if span_s is None or not capability(make(spec.planner), "multi_user"):
         return (user,)
     asked = sorted(
         (_asked_at_s(world, other.index), other.index) for other in world.users if other.planner == spec.planner
