@@ -49,11 +49,6 @@ class Conditions:
         """Whether anything ever happens in this world."""
         return bool(self._world.faults or self._world.mobility)
 
-    @property
-    def least_latency_s(self) -> float:
-        """The smallest latency that any link can have, ever: traces and mobility included."""
-        return self._world.lookahead_s
-
     def dynamic(self, source: int, to: int) -> bool:
         """Whether anything may ever happen to a message from one node to another.
 

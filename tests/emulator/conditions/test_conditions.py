@@ -256,12 +256,12 @@ def test_a_planner_is_where_it_lives() -> None:
 
 
 def test_the_least_latency_is_over_all_time() -> None:
-    assert conditions().least_latency_s == world().lookahead_s == 0.001
+    assert world().lookahead_s == 0.001
     told = PlanningSpec(loopback_s=1.0)
     assert world(planning=told).lookahead_s == LATENCY
     slow, fast = traced((5.0, None, 0.3)), traced((5.0, None, 0.3), (1e6, None, 0.0002), (2e6, None, None))
     assert world(slow, planning=told).lookahead_s == LATENCY
-    assert conditions(fast, slow, planning=told).least_latency_s == world(fast, planning=told).lookahead_s == 0.0002
+    assert world(fast, slow, planning=told).lookahead_s == world(fast, planning=told).lookahead_s == 0.0002
 
 
 def journey(*stops: tuple[float, int], **settings: Any) -> Journey:
