@@ -16,7 +16,7 @@ from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.rows import Write
 from layerlift.emulator.runtime.local_hosts import LocalHosts
 from layerlift.emulator.runtime.placing import Placing, place
-from layerlift.emulator.runtime.ports import Hosts
+from layerlift.emulator.runtime.ports import Hosts, TimedPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 
@@ -38,17 +38,19 @@ class Options:
 
 
 @dataclass(slots=True)
-class _Stage:
+class Assembly:
+    """What a run needs, ready to begin."""
+
     hosts: Callable[[], Hosts]
     """Called once the results have a place: nodes that begin to live must be run."""
-    plans: Any
+    plans: TimedPlans
     tensors: Tensors | None
     placing: str
-    together: bool
+    one_process: bool
     """Whether the time plane is in this process."""
 
 
-def _stage(
+def assemble(
     stack: ExitStack,
     scenario: Scenario,
     world: World,
@@ -57,7 +59,12 @@ def _stage(
     write: Write,
     say: Callable[[str], None],
     memory: PlanMemory | None,
-) -> _Stage:
+) -> Assembly:
+    """Put together what a run of `world` needs; `stack` closes it.
+
+    `execution` is what of the layers really runs, whose rows `write` takes; `say` is told what takes long, and `memory`
+    holds what has been planned before. Raises a `LayerliftError` for what cannot be had: a model's weights, Ray.
+    """
     executes = execution != "none"
     networks = [scenario.network(model.name) for model in world.models] if executes else []
     settings: dict[str, Any] = {
@@ -74,11 +81,11 @@ def _stage(
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
         hosts = partial(LocalHosts, world, placing.groups, executes)
-        return _Stage(hosts, LocalPlans(world, memory), tensors, "in one process, without Ray", True)
-    return _ray_stage(stack, scenario, world, options, networks, settings, write, say)
+        return Assembly(hosts, LocalPlans(world, memory), tensors, "in one process, without Ray", True)
+    return _over_ray(stack, scenario, world, options, networks, settings, write, say)
 
 
-def _ray_stage(
+def _over_ray(
     stack: ExitStack,
     scenario: Scenario,
     world: World,
@@ -87,7 +94,7 @@ def _ray_stage(
     settings: dict[str, Any],
     write: Write,
     say: Callable[[str], None],
-) -> _Stage:
+) -> Assembly:
     placing: Placing = place(world, options.actors, options.time_plane)
     say(f"Starting Ray: running {placing.why}")
     from layerlift.emulator.cluster.backend import RayBackend
@@ -107,4 +114,4 @@ def _ray_stage(
     here = placing.time_plane == "local"
     local = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
     hosts: Callable[[], Hosts] = local if here else lambda: actors
-    return _Stage(hosts, RayPlans(world, actors), tensors, placing.why, here)
+    return Assembly(hosts, RayPlans(world, actors), tensors, placing.why, here)

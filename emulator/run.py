@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from layerlift.emulator.assembly import Options, _stage
+from layerlift.emulator.assembly import Options, assemble
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
@@ -24,7 +24,7 @@ from layerlift.emulator.runtime.interruption import BY_THE_USER, Interruptions
 from layerlift.emulator.runtime.measured import Measured, Replay, keep, profiled_here, with_profiles
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
-from layerlift.emulator.runtime.ports import DataPlane
+from layerlift.emulator.runtime.ports import DataPlane, TimedPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
@@ -76,26 +76,27 @@ def run(
     with Interruptions(say) as interruptions, ExitStack() as stack:
         began = time.perf_counter()
         late = _LateWriter()
-        stage = _stage(stack, loaded, world, chosen, execution if replay is None else "none", late.add, say, memory)
+        executed: Execution = execution if replay is None else "none"
+        parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
-        data: DataPlane | None = Replay(replay) if replay is not None else stage.tensors
+        data: DataPlane | None = Replay(replay) if replay is not None else parts.tensors
         watch = _watch(pacer, progress, world, interruptions)
         conductor: Conductor | OneClock
-        if stage.together and world.compute == "profiled" and chosen.pace is None:
-            conductor = OneClock(world, stage.plans, writer.add, data, watch)
+        if parts.one_process and world.compute == "profiled" and chosen.pace is None:
+            conductor = OneClock(world, parts.plans, writer.add, data, watch)
         else:
-            conductor = Conductor(world, stage.hosts(), stage.plans, writer.add, data, watch)
+            conductor = Conductor(world, parts.hosts(), parts.plans, writer.add, data, watch)
         setup_s = time.perf_counter() - began
         try:
             with interruptions.deferred():
                 ending = conductor.run()
-                if stage.tensors is not None:
-                    stage.tensors.close()
+                if parts.tensors is not None:
+                    parts.tensors.close()
         except KeyboardInterrupt:
             conductor.flush()
             writer.interrupt(BY_THE_USER, _so_far(conductor.progress, time.perf_counter() - began))
             return writer.result()
-        _write_planning(writer, world, stage.plans)
+        _write_planning(writer, world, parts.plans)
         _write_lateness(writer, pacer)
         fidelity = pacer.fidelity()
         wall_s = time.perf_counter() - began
@@ -104,10 +105,10 @@ def run(
                 **_so_far(conductor.progress, wall_s),
                 "setup_s": setup_s,
                 "virtual_s": ending.at_s,
-                "placing": stage.placing,
+                "placing": parts.placing,
                 "books": _books(ending),
-                "executed_pieces": stage.tensors.executed if stage.tensors is not None else 0,
-                "operators": _operators(stage.tensors),
+                "executed_pieces": parts.tensors.executed if parts.tensors is not None else 0,
+                "operators": _operators(parts.tensors),
                 "fidelity": fidelity.as_dict(),
             }
         )
@@ -182,7 +183,7 @@ def _write_lateness(writer: ResultWriter, pacer: Pacer) -> None:
     writer.add("measured", rows)
 
 
-def _write_planning(writer: ResultWriter, world: World, plans: Any) -> None:
+def _write_planning(writer: ResultWriter, world: World, plans: TimedPlans) -> None:
     name = world.nodes[world.planner].name
     rows = [
         MeasuredRow(

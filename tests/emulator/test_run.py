@@ -235,7 +235,7 @@ def test_a_directory_that_is_taken_is_left_alone(tmp_path: Path, monkeypatch: py
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with monkeypatch.context() as patched:
         patched.setattr(
-            sys.modules["layerlift.emulator.run"], "_stage", lambda *_: pytest.fail("Ray was started for nothing")
+            sys.modules["layerlift.emulator.run"], "assemble", lambda *_: pytest.fail("Ray was started for nothing")
         )
         with pytest.raises(LayerliftError, match="already holds a run"):
             run(phones(execution="none"), out=tmp_path)
