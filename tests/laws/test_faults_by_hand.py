@@ -272,3 +272,13 @@ def test_a_query_whose_tensor_is_lost_is_finished_at_home_and_later_ones_stay_th
     assert column(made, "status") == ["confirmed"]
     assert made.ending.lost_bytes == 300_000
     assert made.ending.at_s < inf
+
+
+def test_pauses_double_up_to_ten_times() -> None:
+    """Nearly everything is lost, and control messages are sent again soon. Pauses are 1, 2, 4 ms, at most 1.024 s."""
+    user = {"backoff_s": 0.001, "retries": 13, "queries": 200}
+    graph = chain_graph([0, 0], [1000])
+    made = run(Loss(THERE, 0.97), graph=graph, placement=(1,), seconds=(0.01,), user=user, resend_s=0.01)
+    ended, sent = column(made, "ended_s")[:-1], column(made, "sent_s")[1:]
+    pauses = [later - before for before, later in zip(ended, sent, strict=True)]
+    assert pauses == pytest.approx([0.001 * 2 ** min(number, 10) for number in range(13)])

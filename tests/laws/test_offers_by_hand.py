@@ -251,6 +251,16 @@ def test_what_a_new_plan_does_not_want_is_let_go_when_no_query_needs_it_any_more
     assert ran == ["c0", "s1", "s1", "s2", "s2"]
 
 
+def test_what_was_let_go_is_sent_again_when_a_plan_wants_it_back() -> None:
+    """As before, but from 3.2 s on the link to server 1 is the wider one again: what it has let go travels again."""
+    user = {"planner": "test_offers_by_hand:Widest", "replan": "every", "replan_s": 1.0, "queries": 7}
+    wider = Trace(Pairs(0, 2), ((1.5, 2e6, None), (3.2, 5e5, None)))
+    made = run(user, servers=2, graph=chain_graph([0, 0], [500_000]), faults=(wider,))
+    assert of(made, "u0", "uploads", "server") == ["s1", "s2", "s1"]
+    assert of(made, "u0", "uploads", "bytes") == [500_000] * 3
+    assert of(made, "u0", "uploads", "status") == ["confirmed"] * 3
+
+
 def test_who_finds_no_better_plan_goes_on_with_the_one_that_it_has() -> None:
     """Both want 1 MB of the 1.5 of server 1, and the second is refused at 1.043 s. Its planner insists: that cannot be,
     as it hears at 1.066 s, and the part for server 2 (1 MB, which has room) goes there."""

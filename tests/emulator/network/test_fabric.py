@@ -238,6 +238,18 @@ def test_a_delivery_belongs_to_the_period_in_which_it_comes(share: bool) -> None
     assert [fabric.ledger.at(number, 2).received_bytes for number in (1, 2)] == [300, 600]
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_what_arrives_at_a_sampling_instant_belongs_to_the_period_that_it_ends(share: bool) -> None:
+    """256 bytes arrive at 0.5 s exactly, 768 at 1 s: the ends of the first two periods, and of windows."""
+    world = replace(star(share_links=share, sample_s=0.5), links=dict.fromkeys(star().links, LinkSpec(0.25, 1024.0)))
+    for horizons in ((0.5, 1.0, 1.5), (0.25, 0.75, 1.25), (0.4, 1.0, 1.1), (2.0,)):
+        fabric = Fabric(world)
+        fabric.take([sent(0.0, 0, 2, 256), sent(0.0, 1, 2, 768)])
+        for horizon in horizons:
+            fabric.arrivals_before(horizon)
+        assert [fabric.ledger.at(number, 2).received_bytes for number in (1, 2)] == [256, 768]
+
+
 # Against the slow simulator
 
 _ports = st.one_of(st.just(inf), st.just(inf), st.sampled_from((500.0, 1000.0, 2000.0)), st.floats(100.0, 5000.0))
