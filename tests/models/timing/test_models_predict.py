@@ -40,6 +40,7 @@ def test_the_shipped_coefficients_are_those_of_the_shipped_profiles(pairs: list[
         assert fitted.coefficients == pytest.approx(dict(kept.fits[kind].coefficients), rel=1e-5, abs=1e-18)
 
 
+@pytest.mark.long
 def test_a_network_held_out_is_predicted_within_15_percent(pairs: list[training.Pair]) -> None:
     report = training.held_out(pairs)
     ratios = {score.network: score.ratio for score in report.networks}
