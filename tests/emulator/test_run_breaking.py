@@ -11,6 +11,8 @@ from breaking import breaking
 
 from layerlift.emulator import RunResult, run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def local() -> RunResult:

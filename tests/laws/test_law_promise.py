@@ -97,6 +97,7 @@ def test_an_upload_on_independent_links_follows_its_timeline(world: World) -> No
             assert abs(query["latency_s"] - promised_s) <= _close(query, promised_s)
 
 
+@pytest.mark.long
 def test_the_promise_is_tested_on_enough_queries() -> None:
     """The properties above skip runs in which the plan was not confirmed in time: most are not."""
     seen = {"settled": 0, "remote": 0, "uploading": 0, "many": 0}

@@ -8,6 +8,7 @@ from math import inf, ulp
 from typing import Any
 
 import pytest
+from networks import quick_one
 
 from layerlift.emulator import Scenario
 from layerlift.emulator.planning.job import PlanJob
@@ -92,11 +93,12 @@ def check(network: str, planner: str, share_links: bool) -> None:
 
 
 @pytest.mark.parametrize("planner", [*QUICK, *PAIRS])
-@pytest.mark.parametrize("network", names())
+@pytest.mark.parametrize("network", quick_one())
 def test_queries_take_what_the_plan_promised(network: str, planner: str) -> None:
     check(network, planner, share_links=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", ["direct", "random", "random+efficiency", "shortest_path+recursive"])
 @pytest.mark.parametrize("network", names())
 def test_queries_on_shared_links_never_take_less_than_promised(network: str, planner: str) -> None:

@@ -240,6 +240,7 @@ def test_md1(discipline: Discipline, rho: float) -> None:
 LOAD = 0.9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("late", ["keep", "drop"])
 @pytest.mark.parametrize("queue", [0, 1, 4])
 def test_losses_of_md1_with_few_places_to_wait(queue: int, late: str) -> None:
@@ -261,6 +262,7 @@ def test_losses_where_nobody_waits_are_erlangs() -> None:
 # At the server: M/M/1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_mm1(discipline: Discipline) -> None:
     """The mean latency 1 / (mu - lambda) is the same in turn and shared; with equal sizes it would not be in turn."""
@@ -273,12 +275,14 @@ QUARTERS = [(first, first + USERS // 4) for first in range(0, USERS, USERS // 4)
 EIGHTHS = [(first, first + USERS // 8) for first in range(0, USERS, USERS // 8)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("first", "last"), EIGHTHS)
 def test_shared_a_question_of_size_x_takes_x_over_one_minus_rho(first: int, last: int) -> None:
     in_turn = 1.0 + RHO / (1.0 - RHO) * MEAN_S * fsum(1.0 / size for size in SIZES[first:last]) / (last - first)
     says(interval_of(at_server("sharing", 1).of_sizes(first, last)), 1.0 / (1.0 - RHO), in_turn)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("first", "last"), QUARTERS)
 def test_in_turn_a_question_of_any_size_waits_alike(first: int, last: int) -> None:
     served = at_server("fifo", 1)
@@ -292,6 +296,7 @@ def test_in_turn_as_many_wait_as_the_server_is_busy() -> None:
     says(interval_of([float(wait > 1e-9) for wait in at_server("fifo", 1).waits_s]), RHO)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("means", [0.5, 1.0, 2.0])
 def test_in_turn_the_latency_is_exponential(means: float) -> None:
     """P(T > t) = exp(-(mu - lambda) t), which is not so where the CPU is shared."""
@@ -303,6 +308,7 @@ def test_in_turn_the_latency_is_exponential(means: float) -> None:
     assert means == 2.0 or exp(-means) not in shared  # near 2 the two laws cross
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_mm2(discipline: Discipline) -> None:
     """Two cores, Erlang's C; shared, a question has one core at most. Not as one core of twice the speed."""
@@ -313,6 +319,7 @@ def test_mm2(discipline: Discipline) -> None:
         says(interval_of([float(wait > 1e-9) for wait in served.waits_s]), erlang_c(2, 2.0 * RHO), within=0.06)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_the_server_is_busy_for_the_work_that_comes(discipline: Discipline, cores: int) -> None:

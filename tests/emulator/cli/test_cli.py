@@ -90,6 +90,7 @@ def test_options_reach_the_run(scenario: str) -> None:
     assert (told.run["seed"], told.run["execution"], told.queries.num_rows) == (7, "once", 4)
 
 
+@pytest.mark.long
 def test_the_planners_of_another_module_are_used_by_name_of_class(scenario: str, tmp_path: Path) -> None:
     (tmp_path / "strange_mod.py").write_text(
         "from layerlift.planners import Plan\n"
@@ -108,6 +109,7 @@ def test_the_planners_of_another_module_are_used_by_name_of_class(scenario: str,
     assert set(plans.column("p1_layers").to_pylist()) == {1}
 
 
+@pytest.mark.long
 def test_a_strangers_package_offers_its_planner(scenario: str, tmp_path: Path) -> None:
     site = tmp_path / "site"
     info = site / "strangers_planner-1.0.dist-info"
@@ -347,6 +349,7 @@ def test_a_process_ends_with_one_sentence_and_code_2(scenario: str) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.long
 def test_output_may_be_piped_into_something_that_stops_reading(scenario: str) -> None:
     call("run", scenario, "--local", "--quiet", "--out", "made")
     code = "from layerlift.emulator.cli.main import main; main(['show', 'made'])"

@@ -72,6 +72,7 @@ def test_profiling_writes_file_1(small: Path, tmp_path: Path) -> None:
     assert (profile.ghz, profile.mem_gb_s, len(profile.seconds)) == (1.5, 10.0, 2)
 
 
+@pytest.mark.long
 def test_predicting_scales_and_writes_file_2(tmp_path: Path) -> None:
     out = tmp_path / "file_2.json"
     assert call("predict", "alexnet", "--ghz", "5.2", "-o", str(out)).exit_code == 0

@@ -56,6 +56,7 @@ def refused(*arguments: str) -> str:
 # One scenario
 
 
+@pytest.mark.long
 def test_pairs_of_planners_and_policies_have_the_same_users_at_the_same_seed(scenario: str) -> None:
     made = call(
         scenario, "--local", "--planner", "ionn", "--planner", "local", "--policy", "greedy", "--policy", "drf",
@@ -128,6 +129,7 @@ def test_users_of_several_kinds_are_scaled_in_proportion(scenario: str) -> None:
         sweep.settings("1", loaded)
 
 
+@pytest.mark.long
 def test_a_planner_that_raises_is_told_and_a_run_that_fails_is_a_row(
     scenario: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +260,7 @@ def test_what_cannot_be_compared_is_one_sentence_and_nothing_is_written(
     assert why in refused(scenario, *local, *arguments)
 
 
+@pytest.mark.long
 def test_targets_and_options_that_do_not_fit(scenario: str) -> None:
     assert "no scenario 'nowhere'" in refused("nowhere")
     made = _run(scenario, "a")

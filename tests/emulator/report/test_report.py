@@ -183,6 +183,7 @@ def test_commands_answer_bad_directories_with_a_run_error(tmp_path):
     assert isinstance(invoke("verify", tmp_path / "run").exception, RunError)
 
 
+@pytest.mark.long
 def test_charts(tmp_path):
     result = finished()
     for name in ("run.svg", "run.html", "run.png"):

@@ -14,6 +14,8 @@ from layerlift.emulator import RunResult, Scenario, run
 from layerlift.emulator.scenario import bundled
 from layerlift.emulator.studies.fairness.measure import fairness
 
+pytestmark = pytest.mark.long
+
 CROWDS = ("commuters", "contention", "flaky", "late-arrival", "rush-hour")
 
 

@@ -221,6 +221,7 @@ def test_sentences_of_charts_come_from_the_numbers():
     assert spread_told(made, [0, 1]).startswith("Half of the users are below slowdown 2 under b, slowdown 3 under a;")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variants", [1, 2, 8])
 def test_every_chart_is_there_and_the_page_needs_no_network(variants):
     rows = [(f"v</script>{n}", [seen((1.0 + n, 2.0 + n)), seen((1.5, 2.5 + n))]) for n in range(variants)]
@@ -234,6 +235,7 @@ def test_every_chart_is_there_and_the_page_needs_no_network(variants):
     assert "fetch(" not in text[text.rindex("<script>") :]
 
 
+@pytest.mark.long
 def test_of_a_large_sweep_the_last_value_is_drawn_and_the_curve_has_all():
     variants = tuple(Variant(name, name, "", value, value) for value in "123" for name in "abc")
     trials = tuple(Trial(n, s, "done", seen((1.0 + n, 2.0 + s))) for n in range(9) for s in (1, 2))

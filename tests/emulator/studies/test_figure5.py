@@ -234,6 +234,7 @@ def test_servers_may_be_of_one_tier(servers: str, tiers: set[str]) -> None:
     assert len(world.servers) == 5 * len(tiers)
 
 
+@pytest.mark.long
 def test_both_uploads_begin_at_one_instant() -> None:
     result = run(Case("squeezenet", 18.7, "independent").scenario("recursive", 1.0), local=True)
     first = {row["user"]: row["sent_s"] for row in result.uploads.to_pylist() if row["part"] == 0}
@@ -246,12 +247,14 @@ def squeezed() -> Figure:
     return compare(Case("squeezenet", 18.7, "independent"), ALGORITHMS, PlanMemory())
 
 
+@pytest.mark.long
 def test_the_algorithms_share_one_placement(squeezed: Figure) -> None:
     assert len({each.sighting.placements for each in squeezed.curves}) == 1
     bytes_sent = {sum(part[2] for c in each.sighting.clients for part in c.parts) for each in squeezed.curves}
     assert len(bytes_sent) == 1
 
 
+@pytest.mark.long
 def test_the_delay_is_the_timeline_of_each_users_plan(squeezed: Figure) -> None:
     """Emulated queries and the cost model agree at every time, so no state was left to guessing."""
     placements = squeezed.curves[0].sighting.placements
@@ -282,6 +285,7 @@ class Recorded(LocalPlans):
         return self.outcomes[-1]
 
 
+@pytest.mark.long
 def test_short_states_are_seen_in_runs_that_upload_later() -> None:
     case = Case("squeezenet", 18.7, "independent")
     natural, _ = figure5._long_enough(case, ["recursive"], PlanMemory())
@@ -290,11 +294,13 @@ def test_short_states_are_seen_in_runs_that_upload_later() -> None:
     assert not any(seen.unseen() for seen in closer.sighting.clients)
 
 
+@pytest.mark.long
 def test_more_pieces_shorten_the_total_delay(squeezed: Figure) -> None:
     totals = {each.algorithm: squeezed.total(each) for each in squeezed.curves}
     assert totals["recursive"] < totals["ionn"] < totals["direct"]
 
 
+@pytest.mark.long
 def test_the_papers_alexnet_shows_what_the_paper_shows() -> None:
     made = compare(Case("alexnet", 18.7, "independent"), ["direct", "ionn", "recursive"], PlanMemory())
     assert [verdict.outcome for verdict in verdicts(made)] == ["seen", "seen"]
@@ -324,6 +330,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.long
 def test_charts_numbers_and_page_are_written(folder: Path) -> None:
     charts = {f"{name}.{suffix}" for name in ("figure5", "figure5-factors") for suffix in ("svg", "png", "html")}
     assert {path.name for path in folder.iterdir()} == charts | {
@@ -352,6 +359,7 @@ class Fetched(HTMLParser):
         self.addresses += [value for name, value in attrs if name in ("src", "href")]
 
 
+@pytest.mark.long
 def test_the_numbers_behind_the_chart_give_the_table(folder: Path) -> None:
     numbers = json.loads((folder / "figure5.json").read_text())
     curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -376,6 +384,7 @@ def test_the_numbers_behind_the_chart_give_the_table(folder: Path) -> None:
         assert claim["why"] in text
 
 
+@pytest.mark.long
 def test_a_figure_is_not_overwritten_unasked(folder: Path) -> None:
     before = (folder / "figure5.json").read_text()
     result = call(*SMALL, "--out", str(folder))

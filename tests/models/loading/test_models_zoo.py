@@ -115,6 +115,7 @@ def test_truncated_array_files_are_not_read(tmp_path: Path, cut: int) -> None:
     assert disk_cache.read_arrays(path) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "resnet50", "densenet121", "inception_v2"])
 def test_activations_keep_their_scale(name: str) -> None:
     network = models.load(name)
@@ -125,6 +126,7 @@ def test_activations_keep_their_scale(name: str) -> None:
     assert np.max(np.abs(first - second)) > 1e-3, "the answer must depend on the input"
 
 
+@pytest.mark.long
 def test_spectrum_makes_singular_values_decay() -> None:
     flat = models.load("squeezenet").weights()["fire9/expand3x3_w_0"].reshape(256, -1)
     steep = models.load("squeezenet", spectrum=0.8).weights()["fire9/expand3x3_w_0"].reshape(256, -1)

@@ -268,6 +268,7 @@ def test_a_merged_layer_holds_the_factors_of_its_convolution() -> None:
     assert any(name.endswith("/column") for nodes in new for name in nodes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(9))
 def test_full_rank_reproduces_a_layer_of_each_network(number: int) -> None:
     net = models.load(zoo.names()[number])

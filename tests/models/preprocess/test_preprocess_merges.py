@@ -363,6 +363,7 @@ def test_a_merged_module_cuts_to_the_same_bits(kind: str) -> None:
         assert in_pieces(made, cuts, inputs)[0].tobytes() == expected.tobytes()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(9))
 def test_merged_networks_of_the_zoo_cut_to_the_same_bits(number: int) -> None:
     name = zoo.names()[number]

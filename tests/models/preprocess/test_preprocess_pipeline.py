@@ -82,6 +82,7 @@ def test_no_text_is_a_traceback(text: str) -> None:
         return
 
 
+@pytest.mark.long
 def test_every_step_works_in_one_pipeline() -> None:
     net = models.load("squeezenet", spectrum=0.8)
     steps = ["merge", {"tile": {"rows": 2}}, "separate:rank=24", "tucker:energy=0.99", "patterns", "split", "collapse"]

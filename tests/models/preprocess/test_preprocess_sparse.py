@@ -193,6 +193,7 @@ def test_pruning_checks_its_options() -> None:
             call()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["googlenet", "shufflenet", "squeezenet"])
 def test_pruned_networks_of_the_zoo_upload_exactly(name: str) -> None:
     pruned_somewhere(models.load(name))

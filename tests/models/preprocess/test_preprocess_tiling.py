@@ -335,6 +335,7 @@ def test_tiling_needs_no_weights() -> None:
 GRIDS = [(2, 1), (1, 2), (2, 2), (3, 1), (3, 2)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(9))
 def test_tiled_networks_of_the_zoo_answer_the_same(number: int) -> None:
     net = models.load(zoo.names()[number])

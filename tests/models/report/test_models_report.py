@@ -54,6 +54,7 @@ def test_memory_to_hold_and_to_run_a_layer() -> None:
     assert (doubling.hold_bytes, doubling.run_bytes) == (0, (12 + 12) * 4)
 
 
+@pytest.mark.long
 def test_times_come_from_the_profile() -> None:
     network = models.load("alexnet")
     found = summary.report(network.graph, reference(network))

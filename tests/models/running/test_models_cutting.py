@@ -10,14 +10,14 @@ import pytest
 from cut_runs import long_runs, run_cut
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networks import quick_one
 
 from layerlift import models
 from layerlift.models import Session
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import zoo
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", quick_one())
 def test_any_cut_is_bit_equal_on_logits_and_outputs(name: str) -> None:
     network = models.load(name)
     inputs = network.sample_inputs(7)
@@ -42,6 +42,7 @@ def test_any_cut_of_a_branching_network(data: st.DataObject) -> None:
     assert all(np.array_equal(seen[name], whole[name]) for name in network.logits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["alexnet", "resnet50", "shufflenet"])
 def test_with_optimisation_on_the_error_is_small_against_the_scale(name: str) -> None:
     network = models.load(name)

@@ -39,6 +39,7 @@ def test_training_again_gives_the_shipped_coefficients_one_by_one(pairs: tuple[t
         assert fitted == kept.fits[kind], kind
 
 
+@pytest.mark.long
 def test_a_network_held_out_is_predicted_within_15_percent(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     report = training.held_out(pairs)
     ratios = {score.network: score.ratio for score in report.networks}

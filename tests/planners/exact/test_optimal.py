@@ -219,6 +219,7 @@ def tangled(layers: int = 14, nodes: int = 8, seed: int = 5):
     return simple_problem(draw_graph("tangled", sketches), seconds, bandwidth_bytes_s=1e7, latency_s=0.002)
 
 
+@pytest.mark.long
 def test_the_program_goes_on_where_the_search_gives_up() -> None:
     problem = tangled()
     alone = Optimal(steps=500, largest=0).answer(problem)
@@ -232,6 +233,7 @@ def test_the_program_goes_on_where_the_search_gives_up() -> None:
     assert both.gap == 0.0 < alone.gap == pytest.approx(1 - alone.bound / alone.key[1])
 
 
+@pytest.mark.long
 def test_little_effort_still_gives_a_plan_and_a_true_bound() -> None:
     for name, problem in battery().items():
         lazy, answer = Optimal(steps=1, nodes=0, largest=0).answer(problem), Optimal().answer(problem)
@@ -271,6 +273,7 @@ def test_two_branches_go_to_two_servers_where_that_pays() -> None:
     assert answer.key[1] == pytest.approx(0.01 + 0.1 + 0.011 + 1 + 0.1 + 0.011)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["alexnet", "vgg19", "googlenet", "resnet50", "densenet121"])
 def test_real_networks_in_the_papers_environment_are_proved(name: str) -> None:
     problem = paper_problem(name)
@@ -281,6 +284,7 @@ def test_real_networks_in_the_papers_environment_are_proved(name: str) -> None:
         assert answer.key[1] <= cost.latency(problem, placement) * (1 + 1e-12), rival
 
 
+@pytest.mark.long
 def test_money_under_a_deadline_is_proved_on_alexnet() -> None:
     """Lin's objective, with a deadline halfway between the fastest placement and staying local."""
     base = paper_problem("alexnet")
@@ -335,6 +339,7 @@ def test_tensors_numbered_out_of_order_only_loosen_the_program() -> None:
     assert no_worse(answer.key, brute(problem))
 
 
+@pytest.mark.long
 def test_it_meets_every_demand_of_the_kit() -> None:
     assert check_planner("optimal") > 100
 

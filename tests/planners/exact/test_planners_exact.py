@@ -75,6 +75,7 @@ def test_additive_value_is_the_objective_on_chains(data: st.DataObject) -> None:
     assert Additive(problem).value(placement) == pytest.approx(Judge(problem).key(placement)[1], rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_short_memory_and_constraints_are_obeyed_and_never_worse_than_local(data: st.DataObject) -> None:

@@ -235,6 +235,7 @@ def test_rows_beyond_the_budget_are_infinitely_bad() -> None:
     assert record.left == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("start", "worst", "share"), [("cuts", 1.1, 0.8), ("runs", 1.25, 0.8), ("random", 2.0, 0.7)])
 @pytest.mark.parametrize("name", SWARMS)
 def test_small_problems_are_mostly_solved(name: str, start: str, worst: float, share: float) -> None:
