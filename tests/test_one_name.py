@@ -55,6 +55,7 @@ def test_what_users_call_loads_no_ray_before_it_is_wanted() -> None:
     assert python(code) == "[]"
 
 
+@pytest.mark.long
 def test_the_command_line_is_a_module_too() -> None:
     said = subprocess.run([sys.executable, "-m", "layerlift", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout == f"layerlift, version {version('layerlift')}\n"

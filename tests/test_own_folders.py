@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 OURS = ("models", "planners", "emulator", "benchmarks", "tests")
 """The folders of the repository: a user may have any of them."""
 SMALL = ("users.0.count=2", "users.0.queries=2", "inputs=1")

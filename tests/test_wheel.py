@@ -111,24 +111,32 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], str, Mes
         return names, said, message_from_string(archive.read(about).decode())
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("wheel")
 def test_the_wheel_holds_what_git_tracks_and_nothing_else(built: tuple[list[str], str, Message]) -> None:
     names, _, _ = built
     assert len(installed_as(tracked())) > 200
     assert differences(names, tracked()) == []
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("wheel")
 def test_the_only_name_is_layerlift(built: tuple[list[str], str, Message]) -> None:
     tops = {PurePosixPath(name).parts[0] for name in built[0]}
     assert {top for top in tops if not re.fullmatch(r"layerlift-[\d.]+\.dist-info", top)} == {"layerlift"}
     assert {"layerlift/__init__.py", "layerlift/__main__.py", "layerlift/py.typed"} <= set(built[0])
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("wheel")
 def test_setuptools_has_nothing_to_complain_of(built: tuple[list[str], str, Message]) -> None:
     said = built[1]
     assert "running bdist_wheel" in said, "pip did not hand on what setuptools said"
     assert [line for line in said.splitlines() if any(complaint in line for complaint in COMPLAINTS)] == []
 
 
+@pytest.mark.long
+@pytest.mark.xdist_group("wheel")
 def test_the_metadata_says_what_it_is_and_invents_nobody(built: tuple[list[str], str, Message]) -> None:
     about = built[2]
     assert about["Name"] == "layerlift"

@@ -75,6 +75,7 @@ def test_a_scenario_its_path_and_the_command_line_are_compared_alike(tmp_path: P
     assert printed == json.loads(told(found))
 
 
+@pytest.mark.long
 def test_policies_overrides_and_latencies(tmp_path: Path) -> None:
     ended: list[tuple[int, int]] = []
     found = compare(
