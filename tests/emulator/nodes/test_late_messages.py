@@ -6,7 +6,7 @@ from typing import Any
 
 from worlds import chain_graph, small_world
 
-from layerlift.emulator.protocol.messages import Claim, Delivery, Leave, Message, UploadPart
+from layerlift.emulator.protocol.messages import ClaimRequest, Delivery, Leave, Message, UploadPart
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.host import Host
 
@@ -29,9 +29,9 @@ def part(number: int, stamp: int) -> UploadPart:
     return UploadPart(0, 1, number, 1, (number,), (number,), stamp)
 
 
-def only(stamp: int, *layers: int) -> Claim:
+def only(stamp: int, *layers: int) -> ClaimRequest:
     """The user wants these layers, and whatever else is there may go."""
-    return Claim(0, layers, True, stamp, 0.1, 0.0, 1.0)
+    return ClaimRequest(0, layers, True, stamp, 0.1, 0.0, 1.0)
 
 
 def test_a_claim_that_is_older_than_a_part_takes_nothing_away() -> None:
