@@ -8,10 +8,11 @@ import pytest
 from test_queries_by_hand import graph_of
 from worlds import Run, chain_graph, fixed, run_world, small_world
 
-from layerlift.emulator.protocol.messages import Hello
+from layerlift.emulator.protocol.messages import Hello, Load
 from layerlift.emulator.world.faults import Crash, Fault, Outage, Pairs
 from layerlift.emulator.world.laws import Regular
 from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.users import PlanningSpec
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)
@@ -236,3 +237,10 @@ def test_a_server_that_cannot_be_heard_is_not_waited_for_for_ever() -> None:
     assert not made.plans.jobs[0].problem.allowed[:, 1].any()
     assert made.plans.jobs[0].problem.allowed[:, 2].all()
     assert column(made, "status") == ["confirmed"]
+
+
+def test_a_dead_server_sends_no_heartbeat() -> None:
+    """Heartbeats each 0.5 s; dead in [2.3, 3.5): none at 2.5 and 3, and the one of 3.5 comes as it restarts."""
+    made = run(Crash((ONE,), 2.3, 1.2), planning=PlanningSpec(heartbeat_s=0.5))
+    beats = [d.at for d in made.hosts.departures if type(d.message) is Load]
+    assert beats[:7] == [0.5, 1.0, 1.5, 2.0, 3.5, 4.0, 4.5]

@@ -282,3 +282,12 @@ def test_pauses_double_up_to_ten_times() -> None:
     ended, sent = column(made, "ended_s")[:-1], column(made, "sent_s")[1:]
     pauses = [later - before for before, later in zip(ended, sent, strict=True)]
     assert pauses == pytest.approx([0.001 * 2 ** min(number, 10) for number in range(13)])
+
+
+def test_what_can_be_sent_again_waits_for_what_is_under_way() -> None:
+    """The link to server 2 is down in [1, 1.5): the part for it fails at 1.01 s, and that for server 1 has its
+    turn, for 1.02 s. That the link is up is known at 1.51: one part at a time, so the other goes out at 2.03 s."""
+    made = run(Outage(Pairs(0, 2), 1.0, 0.5), placement=(1, 2, 0), parts=(1, 0, 0), servers=2)
+    assert column(made, "server") == ["s2", "s1", "s2"]
+    assert column(made, "status") == ["failed", "confirmed", "confirmed"]
+    assert column(made, "sent_s") == pytest.approx([PLANNED_S, 1.01, 1.01 + 1.02])

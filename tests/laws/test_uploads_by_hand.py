@@ -97,6 +97,13 @@ def test_what_travels_may_be_less_than_what_is_held() -> None:
     assert column(run, "ended_s") == pytest.approx([PLANNED_S + 0.25 + 0.02])
 
 
+def test_only_what_travels_is_built() -> None:
+    """A quarter of 1 MB travels in 0.25 s and takes 0.5 s to build, whatever it takes of the memory."""
+    sparse = replace(THREE, parameters=(Parameter("w0", 1_000_000, 250_000), *THREE.parameters[1:]))
+    run = upload((1, 0, 0), graph=sparse, server={"load_s_per_byte": 2e-6})
+    assert column(run, "ended_s") == pytest.approx([PLANNED_S + 0.25 + 0.5 + 0.02])
+
+
 def test_a_late_confirm_result_leads_to_retries_and_then_the_next_part() -> None:
     """The timeout is shorter than the transfer: two tries of part 0 are lost, then part 1 is, and no layer moves."""
     run = upload((1, 1, 0), (0, 1, 0), user={"cr_timeout_s": 0.5, "retries": 1})

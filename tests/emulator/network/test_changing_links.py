@@ -150,6 +150,27 @@ def test_what_has_crossed_of_a_part_is_kept_where_its_user_resumes() -> None:
     assert wires.told == [(0.75, CLIENT, Failed(1, "link c0 > s1 is down", 499, 499, True))]
 
 
+def test_a_copy_between_servers_is_never_resumed() -> None:
+    """Only a client knows what it has still to send: a server is asked for the whole part."""
+    there = Pairs(SERVER, 2)
+    world = small_world(
+        chain_graph([1, 1], [1]), [1.0], servers=2, link=LinkSpec(DELAY, RATE), faults=(Outage(there, 0.5, 1.5),),
+        user={"resume": True},
+    )  # fmt: skip
+    wires = FakeWires()
+    links = ChangingLinks(wires, world, Conditions(world))
+    link = wires.link = links.link(SERVER, 2, Pair(RATE, ()))
+    assert link is not None
+    sent = Departure(0.0, SERVER, 1, 2, 800, 0, PART)
+    assert links.admit(sent, link)
+    flow = Flow(link.pair, 800, 1.0, 0.0, sent)
+    flow.rate = RATE
+    link.flows[flow] = None
+    wires.run(1.0)
+    assert (wires.arrived, wires.books) == ([], [("lost", 800)])
+    assert wires.told == [(0.75, SERVER, Failed(1, "link s1 > s2 is down", 499, 0, True))]
+
+
 def test_a_tensor_that_breaks_off_is_lost_and_the_client_hears_where() -> None:
     wires, links, link = made(Outage(BOTH, 0.5, 1.5))
     begin(wires, links, link, STEP)
@@ -191,6 +212,18 @@ def test_nobody_hears_that_a_link_is_up_before_it_heard_that_it_was_down() -> No
     assert [(at, type(message)) for at, _, message in wires.told] == [(2.15, Failed), (2.15, LinkUp)]
 
 
+def test_of_two_late_news_the_later_one_counts() -> None:
+    """A part is lost at 1.9 s, told at 2.15, another at 1.96 over a faster way, told at 1.97. The link is up at 2."""
+    faster = Trace(BOTH, ((0.0, None, None), (1.95, None, 0.01)))
+    wires, links, link = made(Outage(BOTH, 0.5, 1.5), faster)
+    for at, sequence in ((1.9, 1), (1.96, 2)):
+        wires.run(at)
+        assert not links.admit(departure(PART, sequence=sequence), link)
+    wires.run(3.0)
+    told = [(round(at, 9), type(message)) for at, _, message in wires.told]
+    assert told == [(1.97, Failed), (2.15, Failed), (2.15, LinkUp)]
+
+
 def test_a_link_changes_its_bandwidth_only_while_something_crosses_it() -> None:
     slower = Trace(BOTH, ((0.0, None, None), (0.5, 100.0, None), (1.0, 50.0, None)))
     wires, links, link = made(slower)
@@ -227,6 +260,15 @@ def test_a_lost_part_crosses_in_part_and_its_client_hears_of_it() -> None:
     assert wires.books == [("lost", 800)]
     assert wires.told == [(1.25, CLIENT, Failed(1, "lost on link c0 > s1", carried, 0, False))]
     assert not links.perished(departure(PART), link), "lost once only"
+
+
+def test_the_fate_of_a_copy_that_broke_off_is_not_that_of_the_next() -> None:
+    wires, links, link = made(Loss(BOTH, 0.999999), Outage(BOTH, 0.5, 1.5))
+    flow = begin(wires, links, link, HELLO)
+    flow.remaining = 800.0
+    assert list(link.carried) == [(CLIENT, 1)]
+    wires.run(1.0)
+    assert (link.carried, [held.sequence for held in link.held]) == ({}, [1])
 
 
 def test_any_other_lost_message_is_sent_again_and_nobody_hears_of_it() -> None:

@@ -206,6 +206,21 @@ def test_what_was_cancelled_after_the_end_of_the_run_is_in_flight_again(share: b
         assert fabric.ledger.last(end)[0].radio_s == pytest.approx(min(end, 0.3 + DELAY) - DELAY)
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_radio_time_that_may_have_to_be_taken_back_is_not_added_up_yet(
+    share: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans are added up when there are many of them, here at once; but not those of the window that is under way."""
+    monkeypatch.setattr("layerlift.emulator.network.byte_ledger._SPANS", 0)
+    fabric = Fabric(star(share_links=share))
+    fabric.take([sent(0.0, 0, 2, 100, 1), sent(0.2, 0, 2, 100, 2), sent(0.4, 0, 2, 100, 3), sent(0.0, 1, 2, 500, 1)])
+    fabric.arrivals_before(0.3)
+    fabric.arrivals_before(0.7)
+    fabric.rewind(0.45)
+    last = fabric.ledger.last(0.45)
+    assert [last[node].radio_s for node in (0, 1)] == pytest.approx([0.1 + 0.1 + 0.45 - 0.41, 0.45 - DELAY])
+
+
 def test_money_is_exact_even_where_deliveries_are_undone() -> None:
     """0.1 + 0.2 - 0.2 is not 0.1 in floating point: money is counted from whole bytes."""
     world = replace(
