@@ -20,11 +20,15 @@ class DeliveryLog:
     """The calls of `Host.advance` by which a host came to where it is."""
 
     def __init__(self) -> None:
-        # It lives as long as the host does, and the system deletes it when this process ends.
+        # It has no name: the system deletes it when it is closed, or when this process ends.
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self._calls: list[tuple[float, Sequence[Delivery], Costs]] = []
         self._size = 0
         self._horizon = 0.0
+
+    def close(self) -> None:
+        """Give the file back; nobody asks after that."""
+        self._file.close()
 
     def add(self, horizon: float, deliveries: Sequence[Delivery], costs: Costs, halted: bool) -> None:
         """Note a call that has been answered. One that told nothing and was not halted goes into the next."""

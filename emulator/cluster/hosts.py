@@ -63,9 +63,11 @@ class RayHosts:
         self._ask([(host, _process) for host in range(len(self))])
 
     def close(self) -> None:
-        """Let the actors go."""
+        """Let the actors go, and what they were told."""
         for actor in self.actors:
             ray.kill(actor)
+        for log in self._logs:
+            log.close()
 
     def advance(self, calls: Sequence[Call]) -> list[Answer]:
         """See `Hosts`. A dead actor is started again and the call repeated; everything else goes on as it was."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,10 @@ class Mortal:
             self._logs[number].add(horizon, mail, costs, answers[-1].halted)
         return answers
 
+    def close(self) -> None:
+        for log in self._logs:
+            log.close()
+
     def finish(self, at: float) -> list[Answer]:
         return [self._host(number).finish(at) for number in range(len(self))]
 
@@ -58,7 +63,8 @@ class Mortal:
 def lived(world: World, groups: list[list[int]], often: float) -> tuple[dict[str, list[Any]], Profiled, int]:
     rows: dict[str, list[Any]] = {table: [] for table in TABLES}
     data, hosts = Profiled(world), Mortal(world, groups, random.Random(1), often)
-    Conductor(world, hosts, InlinePlans(world), lambda table, more: rows[table].extend(more), data).run()
+    with closing(hosts):
+        Conductor(world, hosts, InlinePlans(world), lambda table, more: rows[table].extend(more), data).run()
     return rows, data, hosts.deaths
 
 
@@ -92,3 +98,4 @@ def test_memory_holds_one_block_at_most(monkeypatch: pytest.MonkeyPatch) -> None
     assert list(log.blocks()) == blocks, "it can be read again, and goes on after that"
     log.add(2_000.0, [], [], False)
     assert len(list(log.blocks())) == 21
+    log.close()

@@ -79,6 +79,14 @@ class Program:
         return self.alive()
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell lets what it starts in the background ignore Ctrl-C: these tests, and what they start, must hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def programs() -> Iterator[list[Program]]:
     """Programs to be killed if a test fails."""

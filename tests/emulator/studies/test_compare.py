@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from io import StringIO
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,7 @@ def comparison(*rows, world="w", **rest):
 
 
 def terminal(made):
-    console = Console(width=WIDEST, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=WIDEST, record=True, file=StringIO())
     show(made, console)
     return console.export_text()
 
