@@ -63,6 +63,7 @@ class Deployment:
     def _place(self, layer: int, place: int, reachable: Mapping[int, bool]) -> int:
         if self.has(place, layer) and reachable[place]:
             return place
+        # Until the new server has the layer, the one that a moving user has left goes on running it.
         former = self.former.get(layer, 0)
         return former if former and self.has(former, layer) and reachable[former] else 0
 
@@ -99,6 +100,7 @@ class Deployment:
         """A place has not got these layers any more; what they are parts of is not sent again."""
         there = self.confirmed.get(place, IndexSet())
         there.difference_update(layers)
+        # A parameter that layers share stays as long as one of them does.
         left = self.graph.parameters_of(there)
         self.held.get(place, IndexSet()).intersection_update(left)
         for part in list(self.states.of("confirmed")):
@@ -146,7 +148,7 @@ class Deployment:
             if self.copies.get(part) == new:
                 del self.copies[part]  # it is back where it lies
             self.states.tell(part, "moved")
-            self.kept.pop(part, None)
+            self.kept.pop(part, None)  # what an attempt had left behind is at the old server
             self.former.update((layer, old) for layer in layers if self.has(old, layer))
         self.placement = tuple(new if place == old else place for place in self.placement)
         return moved

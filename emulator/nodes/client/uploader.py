@@ -97,6 +97,7 @@ class Uploader:
         self._tries, self._roams = {}, False
         self._route_fully()
         used = {upload.server for upload in plan.uploads}
+        # Before any part: a policy divides by what it knows of everybody's wishes, not by who sends first.
         for place in sorted(used):
             self._claim(place)
         if plan.version > 1:
@@ -110,6 +111,7 @@ class Uploader:
             return False
         if mine.states.count("skipped"):
             return False
+        # A part between two attempts is not on its way: a plan that wants it is a reason to begin again.
         going = {*mine.states.of("confirmed"), *self._busy()}
         left = (upload.server for part, upload in enumerate(mine.parts) if part not in going)
         return not any(self._client.reachability.can(self._node(place)) for place in left)
@@ -143,6 +145,7 @@ class Uploader:
         """Hand a confirm result to the part that waits for it; a late one finds nobody."""
         key = message.version, message.part, message.attempt
         self._attempts.answer(*key, self._outcome(message))
+        # A copy that was given up has arrived after all, where nobody wants it any more.
         stray = self._strays.pop(key, None)
         if stray is not None and message.verdict == "stored" and not self._client.left:
             self._tidy_later({stray})
@@ -159,6 +162,7 @@ class Uploader:
     def failed(self, message: Failed) -> None:
         """A part broke off on its way: the failed CR of the paper. What has arrived stays there with `resume`."""
         for part, tried in self._attempts.open.items():
+            # A copy has a number of its sender's, which may be equal to one of the client's own.
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
                     self._client.reachability.cut_off(tried.server)
@@ -178,6 +182,7 @@ class Uploader:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
         self.deployment.lose(self._client.host.place_of(server))
         self._client.installer.forget_shared(server)
+        # A part that had arrived and was being built is answered by nobody but the client itself.
         reason = f"{self._client.host.world.nodes[server].name} is down"
         for part, tried in list(self._attempts.open.items()):
             if server in (tried.server, tried.copied_from):
@@ -199,6 +204,7 @@ class Uploader:
         moved = self.deployment.move(old, new, copy)
         if not moved:
             return
+        # With a lane per server a part may belong in another one now, so all of them are queued anew below.
         for lane in self._lanes.values():
             lane.parts = deque(part for part in lane.parts if part not in moved)
         for part in moved:
@@ -224,6 +230,7 @@ class Uploader:
             lane = self._lanes.setdefault(0 if one else self.deployment.parts[part].server, _Lane())
             lane.parts.append(part)
             self.deployment.states.tell(part, "queued")
+        # By number, not in the order in which lanes were made: a coroutine that starts first sends first.
         for number in sorted(self._lanes):
             lane = self._lanes[number]
             if lane.parts and not lane.running:
@@ -253,7 +260,7 @@ class Uploader:
                 return True  # what cannot be reached is taken up by `resume`
             outcome, tried = await self._try(part, server)
             if epoch != self._epoch:
-                return False
+                return False  # whoever stopped the plan has reported the attempt
             if self._attempts.open.pop(part, None) is None:
                 return True  # the part has another server now, and is sent there
             assert outcome.what != "moved", "a part that has moved is not open any more"
@@ -267,6 +274,7 @@ class Uploader:
             elif outcome.what == "refused" and not await self._refused(part):
                 return user.on_refusal != "replan" or states[part] == "skipped"
             elif outcome.what == "failed":
+                # Whatever was wrong with the copy, the client has the part, and sends it itself.
                 self.deployment.copies.pop(part, None)
                 if client.reachability.can(server):
                     await client.sleep(user.backoff_s * 2.0 ** min(failures, _BACKOFF_DOUBLINGS))
@@ -301,6 +309,7 @@ class Uploader:
         """Send a part once, and wait for what becomes of it."""
         client, header = self._client, self._client.host.world.header_bytes
         upload, mine = self.deployment.parts[part], self.deployment
+        # Asked once a plan and server: what is shared there is a promise only until the server says `gone`.
         if upload.server not in mine.shared:
             mine.shared[upload.server] = client.installer.shared(server)
         parameters = mine.wanted(part)
@@ -353,7 +362,7 @@ class Uploader:
     def tidy(self) -> None:
         """Send what `_tidy_later` has put off, if it can be done now."""
         if self._client.oldest_begun_s() <= self._tidy_s:
-            return
+            return  # a query that was begun under the old plan still runs where that had put its layers
         places, self.tidies = sorted(self.tidies), set()
         for place in places:
             self.deployment.keep_only(place)
@@ -372,6 +381,7 @@ class Uploader:
         return self._client.host.address(self._client.user.index, place)
 
     def _cancel(self, part: int, tried: Attempt, reason: str) -> None:
+        # The client can stop what it sends itself, not what one server sends another.
         if tried.copied_from < 0:
             self._client.send(tried.server, 0, Cancel(tried.sequence))
         else:
