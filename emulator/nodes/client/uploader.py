@@ -162,7 +162,7 @@ class Uploader:
     def failed(self, message: Failed) -> None:
         """A part broke off on its way: the failed CR of the paper. What has arrived stays there with `resume`."""
         for part, tried in self._attempts.open.items():
-            # A copy has a number of its sender's, which may be equal to one of the client's own.
+            # Of a copy that breaks off the server that sends it is told, and it passes that on as a confirm result.
             if tried.sequence == message.sequence and tried.copied_from < 0:
                 if message.down:
                     self._client.reachability.cut_off(tried.server)
