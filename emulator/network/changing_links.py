@@ -264,14 +264,13 @@ class ChangingLinks:
 
     def _break(self, link: ChangingLink, cause: BreakCause, reason: str) -> None:
         for flow in list(link.flows):  # a copy: stopping one takes it out
-            # What remains is brought up to date only when a rate changes.
-            flow.remaining = max(0.0, flow.remaining - flow.rate * (self._wires.now - flow.since))
-            flow.since = self._wires.now
+            # A flow's bytes are brought up to date only when its rate changes.
+            remaining = max(0.0, flow.remaining - flow.rate * (self._wires.now - flow.since))
             departure = self._wires.stop(flow)
             whole = link.carries(departure)
             link.carried.pop((departure.source, departure.sequence), None)
             # Rounded down: a byte that is on its way has not crossed, and no message breaks off when all of it has.
-            carried = max(0, whole - int(flow.remaining + 1.0))
+            carried = max(0, whole - int(remaining + 1.0))
             if type(departure.message) in _DATA or link.to in self._dead or link.source in self._dead:
                 self._lose(departure, link, cause, reason, carried)
             else:

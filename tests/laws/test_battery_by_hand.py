@@ -112,6 +112,15 @@ def test_servers_free_what_a_dead_client_held() -> None:
     assert freed["at_s"] == pytest.approx(death(run) + DELAY)
 
 
+def test_a_server_stops_working_for_a_dead_client() -> None:
+    """Query 0 is at home and takes 4.8 J; the others are on the server. 2 W do the rest: 9.2 J last until 2.2 s or so,
+    when query 2 is half done there, and is never finished."""
+    run = run_world(among_others(9.2, seconds=0.6))
+    assert death(run) == pytest.approx(2.2, abs=0.05)
+    there = [row["query"] for row in run.tables["segments"] if (row["user"], row["node"]) == ("u0", "s1")]
+    assert there == [1]
+
+
 @pytest.mark.parametrize("share", [False, True])
 def test_a_dead_client_draws_nothing(share: bool) -> None:
     """Samples each 0.5 s: the last with energy is that of its end, which is not a multiple of 0.5."""

@@ -206,6 +206,22 @@ def test_waiting_for_room_ends_with_the_retries() -> None:
     assert [row["status"] for row in mine] == ["refused", "refused"]
 
 
+def test_a_user_asks_for_another_plan_no_more_often_than_it_retries() -> None:
+    """Three parts of 0.5 MB; the other user's 1 MB is there before the second of them. It is refused, and so is the
+    third: there is one plan in vain after the first refusal, and none after the second."""
+    graph = chain_graph([0] * 4, [500_000] * 3)
+    user = {"queries": 7, "think_s": 0.5, "on_refusal": "replan", "retries": 1}
+    world = small_world(
+        graph, (0.01,) * 3, fixed((1, 1, 0)), clients=2, link=LINK, server={"memory_bytes": 1_500_000}, user=user
+    )
+    first, second = world.users
+    run = run_world(replace(world, users=(first, replace(second, arrival_s=0.1, planner=fixed((1, 1, 1), (0, 1, 2))))))
+    mine = [row for row in run.tables["uploads"] if row["user"] == "u1"]
+    assert [(row["part"], row["status"]) for row in mine] == [(0, "confirmed"), (1, "refused"), (2, "refused")]
+    plans = [(row["cause"], row["status"]) for row in run.tables["plans"] if row["user"] == "u1"]
+    assert plans == [("arrival", "accepted"), ("refused", "failed")]
+
+
 @pytest.mark.parametrize("share", [False, True])
 def test_leaving_cancels_what_is_under_way(share: bool) -> None:
     """One query of 0.03 s and a pause of 1.5 s: about 1.5 s of the 4 s transfer are done when the user leaves."""

@@ -319,3 +319,12 @@ def test_what_a_dead_node_has_still_to_say_is_only_what_has_no_bytes() -> None:
     assert links.admit(Departure(0.9, SERVER, 1, CLIENT, 0, 0, HELLO), back)
     assert not links.admit(Departure(0.9, SERVER, 2, CLIENT, 10, 0, HELLO), back)
     assert wires.books == [("lost", 10)]
+
+
+def test_a_server_that_is_back_may_die_again() -> None:
+    wires, _, _ = made(Crash((SERVER,), 0.5, 0.5, 2.0))
+    wires.run(5.0)
+    assert wires.told == [
+        (0.75, CLIENT, NodeDown(SERVER)), (1.25, CLIENT, NodeUp(SERVER)),
+        (2.75, CLIENT, NodeDown(SERVER)), (3.25, CLIENT, NodeUp(SERVER)), (4.75, CLIENT, NodeDown(SERVER)),
+    ]  # fmt: skip

@@ -196,7 +196,7 @@ def test_what_arrived_after_the_end_of_the_run_is_in_flight_again() -> None:
 
 @pytest.mark.parametrize("share", [True, False])
 def test_what_was_cancelled_after_the_end_of_the_run_is_in_flight_again(share: bool) -> None:
-    for end, cancelled in [(0.2, 0), (0.4, 5000)]:
+    for end, cancelled in [(0.2, 0), (0.3 + DELAY, 5000), (0.4, 5000)]:
         fabric = Fabric(star(share_links=share))
         fabric.take([sent(0.0, 0, 2, 5000, 1), Departure(0.3, 0, 2, 2, 0, 0, Cancel(1))])
         fabric.arrivals_before(0.5)
@@ -216,9 +216,19 @@ def test_radio_time_that_may_have_to_be_taken_back_is_not_added_up_yet(
     fabric.take([sent(0.0, 0, 2, 100, 1), sent(0.2, 0, 2, 100, 2), sent(0.4, 0, 2, 100, 3), sent(0.0, 1, 2, 500, 1)])
     fabric.arrivals_before(0.3)
     fabric.arrivals_before(0.7)
+    fabric.take([sent(0.44, 0, 2, 100, 4)])
     fabric.rewind(0.45)
     last = fabric.ledger.last(0.45)
     assert [last[node].radio_s for node in (0, 1)] == pytest.approx([0.1 + 0.1 + 0.45 - 0.41, 0.45 - DELAY])
+
+
+def test_of_two_transfers_that_end_together_the_one_that_was_stopped_is_cut() -> None:
+    """To server 1 from 0.5 s on and to server 2 from 0.25 s on, both until 1.5 s; the second is stopped at 0.375 s."""
+    pairs = {(0, 1): LinkSpec(0.5, 1024.0), (0, 2): LinkSpec(0.25, 1024.0)}
+    fabric = Fabric(replace(star(clients=1, servers=2, share_links=False), pairs=pairs))
+    fabric.take([sent(0.0, 0, 1, 1024, 1), sent(0.0, 0, 2, 1280, 2), Departure(0.125, 0, 3, 2, 0, 0, Cancel(2))])
+    fabric.arrivals_before(2.0)
+    assert fabric.ledger.last(2.0)[0].radio_s == 0.125 + 1.0
 
 
 def test_money_is_exact_even_where_deliveries_are_undone() -> None:
