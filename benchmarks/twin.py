@@ -248,5 +248,5 @@ class Crowd:
         now, user = self.env.now, self.world.users[number].name
         self.rows["queries"].append(
             (now, self.world.nodes[number].name, user, query, "answered", "", begun, begun, now, now - begun, parts,
-             parts, segments, LAYERS - KEPT if parts else 0, local, remote, sent, received, remote * 1e-5, "")
+             parts, segments, LAYERS - KEPT if parts else 0, local, remote, sent, received, remote * 1e-5, "", "")
         )  # fmt: skip

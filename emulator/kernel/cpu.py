@@ -27,6 +27,9 @@ class Cpu:
 
     __slots__ = ("_at", "_busy", "_jobs", "_number", "_served", "_timer", "cores", "node")
 
+    turned_s = 0.0
+    """When the CPU turned to the piece that ends now. 0 where that was when it was handed over: nobody waits here."""
+
     def __init__(self, node: Node, cores: int) -> None:
         self.node, self.cores = node, cores
         self._jobs: list[tuple[float, int, Callable[[Any], object], Any]] = []
@@ -124,7 +127,7 @@ class _Waiting:
 class FifoCpu:
     """First come, first served on each of `cores` cores; the rest wait in order."""
 
-    __slots__ = ("_busy", "_number", "_running", "_waiting", "cores", "node")
+    __slots__ = ("_busy", "_number", "_running", "_waiting", "cores", "node", "turned_s")
 
     def __init__(self, node: Node, cores: int) -> None:
         self.node, self.cores = node, cores
@@ -132,6 +135,8 @@ class FifoCpu:
         self._waiting: dict[int, _Waiting] = {}
         self._busy = 0.0
         self._number = 0
+        self.turned_s = 0.0
+        """When the CPU turned to the piece that ends now."""
 
     def __len__(self) -> int:
         """Pieces present."""
@@ -176,4 +181,5 @@ class FifoCpu:
         if self._running.pop(job.number, None) is not None:
             self._busy += job.work_s
             self._start()
+            self.turned_s = job.begun_s
             job.call(job.argument)

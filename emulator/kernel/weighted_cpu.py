@@ -35,6 +35,9 @@ class WeightedCpu:
 
     __slots__ = ("_at", "_busy", "_caps", "_jobs", "_number", "_speed", "_timer", "_weights", "cores", "node")
 
+    turned_s = 0.0
+    """See `Cpu.turned_s`."""
+
     def __init__(self, node: Node, cores: int) -> None:
         self.node, self.cores = node, cores
         self._jobs: dict[int, _Job] = {}

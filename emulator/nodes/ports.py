@@ -14,9 +14,9 @@ from layerlift.emulator.kernel.clock import Kernel, Signal, Sleep, Task
 from layerlift.emulator.nodes.events import Piece
 from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.planning.job import PlanJob
-from layerlift.emulator.protocol.messages import ClaimRequest, Departure, FallbackCause, Message
+from layerlift.emulator.protocol.messages import ClaimRequest, Departure, Message
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.results.rows import ChangeKind, Emitted, PlanCause, Rows
+from layerlift.emulator.results.rows import ChangeKind, Emitted, FallbackCause, PlanCause, Rows
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.users import UserSpec

@@ -126,7 +126,7 @@ class Visit:
                 first_layer=stage.first,
                 last_layer=stage.last,
                 ready_s=self.ready_s[self.position],
-                begun_s=self.begun_s,
+                begun_s=max(self.begun_s, node.cpu.turned_s),
                 ended_s=node.kernel.now,
                 work_s=work_s,
             )

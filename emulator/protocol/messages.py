@@ -21,8 +21,6 @@ Verdict = Literal["stored", "refused", "gone", "failed"]
 never came to a server that could say (a copy whose source has not got it, or that broke off)."""
 BreakCause = Literal["server", "link", "lost"]
 """Why something broke off: a dead server, a link that is down, or bad luck on a link."""
-FallbackCause = Literal["server", "link", "lost", "refused"]
-"""Why a query is finished on its client: something broke off, or a server had not got the layers."""
 
 
 class Hello(NamedTuple):

@@ -14,24 +14,18 @@ Tables = Callable[[str], Any]
 def incidents(tables: Tables) -> dict[str, Any]:
     """Return counts over the whole run, all JSON.
 
-    `fallbacks`: answered queries that were finished on their client, by why (`server` down, `link` down, `refused`);
+    `fallbacks`: queries that were finished on their client, by cause (`server`, `link`, `lost`, `refused`);
     `wasted_bytes` of uploads; `refused`, `evicted` and `lost` as servers reported them (`evicted` counts disruptions:
     one user losing something at one instant); `changes` by kind.
     """
     events = Counter(tables("allocations")["event"].to_pylist())
-    falls = (_why(text) for text in tables("queries")["fallback"].to_pylist() if text)
+    causes = (cause for cause in tables("queries")["fallback_cause"].to_pylist() if cause)
     return {
-        "fallbacks": dict(Counter(falls)),
+        "fallbacks": dict(Counter(causes)),
         "wasted_bytes": sum(tables("uploads")["wasted_bytes"].to_pylist()),
         **{event: events.get(event, 0) for event in ("refused", "evicted", "lost")},
         "changes": dict(Counter(tables("changes")["kind"].to_pylist())),
     }
-
-
-def _why(fallback: str) -> str:
-    if fallback.startswith("link"):
-        return "link"
-    return "refused" if fallback.startswith("refused") else "server" if fallback.endswith("is down") else "lost"
 
 
 def incidents_of_users(tables: Tables, world: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -43,8 +37,8 @@ def incidents_of_users(tables: Tables, world: Mapping[str, Any]) -> dict[str, di
         lambda: {"fallbacks": 0, "wasted_bytes": 0, "disruptions": 0, "handovers": 0, "lifetime_s": None}
     )
     arrived = {user["name"]: float(user["arrival_s"]) for user in world["users"]}
-    for user, text in _columns(tables("queries"), "user", "fallback"):
-        found[user]["fallbacks"] += bool(text)
+    for user, cause in _columns(tables("queries"), "user", "fallback_cause"):
+        found[user]["fallbacks"] += bool(cause)
     for user, wasted in _columns(tables("uploads"), "user", "wasted_bytes"):
         found[user]["wasted_bytes"] += wasted
     for user, event in _columns(tables("allocations"), "user", "event"):

@@ -20,6 +20,9 @@ class Of(NamedTuple):
 
 _At = Annotated[float, Of("when the row was emitted", "second")]
 
+FallbackCause = Literal["server", "link", "lost", "refused"]
+"""Why a query is finished on its client: something broke off (a dead server, a link that is down, bad luck on one), or
+a server had not got the layers."""
 QueryStatus = Literal["answered", "failed"]
 UploadStatus = Literal["confirmed", "refused", "lost", "failed", "cancelled"]
 PlanStatus = Literal["accepted", "failed"]
@@ -52,6 +55,9 @@ class QueryRow(NamedTuple):
     received_bytes: Annotated[int, Of("bytes that the client received for it, headers included", "byte")]
     money: Annotated[float, Of("price of server seconds and of bytes carried", "USD")]
     fallback: Annotated[str, Of("why it was finished on the client, in words; empty unless it was")]
+    fallback_cause: Annotated[
+        FallbackCause | Literal[""], Of("`server` or `link` down, `lost` on a link, or `refused`; empty unless it was")
+    ]
 
 
 class SegmentRow(NamedTuple):
@@ -65,7 +71,7 @@ class SegmentRow(NamedTuple):
     first_layer: Annotated[int, Of("its first layer")]
     last_layer: Annotated[int, Of("its last layer, included")]
     ready_s: Annotated[float, Of("when all its tensors were there", "second")]
-    begun_s: Annotated[float, Of("when the node turned to it", "second")]
+    begun_s: Annotated[float, Of("when the node's CPU turned to it; under `fifo` it may have waited", "second")]
     ended_s: Annotated[float, Of("when its outputs were made", "second")]
     work_s: Annotated[float, Of("how long it takes alone on the node; longer where the CPU was shared", "second")]
 
@@ -86,7 +92,7 @@ class UploadRow(NamedTuple):
     ended_s: Annotated[float, Of("when its confirm result came, or it was given up", "second")]
     status: Annotated[UploadStatus, Of("`confirmed`, `refused`, `lost`, `failed` or `cancelled`")]
     reason: Annotated[str, Of("why it was not confirmed, in words")]
-    wasted_bytes: Annotated[int, Of("of what crossed a link, how much for nothing", "byte")]
+    wasted_bytes: Annotated[int, Of("of what crossed a link, how much for nothing, without headers", "byte")]
     source: Annotated[str, Of("who sent it: the client, or at a hand-over the server that had it")]
 
 

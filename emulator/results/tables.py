@@ -29,7 +29,8 @@ def _columns(row: type[tuple[Any, ...]]) -> tuple[Column, ...]:
         assert get_origin(hint) is Annotated, f"{row.__name__}.{name} says nothing of its meaning"
         held, of = get_args(hint)[:2]
         assert isinstance(of, Of)
-        kind: Kind = "text" if get_origin(held) is Literal else _KINDS[held]
+        words = {get_origin(held), *map(get_origin, get_args(held))}
+        kind: Kind = "text" if Literal in words else _KINDS[held]
         found.append(Column(name, kind, of.unit, of.meaning))
     return tuple(found)
 

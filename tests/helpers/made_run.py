@@ -68,6 +68,7 @@ def query(at: float, user: str, number: int, asked: float, latency: float, reaso
         20,
         money,
         "",
+        "",
     )
 
 

@@ -22,7 +22,6 @@ from layerlift.emulator.protocol.messages import (
     Confirm,
     Evicted,
     Failed,
-    FallbackCause,
     Leave,
     LinkUp,
     Meter,
@@ -35,7 +34,7 @@ from layerlift.emulator.protocol.messages import (
     SwitchOff,
 )
 from layerlift.emulator.protocol.routes import Itinerary, Stage
-from layerlift.emulator.results.rows import ChangeKind, ChangeRow, QueryRow, QueryStatus
+from layerlift.emulator.results.rows import ChangeKind, ChangeRow, FallbackCause, QueryRow, QueryStatus
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.route import CLIENT
@@ -203,6 +202,7 @@ class Client(Runner):
                 remote_layers=0,
                 **NOTHING._asdict(),
                 fallback="",
+                fallback_cause="",
             )
         )
 
@@ -243,6 +243,7 @@ class Client(Runner):
                 received_bytes=figures.received_bytes,
                 money=figures.money,
                 fallback="" if fallback is None else fallback.reason,
+                fallback_cause="" if fallback is None else fallback.cause,
             )
         )
         if answered:

@@ -8,8 +8,8 @@ from layerlift.emulator.kernel.clock import Signal
 from layerlift.emulator.nodes.client.bill import Bill, Figures, Sums
 from layerlift.emulator.nodes.ports import Owner
 from layerlift.emulator.nodes.visit import Visit, VisitedNode
-from layerlift.emulator.protocol.messages import FallbackCause
 from layerlift.emulator.protocol.routes import Itinerary, Stage
+from layerlift.emulator.results.rows import FallbackCause
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
 

@@ -169,7 +169,7 @@ class Uploader:
                 kept, header = self.deployment.kept, self._client.host.world.header_bytes
                 # The header travels anew with the next attempt, so of what was kept it does not count.
                 kept[part] = kept.get(part, 0) + max(0, message.kept_bytes - header)
-                wasted = message.carried_bytes - message.kept_bytes
+                wasted = max(0, message.carried_bytes - message.kept_bytes - header)  # as `bytes`: without the header
                 self._attempts.answer(self.version, part, tried.attempt, Outcome("failed", message.reason, wasted))
                 return
 

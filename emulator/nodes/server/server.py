@@ -150,7 +150,8 @@ class Server(Runner):
         """A copy broke off: its user has to know."""
         part = self._copies.pop(message.sequence, None)
         if part is not None:
-            self._confirm(part, "failed", message.reason, message.carried_bytes)
+            wasted = max(0, message.carried_bytes - self.host.world.header_bytes)  # as `bytes` of uploads: no headers
+            self._confirm(part, "failed", message.reason, wasted)
 
     def claim(self, message: ClaimRequest) -> None:
         """Take what a user's plan wants; let go of the rest where it says so."""

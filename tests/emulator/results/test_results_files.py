@@ -115,7 +115,7 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path):
 
 def test_a_bad_row_ends_the_run_without_harm_to_the_good_ones(tmp_path):
     good = many(3)
-    bad = (*good[0][:-2], math.nan, "")
+    bad = (*good[0][:-3], math.nan, "", "")
 
     def job():
         with ResultWriter(tmp_path, part_rows=3) as writer:
