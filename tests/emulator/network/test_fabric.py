@@ -216,7 +216,7 @@ def test_radio_time_that_may_have_to_be_taken_back_is_not_added_up_yet(
     fabric.take([sent(0.0, 0, 2, 100, 1), sent(0.2, 0, 2, 100, 2), sent(0.4, 0, 2, 100, 3), sent(0.0, 1, 2, 500, 1)])
     fabric.arrivals_before(0.3)
     fabric.arrivals_before(0.7)
-    fabric.take([sent(0.44, 0, 2, 100, 4)])
+    fabric.take([sent(0.44, 0, 2, 1, number) for number in range(4, 14)])
     fabric.rewind(0.45)
     last = fabric.ledger.last(0.45)
     assert [last[node].radio_s for node in (0, 1)] == pytest.approx([0.1 + 0.1 + 0.45 - 0.41, 0.45 - DELAY])

@@ -112,6 +112,8 @@ def test_at_any_moment_the_network_holds_what_its_books_leave_open(
             len(world.clients), len(world.servers), share_links=world.share_links,
             faults=(Outage(Pairs(), 0.7, 0.2, 0.9), Loss(Pairs(), 0.3), Crash((world.servers[0],), 1.3, 0.5)),
         )  # fmt: skip
+    for message in messages:
+        message.user %= len(world.users)  # whoever hears of a loss must exist
     fabric = Fabric(world)
     fabric.take(departures_of(messages))
     for moment in sorted(moments):

@@ -123,6 +123,12 @@ def test_money_is_time_bytes_and_memory() -> None:
     assert found.money == pytest.approx(8.0 * 0.25 + 2000 * 1.0 + 500 * 2.0 + 700 * 0.01 * found.latency_s)
 
 
+def test_what_takes_all_the_memory_fits() -> None:
+    problem = two_nodes(chain_graph([0], [100]), [[1.0, 1.0]])
+    for memory, expected in ((99.0, False), (100.0, True), (101.0, True)):
+        assert cost.fits(replace(problem, memory_bytes=np.array([np.inf, memory])), (1,)) is expected
+
+
 def test_balance_is_even_only_when_servers_work_alike() -> None:
     graph = chain_graph(makes=[0, 0], holds=[0, 0])
     problem = simple_problem(graph, [[1.0, 0.5, 0.5], [1.0, 0.5, 0.5]], bandwidth_bytes_s=RATE)
