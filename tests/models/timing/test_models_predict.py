@@ -30,6 +30,7 @@ def pairs() -> list[training.Pair]:
     return [(network, reference(network)) for network in map(models.load, zoo.names())]
 
 
+@pytest.mark.long
 def test_the_shipped_coefficients_are_those_of_the_shipped_profiles(pairs: list[training.Pair]) -> None:
     again, kept = training.train(pairs), shipped()
     assert again.trained_on == kept.trained_on == zoo.names()
