@@ -1,25 +1,28 @@
 """The tiers of the tests, who runs beside whom, and how many examples properties try.
 
-Its place here lets every room import `strategies`; seeded weights are kept between test runs, not at home.
-
 * `pytest -m quick`: all but `long`, `ray` and `slow`, with a tenth of the examples. For while you write.
 * `pytest`: all but `slow`. For before you push.
 * `pytest -m slow`: what takes minutes each.
 
-Whole tiers are run by two workers (`-n` says otherwise); single files and tests, and all that wants a terminal, by
-this process alone. Tests over Ray follow one another in one worker: two Rays on one machine steal each other's time.
+Whole tiers are run by two workers (`-n` says otherwise), a file in one of them; named files and tests, `-k`, `-s` and
+`--pdb` by this process alone. Files that start Ray go first and all to one worker: two Rays on one machine steal
+each other's time.
 
 Properties try the same examples at every run, so that a run that passes passes again; `pytest
---hypothesis-profile=fresh` looks for new ones.
+--hypothesis-profile=fresh` looks for new ones. Seeded weights are kept between test runs, not at home. The file's place
+here lets every room import `strategies`.
 """
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 WORKERS = 2
 OUT_OF_QUICK = ("long", "ray", "slow")
@@ -40,6 +43,31 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("LAYERLIFT_CACHE", str(cache.mkdir("layerlift")))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before -m chooses: say what is quick. For workers, what takes longest first, so that both end together."""
+    for item in items:
+        if not any(item.get_closest_marker(name) for name in OUT_OF_QUICK):
+            item.add_marker("quick")
+            if config.option.markexpr == "quick":
+                _try_fewer_examples(item)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _weight(item.path))
+
+
+def _try_fewer_examples(item: pytest.Item) -> None:
+    """Whatever number a property asks for. Hypothesis reads its settings from the test when it is run."""
+    test = getattr(item, "obj", None)
+    test = getattr(test, "__func__", test)
+    asked = getattr(test, "_hypothesis_internal_use_settings", None)
+    if asked is not None:
+        few = max(QUICK_LEAST, asked.max_examples // QUICK_SHARE)
+        test._hypothesis_internal_use_settings = settings(asked, max_examples=min(asked.max_examples, few))
+
+
+# Workers
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two workers for a tier; none where somebody waits for a few tests, or watches them."""
     option = config.option
@@ -48,27 +76,34 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if few or watched else WORKERS
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Files to workers, in the order of `_weight`."""
+    config.option.loadscopereorder = False
+    return Files(config, log)
+
+
+class Files(LoadScopeScheduling):
+    """A worker has a file to itself, so that what a module prepares is prepared once; one has all that start Ray.
+
+    By the files' text, since names are all that the scheduler is told: marks stay in the workers, and xdist's own
+    groups, which travel in the names, are lost with pytest 9.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        with_ray = self.config.option.markexpr != "quick" and "ray" in _kinds(self.config.rootpath / path)
+        return "over Ray" if with_ray else path
+
+
 def _names_a_file(argument: str) -> bool:
     return Path(argument.partition("::")[0]).is_file()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Before -m chooses: say what is quick, and keep the tests over Ray together."""
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-        if not any(item.get_closest_marker(name) for name in OUT_OF_QUICK):
-            item.add_marker("quick")
-            if config.option.markexpr == "quick":
-                fewer_examples(item)
+@cache
+def _kinds(path: Path) -> frozenset[str]:
+    text = path.read_text(encoding="utf-8")
+    return frozenset(name for name in OUT_OF_QUICK if f"pytest.mark.{name}" in text)
 
 
-def fewer_examples(item: pytest.Item) -> None:
-    """Whatever number a property asks for. Hypothesis reads its settings from the test when it is run."""
-    test = getattr(item, "obj", None)
-    asked = getattr(test, "_hypothesis_internal_use_settings", None)
-    if test is not None and asked is not None:
-        few = max(QUICK_LEAST, asked.max_examples // QUICK_SHARE)
-        chosen = settings(asked, max_examples=min(asked.max_examples, few))
-        getattr(test, "__func__", test)._hypothesis_internal_use_settings = chosen
+def _weight(path: Path) -> int:
+    return 0 if "ray" in _kinds(path) else 1 if "long" in _kinds(path) else 2

@@ -50,6 +50,7 @@ def test_the_planner_runs_and_keeps_its_promise(my_planner: str) -> None:
     assert user["output_error"] == 0.0
 
 
+@pytest.mark.long
 def test_the_scenario_is_two_dozen_lines_and_runs(tmp_path: Path) -> None:
     text = block("yaml", "# my_world.yaml")
     assert code_lines(text) <= 24

@@ -96,6 +96,7 @@ def test_planning_is_timed_outside_the_digest(whole: RunResult) -> None:
     assert all(row["name"] == "ionn" and 0.0 < row["value"] < 5.0 for row in rows)
 
 
+@pytest.mark.long
 def test_measured_costs_drive_the_clock_and_replay_to_the_same_digest(whole: RunResult, tmp_path: Path) -> None:
     scenario = phones(compute="measured")
     made = run(scenario, out=tmp_path / "made", local=True)
@@ -176,6 +177,7 @@ def test_a_paced_run_keeps_step_with_a_clock(whole: RunResult, monkeypatch: pyte
     assert (fidelity["pace"], fidelity["windows"]) == (20, made.run["windows"])
 
 
+@pytest.mark.long
 def test_strict_refuses_a_paced_run_that_was_late_and_keeps_it(tmp_path: Path) -> None:
     def slow(state: Progress, world: World) -> None:
         time.sleep(0.002)

@@ -8,7 +8,7 @@ from math import inf, ulp
 from typing import Any
 
 import pytest
-from networks import quick_one
+from tiers import quick_one
 
 from layerlift.emulator import Scenario
 from layerlift.emulator.planning.job import PlanJob

@@ -291,6 +291,7 @@ def test_in_turn_a_question_of_any_size_waits_alike(first: int, last: int) -> No
     says(found, pollaczek_khinchine_s(RHO / MEAN_S, SIZES), *([] if first == QUARTERS[2][0] else [shared]), within=0.12)
 
 
+@pytest.mark.long
 def test_in_turn_as_many_wait_as_the_server_is_busy() -> None:
     """Poisson arrivals see what is there on average."""
     says(interval_of([float(wait > 1e-9) for wait in at_server("fifo", 1).waits_s]), RHO)

@@ -68,6 +68,7 @@ def test_run_show_verify_replay(scenario: str) -> None:
     assert RunResult.load("again").verify() == result.digest
 
 
+@pytest.mark.long
 def test_a_measured_run_is_replayed_from_its_costs(scenario: str) -> None:
     assert call("run", scenario, "--local", "--compute", "measured", "--out", "made", "--quiet").stdout == ""
     assert call("replay", "made").stdout == f"Same digest: {RunResult.load('made').digest}\n"
@@ -341,6 +342,7 @@ def layerlift(*arguments: str, path: Path | None = None, **environment: str) -> 
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_process_ends_with_one_sentence_and_code_2(scenario: str) -> None:
     done = layerlift("run", scenario, "--local", "--out", "/proc/no/such")
     assert (done.returncode, done.stdout) == (2, "")

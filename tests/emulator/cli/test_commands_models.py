@@ -34,6 +34,7 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_the_zoo_is_listed() -> None:
     result = call("models")
     assert result.exit_code == 0

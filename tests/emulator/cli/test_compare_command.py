@@ -155,6 +155,7 @@ def test_a_planner_that_raises_is_told_and_a_run_that_fails_is_a_row(
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_what_had_ended_before_the_user_stopped_it_is_written_and_said(
     scenario: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +195,7 @@ def _run(scenario: str, out: str, *more: str) -> str:
     return out
 
 
+@pytest.mark.long
 def test_runs_that_differ_in_their_seed_are_one_variant_and_equal_a_comparison_made_at_once(scenario: str) -> None:
     runs = [_run(scenario, f"a{seed}", "--seed", str(seed)) for seed in (1, 2)]
     runs += [_run(scenario, f"b{seed}", "--seed", str(seed), "--planner", "local") for seed in (1, 2)]
@@ -206,6 +208,7 @@ def test_runs_that_differ_in_their_seed_are_one_variant_and_equal_a_comparison_m
         assert together["metrics"] == apart["metrics"]
 
 
+@pytest.mark.long
 def test_an_interrupted_run_is_shown_and_has_no_price(scenario: str) -> None:
     a, b = _run(scenario, "a"), _run(scenario, "b", "--planner", "local")
     told = json.loads(Path("b/run.json").read_text())

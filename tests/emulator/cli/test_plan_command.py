@@ -25,6 +25,7 @@ from layerlift.emulator.world.world import World
 # The problem
 
 
+@pytest.mark.long
 @given(worlds(max_clients=1, cut=False))
 @examples(60)
 def test_the_problem_is_the_one_that_a_run_makes(world: World) -> None:

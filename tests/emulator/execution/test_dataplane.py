@@ -33,6 +33,7 @@ def network() -> Network:
     return branching()
 
 
+@pytest.mark.long
 def test_references_are_dropped_after_their_last_use(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataplane, "_UNDER_WAY", 24)
     monkeypatch.setattr(dataplane, "_CHECK_AT_ONCE", 8)
@@ -64,6 +65,7 @@ def test_with_optimization_a_split_answer_is_within_rounding(network: Network) -
     assert max(lived.errors) <= 1e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["squeezenet", "alexnet"])
 def test_a_real_network_split_over_two_servers_is_exact(name: str) -> None:
     real = models.load(name)

@@ -197,6 +197,7 @@ def test_charts(tmp_path):
     assert "<link" not in html
 
 
+@pytest.mark.long
 def test_charts_refuse_what_cannot_be_drawn(tmp_path):
     with pytest.raises(RunError, match=r"\.html, \.svg, \.png"):
         chart(finished(), tmp_path / "run.pdf")

@@ -94,6 +94,7 @@ def test_poisson_has_its_rate_and_an_index_of_dispersion_of_one() -> None:
     assert variance / mean == pytest.approx(1.0, abs=SPREAD * math.sqrt(2.0 / windows))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("quiet", "busy", "quiet_s", "busy_s"), [(1.0, 20.0, 30.0, 5.0), (0.0, 8.0, 10.0, 10.0), (0.1, 10.0, 2.0, 2.0)]
 )

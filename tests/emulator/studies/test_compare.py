@@ -67,6 +67,7 @@ def test_the_quantile_of_t_is_that_of_printed_tables(freedom, known):
     assert t_quantile(0.975, freedom) == pytest.approx(known, abs=5e-4)
 
 
+@pytest.mark.long
 def test_other_shares_and_many_degrees():
     assert t_quantile(0.95, 4) == pytest.approx(2.132, abs=5e-4)
     assert t_quantile(0.995, 7) == pytest.approx(3.499, abs=5e-4)

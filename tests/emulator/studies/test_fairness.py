@@ -312,6 +312,7 @@ def test_measured_time_cannot_run_alone():
         alone_latencies(phones("compute=measured"))
 
 
+@pytest.mark.long
 def test_the_command_prints_and_answers_mistakes(tmp_path):
     out = tmp_path / "run"
     scenario = Scenario.from_dict(phones().model_dump(mode="json"), ["execution=none", "users.0.queries=3"])

@@ -29,6 +29,7 @@ def stored(path: Path) -> np.ndarray:
     return numpy_helper.to_array(onnx.load_tensor(str(path)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet", "bvlc_alexnet", "inception_v1"])
 def test_light_models_give_their_stored_outputs_when_cut(name: str) -> None:
     network = models.load(DATA / "light" / f"light_{name}.onnx")

@@ -15,6 +15,7 @@ from layerlift.models.loading import disk_cache, zoo
 MIB = 2**20
 
 
+@pytest.mark.long
 def test_the_nine_networks_and_their_friendly_names() -> None:
     assert len(zoo.names()) == 9
     for alias, name in zoo.ALIASES.items():

@@ -129,6 +129,7 @@ def test_units_partition_every_network_of_the_zoo() -> None:
         assert [layer for unit in units(graph) for layer in unit.layers] == list(range(len(graph)))
 
 
+@pytest.mark.long
 def test_the_modules_of_the_zoo() -> None:
     found = {name: len(modules(models.load(name).graph)) for name in zoo.names()}
     assert found == {
@@ -191,6 +192,7 @@ def test_minimum_cuts_against_every_cut(graph: LayerGraph, timed: bool) -> None:
             assert cost_of(graph, module, head) == independent_cost(graph, module, head)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["squeezenet", "googlenet", "resnet50", "shufflenet"])
 def test_minimum_cuts_of_real_modules_against_every_cut(name: str) -> None:
     graph = models.load(name).graph
@@ -214,6 +216,7 @@ def flow_value(graph: LayerGraph, module: Module) -> float:
     return float(nx.maximum_flow_value(flow, "s", "t", flow_func=nx.algorithms.flow.preflow_push))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", zoo.names())
 def test_minimum_cuts_of_all_networks_against_another_flow(name: str) -> None:
     graph = models.load(name).graph

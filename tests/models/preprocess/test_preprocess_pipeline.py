@@ -143,6 +143,7 @@ def test_a_step_names_the_network_it_makes() -> None:
     assert pipeline.apply(other, ["tile"]).topology == pipeline.apply(net, ["tile"]).topology
 
 
+@pytest.mark.long
 def test_a_rewritten_network_travels_and_keeps_what_it_was_told() -> None:
     net = models.load("squeezenet", input_bytes=12345)
     made = pipeline.apply(net, ["merge", "tile:rows=2", "separate:rank=16"])
@@ -154,6 +155,7 @@ def test_a_rewritten_network_travels_and_keeps_what_it_was_told() -> None:
         assert again.weights()[name].tobytes() == array.tobytes()
 
 
+@pytest.mark.long
 def test_a_written_network_answers_the_same(tmp_path: Path) -> None:
     net = models.load("squeezenet")
     made = pipeline.apply(net, ["tile:rows=2,columns=2", "separate:rank=16", "patterns", "collapse"])

@@ -10,7 +10,7 @@ import pytest
 from cut_runs import long_runs, run_cut
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from networks import quick_one
+from tiers import quick_one
 
 from layerlift import models
 from layerlift.models import Session

@@ -30,6 +30,7 @@ def pairs() -> tuple[training.ProfiledNetwork, ...]:
     return training.shipped_pairs()
 
 
+@pytest.mark.long
 def test_training_again_gives_the_shipped_coefficients_one_by_one(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     again, kept = training.train(pairs), shipped()
     assert (again.ghz, again.host) == (kept.ghz, kept.host)

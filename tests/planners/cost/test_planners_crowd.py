@@ -95,6 +95,7 @@ def test_gibbs_finds_the_best_joint_intervals_of_two_users() -> None:
     assert crowd.score([plan.placement for plan in plans])[1] <= best[1] * 1.001
 
 
+@pytest.mark.long
 def test_what_gibbs_compares_is_the_joint_cost() -> None:
     users = [user(2), user(2, speed=3.0), user(2, objective=Objective(1.0, 0.3, 0.0, 0.0))]
     crowd = Crowd(users)
@@ -107,6 +108,7 @@ def test_what_gibbs_compares_is_the_joint_cost() -> None:
         assert joint.value(state) == pytest.approx(crowd.score(placements)[1], rel=1e-9)
 
 
+@pytest.mark.long
 def test_a_lone_gibbs_user_gets_the_best_interval_and_all_of_the_battery_is_legal() -> None:
     problem = battery()["modules"]
     assert cost.latency(problem, make("gibbs").plan(problem, random.Random(0)).placement) == pytest.approx(

@@ -33,6 +33,7 @@ def calls_of(work: Callable[[], object]) -> int:
     return calls
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("network", ["vgg19", "googlenet"])
 def test_a_population_costs_hardly_more_calls_than_a_few(network: str) -> None:
     problem = paper_problem(network)
@@ -46,6 +47,7 @@ def test_a_population_costs_hardly_more_calls_than_a_few(network: str) -> None:
     assert calls(4 * batch.CHUNK_ROWS) < 4 * 1.3 * few
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("planner", "calls_each"), [("ionn", 80), ("efficiency", 80), ("recursive", 80), ("shortest_path", 5)]
 )

@@ -130,6 +130,7 @@ def shares(graph) -> bool:
     return len(held) > len(set(held))
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=120, deadline=None)
 def test_units_cost_alone_what_they_cost_together(data: st.DataObject) -> None:
@@ -168,6 +169,7 @@ def test_a_prefix_is_never_later_than_the_whole_query(data: st.DataObject) -> No
         assert prefix.answered_s <= whole.answered_s * (1 + 1e-12)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_paths_never_promise_too_little(data: st.DataObject) -> None:
@@ -181,6 +183,7 @@ def test_paths_never_promise_too_little(data: st.DataObject) -> None:
     assert all(paths.better_than(value * 1.001 + 1e-9)[layer, node] for layer, node in enumerate(placement))
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_prices_on_limits_bound_what_keeps_them(data: st.DataObject) -> None:

@@ -78,6 +78,7 @@ def crowds(draw, limited: bool = True):
     return users
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", ["best_response", "best_response:order=worst+ionn", "best_response:inner=one_step"])
 def test_it_is_a_planner_like_any_other(planner: str) -> None:
     assert check_planner(planner) > 10
@@ -146,6 +147,7 @@ def test_nobody_gains_by_another_interval_where_it_says_converged(users) -> None
                     assert not ahead(key_of(crowd, user, other, others), now, 0.001 + 1e-9)
 
 
+@pytest.mark.long
 @given(crowds())
 @settings(max_examples=25)
 def test_users_together_hold_no_more_than_the_servers_offer(users) -> None:
@@ -253,6 +255,7 @@ def test_the_rounds_are_an_upper_limit_that_the_note_tells() -> None:
     assert chosen(plans) == [(1,)]
 
 
+@pytest.mark.long
 @given(crowds())
 @settings(max_examples=12)
 def test_the_same_users_settle_the_same_way_whatever_the_seed_and_nobody_is_named(users) -> None:
@@ -270,6 +273,7 @@ def test_users_with_a_server_each_do_not_care_who_comes_first() -> None:
         assert chosen(answered([users[user] for user in order])) == [(user + 1,) for user in order]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ["arrival", "worst"])
 @pytest.mark.parametrize("inner", ["one_climb", "greedy", "min_cut"])
 def test_together_is_better_than_everybody_for_himself(inner: str, order: str) -> None:

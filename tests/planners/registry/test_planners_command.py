@@ -44,6 +44,7 @@ def test_json_is_for_programs() -> None:
     assert {"name": "sweeps", "type": "an integer", "default": "300"} in facts["options"]
 
 
+@pytest.mark.long
 def test_the_kit_can_be_run_on_any_planner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "testing")
     assert "meets all" in run("ionn+recursive", "--check").output

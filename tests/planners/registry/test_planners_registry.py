@@ -170,6 +170,7 @@ def test_plugins_can_be_switched_off(plugins, monkeypatch) -> None:
     assert isinstance(planners.make("ionn"), planners.Planner)
 
 
+@pytest.mark.long
 def test_importing_planners_loads_none_of_them() -> None:
     import subprocess
 

@@ -196,6 +196,7 @@ def test_a_search_without_gain_ends_early(name: str) -> None:
     assert int(plan.note.split()[1]) < 3000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["pso", "ga"])
 def test_restarts_draw_a_swarm_anew_and_keep_the_best(name: str) -> None:
     problem, judge = paper_problem("alexnet"), Judge(paper_problem("alexnet"))
@@ -254,6 +255,7 @@ def test_small_problems_are_mostly_solved(name: str, start: str, worst: float, s
     assert solved >= share * len(chosen)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SWARMS)
 @pytest.mark.parametrize(("network", "within"), [("alexnet", 0.01), ("vgg19", 0.01), ("googlenet", 0.03)])
 def test_real_networks_come_close_to_the_optimum(name: str, network: str, within: float) -> None:
@@ -300,6 +302,7 @@ def test_the_cuts_of_many_users_spread_them() -> None:
     assert [tuple(row[:7]) for row in together] == [OneStep().place(problem)]
 
 
+@pytest.mark.long
 def test_users_are_spread_over_like_servers() -> None:
     """Two users whose layers are free to send, two equal servers: one each is best, and better than each alone."""
     graph = chain_graph(makes=[1_000] * 4, holds=[1_000] * 4)
@@ -316,6 +319,7 @@ def test_users_are_spread_over_like_servers() -> None:
             assert crowd.score(placed) < crowd.score(alone)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SWARMS)
 def test_different_users_together_never_do_worse_than_all_local(name: str) -> None:
     chosen = [battery()[each] for each in ("chain", "modules, pinned layers", "chain, deadline", "modules, balanced")]
@@ -351,6 +355,7 @@ def test_branches_are_shared_out_between_servers() -> None:
     assert cost.latency(problem, OneStep().place(problem)) > 5.9
 
 
+@pytest.mark.long
 def test_a_deadline_is_met_as_cheaply_as_can_be() -> None:
     problem = replace(battery()["modules"], objective=Objective(latency=0.0, money=1.0, deadline_s=0.12))
     judge = Judge(problem)
@@ -362,6 +367,7 @@ def test_a_deadline_is_met_as_cheaply_as_can_be() -> None:
         assert key[1] <= 1.05 * best[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["pso:moves=points,start=random", "ga+recursive"])
 def test_they_meet_every_demand_of_the_kit(name: str) -> None:
     first, plus, second = name.partition("+")

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiers import long_but
 
 from layerlift import planners
 from layerlift.models.errors import PlanError
@@ -22,16 +23,18 @@ OURS = [
 ]
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", long_but(OURS, ("local", "direct", "ionn", "shortest_path", "greedy")))
 def test_ours_meet_every_demand(name: str) -> None:
     assert check_planner(name) > 100
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pair", ["greedy+ionn", "random+recursive", "min_cut+efficiency", "ionn+direct", "gibbs+ionn"])
 def test_pairs_meet_every_demand(pair: str) -> None:
     assert check_planner(pair) > 100
 
 
+@pytest.mark.long
 def test_exhaustive_meets_every_demand_on_small_problems() -> None:
     small = {name: problem for name, problem in battery().items() if len(problem.nodes) < 3 or len(problem.graph) < 6}
     assert len(small) > 5
