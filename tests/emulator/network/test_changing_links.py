@@ -135,7 +135,7 @@ def test_a_part_that_breaks_off_is_lost_and_its_client_hears_of_break_and_repair
     wires.run(1.0)
     assert wires.books == [("lost", 800)]
     assert (link.flows, link.carried, wires.went_on) == ({}, {}, [1])
-    failed = Failed(1, "link c0 > s1 is down", 499, 0, True)
+    failed = Failed(1, "link", "link c0 > s1 is down", 499, 0, True)
     assert wires.told == [(0.75, CLIENT, failed)]
     wires.run(3.0)
     assert wires.told[1:] == [(2.0 + DELAY, CLIENT, LinkUp(SERVER))]
@@ -147,7 +147,7 @@ def test_what_has_crossed_of_a_part_is_kept_where_its_user_resumes() -> None:
     begin(wires, links, link, PART)
     wires.run(1.0)
     assert (wires.arrived, wires.books) == ([499], [("lost", 301)])
-    assert wires.told == [(0.75, CLIENT, Failed(1, "link c0 > s1 is down", 499, 499, True))]
+    assert wires.told == [(0.75, CLIENT, Failed(1, "link", "link c0 > s1 is down", 499, 499, True))]
 
 
 def test_a_copy_between_servers_is_never_resumed() -> None:
@@ -168,7 +168,7 @@ def test_a_copy_between_servers_is_never_resumed() -> None:
     link.flows[flow] = None
     wires.run(1.0)
     assert (wires.arrived, wires.books) == ([], [("lost", 800)])
-    assert wires.told == [(0.75, SERVER, Failed(1, "link s1 > s2 is down", 499, 0, True))]
+    assert wires.told == [(0.75, SERVER, Failed(1, "link", "link s1 > s2 is down", 499, 0, True))]
 
 
 def test_a_tensor_that_breaks_off_is_lost_and_the_client_hears_where() -> None:
@@ -176,7 +176,7 @@ def test_a_tensor_that_breaks_off_is_lost_and_the_client_hears_where() -> None:
     begin(wires, links, link, STEP)
     wires.run(1.0)
     assert wires.books == [("lost", 800)]
-    assert wires.told == [(0.75, CLIENT, Broken(0, "route", "link c0 > s1 is down", SERVER, True))]
+    assert wires.told == [(0.75, CLIENT, Broken(0, "route", "link", "link c0 > s1 is down", SERVER, True))]
 
 
 def test_anything_else_that_breaks_off_waits_for_the_link_and_nobody_hears_of_it() -> None:
@@ -198,7 +198,7 @@ def test_what_comes_while_the_link_is_down_waits_or_is_lost_at_once() -> None:
     wires.run(3.0)
     assert wires.begun == [(2.0, 1)]
     assert wires.told == [
-        (1.25, CLIENT, Failed(2, "link c0 > s1 is down", 0, 0, True)), (2.25, CLIENT, LinkUp(SERVER)),
+        (1.25, CLIENT, Failed(2, "link", "link c0 > s1 is down", 0, 0, True)), (2.25, CLIENT, LinkUp(SERVER)),
     ]  # fmt: skip
 
 
@@ -258,7 +258,7 @@ def test_a_lost_part_crosses_in_part_and_its_client_hears_of_it() -> None:
     assert links.perished(departure(PART), link)
     wires.run(2.0)
     assert wires.books == [("lost", 800)]
-    assert wires.told == [(1.25, CLIENT, Failed(1, "lost on link c0 > s1", carried, 0, False))]
+    assert wires.told == [(1.25, CLIENT, Failed(1, "lost", "lost on link c0 > s1", carried, 0, False))]
     assert not links.perished(departure(PART), link), "lost once only"
 
 

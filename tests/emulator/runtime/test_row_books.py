@@ -8,6 +8,7 @@ import pytest
 from worlds import chain_graph, fixed, run_world, small_world
 
 from layerlift.emulator.network.byte_ledger import ByteLedger, Sample
+from layerlift.emulator.results.rows import UsageReading
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.row_books import RowBooks
 from layerlift.emulator.world.links import LinkSpec
@@ -36,7 +37,7 @@ def usage(sample: Sample, number: int, name: str = "c0") -> dict[str, Any]:
     world = small_world(chain_graph([0, 0], [1]), (0.1,), client=POWER, server=PRICES)
     rows: list[tuple[Any, ...]] = []
     books = RowBooks(world, Told(world, sample), lambda _, more: rows.extend(more))
-    books.close({"usage": [(2.0, name, 2.0, 0.5, 9, 16.0, 1.5, number)]}, 2.0)
+    books.close({"usage": [UsageReading(2.0, name, 2.0, 0.5, 9, 16.0, 1.5, number)]}, 2.0)
     (row,) = rows
     return dict(zip((column for column, _ in TABLES["usage"]), row, strict=True))
 
