@@ -92,7 +92,13 @@ class Shelves:
 
     def validate(self, held_bytes: int, graph_of: Callable[[int], LayerGraph]) -> None:
         """Hold the stores against each other and against what the server says that it holds."""
-        assert sum(store.held_bytes for store in self.stores.values()) == held_bytes, "memory is held by somebody"
+        # What users share is held as long as any of them is there, though only the first was charged for it.
+        taken = {
+            (id(graph_of(user)) if self._shared else user, parameter): graph_of(user).parameters[parameter].held_bytes
+            for user, store in self.stores.items()
+            for parameter in store.parameters
+        }
+        assert sum(taken.values()) == held_bytes, "memory is held by somebody, and what is shared is held once"
         for user, store in self.stores.items():
             assert store.building.keys() <= store.parts.keys(), "what is being built is a part"
             parts = {layer for layers in store.parts.values() for layer in layers}
