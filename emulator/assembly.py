@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from layerlift.emulator.runtime.placing import Placing, place
 from layerlift.emulator.runtime.ports import Hosts, TimedPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
+from layerlift.models.errors import RunError, near
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,15 @@ class Options:
     """Virtual seconds per second of wall clock; None: as fast as it goes."""
     strict: bool = False
     """Make a failed planning, or a paced run that is not to be trusted, an error."""
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Options:
+        """Make options of what a caller gave. Raises `RunError` for one that there is not."""
+        names = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise RunError(f"run has no option {name!r}, expected some of {', '.join(names)}{near(name, names)}")
+        return cls(**given)
 
 
 @dataclass(slots=True)

@@ -50,7 +50,7 @@ def run(
     Raises a `LayerliftError` for a scenario, model or planner that cannot be run, before anything is written; an
     interrupted run leaves readable tables whose run.json says so, and so does one that `strict` refuses.
     """
-    chosen = Options(**options)
+    chosen = Options.of(options)
     loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
     say = notice or (lambda text: None)
     pacer = Pacer(chosen.pace)

@@ -30,6 +30,26 @@ class RunError(LayerliftError):
     """A run that cannot start or go on, or a run directory that cannot be read."""
 
 
+def words_of(error: BaseException) -> str:
+    """What an exception of a stranger's code says, as text that can be shown and stored: never empty, and never raises.
+
+    Its kind goes before the words, but for our own errors, whose words say enough.
+    """
+    kind = type(error).__name__
+    try:
+        said = storable(str(error))
+    except Exception:
+        said = ""
+    if isinstance(error, LayerliftError):
+        return said or f"{kind}, without a word"
+    return f"{kind}: {said}" if said else f"{kind}, without a word"
+
+
+def storable(text: str) -> str:
+    """The text, with whatever UTF-8 cannot hold (lone surrogates, as odd file names have) written out as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def near(given: str, known: Iterable[str]) -> str:
     """Return a hint that ends an error message: the near names, or all of them when none is near.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world import streams
-from layerlift.models.errors import LayerliftError, PlanError
+from layerlift.models.errors import LayerliftError, PlanError, storable, words_of
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
 from layerlift.planners.cost.query import latency
 
@@ -32,9 +32,9 @@ def answer(
         if len(plans) != len(problems):
             reason = f"{job.planner} answered {len(plans)} plans for {len(problems)} users"
     except LayerliftError as error:
-        reason = str(error) or f"{job.planner} refused without a word"
+        reason = words_of(error)
     except (Exception, SystemExit) as error:  # a stranger's planner may raise anything; the run goes on without it
-        reason = f"{job.planner} raised {type(error).__name__}: {error}"
+        reason = f"{job.planner} raised {words_of(error)}"
     took_s = time.perf_counter() - began
     if reason is None and took_s > timeout_s:
         reason = f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
@@ -61,14 +61,11 @@ def _outcome(problem: Problem, plan: Plan, reason: str | None) -> PlanOutcome:
             note, whole = _text(plan.note), bool(plan.whole)
             placement = tuple(map(int, plan.placement))
             uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
+        except LayerliftError as error:
+            placement, uploads, whole, note, reason = local, (), False, "", words_of(error)
         except Exception as error:  # a plan may be of anything, and `validate` can only try to read it
-            placement, uploads, whole, note, reason = (
-                local,
-                (),
-                False,
-                "",
-                str(error) or f"the plan cannot be read: {type(error).__name__}",
-            )
+            placement, uploads, whole, note = local, (), False, ""
+            reason = f"the plan cannot be read: {words_of(error)}"
     predicted_s = latency(problem, placement)
     accepted, words = reason is None, reason or ""
     return PlanOutcome(accepted, placement, uploads, whole, words, latency(problem, local), predicted_s, note)
@@ -78,4 +75,4 @@ def _text(note: object) -> str:
     """A planner's note, which a table of texts will hold; raises `PlanError` for anything else."""
     if not isinstance(note, str):
         raise PlanError(f"the plan's note is {type(note).__name__}, expected a text")
-    return note
+    return storable(note)

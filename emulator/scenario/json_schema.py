@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, Final
 
 from layerlift.emulator.scenario.scenario import Scenario
+from layerlift.emulator.scenario.schema.sections import TIERS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -15,5 +17,6 @@ def json_schema() -> dict[str, Any]:
     What it refuses, `Scenario` refuses; what needs several fields to be seen (names, sums, files) only that refuses.
     """
     told = Scenario.model_json_schema()
+    told["properties"]["links"]["propertyNames"] = {"enum": [f"{a}-{b}" for a, b in product(TIERS, TIERS)]}
     about = "A world for Layerlift: machines, links, users, models, and what breaks. MB is 2**20 bytes, GB is 2**30."
     return {"$schema": DIALECT} | told | {"title": "Scenario", "description": about}

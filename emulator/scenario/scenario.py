@@ -31,8 +31,13 @@ class Scenario(Description):
 
     if not TYPE_CHECKING:  # so that type checkers go on to see the fields as parameters
 
-        def __init__(self, **fields: Any) -> None:
+        def __init__(self, *given: object, **fields: Any) -> None:
             """Make a scenario from its fields. Raises `ScenarioError` where pydantic would speak of its own."""
+            if given:
+                raise ScenarioError(
+                    f"Scenario({given[0]!r}) was called, expected fields by name; a bundled scenario or a file is "
+                    f"had by Scenario.load({given[0]!r})"
+                )
             try:
                 super().__init__(**fields)
             except ValidationError as error:
@@ -53,6 +58,8 @@ class Scenario(Description):
 
         Raises `ScenarioError`: no such scenario, not YAML, or a field that is unknown, ill-typed or impossible.
         """
+        if isinstance(overrides, str):
+            raise ScenarioError(f"overrides is the text {overrides!r}, expected a list such as [{overrides!r}]")
         path = _find(os.fspath(name_or_path))
         data, places = read(_text(path), path.name)
         if not isinstance(data, dict):

@@ -76,7 +76,7 @@ def offload(placement: Sequence[int], note: str = "") -> Plan:
 def validate(plan: Plan, problem: Problem) -> None:
     """Raise `PlanError` unless `plan` is legal for `problem`; the message names the layer, part or node at fault."""
     if not isinstance(plan, Plan):
-        raise PlanError(f"the planner returned {type(plan).__name__}, expected planners.Plan")
+        raise PlanError(f"the planner returned {type(plan).__name__}, expected layerlift.planners.Plan")
     graph, nodes = problem.graph, len(problem.nodes)
     if len(plan.placement) != len(graph):
         raise PlanError(f"the placement has {len(plan.placement)} layers, {graph.name} has {len(graph)}")

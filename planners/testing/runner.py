@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from layerlift.models.errors import LayerliftError
+from layerlift.models.errors import LayerliftError, words_of
 
 KitLine = tuple[str, str, str]
 """Where a demand was checked, the demand, and the trouble: empty when it is met."""
@@ -15,9 +15,9 @@ def trouble_of(check: Callable[[], object]) -> str:
     try:
         check()
     except LayerliftError as problem:
-        return str(problem)
+        return words_of(problem)
     except Exception as problem:
-        return f"it raised {type(problem).__name__}: {problem}"
+        return f"it raised {words_of(problem)}"
     return ""
 
 

@@ -81,9 +81,10 @@ REAL_MODULES = frozenset(
 """... but for these: kits for people, and what ties virtual time to the machine that runs."""
 REAL_WORLD = frozenset(
     (
-        *("time", "datetime", "sched", "signal", "secrets", "uuid"),
+        *("time", "timeit", "datetime", "sched", "signal", "select", "queue", "secrets", "uuid", "posix", "_random"),
         *("threading", "_thread", "asyncio", "concurrent", "multiprocessing", "subprocess", "socket"),
         *("onnx", "onnxruntime", "pyarrow", "scipy", "ray", "layerlift.models.onnx_files"),
+        *(f"layerlift.emulator.runtime.{name}" for name in ("pacing", "interruption", "measured")),
         *("layerlift.models.running", "layerlift.models.loading", "layerlift.models.graph.from_onnx"),
     )
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import inf
+from typing import Any
 
 from hypothesis import strategies as st
 
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase
+from layerlift.models.errors import LayerliftError
 
 SERVER = Capacity(memory_bytes=100.0, cores=2, link_bytes_s=10.0)
 
@@ -26,6 +28,29 @@ class Refusing(PolicyBase):
         asks = Grant(capacity.memory_bytes, float(capacity.cores), 1.0)
         refused = Grant(0.0, 0.0, 0.0, reason=self.words)
         return [asks if claim.period_s == claim.work_s else refused for claim in claims]
+
+
+class Odd(PolicyBase):
+    """Answers what is no list of sound grants: `Odd:what=text`."""
+
+    def __init__(self, what: str = "nothing") -> None:
+        self.what = what
+
+    def grants(self, capacity: Capacity, claims: Sequence[Claim], before: Mapping[int, Grant]) -> Any:
+        if self.what == "quits":
+            raise SystemExit(3)
+        if self.what == "silent":
+            raise LayerliftError
+        answers: dict[str, Any] = {
+            "nothing": None,
+            "text": "x" * len(claims),
+            "pairs": [(1.0, 1.0)] * len(claims),
+            "words": [Grant("1", 1.0, 1.0)] * len(claims),  # type: ignore[arg-type]
+            "huge": [Grant(10**400, 1.0, 1.0)] * len(claims),
+            "capped": [Grant(1e9, 1.0, 1.0, cpu_cap=0.0)] * len(claims),
+            "number": [Grant(1e9, 1.0, 1.0, reason=7)] * len(claims),  # type: ignore[arg-type]
+        }
+        return answers[self.what]
 
 
 def user(number: int, **wants: float) -> Claim:

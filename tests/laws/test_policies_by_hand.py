@@ -14,6 +14,7 @@ from layerlift.emulator.protocol.messages import Leave, Weigh
 from layerlift.emulator.world.faults import Crash, Outage, Pairs
 from layerlift.emulator.world.laws import Regular
 from layerlift.emulator.world.links import LinkSpec
+from layerlift.models.errors import RunError
 
 DELAY, RATE = 0.01, 1e6
 LINK = LinkSpec(DELAY, RATE)
@@ -143,6 +144,19 @@ def test_what_a_policy_says_is_shown_and_never_read(number: int) -> None:
     assert upload["reason"] == (Refusing.WORDS[number] or "the policy gives it nothing")
     assert of(made, "u0", "queries", "status") == ["answered"] * 9
     assert set(of(made, "u0", "queries", "remote_layers")) == {0}
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("nothing", "raised TypeError"), ("text", "a str, expected a Grant"), ("pairs", "a tuple, expected a Grant"),
+        ("words", "expected numbers"), ("huge", "expected numbers"), ("capped", "expected a cpu_cap above 0"),
+        ("number", "expected a text as its reason"), ("quits", "raised SystemExit: 3"), ("silent", "without a word"),
+    ],
+)  # fmt: skip
+def test_an_odd_policy_ends_the_run_in_a_sentence_that_names_it(what: str, told: str) -> None:
+    with pytest.raises(RunError, match=f"policy policy_worlds:Odd:what={what}.*{told}"):
+        run({}, server={"policy": f"policy_worlds:Odd:what={what}", "memory_bytes": 1e9})
 
 
 # Eviction

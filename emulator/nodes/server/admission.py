@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
+from numbers import Real
 from typing import NamedTuple, Protocol, TypeVar
 
 from layerlift.emulator import policies
@@ -13,7 +14,7 @@ from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.protocol.messages import ClaimRequest, Weigh
 from layerlift.emulator.world.machines import NodeSpec
-from layerlift.models.errors import LayerliftError, RunError
+from layerlift.models.errors import LayerliftError, RunError, storable, words_of
 
 T = TypeVar("T")
 
@@ -204,15 +205,12 @@ class Admission:
                 server.send(server.host.client_of(user), server.host.world.header_bytes, Weigh(weight))
 
     def _granted(self, claims: list[Claim]) -> list[Grant]:
+        """What the policy answers, checked: its author may be anybody."""
         name = self._server.spec.policy
-        grants = _asked(name, lambda: self._policy.grants(self._capacity, claims, self._grants))
+        grants = _asked(name, lambda: list(self._policy.grants(self._capacity, claims, self._grants)))
         if len(grants) != len(claims):
-            raise RunError(f"policy {name} answered {len(grants)} grants for {len(claims)} claims")
-        for grant in grants:
-            numbers = (grant.memory_bytes, grant.cpu, grant.link, grant.cpu_cap)
-            if any(isnan(number) or number < 0.0 for number in numbers) or not isfinite(grant.cpu + grant.link):
-                raise RunError(f"policy {name} answered {grant}: expected numbers of at least 0")
-        return grants
+            raise RunError(f"policy {name} answered {len(grants)} grants for {len(claims)} claims: expected one each")
+        return [_sound(name, grant) for grant in grants]
 
 
 def _no_room(size: int, free: float) -> str:
@@ -223,7 +221,31 @@ def _asked(name: str, call: Callable[[], T]) -> T:
     """What a policy answers; a stranger's may raise anything."""
     try:
         return call()
-    except LayerliftError:
-        raise
-    except Exception as error:
-        raise RunError(f"policy {name} raised {type(error).__name__}: {error}") from error
+    except LayerliftError as error:
+        raise RunError(f"policy {name}: {words_of(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise RunError(f"policy {name} raised {words_of(error)}") from error
+
+
+def _sound(name: str, grant: object) -> Grant:
+    """A grant that a server can go by. Raises `RunError` for anything else."""
+    if not isinstance(grant, Grant):
+        raise RunError(f"policy {name} answered a {type(grant).__name__}, expected a Grant for each claim")
+    memory_bytes, cpu, link, cpu_cap = numbers = [
+        _number(given) for given in (grant.memory_bytes, grant.cpu, grant.link, grant.cpu_cap)
+    ]
+    if any(isnan(number) or number < 0.0 for number in numbers) or not isfinite(cpu + link):
+        raise RunError(f"policy {name} answered {grant}: expected numbers of at least 0, cpu and link finite")
+    if cpu > 0.0 and cpu_cap <= 0.0:
+        raise RunError(f"policy {name} answered {grant}: expected a cpu_cap above 0 where there is cpu")
+    if not isinstance(grant.reason, str):
+        raise RunError(f"policy {name} answered {grant}: expected a text as its reason")
+    return Grant(memory_bytes, cpu, link, cpu_cap, storable(grant.reason))
+
+
+def _number(given: object) -> float:
+    """A number as the emulator computes with it; NaN for whatever is none."""
+    try:
+        return float(given) if isinstance(given, Real) else nan
+    except OverflowError:
+        return nan

@@ -21,7 +21,7 @@ from layerlift.emulator.studies.compare.statistics import CONFIDENCE, Interval, 
 from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.emulator.studies.fairness.indices import price_of_fairness
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, near
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,15 @@ class Comparison:
         return interval(self.values(key, variant).values())
 
     def against(self, key: str, variant: int) -> Interval | None:
-        """Return the paired difference to the baseline, over seeds that both have; None where there is no pair."""
+        """Return the paired difference to the baseline, over seeds that both have; None where there is no pair.
+
+        `key` is a metric's (`layerlift.emulator.studies.compare.metrics.METRICS`), `variant` a place in `variants`.
+        Raises `RunError` for one that there is not.
+        """
+        if key not in BY_KEY:
+            raise RunError(f"there is no metric {key!r}{near(key, BY_KEY)}: expected one such as {METRICS[0].key}")
+        if not 0 <= variant < len(self.variants):
+            raise RunError(f"there is no variant {variant}: expected 0 to {len(self.variants) - 1}, as in `variants`")
         first = self.baseline(variant)
         found = difference(self.values(key, variant), self.values(key, first)) if first is not None else None
         return found if found is not None and found.n else None

@@ -48,7 +48,8 @@ class Sweep:
             )
         texts = tuple(dict.fromkeys(_text(value) for value in values))
         if len(texts) < 2:
-            raise ScenarioError(f"the sweep of {path} has {', '.join(texts) or 'no values'}, expected two or more")
+            given = f"only {texts[0]}" if texts else "no value"
+            raise ScenarioError(f"the sweep of {path} has {given}: expected two different values or more")
         return cls(path.strip(), texts)
 
     def settings(self, value: str, scenario: Scenario) -> list[str]:

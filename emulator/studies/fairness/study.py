@@ -44,6 +44,8 @@ def fairness(
         raise RunError("each says how users run alone: expected alone with it")
     if most_windows < 1:
         raise RunError(f"most_windows is {most_windows}, expected at least 1")
+    if not isinstance(run, RunResult | str | Path):
+        raise RunError(f"fairness of a {type(run).__name__} was asked for, expected a RunResult or a run's directory")
     result = run if isinstance(run, RunResult) else RunResult.load(run)
     known = _alone(result, each, notice) if alone else None
     return measure.fairness(result, known, best_total=best_total, most_windows=most_windows)

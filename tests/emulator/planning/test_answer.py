@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -19,7 +20,8 @@ from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
 from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.users import PlanningSpec
-from layerlift.planners import Plan, Problem, Upload
+from layerlift.models.errors import LayerliftError
+from layerlift.planners import Plan, Problem, Upload, all_local
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import in_one_piece
 from layerlift.planners.problem.problem import simple_problem
@@ -92,7 +94,7 @@ def test_a_plan_comes_with_what_it_promises(problem: Problem) -> None:
         ("worlds:Illegal", "layer 0 is placed on a server but in no upload"),
         (fixed((0, 1)), "the placement has 2 layers, chain has 3"),
         (fixed((0, 1, 7)), "layer 2 is placed on node 7, expected 0 (the client) to 1"),
-        ("test_answer:WrongThing", "returned list, expected planners.Plan"),
+        ("test_answer:WrongThing", "returned list, expected layerlift.planners.Plan"),
         ("test_answer:Chatty", "note is NoneType, expected a text"),
         ("test_answer:Quits", "raised SystemExit: no licence found"),
         ("test_answer:Missing", "has no Missing"),
@@ -159,3 +161,27 @@ def test_equal_problems_are_planned_once() -> None:
     assert same is again
     assert same.note != different.note
     assert [request for _, request, _ in plans.took_s] == [0, 2]
+
+
+class Unspeakable(PlannerBase):
+    """Says what no table can hold: `Unspeakable:how=note`."""
+
+    def __init__(self, how: str = "raise") -> None:
+        self.how = how
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        if self.how == "raise":
+            raise ValueError("bad \udcff name")
+        if self.how == "mute":
+            raise LayerliftError
+        return replace(all_local(problem), note="bad \udcff name")
+
+
+@pytest.mark.parametrize(
+    ("how", "accepted", "words"),
+    [("raise", False, "bad \\udcff name"), ("mute", False, "without a word"), ("note", True, "bad \\udcff name")],
+)
+def test_words_that_no_table_can_hold_are_written_out(problem: Problem, how: str, accepted: bool, words: str) -> None:
+    outcome, _ = solve(f"test_answer:Unspeakable:how={how}", problem, 1, inf)
+    assert outcome.accepted is accepted
+    assert words in (outcome.note if accepted else outcome.reason)

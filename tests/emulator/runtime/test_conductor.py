@@ -78,7 +78,7 @@ def test_an_illegal_plan_fails_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("planner", "told"),
     [
-        ("worlds:Strange:what=nothing", "the planner returned NoneType, expected planners.Plan"),
+        ("worlds:Strange:what=nothing", "the planner returned NoneType, expected layerlift.planners.Plan"),
         ("worlds:Strange:what=floats", ""),
         ("worlds:Strange:what=text", ""),
         ("worlds:Strange:what=pairs", ""),

@@ -149,7 +149,7 @@ class Spreader(Base):
         (NumpyInts, "expected plain int"),
         (Optimist, "never worse than all-local"),
         (Crasher, "it raised ZeroDivisionError: oops"),
-        (Lister, "returned list, expected planners.Plan"),
+        (Lister, "returned list, expected layerlift.planners.Plan"),
         (LoneCrowd, "no method plan_all"),
         (Spreader, "multi_server is False"),
     ],
