@@ -44,6 +44,7 @@ def test_windows_never_matter(world: World) -> None:
     assert found == _outcome(world, pack(world, 1))[:-1]
 
 
+@pytest.mark.long
 @given(worlds(), st.integers(2, 9))
 @examples(25)
 def test_the_bundled_packing_never_matters(world: World, hosts: int) -> None:
@@ -53,6 +54,7 @@ def test_the_bundled_packing_never_matters(world: World, hosts: int) -> None:
     assert _outcome(world, groups) == _outcome(world, pack(world, 1))
 
 
+@pytest.mark.long
 @given(worlds())
 @examples(25)
 def test_the_same_world_gives_the_same_tables(world: World) -> None:

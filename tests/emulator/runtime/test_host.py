@@ -29,6 +29,7 @@ def with_data(world: World, groups: list[list[int]]) -> tuple[dict[str, list[Any
     return rows, data
 
 
+@pytest.mark.long
 @given(worlds(), st.data())
 @examples(40)
 def test_a_new_host_is_brought_up_to_date_in_one_call(world: World, data: st.DataObject) -> None:
@@ -54,6 +55,7 @@ def test_a_new_host_is_brought_up_to_date_in_one_call(world: World, data: st.Dat
         assert again.left == [each for answer in answers[number] for each in answer.left]
 
 
+@pytest.mark.long
 @given(worlds(), st.data())
 @examples(40)
 def test_measuring_what_the_profile_says_gives_the_profiled_tables(world: World, data: st.DataObject) -> None:
@@ -86,6 +88,7 @@ def test_the_data_plane_hears_of_every_piece_answer_and_part(world: World) -> No
     assert {(names[s.node], users[s.user]) for s in plane.stores if s.parameters} <= ready
 
 
+@pytest.mark.long
 @given(worlds(), st.data())
 @examples(40)
 def test_the_data_plane_hears_of_things_in_the_order_in_which_they_can_be_done(
@@ -166,6 +169,7 @@ def test_a_busy_device_is_sampled_to_the_last_moment() -> None:
     assert [row["busy_s"] for row in usage] == pytest.approx([0.3, 0.2, 0.3, 0.0])
 
 
+@pytest.mark.long
 @given(worlds(), st.integers(1, 12))
 @examples(30)
 def test_packs_hold_every_node_once_in_at_most_as_many_hosts(world: World, hosts: int) -> None:

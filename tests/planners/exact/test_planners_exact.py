@@ -50,6 +50,7 @@ def test_shortest_path_is_exact_on_chains_for_latency(data: st.DataObject) -> No
     assert cost.latency(problem, plan.placement) == pytest.approx(best, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_shortest_path_is_exact_on_chains_for_every_additive_objective(data: st.DataObject) -> None:
@@ -193,6 +194,7 @@ def test_dinic_cuts_as_networkx_does(data: st.DataObject) -> None:
     assert value == pytest.approx(nx.minimum_cut_value(theirs, 0, 1), abs=1e-9)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_one_step_and_one_climb_are_exact_in_their_own_class(data: st.DataObject) -> None:
