@@ -134,7 +134,6 @@ def test_busy_time_never_exceeds_the_cores(world: World) -> None:
         assert all(busy[name] == pytest.approx(ended[name], abs=1e-9) for name in machines)
 
 
-@pytest.mark.long
 @given(worlds())
 @examples(60)
 def test_memory_is_given_back_when_a_user_leaves(world: World) -> None:

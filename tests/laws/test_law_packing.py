@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import InlinePlans, examples, groupings, run_world, worlds
@@ -54,7 +55,6 @@ def test_the_bundled_packing_never_matters(world: World, hosts: int) -> None:
     assert _outcome(world, groups) == _outcome(world, pack(world, 1))
 
 
-@pytest.mark.long
 @given(worlds())
 @examples(25)
 def test_the_same_world_gives_the_same_tables(world: World) -> None:

@@ -213,7 +213,6 @@ def test_owners_of_equal_weight_with_a_piece_each_share_as_on_the_plain_cpu(
     assert ours.cpu.busy_s(50.0) == pytest.approx(plain.cpu.busy_s(50.0), rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.long
 @given(crowds(), changes, st.integers(1, 4))
 @examples(300)
 def test_ends_and_busy_time_are_those_of_the_brute_force(

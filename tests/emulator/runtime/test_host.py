@@ -169,7 +169,6 @@ def test_a_busy_device_is_sampled_to_the_last_moment() -> None:
     assert [row["busy_s"] for row in usage] == pytest.approx([0.3, 0.2, 0.3, 0.0])
 
 
-@pytest.mark.long
 @given(worlds(), st.integers(1, 12))
 @examples(30)
 def test_packs_hold_every_node_once_in_at_most_as_many_hosts(world: World, hosts: int) -> None:
