@@ -41,6 +41,7 @@ def test_the_planner_is_one_of_20_lines_and_conforms(my_planner: str) -> None:
     assert check_planner(my_planner) > 50
 
 
+@pytest.mark.long
 def test_the_planner_runs_and_keeps_its_promise(my_planner: str) -> None:
     scenario = Scenario.load("quickstart", [f"users.0.planner={my_planner}", "users.0.count=1", "execution=once"])
     made = run(scenario, local=True, strict=True)
@@ -63,6 +64,7 @@ def test_the_scenario_is_two_dozen_lines_and_runs(tmp_path: Path) -> None:
     assert made.summary["totals"]["output_error"] == 0.0
 
 
+@pytest.mark.long
 def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
     text = block("python", "from layerlift import Scenario, compare, fairness, run, sweep")
     exec(compile(text, "README.md", "exec"), {})

@@ -71,6 +71,7 @@ def test_the_same_on_disk_and_readable_by_any_reader(whole: RunResult, tmp_path:
     assert json.loads((tmp_path / "made" / "run.json").read_text())["digest"] == whole.digest
 
 
+@pytest.mark.long
 def test_what_is_executed_changes_no_digest(whole: RunResult) -> None:
     once, none = (run(phones(execution=how), local=True) for how in ("once", "none"))
     assert once.digest == none.digest == whole.digest
@@ -190,6 +191,7 @@ def test_strict_refuses_a_paced_run_that_was_late_and_keeps_it(tmp_path: Path) -
     assert RunResult.load(tmp_path / "made").verify() == late.digest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("planner", "why"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import InlinePlans, examples, groupings, run_world, worlds
@@ -44,6 +45,7 @@ def test_windows_never_matter(world: World) -> None:
     assert found == _outcome(world, pack(world, 1))[:-1]
 
 
+@pytest.mark.long
 @given(worlds(), st.integers(2, 9))
 @examples(25)
 def test_the_bundled_packing_never_matters(world: World, hosts: int) -> None:

@@ -253,6 +253,7 @@ def test_losses_of_md1_with_few_places_to_wait(queue: int, late: str) -> None:
     says(found, lost_in_md1(waiting, LOAD), more, fewer, *([exponential] if waiting else []), within=0.2)
 
 
+@pytest.mark.long
 def test_losses_where_nobody_waits_are_erlangs() -> None:
     rows = at_home("sharing", 0.6, 20_000, cores=3, in_flight=3, queue=0)
     found = interval_of([float(row["status"] == "failed") for row in rows])

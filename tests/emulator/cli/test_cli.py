@@ -284,6 +284,7 @@ def test_a_file_that_is_no_scenario_is_refused(tmp_path: Path) -> None:
     assert "holds no scenario" in refused("run", "bad.yaml")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("planner", "why"),
     [
@@ -301,6 +302,7 @@ def test_a_plan_that_is_illegal_stops_a_strict_run(scenario: str, planner: str, 
     assert call("run", scenario, "--local", "--quiet", "--planner", planner, "--out", "lenient").exit_code == 0
 
 
+@pytest.mark.long
 def test_a_directory_that_holds_a_run_is_not_written_to(scenario: str) -> None:
     assert call("run", scenario, "--local", "--quiet", "--out", "made").exit_code == 0
     digest = RunResult.load("made").digest

@@ -26,6 +26,7 @@ def test_steps_are_listed() -> None:
     assert json.loads(result.output)["tile"]["lossless"] is True
 
 
+@pytest.mark.long
 def test_a_pipeline_is_reported_and_written(tmp_path: Path) -> None:
     path = tmp_path / "made" / "out.onnx"
     result = call("squeezenet", "collapse", "tile:rows=2", "patterns", "--samples", "1", "-o", str(path))
@@ -37,6 +38,7 @@ def test_a_pipeline_is_reported_and_written(tmp_path: Path) -> None:
     assert len(models.load(path).graph) > len(models.load("squeezenet").graph)
 
 
+@pytest.mark.long
 def test_the_report_as_json() -> None:
     found = json.loads(call("googlenet", "collapse", "prune:keep=0.1", "--samples", "1", "--json").output)
     assert [step["step"] for step in found["steps"]] == ["collapse", "prune:keep=0.1"]

@@ -91,6 +91,7 @@ def test_a_job_carries_its_seed_its_policy_and_the_firsts_scenario(scenario: str
     assert drawn[4] == drawn[7] != drawn[0]
 
 
+@pytest.mark.long
 def test_what_users_wait_alone_is_the_yardstick_of_totals_under_every_planner(scenario: str) -> None:
     jobs = work(Asked(scenario, planners=("local", "ionn"), seeds=(5,), settings=("execution=none",))).jobs
     local, ionn = (perform(job).seen for job in jobs)
@@ -103,6 +104,7 @@ def test_what_users_wait_alone_is_the_yardstick_of_totals_under_every_planner(sc
     assert local.numbers["total"] == pytest.approx(sum(1 / user.slowdown for user in local.users))
 
 
+@pytest.mark.long
 def test_a_sweep_is_a_curve_with_a_row_for_every_value(scenario: str) -> None:
     made = call(
         scenario, "--local", "--planner", "ionn", "--planner", "local", "--sweep", "users=1,3", "--seeds", "1", "--json"
@@ -221,6 +223,7 @@ def test_an_interrupted_run_is_shown_and_has_no_price(scenario: str) -> None:
     assert "price" not in found[1]["metrics"]
 
 
+@pytest.mark.long
 def test_runs_whose_users_cannot_run_alone_are_compared_by_latency(scenario: str) -> None:
     a, b = _run(scenario, "a"), _run(scenario, "b", "--planner", "local")
     told = json.loads(Path("b/run.json").read_text())

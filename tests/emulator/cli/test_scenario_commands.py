@@ -23,6 +23,7 @@ def test_the_list_names_every_bundled_scenario_with_its_size() -> None:
     assert [cell.strip() for cell in row.split("│")][1:6] == ["paper", "2", "5", "5", "alexnet"]
 
 
+@pytest.mark.long
 def test_one_scenario_is_shown_as_written_with_its_assumptions() -> None:
     output = CliRunner().invoke(scenario, ["paper", "--set", "users.0.queries=5"]).output
     assert "client-edge: {bandwidth_mb_s: 10, latency_ms: 2}" in output

@@ -74,6 +74,7 @@ def test_what_is_there_is_not_made_again(place: Place) -> None:
     assert place.ran == ["a", "b", "c", "d"]
 
 
+@pytest.mark.long
 def test_all_is_made_again_from_the_input_and_each_piece_once(place: Place) -> None:
     logits, timings = diamond(place)
     gc.collect()
@@ -106,6 +107,7 @@ def test_a_piece_that_began_without_its_inputs_is_run_when_they_are_back(place: 
     assert place.ran == ["a", "b", "a", "b"]
 
 
+@pytest.mark.long
 def test_a_tensor_that_nobody_wants_is_not_kept(place: Place) -> None:
     a, _ = place.run("a", "a1", x=place.keep(1))
     b, _ = place.run("b", "b1", a1=a["a1"])

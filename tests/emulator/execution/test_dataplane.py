@@ -157,6 +157,7 @@ def test_every_execution_is_a_row_with_its_profiled_cost(network: Network) -> No
 SMALL = arrays.arrays(np.float32, arrays.array_shapes(max_dims=3, max_side=4), elements=st.floats(-100, 100, width=32))
 
 
+@pytest.mark.long
 @given(SMALL, st.data())
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_relative_error_is_the_largest_difference_over_the_largest_value(expected: np.ndarray, data: Any) -> None:

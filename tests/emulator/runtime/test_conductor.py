@@ -232,6 +232,7 @@ def test_progress_only_grows_and_ends_complete(engine: str, world: World) -> Non
     assert (ending.progress.left == len(world.users)) == (ending.at_s < world.until_s)
 
 
+@pytest.mark.long
 @given(worlds())
 @examples(40)
 def test_windows_are_no_wider_than_the_smallest_latency_and_stop_at_samples(world: World) -> None:

@@ -29,6 +29,7 @@ def with_data(world: World, groups: list[list[int]]) -> tuple[dict[str, list[Any
     return rows, data
 
 
+@pytest.mark.long
 @given(worlds(), st.data())
 @examples(40)
 def test_a_new_host_is_brought_up_to_date_in_one_call(world: World, data: st.DataObject) -> None:
@@ -54,6 +55,7 @@ def test_a_new_host_is_brought_up_to_date_in_one_call(world: World, data: st.Dat
         assert again.left == [each for answer in answers[number] for each in answer.left]
 
 
+@pytest.mark.long
 @given(worlds(), st.data())
 @examples(40)
 def test_measuring_what_the_profile_says_gives_the_profiled_tables(world: World, data: st.DataObject) -> None:
@@ -86,6 +88,7 @@ def test_the_data_plane_hears_of_every_piece_answer_and_part(world: World) -> No
     assert {(names[s.node], users[s.user]) for s in plane.stores if s.parameters} <= ready
 
 
+@pytest.mark.long
 @given(worlds(), st.data())
 @examples(40)
 def test_the_data_plane_hears_of_things_in_the_order_in_which_they_can_be_done(

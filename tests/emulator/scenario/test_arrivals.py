@@ -128,6 +128,7 @@ def swing(away: float) -> float:
     return 1.0 - 3.0 * away**2 + 2.0 * away**3
 
 
+@pytest.mark.long
 def test_a_day_has_its_rate_at_every_hour() -> None:
     law, days, bins = Day(1.0, 10.0, 240.0, 60.0), 60, 24
     times = until(law, 240.0 * days)
@@ -142,6 +143,7 @@ def test_a_day_has_its_rate_at_every_hour() -> None:
     assert statistic < 60  # chi-square with 24 degrees of freedom is above that less than once in 10,000
 
 
+@pytest.mark.long
 def test_whole_days_are_poisson() -> None:
     days = 1500
     mean, variance = mean_and_variance(in_windows(until(Day(0.5, 4.0, 20.0, 0.0), 20.0 * days), 20.0, days))

@@ -75,6 +75,7 @@ def test_other_shares_and_many_degrees():
     assert t_quantile(0.5, 3) == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.long
 @given(st.floats(0.501, 0.9995), st.integers(1, 60))
 def test_the_quantile_undoes_the_share(share, freedom):
     assert t_share(t_quantile(share, freedom), freedom) == pytest.approx(share, abs=1e-12)

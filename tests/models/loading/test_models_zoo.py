@@ -34,6 +34,7 @@ def macs(name: str) -> float:
     return sum(layer.features["macs"] for layer in models.load(name).graph.layers) / 1e9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "published"), [("vgg19", 19.6), ("resnet50", 4.1), ("densenet121", 2.87)])
 def test_macs_are_the_published_ones(name: str, published: float) -> None:
     assert macs(name) == pytest.approx(published, rel=0.05)
@@ -64,6 +65,7 @@ def test_googlenet_macs_by_map_size() -> None:
     assert macs("googlenet") == pytest.approx(1.43, rel=0.01)
 
 
+@pytest.mark.long
 def test_loading_and_analysing_densenet_makes_no_weights() -> None:
     zoo._prepared.cache_clear()
     network = models.load("densenet121")

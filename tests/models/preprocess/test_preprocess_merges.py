@@ -123,6 +123,7 @@ def test_dominators_are_those_of_graph_theory(graph: LayerGraph) -> None:
         assert list(found) == expected[::-1]
 
 
+@pytest.mark.long
 def test_units_partition_every_network_of_the_zoo() -> None:
     for name in zoo.names():
         graph = models.load(name).graph

@@ -96,6 +96,7 @@ def test_every_step_works_in_one_pipeline() -> None:
     assert one_by_one.digest == made.digest
 
 
+@pytest.mark.long
 def test_reports_are_sizes_before_and_after_and_errors() -> None:
     net = models.load("squeezenet")
     _, reports = pipeline.reported(net, ["collapse", "tile:rows=2", "patterns", "low_rank:rank=8"], samples=1)

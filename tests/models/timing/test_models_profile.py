@@ -89,6 +89,7 @@ def test_other_files_are_not_profiles(text: str, tmp_path: Path) -> None:
         Profile.load(tmp_path / "other.json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_zoo_has_reference_profiles_that_fit(name: str) -> None:
     network = models.load(name, seed=5)
@@ -100,6 +101,7 @@ def test_the_zoo_has_reference_profiles_that_fit(name: str) -> None:
     assert profile.fused_s <= profile.uncut_s * 1.05
 
 
+@pytest.mark.long
 def test_heavier_networks_take_longer() -> None:
     totals = {name: reference(models.load(name)).total_s for name in zoo.names()}
     assert max(totals, key=totals.__getitem__) == "vgg19"

@@ -86,6 +86,7 @@ def test_gibbs_spreads_users_who_would_all_choose_the_same_server() -> None:
     assert crowd.score(own)[1] > 1.5 * even[1]
 
 
+@pytest.mark.long
 def test_gibbs_finds_the_best_joint_intervals_of_two_users() -> None:
     users = [user(2), user(2, speed=3.0)]
     crowd = Crowd(users)

@@ -107,6 +107,7 @@ def test_every_objective_and_every_limit_equals_brute_force(data: st.DataObject)
     assert best[0] > 0 or answer.bound <= best[1] * (1 + 1e-6)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=80, deadline=None)
 def test_the_program_alone_equals_brute_force(data: st.DataObject) -> None:

@@ -48,6 +48,7 @@ def test_shortest_path_is_exact_on_chains_for_latency(data: st.DataObject) -> No
     assert cost.latency(problem, plan.placement) == pytest.approx(best, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_shortest_path_is_exact_on_chains_for_every_additive_objective(data: st.DataObject) -> None:
@@ -168,6 +169,7 @@ def test_heavy_load_stays_within_the_papers_factor_of_the_least_largest_stage(da
     assert slowest <= sum(sides.client) * (1 + 1e-9)
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_one_step_and_one_climb_are_exact_in_their_own_class(data: st.DataObject) -> None:

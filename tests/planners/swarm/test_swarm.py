@@ -332,6 +332,7 @@ def test_different_users_together_never_do_worse_than_all_local(name: str) -> No
     assert all(len(plan.placement) == len(problem.graph) for plan, problem in zip(plans, chosen, strict=True))
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_random_problems_never_end_worse_than_local(data: st.DataObject) -> None:
@@ -344,6 +345,7 @@ def test_random_problems_never_end_worse_than_local(data: st.DataObject) -> None
         assert judge.key(plan.placement) <= local
 
 
+@pytest.mark.long
 def test_branches_are_shared_out_between_servers() -> None:
     """Four like branches of 1 s on two servers: two each, which no cut and no interval can do."""
     branches = [Sketch(f"b{index}", ("a",), 100) for index in range(4)]

@@ -210,6 +210,7 @@ def chains_to_order(count: int):
         yield simple_problem(graph, seconds, bandwidth_bytes_s=1e7, latency_s=0.0005)
 
 
+@pytest.mark.long
 def test_no_order_beats_the_exhaustive_one_and_recursive_comes_close() -> None:
     ratios: dict[str, list[float]] = {name: [] for name in ("direct", "ionn", "efficiency", "recursive")}
     for problem in chains_to_order(25):
