@@ -89,7 +89,7 @@ class Spreading:
         server = job.request % len(job.problem.servers) + 1
         placement = tuple(server if job.problem.allowed[layer, server] else 0 for layer in layers)
         moved = tuple(layer for layer in layers if placement[layer])
-        return PlanOutcome(placement, (Upload(server, moved),) if moved else (), False, "", 1.0, 1.0, "")
+        return PlanOutcome(True, placement, (Upload(server, moved),) if moved else (), False, "", 1.0, 1.0, "")
 
 
 def memory(sizes: tuple[int, int] = (300, 1500), until_s: float = 220.0) -> None:

@@ -86,4 +86,4 @@ class RoundRobin:
         """See `Plans`."""
         server = (job.request - 1) % self._servers + 1
         placement = (0,) * KEPT + (server,) * (LAYERS - KEPT)
-        return PlanOutcome(placement, (Upload(server, tuple(range(KEPT, LAYERS))),), False, "", 1.0, 1.0, "")
+        return PlanOutcome(True, placement, (Upload(server, tuple(range(KEPT, LAYERS))),), False, "", 1.0, 1.0, "")
