@@ -177,7 +177,7 @@ def test_values_of_a_sweep_are_written_as_yaml_that_reads_the_same() -> None:
     texts = Sweep.of("anything", values).values
     assert texts[:4] == ("ionn", '"5"', "5", "1e-05")
     assert [parse(text, "value") for text in texts] == values
-    with pytest.raises(ScenarioError, match="expected two or more"):
+    with pytest.raises(ScenarioError, match="expected two different values or more"):
         Sweep.of("users", [5, 5])
     with pytest.raises(ScenarioError, match="expected a field and a list of values"):
         Sweep.of("users", "5,6")

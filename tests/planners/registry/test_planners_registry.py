@@ -55,9 +55,9 @@ def plugins(monkeypatch):
     """Stand-ins for what installed packages offer."""
     points: list[importlib.metadata.EntryPoint] = []
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [p for p in points if p.group == group])
-    registry.planners._plugins.cache_clear()
+    registry._plugins.cache_clear()
     yield lambda name, value: points.append(importlib.metadata.EntryPoint(name, value, registry.GROUP))
-    registry.planners._plugins.cache_clear()
+    registry._plugins.cache_clear()
 
 
 @pytest.mark.parametrize("name", planners.available())
@@ -166,7 +166,7 @@ def test_two_packages_with_one_name_are_an_error(plugins) -> None:
 def test_plugins_can_be_switched_off(plugins, monkeypatch) -> None:
     plugins("ionn", f"{__name__}:Tunable")
     monkeypatch.setenv(registry.plugins.NO_PLUGINS, "1")
-    registry.planners._plugins.cache_clear()
+    registry._plugins.cache_clear()
     assert isinstance(planners.make("ionn"), planners.Planner)
 
 
