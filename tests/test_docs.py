@@ -50,6 +50,7 @@ def test_the_picture_of_the_rooms_is_that_of_todays_imports() -> None:
     assert same, f"docs/rooms.svg is stale: {draw_rooms.COMMAND} draws it anew"
 
 
+@pytest.mark.long
 def test_the_picture_changes_with_the_imports_and_with_nothing_else() -> None:
     tree = house.tree_on_disk()
     longer = {**tree, "layerlift.emulator.kernel.cpu": tree["layerlift.emulator.kernel.cpu"] + "\nx = 1\n"}

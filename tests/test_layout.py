@@ -171,6 +171,7 @@ def test_rule_4_sees_the_ray_that_is_there(tree: Tree) -> None:
     assert f"{E}.runtime.hosts imports ray: only {E}.cluster may" in house.ray_users(moved)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("module", "line", "fault"),
     [
@@ -201,6 +202,7 @@ def test_rule_5_fails_on_other_clocks_threads_tensors_and_chance(
     assert f"{E}.{module} runs in virtual time and {fault}" in house.wall_clocks(planted)
 
 
+@pytest.mark.long
 def test_rule_5_lets_seeded_generators_and_what_ties_time_to_the_machine_be(tree: Tree) -> None:
     seeded = with_line(tree, f"{E}.world.laws", "import random\nx = random.Random('1/a').random()")
     assert house.wall_clocks(seeded) == house.wall_clocks(tree)

@@ -40,6 +40,7 @@ def test_names_are_those_of_the_rooms() -> None:
     assert layerlift.LayerliftError is layerlift.models.errors.LayerliftError
 
 
+@pytest.mark.long
 def test_dir_stays_as_it_is_when_rooms_are_loaded() -> None:
     code = "import layerlift, layerlift.planners; from layerlift import *; print(run.__name__, dir(layerlift))"
     assert python(code) == f"run {NAMES}"
@@ -50,6 +51,7 @@ def test_importing_it_loads_nothing_else() -> None:
     assert python(code) == "[] True"
 
 
+@pytest.mark.long
 def test_what_users_call_loads_no_ray_before_it_is_wanted() -> None:
     code = "import sys; from layerlift import *; print([name for name in ('ray', 'altair') if name in sys.modules])"
     assert python(code) == "[]"

@@ -84,6 +84,7 @@ def said(*arguments: str) -> str:
     return shown.output
 
 
+@pytest.mark.long
 def test_a_planner_is_its_file_and_a_line_in_the_registry(folder: Path) -> None:
     (folder / "two_files_planner.py").write_text(PLANNER)
     planners.register("best_tail", "two_files_planner:BestTail")
@@ -98,6 +99,7 @@ def test_a_planner_is_its_file_and_a_line_in_the_registry(folder: Path) -> None:
     assert {(row["planner"], row["status"]) for row in plans} == {("best_tail+recursive", "accepted")}
 
 
+@pytest.mark.long
 def test_a_policy_is_its_file_and_a_line_in_the_registry(folder: Path) -> None:
     (folder / "two_files_policy.py").write_text(POLICY)
     policies.register("halves", "two_files_policy:Halves")
@@ -165,6 +167,7 @@ def test_an_operator_of_the_regression_is_its_features_and_what_it_is_regressed_
     assert trained.fits[predictor.ANY].seconds(elements) == pytest.approx(5e-5, rel=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("base", [laws.Asks, laws.Draw])
 def test_a_law_of_time_is_its_section_and_its_law(base: type) -> None:
     tree, names = house.tree_on_disk(), {law.__name__ for law in base.__subclasses__()}

@@ -226,6 +226,7 @@ def test_the_formulas_give_their_textbook_values() -> None:
 # At home: M/D/1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rho", [0.5, 0.7])
 @pytest.mark.parametrize("discipline", DISCIPLINES)
 def test_md1(discipline: Discipline, rho: float) -> None:

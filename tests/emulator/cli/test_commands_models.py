@@ -87,6 +87,7 @@ def test_predicting_scales_and_writes_file_2(tmp_path: Path) -> None:
     assert "beyond 15 %" in scores.output
 
 
+@pytest.mark.long
 def test_the_shipped_regressions_are_made_again_byte_by_byte(tmp_path: Path) -> None:
     out = tmp_path / "predictor.json"
     result = call("predict", "--train", "--out", str(out))

@@ -235,7 +235,7 @@ def test_names_are_taken_once() -> None:
         ("name: !!python/name:os.system x", "is not allowed"),
         ("a: !mine {b: 1}", "the tag '!mine' is not allowed"),
         ("a: &x [*x]", "too much"),
-        ("[" * 30_000, "nested too deeply"),
+        pytest.param("[" * 30_000, "nested too deeply", marks=pytest.mark.long),
         ("a: \x07", "this is not YAML"),
         ("a: 1\nb: 2\na: 3", "x.yaml, line 3: a is given twice"),
         ("? [1]\n: 2", "a key is a list or a mapping: expected a word"),

@@ -60,6 +60,7 @@ def _stay() -> list[dict[str, Any]]:
 # compare
 
 
+@pytest.mark.long
 def test_a_scenario_its_path_and_the_command_line_are_compared_alike(tmp_path: Path) -> None:
     path = phones_file(tmp_path, **SMALL)
     planners = ("ionn", "local")
@@ -92,6 +93,7 @@ def test_policies_overrides_and_latencies(tmp_path: Path) -> None:
         compare(small(), seeds=1, local=True, out=tmp_path / "made")
 
 
+@pytest.mark.long
 def test_finished_runs_are_compared_from_memory_and_from_disk(ran: list[RunResult], tmp_path: Path) -> None:
     found = compare(ran)
     assert labels(found) == ["ionn", "stay"]
@@ -161,6 +163,7 @@ def test_runs_and_scenarios_are_told_apart(ran: list[RunResult]) -> None:
 # sweep
 
 
+@pytest.mark.long
 def test_a_sweep_takes_plain_values_and_holds_each_against_the_first_planner() -> None:
     found = sweep(small(), "users", [1, 3], planners=["ionn", "local"], seeds=1, alone=False, local=True)
     assert found.swept == "users"
@@ -195,6 +198,7 @@ def test_a_value_that_the_scenario_cannot_have_is_refused_before_the_first_run()
 # fairness
 
 
+@pytest.mark.long
 def test_fairness_is_that_of_the_command_line(ran: list[RunResult], tmp_path: Path) -> None:
     for flags, how in (
         ([], {}),

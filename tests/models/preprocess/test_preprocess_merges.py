@@ -235,6 +235,7 @@ def test_both_flows_find_the_same_cuts(graph: LayerGraph, timed: bool) -> None:
         assert proper_cut(graph, module, speeds) == proper_cut(graph, module, speeds, "boykov_kolmogorov")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["densenet121", "googlenet", "inception_v2", "resnet50", "shufflenet", "squeezenet"])
 @pytest.mark.parametrize("speeds", [None, Speeds(5e9, 50e9, 10e6)], ids=["bytes", "seconds"])
 def test_both_flows_find_the_same_cuts_of_real_modules(name: str, speeds: Speeds | None) -> None:

@@ -63,6 +63,7 @@ def test_mistakes_are_answered(step: object, message: str) -> None:
         pipeline.parse([step])  # type: ignore[list-item]
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size=8), lambda s: st.lists(s, max_size=3)))
 def test_no_value_of_an_option_is_a_traceback(value: object) -> None:

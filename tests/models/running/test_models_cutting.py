@@ -59,6 +59,7 @@ def test_the_uncut_network_is_not_made_by_the_cutter(monkeypatch: pytest.MonkeyP
     assert models.uncut_session(network).run(network.sample_inputs(0))
 
 
+@pytest.mark.long
 def test_big_weights_are_fed_by_reference_and_may_be_read_only() -> None:
     network = models.load("alexnet")
     piece = models.subgraph(network, 0, len(network.graph) - 1)

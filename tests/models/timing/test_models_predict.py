@@ -85,6 +85,7 @@ def test_damaged_predictors_are_refused(change: dict, tmp_path: Path) -> None:
         Predictor.parse(json.dumps(body), "p")
 
 
+@pytest.mark.long
 def test_training_needs_matching_profiles(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     with pytest.raises(ModelError, match="no profiles"):
         training.train([])

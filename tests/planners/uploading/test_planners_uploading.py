@@ -171,6 +171,7 @@ def test_hand_over_between_servers_is_credited() -> None:
     assert [u.layers for u in uploads][:2] == [(0,), (1,)]
 
 
+@pytest.mark.long
 @given(st.data())
 @settings(max_examples=150, deadline=None)
 def test_recursive_finishes_no_fewer_queries_than_direct(data: st.DataObject) -> None:
