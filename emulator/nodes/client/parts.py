@@ -21,6 +21,9 @@ Event = Literal[
 TABLE: Final[dict[tuple[State, Event], State]] = {
     ("idle", "queued"): "waiting",
     # A lane that reaches a part leaves it alone when it is there already, or when its server is out of reach.
+    # A part that was queued twice may be idle again, and its lane comes to it once more.
+    ("idle", "passed over"): "idle",
+    ("idle", "sent"): "sent",
     ("waiting", "passed over"): "idle",
     ("between", "passed over"): "idle",
     ("confirmed", "passed over"): "confirmed",
