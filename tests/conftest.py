@@ -26,8 +26,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 WORKERS = 2
 OUT_OF_QUICK = ("long", "ray", "slow")
-QUICK_SHARE, QUICK_LEAST = 10, 5
-"""The quick tier tries one example in ten, but at least five."""
+QUICK_SHARE, QUICK_LEAST = 20, 4
+"""The quick tier tries one example in twenty, but at least four."""
 
 settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
