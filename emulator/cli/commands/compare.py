@@ -39,6 +39,7 @@ from layerlift.models.errors import RunError
 @click.option("--each", is_flag=True, help="Run every user alone, not one of each kind.")
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
 @click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
+@click.option("--allow-code", is_flag=True, help="Let the file or the runs name planners and policies as module:Class.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write compare.json, .parquet and .html to this folder.")
 @click.option("--chart", type=click.Path(path_type=Path), help="Draw all charts as one .png, .svg or .html.")
 @click.option("--force", is_flag=True, help="Replace a comparison that is there already.")
@@ -54,7 +55,7 @@ def compare(
     check(out, chart, force)
     if len(targets) > 1 or is_run(targets[0]):
         _only_runs(targets, given)
-        how = {"alone": not given["no_alone"], "each": given["each"]}
+        how = {"alone": not given["no_alone"], "each": given["each"], "allow_code": given["allow_code"]}
         found = compare_finished(targets, **how, out=out, force=force, notice=partial(click.echo, err=True))
     else:
         asked = _asked(targets[0], given)
@@ -91,6 +92,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         settings=(*given["settings"], f"execution={given['execution'] or 'none'}"),
         alone=not given["no_alone"],
         each=given["each"],
+        allow_code=given["allow_code"],
     )
 
 
