@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from layerlift.emulator.cli import commands
+from layerlift.emulator.report.terminal import echo
 from layerlift.models.errors import CodeRefused, LayerliftError
 
 
@@ -30,13 +31,13 @@ class Layerlift(click.Group):
         try:
             return super().invoke(ctx)
         except CodeRefused as error:
-            click.echo(f"layerlift: {error}: {_allowing(ctx)}", err=True)
+            echo(f"layerlift: {error}: {_allowing(ctx)}", err=True)
             sys.exit(2)
         except LayerliftError as error:
-            click.echo(f"layerlift: {error}", err=True)
+            echo(f"layerlift: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
-            click.echo("layerlift: interrupted", err=True)
+            echo("layerlift: interrupted", err=True)
             sys.exit(130)
         except BrokenPipeError:
             sys.exit(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,12 +16,14 @@ from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
 from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
 from layerlift.emulator.scenario.schema.description import Description
-from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, printable, read
+from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, read
 from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, first_flaw, shown
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import CodeRefused, ScenarioError, near
+from layerlift.models.files import read_regular
 from layerlift.models.running.network import Network
+from layerlift.models.text import escaped, printable
 
 __all__ = ["Scenario", "bundled", "source_text"]
 
@@ -153,9 +154,9 @@ class Scenario(Description):
             "faults": str(len(self.faults)),
             "seed": str(self.seed),
         }
-        cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+        cells = "".join(f"<tr><th>{name}</th><td>{escaped(value)}</td></tr>" for name, value in rows.items())
         about = f"{self.name}: {self.about}" if self.about else self.name
-        return f"<table><caption>{escape(about)}</caption>{cells}</table>"
+        return f"<table><caption>{escaped(about)}</caption>{cells}</table>"
 
     def assumptions(self, world: World | None = None) -> list[Assumption]:
         """Return every number that nobody gave, and every one whose source the file states; run.json holds the list."""
@@ -205,8 +206,7 @@ def _find(given: str) -> Path:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1).decode("utf-8")
+        return read_regular(path, MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError:
         raise ScenarioError(f"{path.name} is not text in UTF-8: expected a YAML file") from None
     except OSError as error:

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import click
 import rich.progress
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.report.terminal import Terminal, echo
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import is_run
 from layerlift.emulator.studies.compare.jobs import Asked
@@ -56,7 +56,7 @@ def compare(
     if len(targets) > 1 or is_run(targets[0]):
         _only_runs(targets, given)
         how = {"alone": not given["no_alone"], "each": given["each"], "allow_code": given["allow_code"]}
-        found = compare_finished(targets, **how, out=out, force=force, notice=partial(click.echo, err=True))
+        found = compare_finished(targets, **how, out=out, force=force, notice=partial(echo, err=True))
     else:
         asked = _asked(targets[0], given)
         with _bar() as progress:
@@ -106,8 +106,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Terminal(stderr=True)
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Runs", total=None)
         yield lambda ended, total: bar.update(task, completed=ended, total=total)
@@ -120,10 +120,10 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        console = Console()
-        show(found, console if console.is_terminal else Console(width=WIDEST))
+        console = Terminal()
+        show(found, console if console.is_terminal else Terminal(width=WIDEST))
     if out is not None:
-        click.echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
+        echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 
 
 COMMANDS: Final[list[click.Command]] = [compare]

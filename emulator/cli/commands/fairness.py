@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
+from layerlift.emulator.report.terminal import Terminal, echo
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness import study
 
@@ -30,12 +31,12 @@ def fairness(directory: Path, alone: bool, each: bool, allow_code: bool, as_json
     """Show how fairly the run in DIRECTORY treated its users (docs/fairness.md says what each number means)."""
     result = RunResult.load(directory)
     windows = 60 if as_json else _WINDOWS
-    say = partial(click.echo, err=True)
+    say = partial(echo, err=True)
     found = study.fairness(result, alone=alone, each=each, most_windows=windows, notice=say, allow_code=allow_code)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    console = Console()
+    console = Terminal()
     if not result.complete:
         console.print(f"This run is {result.run['status']}: the numbers are those so far.")
     if not alone:

@@ -6,9 +6,9 @@ import json
 from typing import Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.plan_report import explain, show
+from layerlift.emulator.report.terminal import Terminal
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
 
@@ -36,7 +36,7 @@ def plan(
     if as_json:
         click.echo(json.dumps(jsonable(told), indent=1))
     else:
-        show(told, Console())
+        show(told, Terminal())
 
 
 COMMANDS: Final[list[click.Command]] = [plan]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
+from layerlift.emulator.report.terminal import Terminal, echo
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
 from layerlift.planners.registry.planners import Spec
@@ -27,7 +28,7 @@ def planners(name: str | None, check: bool, as_json: bool) -> None:
     A planner is written NAME[:option=value,...], two halves PLACING+ORDERING (as in min_cut+recursive), or
     module:Class for your own.
     """
-    console = Console()
+    console = Terminal()
     if check:
         _check(console, name)
     elif name is not None:
@@ -42,7 +43,7 @@ def _list(console: Console, as_json: bool) -> None:
         warnings.simplefilter("always")
         rows = [_facts(found) for found in registry.specs()]
     for each in broken:
-        click.echo(f"Skipped: {each.message}", err=True)
+        echo(f"Skipped: {each.message}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -59,7 +60,7 @@ def _list(console: Console, as_json: bool) -> None:
         )
     console.print(table)
     console.print(
-        "[dim]layerlift planners NAME explains one; PLACING+ORDERING combines two, as in min_cut+recursive[/dim]"
+        "layerlift planners NAME explains one; PLACING+ORDERING combines two, as in min_cut+recursive", style="dim"
     )
 
 

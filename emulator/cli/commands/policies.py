@@ -15,6 +15,7 @@ from layerlift.emulator.policies.allocation import PolicyError
 from layerlift.emulator.policies.registry import Spec
 from layerlift.emulator.policies.testing import findings
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
+from layerlift.emulator.report.terminal import Terminal, echo
 
 CAPABILITIES: Final = ("claims", "revokes", "weighs_cpu", "weighs_links", "disruptions", "starves")
 
@@ -28,7 +29,7 @@ def policies(name: str | None, check: bool, as_json: bool) -> None:
 
     A policy is written NAME[:option=value,...], or module:Class for your own.
     """
-    console = Console()
+    console = Terminal()
     if check:
         _check(console, name)
     elif name is not None:
@@ -43,7 +44,7 @@ def _list(console: Console, as_json: bool) -> None:
         warnings.simplefilter("always")
         rows = [_facts(found) for found in registry.specs()]
     for each in broken:
-        click.echo(f"Skipped: {each.message}", err=True)
+        echo(f"Skipped: {each.message}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -59,7 +60,7 @@ def _list(console: Console, as_json: bool) -> None:
             row["cite"],
         )
     console.print(table)
-    console.print("[dim]layerlift policies NAME explains one; options may change what a policy takes back[/dim]")
+    console.print("layerlift policies NAME explains one; options may change what a policy takes back", style="dim")
 
 
 def _facts(found: Spec) -> dict[str, Any]:

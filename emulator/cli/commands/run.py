@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
+from layerlift.emulator.report.terminal import Terminal, echo
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError
+from layerlift.models.text import file_name
 
 
 @click.command("run")
@@ -67,7 +68,7 @@ def run_command(
         overrides += [f"nodes.{number}.policy={policy}" for number in servers]
     if planner is not None or policy is not None:
         loaded = Scenario.load(scenario, overrides, allow_code=allow_code)
-    directory = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    directory = out or Path("runs") / f"{file_name(loaded.name, 'run')}-{time.strftime('%Y%m%d-%H%M%S')}"
     _finish(_run(loaded, directory, force, options), quiet)
 
 
@@ -89,19 +90,19 @@ def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> 
     again = run(scenario, out=out, force=force, replay=costs, local=True)
     if again.digest != earlier.digest:
         raise RunError(f"the replay's digest is {again.digest}, the run's was {earlier.digest}")
-    click.echo(f"Same digest: {again.digest}")
+    echo(f"Same digest: {again.digest}")
 
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:
-    with LiveProgress(Console(stderr=True)) as live:
+    with LiveProgress(Terminal(stderr=True)) as live:
         return run(scenario, out=directory, force=force, notice=live.notice, progress=live.update, **options)
 
 
 def _finish(result: RunResult, quiet: bool) -> None:
     if not quiet:
-        show(result, Console())
+        show(result, Terminal())
     if not result.complete:
-        click.echo(left_behind(result), err=True)
+        echo(left_behind(result), err=True)
         raise click.exceptions.Exit(130)
 
 

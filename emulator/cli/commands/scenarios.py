@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from layerlift.emulator.report.terminal import Terminal
 from layerlift.emulator.scenario import Scenario, bundled, source_text
 from layerlift.emulator.scenario.checks.names import node_names
 from layerlift.emulator.scenario.json_schema import json_schema
@@ -33,9 +33,9 @@ def scenarios() -> None:
             models,
             _first_sentence(scenario.about),
         )
-    console = Console()
+    console = Terminal()
     console.print(table)
-    console.print("[dim]layerlift scenario NAME shows one; layerlift run NAME runs it[/dim]")
+    console.print("layerlift scenario NAME shows one; layerlift run NAME runs it", style="dim")
 
 
 @click.command("scenario")
@@ -56,11 +56,11 @@ def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool,
     if name is None:
         raise click.UsageError("no scenario is named: expected a NAME, such as quickstart, or --schema")
     loaded = Scenario.load(name, overrides)
-    console = Console()
+    console = Terminal()
     if not only_assumptions:
         console.print(Syntax(source_text(name), "yaml", background_color="default", word_wrap=True))
         for setting in overrides:
-            console.print(f"--set {setting}", markup=False)
+            console.print(f"--set {setting}")
         size = _sizes(loaded)
         console.print(
             f"{loaded.user_count} users, {size['client']} clients, {size['edge']} edge servers, "

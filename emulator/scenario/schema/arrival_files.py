@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 
 from layerlift.emulator.scenario.schema.fields import LARGEST, shown
 from layerlift.models.errors import ScenarioError, near
+from layerlift.models.files import open_regular
 
 MOST_ROWS: Final = 1_000_000
+MOST_BYTES: Final = 256 << 20
 
 _Cell = tuple[int, object]
 """Where it is (a line of a CSV file, a row of a Parquet file) and what is there; None: nothing."""
@@ -67,7 +70,7 @@ def _time(where: str, cell: object, before: float) -> float:
 
 def _csv(path: Path, column: str) -> Iterator[_Cell]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(open_regular(path, MOST_BYTES), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
             names = [name.strip() for name in next(rows, [])]
             place = _place(path, column, names)
@@ -84,7 +87,7 @@ def _csv(path: Path, column: str) -> Iterator[_Cell]:
 
 def _parquet(path: Path, column: str) -> Iterator[_Cell]:
     try:
-        with pq.ParquetFile(path) as file:
+        with open_regular(path, MOST_BYTES) as content, pq.ParquetFile(content) as file:
             _place(path, column, file.schema_arrow.names)
             if file.metadata.num_rows > MOST_ROWS:
                 raise _too_long(path)

@@ -19,9 +19,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from layerlift.emulator.scenario.schema.document import FieldPath, dotted, printable
+from layerlift.emulator.scenario.schema.document import FieldPath, dotted
 from layerlift.emulator.scenario.schema.titles import titled
 from layerlift.models.errors import ScenarioError, near
+from layerlift.models.text import printable
 
 MB: Final = 1 << 20
 GB: Final = 1 << 30

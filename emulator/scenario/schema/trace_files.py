@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Collection, Iterable, Mapping
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from layerlift.models.errors import ScenarioError, near
+from layerlift.models.files import open_regular
 
 ColumnKind = Literal["float", "text"]
 
@@ -39,14 +41,13 @@ def read_columns(path: str | Path, wanted: Mapping[str, ColumnKind], optional: C
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            if file.seek(0, 2) > MOST_BYTES:
-                raise ScenarioError(f"{path.name} is larger than {MOST_BYTES >> 20} MiB: expected a shorter table")
-            file.seek(0)
-            parquet = file.read(len(MAGIC)) == MAGIC
-    except (OSError, ValueError) as error:
-        raise ScenarioError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    cells, lines = _parquet(path, wanted, optional) if parquet else _csv(path, wanted, optional)
+        file = open_regular(path, MOST_BYTES)
+    except OSError as error:
+        raise ScenarioError(f"{path.name} cannot be read: {error.strerror or error}") from None
+    with file:
+        parquet = file.read(len(MAGIC)) == MAGIC
+        file.seek(0)
+        cells, lines = (_parquet if parquet else _csv)(path, file, wanted, optional)
     found = Columns(cells, path.name, lines)
     if not any(cells.values()):
         raise ScenarioError(f"{path.name} has no rows: expected at least one below the names of the columns")
@@ -84,11 +85,11 @@ def _missing(name: str, wanted: Iterable[str], optional: Collection[str], known:
 
 
 def _csv(
-    path: Path, wanted: Mapping[str, ColumnKind], optional: Collection[str]
+    path: Path, content: BinaryIO, wanted: Mapping[str, ColumnKind], optional: Collection[str]
 ) -> tuple[dict[str, list[Any]], list[int] | None]:
     lines: list[int] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(content, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             head = [text.strip() for text in next(reader, [])]
             _missing(path.name, wanted, optional, head)
@@ -113,13 +114,13 @@ def _csv(
 
 
 def _parquet(
-    path: Path, wanted: Mapping[str, ColumnKind], optional: Collection[str]
+    path: Path, content: BinaryIO, wanted: Mapping[str, ColumnKind], optional: Collection[str]
 ) -> tuple[dict[str, list[Any]], list[int] | None]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(content) as file:
             if file.metadata.num_rows > MOST_ROWS:
                 raise _too_long(path)
             known = list(file.schema_arrow.names)
