@@ -10,6 +10,7 @@ from typing import Any, Final
 _JOINERS: Final = "\u200c\u200d"
 """Invisible, but words and emoji of some scripts need them."""
 _IN_SCRIPT: Final = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
+_IN_MARKDOWN: Final = {ord("&"): "&amp;", ord("<"): "&lt;", **{ord(letter): f"\\{letter}" for letter in "\\`[]|"}}
 _RESERVED: Final = frozenset(
     ("con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)))
 )
@@ -34,8 +35,8 @@ def escaped(text: str) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """Return `text` as a cell or a heading of Markdown shows it; no HTML in it is taken for such."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]|" else letter for letter in escaped(text))
+    """Return `text` as a line or a cell of Markdown shows it: no HTML, link, code or other cell comes of it."""
+    return printable(text).translate(_IN_MARKDOWN)
 
 
 def in_script(value: Any) -> str:

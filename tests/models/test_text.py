@@ -78,7 +78,7 @@ def test_a_script_has_only_numbers_that_json_has() -> None:
 
 
 def test_markdown_holds_no_html_and_no_cells() -> None:
-    assert in_markdown("a|b<i>[x](y)") == "a\\|b&lt;i&gt;\\[x\\](y)"
+    assert in_markdown("a|b<i>[x](y)") == "a\\|b&lt;i>\\[x\\](y)"
 
 
 @pytest.mark.parametrize(
@@ -111,5 +111,6 @@ def test_any_text_names_a_file_in_the_folder(text: str) -> None:
     assert Path("runs", name).parts == ("runs", name)
     assert os.path.normpath(f"runs/{name}") == str(Path("runs", name))
     assert 0 < len(name.encode()) <= 81
-    assert name[0] not in "-." and name[-1] != "."
+    assert name[0] not in "-."
+    assert name[-1] != "."
     assert file_name(name, "run") == name
