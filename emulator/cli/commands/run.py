@@ -80,7 +80,7 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
     """
     earlier = RunResult.load(directory)
     if not earlier.complete:
-        raise RunError(f"the run in {directory} was {earlier.run['status']}: expected a complete one")
+        raise RunError(f"the run in {directory} is {earlier.standing}: expected a complete one")
     scenario = Scenario.from_dict(earlier.run["scenario"])
     costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
     again = run(scenario, out=out, force=force, replay=costs, local=True)
