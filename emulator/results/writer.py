@@ -32,7 +32,7 @@ from layerlift.emulator.results.digest import RunDigest
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
-from layerlift.models.errors import LayerliftError, RunError, near, words_of
+from layerlift.models.errors import RunError, near, words_of
 
 __all__ = ["ResultWriter", "jsonable"]
 
@@ -40,7 +40,6 @@ FLUSH_S: Final = 2.0
 """How often (seconds of wall clock) all that has been added is written."""
 _BATCH_ROWS: Final = 8192
 _STATISTICS: Final = ["at_s"]
-_UNCLOSED: Final = "the run ended without a close"
 
 Status = Literal["running", "complete", "interrupted"]
 
@@ -119,10 +118,8 @@ class ResultWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
             if self.run["status"] == "running":
-                ours = isinstance(error, LayerliftError)
-                reason = words_of(error) if ours and error else f"{kind.__name__}: {error}" if kind else _UNCLOSED
-                with contextlib.suppress(RunError) if kind else contextlib.nullcontext():
-                    self.interrupt(reason)
+                with contextlib.suppress(RunError) if error else contextlib.nullcontext():
+                    self.interrupt(_reason(error))
         finally:
             self._stop.set()
 
@@ -268,6 +265,13 @@ class ResultWriter:
             part.written += whole.num_rows
             part.batched = part.shown = 0
             part.parts += 1
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why a run ended that was not closed; signals say it themselves."""
+    if error is None:
+        return "the run ended without a close"
+    return str(error) if isinstance(error, KeyboardInterrupt) and str(error) else words_of(error)
 
 
 def digest_again(result: RunResult) -> tuple[RunDigest, dict[str, int]]:
