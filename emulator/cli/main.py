@@ -13,11 +13,17 @@ from typing import Any
 import click
 
 from layerlift.emulator.cli import commands
+from layerlift.emulator.report.screen import print_anything
 from layerlift.models.errors import LayerliftError
 
 
 class Layerlift(click.Group):
     """A group whose commands answer mistakes with a sentence."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's, on any terminal."""
+        print_anything()
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command; `LayerliftError` becomes a message and exit code 2."""

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import click
 import rich.progress
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import is_run
 from layerlift.emulator.studies.compare.jobs import Asked
 from layerlift.emulator.studies.compare.page import FILES, check, draw
 from layerlift.emulator.studies.compare.study import MOST_SEEDS, SEEDS, Progress, carry_out, compare_finished
 from layerlift.emulator.studies.compare.sweep import Sweep
-from layerlift.emulator.studies.compare.terminal import WIDEST, show
+from layerlift.emulator.studies.compare.terminal import show
 from layerlift.models.errors import RunError
 
 
@@ -104,7 +104,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
-    console = Console(stderr=True)
+    console = screen(err=True)
     shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Runs", total=None)
@@ -118,8 +118,7 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        console = Console()
-        show(found, console if console.is_terminal else Console(width=WIDEST))
+        show(found, screen())
     if out is not None:
         click.echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 

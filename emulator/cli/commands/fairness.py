@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness import study
 
@@ -33,7 +34,7 @@ def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    console = Console()
+    console = screen()
     if not result.complete:
         console.print(f"This run is {result.standing}: the numbers are those so far.", markup=False)
     if not alone:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import seconds, size
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
@@ -53,7 +54,7 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(found), "digest": network.digest}, indent=1))
         return
-    console = Console()
+    console = screen()
     _head(console, network, found)
     console.print(_operator_table(found))
     if every or found.layers <= _FULL:
@@ -83,14 +84,14 @@ def profile(
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
     network = load(model, dims=_parsed(dims))
-    console = Console(stderr=True)
+    console = screen(err=True)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"measuring {escape(network.name)}")
         found = measure(network, runs, lambda done, total: bar.update(task, completed=done, total=total), ghz=ghz)
     found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
     path = output or Path(f"{network.name}.json")
     found.save(path)
-    _print_profile(Console(), found, path)
+    _print_profile(screen(), found, path)
 
 
 @click.command()
@@ -124,7 +125,7 @@ def predict(
         raise ModelError("nothing to predict was given; expected a MODEL, --report or --train")
     if model is not None and trained:
         raise ModelError(f"--train and {model} were given; expected --train alone, for it predicts nothing")
-    console = Console()
+    console = screen()
     if trained:
         _train(console, output or Path("predictor.json"))
     if scores:
@@ -185,7 +186,7 @@ def _list_zoo(as_json: bool) -> None:
             str(max(found.cut_widths)),
             seconds(found.seconds),
         )
-    console = Console()
+    console = screen()
     console.print(table)
     console.print("[dim]layerlift models NAME shows one; any feed-forward .onnx file works in its place[/dim]")
 

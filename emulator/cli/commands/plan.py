@@ -6,9 +6,9 @@ import json
 from typing import Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.plan_report import explain, show
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
 
@@ -33,7 +33,7 @@ def plan(scenario: str, user: str | None, planner: str | None, settings: tuple[s
     if as_json:
         click.echo(json.dumps(jsonable(told), indent=1))
     else:
-        show(told, Console())
+        show(told, screen())
 
 
 COMMANDS: Final[list[click.Command]] = [plan]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import size
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
@@ -62,7 +62,7 @@ def preprocess(
     if as_json:
         click.echo(json.dumps(_as_json(after, reports, total), indent=1))
         return
-    console = Console()
+    console = screen()
     console.print(_table(before, reports, total, size_of(before), size_of(after)))
     for line in _notes(after, reports, output):
         console.print(line, markup=False)
@@ -93,7 +93,7 @@ def _list_steps(as_json: bool) -> None:
     table = Table("step", "options", "lossless", "what it does", title="Steps")
     for kind in kinds:
         table.add_row(kind.name, escape(kind.signature()), "yes" if kind.lossless else "no", escape(kind.summary))
-    Console().print(table)
+    screen().print(table)
 
 
 def _total(before: Network, after: Network, reports: Sequence[StepReport], samples: int) -> OutputError | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show
@@ -49,7 +49,7 @@ def figure5(
     _resolvable(chosen, wanted)
     prepare(out, force)
     results = _compare(chosen, wanted)
-    console = Console()
+    console = screen()
     show(results, console)
     told = {"models": models, "links": links, "servers": servers, "factors": factors, "seeds": str(seeds)}
     told |= {"offloading": offloading, "algorithms": algorithms}
@@ -76,7 +76,7 @@ def _compare(chosen: list[Case], algorithms: list[str]) -> list[Result]:
 @contextmanager
 def _bar(total: int) -> Iterator[Progress]:
     """On a terminal; nothing when piped."""
-    console = Console(stderr=True)
+    console = screen(err=True)
     shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("Starting", total=total)

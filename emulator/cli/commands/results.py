@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.report import show as show_report
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.reader import RunResult
 
 _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
@@ -25,7 +25,7 @@ def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(result.summary, indent=1))
     else:
-        show_report(result, Console())
+        show_report(result, screen())
     if chart is not None:
         from layerlift.emulator.report.chart import chart as draw  # altair takes a second to import
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
@@ -91,7 +91,7 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
 
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:
-    with LiveProgress(Console(stderr=True)) as live:
+    with LiveProgress(screen(err=True)) as live:
         return run(
             scenario, out=directory, force=force, notice=live.notice, progress=live.update, warn=_warn, **options
         )
@@ -103,7 +103,7 @@ def _warn(text: str) -> None:
 
 def _finish(result: RunResult, quiet: bool) -> None:
     if not quiet:
-        show(result, Console())
+        show(result, screen())
     if not result.complete:
         click.echo(left_behind(result), err=True)
         raise click.exceptions.Exit(Stopped.told(result.run).code)
