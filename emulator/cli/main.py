@@ -14,12 +14,18 @@ from typing import Any
 import click
 
 from layerlift.emulator.cli import commands
+from layerlift.emulator.report.screen import print_anything
 from layerlift.emulator.report.terminal import echo
 from layerlift.models.errors import CodeRefused, LayerliftError
 
 
 class Layerlift(click.Group):
     """A group whose commands answer mistakes with a sentence."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """As click's, on any terminal."""
+        print_anything()
+        return super().main(*args, **kwargs)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember what was typed, for messages that say how to type it better."""

@@ -32,5 +32,10 @@ def echo(text: str, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
+def echo_lines(text: str) -> None:
+    """Print a text of several lines as it is, but for what would not stay in them."""
+    click.echo(_lines(text))
+
+
 def _lines(text: str) -> str:
     return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))

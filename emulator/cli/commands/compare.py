@@ -13,14 +13,15 @@ import click
 import rich.progress
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from layerlift.emulator.report.terminal import Terminal, echo
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import is_run
 from layerlift.emulator.studies.compare.jobs import Asked
 from layerlift.emulator.studies.compare.page import FILES, check, draw
 from layerlift.emulator.studies.compare.study import MOST_SEEDS, SEEDS, Progress, carry_out, compare_finished
 from layerlift.emulator.studies.compare.sweep import Sweep
-from layerlift.emulator.studies.compare.terminal import WIDEST, show
+from layerlift.emulator.studies.compare.terminal import show
 from layerlift.models.errors import RunError
 
 
@@ -106,7 +107,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
-    console = Terminal(stderr=True)
+    console = screen(err=True)
     shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Runs", total=None)
@@ -120,8 +121,7 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        console = Terminal()
-        show(found, console if console.is_terminal else Terminal(width=WIDEST))
+        show(found, screen())
     if out is not None:
         echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
-from layerlift.emulator.report.terminal import Terminal, echo
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness import study
 
@@ -36,9 +37,9 @@ def fairness(directory: Path, alone: bool, each: bool, allow_code: bool, as_json
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    console = Terminal()
+    console = screen()
     if not result.complete:
-        console.print(f"This run is {result.run['status']}: the numbers are those so far.")
+        console.print(f"This run is {result.standing}: the numbers are those so far.")
     if not alone:
         console.print("Costs are mean latencies, with the differences of devices and models in them; see --alone.")
     elif not each:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layerlift.emulator.report.formatting import seconds, size
-from layerlift.emulator.report.terminal import Terminal
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
@@ -54,7 +54,7 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(found), "digest": network.digest}, indent=1))
         return
-    console = Terminal()
+    console = screen()
     _head(console, network, found)
     console.print(_operator_table(found))
     if every or found.layers <= _FULL:
@@ -84,7 +84,7 @@ def profile(
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
     network = load(model, dims=_parsed(dims))
-    console = Terminal(stderr=True)
+    console = screen(err=True)
     told = TextColumn("{task.description}", markup=False)
     with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task(f"measuring {network.name}")
@@ -92,7 +92,7 @@ def profile(
     found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
     path = output or Path(f"{network.name}.json")
     found.save(path)
-    _print_profile(Terminal(), found, path)
+    _print_profile(screen(), found, path)
 
 
 @click.command()
@@ -126,7 +126,7 @@ def predict(
         raise ModelError("nothing to predict was given; expected a MODEL, --report or --train")
     if model is not None and trained:
         raise ModelError(f"--train and {model} were given; expected --train alone, for it predicts nothing")
-    console = Terminal()
+    console = screen()
     if trained:
         _train(console, output or Path("predictor.json"))
     if scores:
@@ -187,7 +187,7 @@ def _list_zoo(as_json: bool) -> None:
             str(max(found.cut_widths)),
             seconds(found.seconds),
         )
-    console = Terminal()
+    console = screen()
     console.print(table)
     console.print("layerlift models NAME shows one; any feed-forward .onnx file works in its place", style="dim")
 

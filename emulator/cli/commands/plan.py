@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from layerlift.emulator.report.plan_report import explain, show
-from layerlift.emulator.report.terminal import Terminal
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
 
@@ -36,7 +36,7 @@ def plan(
     if as_json:
         click.echo(json.dumps(jsonable(told), indent=1))
     else:
-        show(told, Terminal())
+        show(told, screen())
 
 
 COMMANDS: Final[list[click.Command]] = [plan]

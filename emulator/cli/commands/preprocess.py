@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import size
-from layerlift.emulator.report.terminal import Terminal
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
@@ -61,7 +61,7 @@ def preprocess(
     if as_json:
         click.echo(json.dumps(_as_json(after, reports, total), indent=1))
         return
-    console = Terminal()
+    console = screen()
     console.print(_table(before, reports, total, size_of(before), size_of(after)))
     for line in _notes(after, reports, output):
         console.print(line)
@@ -92,7 +92,7 @@ def _list_steps(as_json: bool) -> None:
     table = Table("step", "options", "lossless", "what it does", title="Steps")
     for kind in kinds:
         table.add_row(kind.name, kind.signature(), "yes" if kind.lossless else "no", kind.summary)
-    Terminal().print(table)
+    screen().print(table)
 
 
 def _total(before: Network, after: Network, reports: Sequence[StepReport], samples: int) -> OutputError | None:

@@ -11,9 +11,11 @@ import click
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
-from layerlift.emulator.report.terminal import Terminal, echo
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError
@@ -84,7 +86,7 @@ def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> 
     """
     earlier = RunResult.load(directory)
     if not earlier.complete:
-        raise RunError(f"the run in {directory} was {earlier.run['status']}: expected a complete one")
+        raise RunError(f"the run in {directory} is {earlier.standing}: expected a complete one")
     scenario = Scenario.from_dict(earlier.run["scenario"], allow_code=allow_code, origin=RUN_FILE)
     costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
     again = run(scenario, out=out, force=force, replay=costs, local=True)
@@ -94,16 +96,22 @@ def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> 
 
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:
-    with LiveProgress(Terminal(stderr=True)) as live:
-        return run(scenario, out=directory, force=force, notice=live.notice, progress=live.update, **options)
+    with LiveProgress(screen(err=True)) as live:
+        return run(
+            scenario, out=directory, force=force, notice=live.notice, progress=live.update, warn=_warn, **options
+        )
+
+
+def _warn(text: str) -> None:
+    echo(f"layerlift: {text}", err=True)
 
 
 def _finish(result: RunResult, quiet: bool) -> None:
     if not quiet:
-        show(result, Terminal())
+        show(result, screen())
     if not result.complete:
         echo(left_behind(result), err=True)
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(Stopped.told(result.run).code)
 
 
 COMMANDS: Final = [run_command, replay]
