@@ -52,8 +52,8 @@ def peak_live_bytes(graph: LayerGraph) -> int:
     # The inputs that nobody reads are there before the first layer, and gone after it.
     last = {t: graph.tensors[t].consumers[-1] if graph.tensors[t].consumers else 0 for t in graph.inputs}
     ending: dict[int, int] = {}
-    for tensor, layer in last.items():
-        ending[layer] = ending.get(layer, 0) + graph.tensors[tensor].bytes
+    for given, reader in last.items():
+        ending[reader] = ending.get(reader, 0) + graph.tensors[given].bytes
     for layer in graph.layers:
         made = [graph.tensors[t] for t in layer.outputs]
         alive += sum(tensor.bytes for tensor in made)

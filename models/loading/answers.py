@@ -51,7 +51,7 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
     allow(int(request["memory_bytes"]) + limits.COPIES * held + 2 * peak_live_bytes(graph))
     reading.try_out(found, arrays)
     flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays.values()]
-    return {"names": list(arrays)}, [memoryview(array) for array in flat]
+    return {"names": list(arrays)}, [array.data for array in flat]
 
 
 def _opened(request: Mapping[str, Any]) -> reading.Opened:

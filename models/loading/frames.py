@@ -59,7 +59,7 @@ def _blobs(read: Reads, sizes: Sequence[int]) -> Iterator[np.ndarray]:
 
 def _exactly(read: Reads, size: int, *, begins: bool = False) -> np.ndarray:
     held = np.empty(size, np.uint8)
-    view, done = memoryview(held), 0
+    view, done = held.data, 0
     while done < size:
         count = read(view[done:])
         if not count:

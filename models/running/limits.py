@@ -26,6 +26,7 @@ class Limits:
     """What one opening may take, from the moment it is asked for."""
 
     seconds: float
+    """Of processor time."""
     memory_bytes: int
     """Beyond what the process held before."""
 
