@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from layerlift.models.graph.cuts import peak_live_bytes
 from layerlift.models.loading import reading
 from layerlift.models.running import limits
 
@@ -48,7 +47,7 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
     allow(int(request["memory_bytes"]) + limits.COPIES * held)
     arrays = reading.parameters(found)
     limits.check_live(graph)
-    allow(int(request["memory_bytes"]) + limits.COPIES * held + 2 * peak_live_bytes(graph))
+    allow(int(request["memory_bytes"]) + limits.COPIES * held + 2 * limits.held_at_once(graph))
     reading.try_out(found, arrays)
     flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays.values()]
     return {"names": list(arrays)}, [array.data for array in flat]

@@ -202,7 +202,7 @@ def _died(path: Path, how: str) -> str:
 
 def _too_slow(path: Path, allowed: limits.Limits) -> str:
     return sentence(
-        f"{path} takes more than the {allowed.seconds:.0f} s that opening it and running it once may take; simplify it, "
+        f"{path} takes more than the {allowed.seconds:.0f} s that opening and one run of it may take; simplify it, "
         f"or set {limits.OPEN_SECONDS}"
     )
 

@@ -180,5 +180,12 @@ def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
         raise ModelError(f"{origin} has the random operator {where}; a network must answer the same every time")
     if node.op_type.startswith(("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")):
         raise ModelError(f"{origin} has the sequence operator {where}; only plain tensors can be moved")
-    if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type, version, ""):
+    if node.domain == "ai.onnx.ml":
+        return
+    if not onnx.defs.has(node.op_type, version, ""):
         raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
+    schema = onnx.defs.get_schema(node.op_type, version, "")
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        raise ModelError(f"{origin}: {where} reads {len(node.input)} tensors, which is not what ONNX says of it")
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        raise ModelError(f"{origin}: {where} makes {len(node.output)} tensors, which is not what ONNX says of it")

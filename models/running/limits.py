@@ -41,12 +41,17 @@ def opening(file_bytes: int) -> Limits:
     return Limits(seconds, int(setting(OPEN_MEMORY, _MEMORY_GB) * 1e9) + COPIES * file_bytes)
 
 
+def held_at_once(graph: LayerGraph) -> int:
+    """Bytes of tensors that one query of the uncut network holds at once, at most: its answers stay to the end."""
+    return peak_live_bytes(graph) + sum(graph.tensors[t].bytes for t in graph.outputs)
+
+
 def check_live(graph: LayerGraph) -> None:
     """Raise `ModelError` when one query of `graph` holds more than `LAYERLIFT_LIVE_MEMORY_GB` (4) of tensors at once.
 
     Its weights are not among them.
     """
-    most, held = setting(LIVE_MEMORY, _LIVE_GB), peak_live_bytes(graph) / 1e9
+    most, held = setting(LIVE_MEMORY, _LIVE_GB), held_at_once(graph) / 1e9
     if held > most:
         raise ModelError(
             f"{graph.name} holds {held:.2f} GB of tensors at once while it runs, more than the limit of {most:g} GB; "

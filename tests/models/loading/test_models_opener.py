@@ -185,6 +185,12 @@ def test_more_than_may_be_alive_at_once_is_refused_before_it_runs(
     monkeypatch.setenv("LAYERLIFT_LIVE_MEMORY_GB", "0.000007")
     with pytest.raises(ModelError, match=r"holds 0\.00 GB"):
         small.weights()
+    answers = model(
+        [node("Relu", ["x"], [f"y{at}"]) for at in range(9)], [tensor("x", 100)], [f"y{at}" for at in range(9)]
+    )
+    monkeypatch.setenv("LAYERLIFT_LIVE_MEMORY_GB", "0.000004")
+    with pytest.raises(ModelError, match="answers holds"):
+        models.load(saved(answers, tmp_path / "answers.onnx")).weights()
     monkeypatch.setenv("LAYERLIFT_LIVE_MEMORY_GB", "1")
     assert small.weights() is not None
 
