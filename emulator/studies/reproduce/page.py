@@ -159,8 +159,9 @@ def page(results: Sequence[Result], command: str) -> str:
         "instant, time 0.",
         "",
         "**Factor.** How much slower per cycle the machines are than onnxruntime on a server core: 27.9 is IONN's "
-        "published Odroid board (AlexNet in 822 ms at 2.0 GHz, against the shipped profile), 1 is onnxruntime. **Links.** `independent`: each "
-        "transfer has its pair's bandwidth, as the paper prints it; `shared`: transfers of a pair share it.",
+        "published Odroid board (AlexNet in 822 ms at 2.0 GHz, against the shipped profile), 1 is onnxruntime. "
+        "**Links.** `independent`: each transfer has its pair's bandwidth, as the paper prints it; `shared`: transfers "
+        "of a pair share it.",
         "",
         "**Measures.** The *system delay* at time t is the mean over clients of the latency of a query begun at t, "
         "read off queries that did begin in the same state of the upload (runs are repeated with later uploads until "
