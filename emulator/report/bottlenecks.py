@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from layerlift.emulator.report.formatting import count, share
@@ -61,8 +62,7 @@ def _of_nodes(usage: Any, world: Mapping[str, Any], end_s: float) -> Iterator[Fu
     full_s: dict[tuple[str, str], float] = defaultdict(float)
     for row in rows_of(usage):
         for kind, (column, limit) in limits.get(row["node"], {}).items():
-            held = kind == "memory"
-            room = limit if held else limit * row["period_s"]
+            room = limit * row["period_s"]
             if room > 0 and row[column] >= FULL * room:
                 full_s[row["node"], kind] += row["period_s"]
     for (node, kind), spent_s in full_s.items():
@@ -70,12 +70,12 @@ def _of_nodes(usage: Any, world: Mapping[str, Any], end_s: float) -> Iterator[Fu
 
 
 def _limits(node: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
-    """By kind, the column of `usage` and how much there is of it (a second; of memory, at once), if that is finite."""
+    """By kind, the column of `usage` and how much there is of it in a second, if that is finite."""
     ports = {"uplink": ("sent_bytes", "uplink_bytes_s"), "downlink": ("received_bytes", "downlink_bytes_s")}
     found = {kind: (column, float(node[field])) for kind, (column, field) in ports.items()}
     if node["tier"] in ("edge", "cloud"):
         found["CPU"] = ("busy_s", float(node["cores"]))
-        found["memory"] = ("held_bytes", float(node["memory_bytes"]))
+        found["memory"] = ("held_byte_s", float(node["memory_bytes"]))
     return {kind: limit for kind, limit in found.items() if math.isfinite(limit[1])}
 
 
@@ -115,18 +115,12 @@ def unlimited(summary: Mapping[str, Any], run: Mapping[str, Any]) -> str | None:
     world = run.get("world") or {}
     if not world.get("share_links", True):
         return None
-    defaults = {
-        entry["path"].rpartition(".")[2]
-        for entry in run.get("assumptions") or ()
-        if entry["path"].endswith(("uplink_mb_s", "downlink_mb_s")) and entry["value"] is None
-    }
     nodes = {node["name"]: node for node in world.get("nodes", ())}
     told = []
     for word, moved in (("downlink", "received_bytes"), ("uplink", "sent_bytes")):
-        if f"{word}_mb_s" not in defaults:
-            continue
+        unsaid = _unsaid(run, f"{word}_mb_s")
         used = [server["name"] for server in summary["servers"] if server[moved] > 0]
-        free = [name for name in used if math.isinf(float(nodes[name][f"{word}_bytes_s"]))]
+        free = [name for name in used if name in unsaid and math.isinf(float(nodes[name][f"{word}_bytes_s"]))]
         if free:
             told.append(f"the {word}s of {count(len(free), 'server')} ({free[0]}{', ...' if len(free) > 1 else ''})")
     if not told or len(summary["users"]) < 2:
@@ -135,3 +129,15 @@ def unlimited(summary: Mapping[str, Any], run: Mapping[str, Any]) -> str | None:
         f"Unlimited, because nobody said otherwise: {' and '.join(told)}; users meet there only in what each pair of "
         "nodes can carry. Give `uplink_mb_s` and `downlink_mb_s`."
     )
+
+
+def _unsaid(run: Mapping[str, Any], field: str) -> set[str]:
+    """Servers of whose group nobody gave a field: it is among the assumptions, unlimited."""
+    assumed = {entry["path"] for entry in run.get("assumptions") or () if entry["value"] is None}
+    servers = (node["name"] for node in run["world"]["nodes"] if node["tier"] in ("edge", "cloud"))
+    found: set[str] = set()
+    for number, group in enumerate((run.get("scenario") or {}).get("nodes", ())):
+        if group["tier"] in ("edge", "cloud"):
+            names = list(islice(servers, group.get("count") or 1))
+            found.update(names if f"nodes.{number}.{field}" in assumed else ())
+    return found
