@@ -16,7 +16,7 @@ from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.results.rows import MeasuredRow, Write
+from layerlift.emulator.results.rows import MeasuredKind, MeasuredRow, Write
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
@@ -322,23 +322,31 @@ class DataPlane:
             user = self._world.users[answered.user]
             expected = self._answer(user.model, answered.query % self._inputs)
             for name, array in zip(logits, self._backend.fetch(list(logits.values())), strict=True):
-                error = relative_error(array, expected[name])
-                client = self._world.nodes[user.client].name
-                rows.append(
+                told: dict[MeasuredKind, float] = {"output_error": relative_error(array, expected[name])}
+                unknown = not_numbers(array)
+                if unknown:
+                    told["not_a_number"] = unknown
+                rows += [
                     MeasuredRow(
                         at_s=answered.at,
-                        node=client,
-                        kind="output_error",
+                        node=self._world.nodes[user.client].name,
+                        kind=kind,
                         user=user.name,
                         query=answered.query,
                         step=-1,
                         name=name,
-                        value=error,
+                        value=float(value),
                         expected=0.0,
                     )
-                )
+                    for kind, value in told.items()
+                ]
         if rows:
             self._write("measured", rows)
+
+
+def not_numbers(found: np.ndarray) -> int:
+    """How many values of an answer are NaN."""
+    return int(np.isnan(found).sum()) if np.issubdtype(found.dtype, np.floating) else 0
 
 
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
