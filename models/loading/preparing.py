@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import dimensions
 from layerlift.models.onnx_files import protos, untrusted
+from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
 
@@ -306,7 +307,7 @@ class _Preparation:
             for name in (n for n in node.output if n and node.op_type in _WIDENING and self._is_sized(n)):
                 # A Cast to fewer bytes widens nothing: the smaller form travels.
                 reads = [narrow[read] if read in narrow else self._size(read) for read in node.input if read]
-                narrow[name] = min(self._size(name), sum(reads))
+                narrow[name] = min(self._size(name), int_sum(reads))
         return {name: narrow[name] for name in parameters if name in narrow}
 
     def _is_sized(self, name: str) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from layerlift.models.errors import ModelError
+from layerlift.models.onnx_files.runtime import ort
 
 
 def run_once(
