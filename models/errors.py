@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class LayerliftError(Exception):
@@ -50,13 +50,15 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def near(given: str, known: Iterable[str]) -> str:
+def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> str:
     """Return a hint that ends an error message: the near names, or all of them when none is near.
+
+    `told` says how a near name is shown.
 
     `near("alexnt", ["alexnet", "vgg19"])` is `"; did you mean alexnet?"`.
     """
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     if close:
-        return f"; did you mean {' or '.join(close)}?"
+        return f"; did you mean {' or '.join(map(told, close))}?"
     return f"; known: {', '.join(names)}" if names else ""

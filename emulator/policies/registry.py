@@ -16,6 +16,7 @@ __all__ = [
     "GROUP",
     "NO_PLUGINS",
     "Spec",
+    "asked",
     "available",
     "make",
     "register",
@@ -47,12 +48,13 @@ class Spec(plugins.Spec):
 
     wording: ClassVar[Wording] = Wording("policy", PolicyError, "alpha=2")
     base: ClassVar[type] = PolicyBase
+    methods: ClassVar[tuple[str, ...]] = ("grants",)
 
 
 _registry = plugins.Registry(Spec, GROUP, BUILTIN)
 _plugins = _registry.plugins
 register, unregister = _registry.register, _registry.unregister
-available, spec, specs = _registry.available, _registry.spec, _registry.specs
+available, asked, spec, specs = _registry.available, _registry.asked, _registry.spec, _registry.specs
 
 
 def make(text: str, options: Mapping[str, object] | None = None) -> Policy:

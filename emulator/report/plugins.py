@@ -39,7 +39,8 @@ def explain(console: Console, found: Spec, facts: Mapping[str, Any], as_json: bo
         click.echo(json.dumps(facts, indent=1))
         return
     console.print(f"[bold]{found.name}[/bold]  ({found.source})")
-    console.print(inspect.getdoc(found.load()) or "", markup=False)
+    paragraphs = (inspect.getdoc(found.load()) or "").split("\n\n")
+    console.print("\n\n".join(" ".join(each.split()) for each in paragraphs), markup=False)
     if facts["cite"]:
         console.print(f"\nSource: {facts['cite']}", markup=False)
     if not facts["options"]:

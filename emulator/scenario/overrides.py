@@ -34,6 +34,7 @@ def _set(inside: object, parts: list[str], value: object, path: FieldPath, note:
     for key in _keys(inside, first, path, note):
         here = (*path, key)
         if not rest:
+            _forget_other_unit(inside, key)
             inside[key] = value  # type: ignore[index]
             note.places.set(here, note.setting)
             continue
@@ -41,6 +42,13 @@ def _set(inside: object, parts: list[str], value: object, path: FieldPath, note:
             inside[key] = {}
             note.places.set(here, note.setting)
         _set(inside[key], rest, value, here, note)  # type: ignore[index]
+
+
+def _forget_other_unit(inside: object, key: str | int) -> None:
+    """A rate has one unit: who sets it in Mbit/s does not mean what the file says in MB/s."""
+    for unit, other in (("_mb_s", "_mbit_s"), ("_mbit_s", "_mb_s")):
+        if isinstance(inside, dict) and isinstance(key, str) and key.endswith(unit):
+            inside.pop(key.removesuffix(unit) + other, None)
 
 
 def _keys(inside: object, part: str, path: FieldPath, note: _Note) -> list[str] | list[int]:

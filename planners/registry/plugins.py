@@ -41,6 +41,8 @@ class Spec:
     wording: ClassVar[Wording] = PLANNER
     base: ClassVar[type] = PlannerBase
     """The class whose attributes are the defaults of capabilities that a plug-in does not state."""
+    methods: ClassVar[tuple[str, ...]] = ("plan", "upload")
+    """Of which a plug-in of this kind has one at least."""
 
     def load(self) -> Maker:
         """The class (or function) that makes the plug-in. Raises the kind's error when it cannot be imported."""
@@ -113,6 +115,22 @@ class Registry(Generic[S]):
             packages = " and ".join(each.source for each in known[name])
             raise self._error(f"{noun} {name!r} is offered twice, by {packages}: uninstall one or set {NO_PLUGINS}=1")
         return first
+
+    def asked(self, text: str) -> S:
+        """What somebody who types `text` asks to have explained: a name, or `module:Class` of their own; no options.
+
+        Raises what `spec` raises, and the kind's error for a class that cannot be imported or is none of the kind.
+        """
+        name, _, rest = text.partition(":")
+        class_name = rest.partition(":")[0]
+        if name in self._known() or not class_name or "=" in class_name:
+            return self.spec(name)
+        found = self.kind(f"{name}:{class_name}", f"{name}:{class_name}", "the command line")
+        maker = found.load()
+        if not (isinstance(maker, type) and any(hasattr(maker, method) for method in self.kind.methods)):
+            wish = " or ".join(f"{method}(...)" for method in self.kind.methods)
+            raise self._error(f"{found.name} is no {self.kind.wording.noun}, expected a class with a method {wish}")
+        return found
 
     def specs(self) -> Iterator[S]:
         """All that can be imported, by name; one that cannot is skipped with a warning."""
