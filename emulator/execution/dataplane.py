@@ -22,6 +22,7 @@ from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, uncut_session
+from layerlift.models.sums import left_sum
 
 Execution = Literal["every", "once", "none"]
 Ref = Any
@@ -300,7 +301,7 @@ class DataPlane:
                     step=piece.step,
                     name=name,
                     value=timing.seconds,
-                    expected=sum(profile),
+                    expected=left_sum(profile),
                 )
             )
         if rows:

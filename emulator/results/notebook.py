@@ -10,6 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from layerlift.models.sums import int_sum
+
 MOST_LINES: Final = 50
 
 
@@ -41,7 +43,7 @@ def run_page(run: Mapping[str, Any], directory: Path | None) -> str:
     lines = []
     for entry in _at(run, "summary", "kinds", otherwise=[])[:MOST_LINES]:
         after = _at(entry, "latency_s", "after", "median")
-        failed = sum(number for number in _at(entry, "failed", otherwise={}).values() if isinstance(number, int))
+        failed = int_sum(number for number in _at(entry, "failed", otherwise={}).values() if isinstance(number, int))
         cells = (_at(entry, "users"), _at(entry, "answered"), failed, after, _at(entry, "energy_j"))
         lines.append([_text(_at(entry, "kind")), *map(_number, cells)])
     heads = ["kind", "users", "answered", "failed", "median latency after upload (s)", "energy (J)"]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from layerlift.emulator.results.columns import schema
 from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.heartbeat import writer_of
 from layerlift.emulator.results.notebook import run_line, run_page
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
@@ -59,6 +60,15 @@ class RunResult:
     def complete(self) -> bool:
         """Whether the run reached its end."""
         return bool(self.run["status"] == "complete")
+
+    @property
+    def standing(self) -> str:
+        """How it stands with the run, in words: complete, interrupted and why, running, or abandoned by whom."""
+        status, reason = str(self.run["status"]), self.run.get("reason")
+        if status != "running" or self.directory is None:
+            return f"{status} ({reason})" if reason else status
+        writer = writer_of(self.directory)
+        return f"{'running' if writer.alive else 'abandoned'} ({writer.words})"
 
     @property
     def digest(self) -> str:
@@ -116,7 +126,7 @@ class RunResult:
         """A table as `pyarrow.Table`. Raises `RunError` for a part that is missing, corrupt or of other columns."""
         if name not in self._kept:
             columns = schema(name)
-            self._kept[name] = pa.Table.from_batches(list(self._batches(name)), columns)
+            self._kept[name] = pa.Table.from_batches(list(self.batches(name)), columns)
         return self._kept[name]
 
     def verify(self) -> str:
@@ -125,10 +135,11 @@ class RunResult:
         Raises `RunError` naming the table whose rows are not those that the run wrote, or a run without a digest.
         """
         if not self.digest:
-            raise RunError(f"{self._name} has no digest: it is still running, or was killed; run it again with --force")
+            remedy = "wait for its end" if self.standing.startswith("running") else "run it again with --force"
+            raise RunError(f"{self._name} has no digest: the run is {self.standing}; {remedy}")
         again = RunDigest()
         for table in TABLES:
-            for part in self._batches(table):
+            for part in self.batches(table):
                 again.add(table, part)
         found, told = again.tables(), self.run.get("table_digests", {})
         changed = [table for table in found if found[table] != told.get(table, found[table])]
@@ -143,7 +154,8 @@ class RunResult:
     def _name(self) -> str:
         return str(self.directory) if self.directory is not None else "the run in memory"
 
-    def _batches(self, table: str) -> Iterable[Any]:
+    def batches(self, table: str) -> Iterable[Any]:
+        """A table in pieces; raises as `table` does."""
         if self.directory is None:
             yield from self._kept[table].to_batches()
             return

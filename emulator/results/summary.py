@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from layerlift.emulator.results.described import Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import incidents, incidents_of_users
 from layerlift.emulator.results.sums import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
+from layerlift.models.sums import int_sum
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""
@@ -114,7 +115,7 @@ def _user(
         "kind": user["kind"],
         "model": user["model"],
         "planner": user["planner"],
-        "answered": sum(map(len, latencies.values())),
+        "answered": int_sum(map(len, latencies.values())),
         "failed": dict(Counter(query.reason for query in queries if not query.answered)),
         "latency_s": {**spreads, "all": spread(value for phase in PHASES for value in latencies[phase])},
         "upload": upload._asdict(),
@@ -154,7 +155,7 @@ def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -
         state=state,
         parts=parts,
         confirmed_parts=len(held),
-        bytes=sum(once.values()),
+        bytes=int_sum(once.values()),
         attempts=len(rows),
         began_s=min((row["sent_s"] for row in rows), default=None),
         ended_s=max((row["ended_s"] for row in confirmed), default=None),
@@ -185,14 +186,16 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
     return {
         "kind": kind,
         "users": len(users),
-        "answered": sum(user["answered"] for user in users),
+        "answered": int_sum(user["answered"] for user in users),
         "failed": dict(failed),
         "latency_s": {phase: spread(latencies[phase]) for phase in PHASES},
         "uploads": dict(Counter(user["upload"]["state"] for user in users)),
-        "upload_bytes": sum(user["upload"]["bytes"] for user in users),
+        "upload_bytes": int_sum(user["upload"]["bytes"] for user in users),
         "upload_ended_s": spread(ended),
         "energy_j": math.fsum(user["energy_j"] for user in users),
-        "queries_per_j": _ratio(sum(user["answered"] for user in users), math.fsum(user["energy_j"] for user in users)),
+        "queries_per_j": _ratio(
+            int_sum(user["answered"] for user in users), math.fsum(user["energy_j"] for user in users)
+        ),
         "lifetime_s": spread(user["lifetime_s"] for user in users if user["lifetime_s"] is not None),
         "money": math.fsum(user["money"]["total"] for user in users),
         "output_error": max((user["output_error"] for user in users if user["output_error"] is not None), default=None),
@@ -220,10 +223,10 @@ def _totals(
     values: dict[str, list[float]] = defaultdict(list)
     for row in measured:
         values[row["kind"]].append(row["value"])
-    answered = sum(user["answered"] for user in users)
+    answered = int_sum(user["answered"] for user in users)
     wall_s = run.get("wall_s")
     servers = [node for node in world["nodes"] if _serves(node)]
-    cores = sum(node["cores"] for node in servers)
+    cores = int_sum(node["cores"] for node in servers)
     busy_s = math.fsum(nodes[node["name"]]["busy_s"] for node in servers)
     return {
         "virtual_s": end_s,

@@ -19,6 +19,7 @@ from layerlift.emulator.scenario.resolving.resolve import model_options, model_s
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, printable, read
 from layerlift.emulator.scenario.schema.fields import Flaw, first_flaw, shown
+from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import ScenarioError, near
 from layerlift.models.running.network import Network
@@ -89,14 +90,15 @@ class Scenario(Description):
         made._places = places
         return made
 
-    def resolve(self, catalog: Catalog | None = None) -> World:
+    def resolve(self, catalog: Catalog | None = None, files: Files | None = None) -> World:
         """Return the world of plain numbers: machines, links, users and priced models.
 
-        `catalog` stands in for the zoo and the planners (see `layerlift.emulator.scenario.resolving.catalog.Catalog`).
+        `catalog` stands in for the zoo and the planners (see `layerlift.emulator.scenario.resolving.catalog.Catalog`),
+        `files` for the folder of the scenario.
         Raises `ScenarioError` for what only the world can tell: an unknown model or planner, a missing file.
         """
         try:
-            return resolve(self, catalog)
+            return resolve(self, catalog, files)
         except Flaw as flaw:
             raise located(flaw, self._places) from None
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import dimensions
 from layerlift.models.onnx_files import protos, untrusted
+from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
 
@@ -304,7 +305,7 @@ class _Preparation:
             if node is None or node.op_type not in _WIDENING:
                 return own
             # A Cast to fewer bytes widens nothing: the smaller form travels.
-            return min(own, sum(size(read) for read in node.input if read))
+            return min(own, int_sum(size(read) for read in node.input if read))
 
         return {name: size(name) for name in parameters if name in maker and maker[name].op_type in _WIDENING}
 

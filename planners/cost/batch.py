@@ -143,7 +143,9 @@ class _BatchWalk:
                 joules = joules + problem.busy_w[node] * busy[:, node]
         if problem.price_per_byte_s.any():
             held = held_bytes(problem, self.rows)
-            rate = sum(problem.price_per_byte_s[node] * held[:, node] for node in problem.servers)
+            rate = np.zeros(len(held))
+            for node in problem.servers:
+                rate += problem.price_per_byte_s[node] * held[:, node]
             spent += rate * end
         return BatchCosts(end, joules, spent, self._variation(busy), busy)
 

@@ -36,7 +36,7 @@ def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
         return
     console = screen()
     if not result.complete:
-        console.print(f"This run is {result.run['status']}: the numbers are those so far.")
+        console.print(f"This run is {result.standing}: the numbers are those so far.", markup=False)
     if not alone:
         console.print("Costs are mean latencies, with the differences of devices and models in them; see --alone.")
     elif not each:

@@ -28,7 +28,7 @@ def reproduce() -> None:
 @click.option("--models", default="alexnet,vgg19", show_default=True, help="Networks, with commas between; or all.")
 @click.option("--links", type=click.Choice(["independent", "shared", "both"]), default="both", show_default=True)
 @click.option("--servers", type=click.Choice(["cloud", "edge", "both"]), default="both", show_default=True)
-@click.option("--factors", default="1,5,10,18.7", show_default=True, help="Times slower per cycle than onnxruntime.")
+@click.option("--factors", default="1,5,10,27.9", show_default=True, help="Times slower per cycle than onnxruntime.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many seeds, from 1.")
 @click.option("--offloading", default="pso", show_default=True, help="The planner that places both users' layers.")
 @click.option("--algorithms", default=",".join(ALGORITHMS), show_default=True, help="What divides and orders P1.")
@@ -97,7 +97,7 @@ def _factors(text: str) -> list[float]:
     except ValueError:
         given = []
     if not given or not all(1e-3 <= factor <= 1e6 for factor in given):
-        raise RunError(f"--factors is {text!r}, expected numbers from 0.001 to 1000000, as in 1,5,10,18.7")
+        raise RunError(f"--factors is {text!r}, expected numbers from 0.001 to 1000000, as in 1,5,10,27.9")
     return given
 
 

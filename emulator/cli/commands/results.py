@@ -39,8 +39,7 @@ def verify(directory: Path) -> None:
     """Check that the tables in DIRECTORY are those that the run wrote."""
     result = RunResult.load(directory)
     digest = result.verify()
-    state = "complete" if result.complete else str(result.run["status"])
-    click.echo(f"{directory} holds what the run wrote ({state}): digest {digest}")
+    click.echo(f"{directory} holds what the run wrote ({result.standing}): digest {digest}")
 
 
 COMMANDS: Final[list[click.Command]] = [show, verify]

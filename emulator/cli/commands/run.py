@@ -14,6 +14,7 @@ from layerlift.emulator.report.report import show
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
 from layerlift.models.errors import RunError
@@ -80,7 +81,7 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
     """
     earlier = RunResult.load(directory)
     if not earlier.complete:
-        raise RunError(f"the run in {directory} was {earlier.run['status']}: expected a complete one")
+        raise RunError(f"the run in {directory} is {earlier.standing}: expected a complete one")
     scenario = Scenario.from_dict(earlier.run["scenario"])
     costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
     again = run(scenario, out=out, force=force, replay=costs, local=True)
@@ -91,7 +92,13 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:
     with LiveProgress(screen(err=True)) as live:
-        return run(scenario, out=directory, force=force, notice=live.notice, progress=live.update, **options)
+        return run(
+            scenario, out=directory, force=force, notice=live.notice, progress=live.update, warn=_warn, **options
+        )
+
+
+def _warn(text: str) -> None:
+    click.echo(f"layerlift: {text}", err=True)
 
 
 def _finish(result: RunResult, quiet: bool) -> None:
@@ -99,7 +106,7 @@ def _finish(result: RunResult, quiet: bool) -> None:
         show(result, screen())
     if not result.complete:
         click.echo(left_behind(result), err=True)
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(Stopped.told(result.run).code)
 
 
 COMMANDS: Final = [run_command, replay]

@@ -19,6 +19,7 @@ from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
 from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.unions import key_of
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
@@ -36,7 +37,7 @@ class Population:
     models: list[tuple[str, FieldPath]]
 
 
-def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
+def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog, files: Files) -> Population:
     """Give each user a client: those a kind brings, or the next listed ones.
 
     Raises `Flaw` for an unknown planner, or a trace that cannot be used or is too short.
@@ -50,7 +51,7 @@ def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalo
         for name in kind.model:
             models.setdefault(name, ("users", index, "model"))
         own = brought[index] if kind.device else list(islice(listed, kind.count))
-        made.extend(_kind(scenario, index, own, list(models), len(made)))
+        made.extend(_kind(scenario, index, own, list(models), len(made), files))
     return Population(tuple(made), list(models.items()))
 
 
@@ -72,8 +73,10 @@ def _known_planner(text: str, path: FieldPath, shelf: Catalog) -> None:
         raise Flaw(path, f"is {text!r}: {error}") from None
 
 
-def _kind(scenario: Description, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
-    kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients))
+def _kind(
+    scenario: Description, index: int, clients: list[int], models: list[str], first: int, files: Files
+) -> list[UserSpec]:
+    kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients), files)
     arrivals, objectives, stays = drawn.arrivals(), drawn.objectives(), drawn.stays()
     asked, asks, think = drawn.models(models), drawn.asks(), draw_of(kind.think_s)
     return [
@@ -114,11 +117,11 @@ def _kind(scenario: Description, index: int, clients: list[int], models: list[st
 class _Drawn:
     """What the members of one kind draw, each purpose from its own substream of the seed."""
 
-    def __init__(self, scenario: Description, index: int, count: int) -> None:
+    def __init__(self, scenario: Description, index: int, count: int, files: Files) -> None:
         self.kind = scenario.users[index]
         self.name = kind_name(scenario, index)
         self._path: FieldPath = ("users", index)
-        self._seed, self._folder, self._count = scenario.seed, scenario.folder, count
+        self._seed, self._files, self._count = scenario.seed, files, count
 
     def arrivals(self) -> list[float]:
         times = self._law("arrival", self.kind.arrival).times(self._count, self._stream("arrival"))
@@ -157,7 +160,7 @@ class _Drawn:
 
     def _law(self, field: str, section: Law) -> Asks:
         try:
-            return section.law(self._folder)
+            return section.law(self._files)
         except ScenarioError as error:
             raise Flaw((*self._path, field, key_of(type(section))), f"cannot be used: {error}") from None
 

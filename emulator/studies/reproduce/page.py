@@ -150,14 +150,16 @@ def page(results: Sequence[Result], command: str) -> str:
         "against upload time), `figure5-factors` all of them; the numbers behind are in `figure5.json`, "
         "`figure5.csv` and `figure5-delay.csv`.",
         "",
+        "![System delay against upload time, a panel for each network and kind of link](figure5.svg)",
+        "",
         f"**What was run.** The `paper` scenario with {which[case.servers]}; both clients ask the same network back "
         f"to back. `{case.offloading}` places both users' layers at once, so that the algorithms share one P1; each "
         "then divides and orders it. Emulated, without executing layers. Nobody profiles first, and the planner "
         f"gathers both requests ({seconds(GATHER_S)}, then {seconds(PLAN_S)} of planning): all uploads begin at one "
         "instant, time 0.",
         "",
-        "**Factor.** How much slower per cycle the machines are than onnxruntime on a server core: 18.7 is IONN's "
-        "published Odroid board (AlexNet in 822 ms at 2.0 GHz), 1 is onnxruntime. **Links.** `independent`: each "
+        "**Factor.** How much slower per cycle the machines are than onnxruntime on a server core: 27.9 is IONN's "
+        "published Odroid board (AlexNet in 822 ms at 2.0 GHz, against the shipped profile), 1 is onnxruntime. **Links.** `independent`: each "
         "transfer has its pair's bandwidth, as the paper prints it; `shared`: transfers of a pair share it.",
         "",
         "**Measures.** The *system delay* at time t is the mean over clients of the latency of a query begun at t, "
