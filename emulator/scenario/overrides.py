@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, parse, printable
+from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, named, parse, printable
 from layerlift.emulator.scenario.schema.fields import shown
 from layerlift.models.errors import ScenarioError
 
@@ -16,8 +16,8 @@ def override(data: object, setting: str, places: Places) -> None:
     path, equals, text = setting.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
-        raise ScenarioError(printable(f"--set {setting}: expected path=value, such as users.0.queries=5"))
-    _set(data, parts, parse(text, f"--set {setting}"), (), _Note(places, setting))
+        raise ScenarioError(printable(f"{named(setting)}: expected path=value, such as users.0.queries=5"))
+    _set(data, parts, parse(text, named(setting)), (), _Note(places, setting))
 
 
 class _Note:
@@ -26,7 +26,7 @@ class _Note:
         self.setting = setting
 
     def refusal(self, text: str) -> ScenarioError:
-        return ScenarioError(printable(f"--set {self.setting}: {text}"))
+        return ScenarioError(printable(f"{named(self.setting)}: {text}"))
 
 
 def _set(inside: object, parts: list[str], value: object, path: FieldPath, note: _Note) -> None:

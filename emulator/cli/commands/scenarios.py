@@ -77,7 +77,7 @@ def _print_file(console: Screen, text: str) -> None:
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:
-        click.echo(text)
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _sizes(scenario: Scenario) -> Counter[str]:
