@@ -26,6 +26,10 @@ class ScenarioError(LayerliftError):
     """A scenario field that is unknown, ill-typed or impossible; the message holds its path."""
 
 
+class CodeRefused(ScenarioError):
+    """A text of a file that names code (`module:Class`), which only somebody who types it may do."""
+
+
 class RunError(LayerliftError):
     """A run that cannot start or go on, or a run directory that cannot be read."""
 

@@ -48,10 +48,9 @@ class Spec(plugins.Spec):
 
     wording: ClassVar[Wording] = Wording("policy", PolicyError, "alpha=2")
     base: ClassVar[type] = PolicyBase
-    methods: ClassVar[tuple[str, ...]] = ("grants",)
 
 
-_registry = plugins.Registry(Spec, GROUP, BUILTIN)
+_registry = plugins.Registry(Spec, GROUP, BUILTIN, "grants(capacity, claims, before)")
 _plugins = _registry.plugins
 register, unregister = _registry.register, _registry.unregister
 available, asked, spec, specs = _registry.available, _registry.asked, _registry.spec, _registry.specs

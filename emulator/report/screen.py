@@ -15,9 +15,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.table import Column, Table
+
+from layerlift.emulator.report.terminal import Terminal
 
 _WITHOUT_END: Final = 100_000
 _PLAIN: Final = {
@@ -35,7 +37,7 @@ _PLAIN: Final = {
 """What is shown of characters that a terminal does not have; letters lose their accents, the rest becomes an escape."""
 
 
-class Screen(Console):
+class Screen(Terminal):
     """A console that never cuts a word."""
 
     def print(self, *objects: Any, **options: Any) -> None:

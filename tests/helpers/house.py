@@ -20,7 +20,7 @@ FACE = ROOT / "emulator" / "face"
 Tree = Mapping[str, str]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("layerlift.models.errors", "layerlift.models.sums"),
+    ("layerlift.models.errors", "layerlift.models.sums", "layerlift.models.text", "layerlift.models.files"),
     ("layerlift.models.onnx_files",),
     ("layerlift.models.graph",),
     ("layerlift.models.running",),

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import means_run
@@ -41,6 +42,7 @@ from layerlift.models.errors import RunError
 @click.option("--each", is_flag=True, help="Run every user alone, not one of each kind.")
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
 @click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
+@click.option("--allow-code", is_flag=True, help="Let the file or the runs name planners and policies as module:Class.")
 @click.option("--out", type=FilePath(), help="Write compare.json, .parquet and .html to this folder.")
 @click.option("--chart", type=FilePath(), help="Draw all charts as one .png, .svg or .html.")
 @click.option("--force", is_flag=True, help="Replace a comparison that is there already.")
@@ -56,8 +58,8 @@ def compare(
     check(out, chart, force)
     if len(targets) > 1 or means_run(targets[0]):
         _only_runs(targets, given)
-        how = {"alone": not given["no_alone"], "each": given["each"]}
-        found = compare_finished(targets, **how, out=out, force=force, notice=partial(click.echo, err=True))
+        how = {"alone": not given["no_alone"], "each": given["each"], "allow_code": given["allow_code"]}
+        found = compare_finished(targets, **how, out=out, force=force, notice=partial(echo, err=True))
     else:
         asked = _asked(targets[0], given)
         with _bar() as progress:
@@ -94,6 +96,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         settings=(*given["settings"], Given.by(f"--execution {execution}", f"execution={execution}")),
         alone=not given["no_alone"],
         each=given["each"],
+        allow_code=given["allow_code"],
     )
 
 
@@ -108,7 +111,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 def _bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
     console = screen(err=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Runs", total=None)
         yield lambda ended, total: bar.update(task, completed=ended, total=total)
@@ -123,7 +126,7 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     else:
         show(found, screen())
     if out is not None:
-        click.echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
+        echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 
 
 COMMANDS: Final[list[click.Command]] = [compare]

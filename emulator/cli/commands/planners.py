@@ -12,6 +12,7 @@ from rich.table import Table
 
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
 from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
 from layerlift.planners.registry.planners import Spec
@@ -43,7 +44,7 @@ def _list(console: Console, as_json: bool) -> None:
         warnings.simplefilter("always")
         rows = [_facts(found) for found in registry.specs()]
     for each in broken:
-        click.echo(f"Skipped: {each.message}", err=True)
+        echo(f"Skipped: {each.message}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -59,8 +60,9 @@ def _list(console: Console, as_json: bool) -> None:
         )
     console.print(table)
     console.print(
-        "[dim]layerlift planners NAME explains one and names its source; PLACING+ORDERING combines two, as in "
-        "min_cut+recursive; module:Class is one of your own[/dim]"
+        "layerlift planners NAME explains one and names its source; PLACING+ORDERING combines two, as in "
+        "min_cut+recursive; module:Class is one of your own",
+        style="dim",
     )
 
 

@@ -16,6 +16,7 @@ from layerlift.emulator.policies.registry import Spec
 from layerlift.emulator.policies.testing import findings
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
 from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 
 CAPABILITIES: Final = ("claims", "revokes", "weighs_cpu", "weighs_links", "disruptions", "starves")
 
@@ -44,7 +45,7 @@ def _list(console: Console, as_json: bool) -> None:
         warnings.simplefilter("always")
         rows = [_facts(found) for found in registry.specs()]
     for each in broken:
-        click.echo(f"Skipped: {each.message}", err=True)
+        echo(f"Skipped: {each.message}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -60,8 +61,9 @@ def _list(console: Console, as_json: bool) -> None:
         )
     console.print(table)
     console.print(
-        "[dim]layerlift policies NAME explains one and names its source; options may change what a policy takes back; "
-        "module:Class is one of your own[/dim]"
+        "layerlift policies NAME explains one and names its source; options may change what a policy takes back; "
+        "module:Class is one of your own",
+        style="dim",
     )
 
 

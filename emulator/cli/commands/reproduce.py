@@ -78,7 +78,7 @@ def _compare(chosen: list[Case], algorithms: list[str]) -> list[Result]:
 def _bar(total: int) -> Iterator[Progress]:
     """On a terminal; nothing when piped."""
     console = screen(err=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("Starting", total=total)
         yield bar

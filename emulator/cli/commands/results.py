@@ -11,6 +11,7 @@ import click
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.report import show as show_report
 from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
 
 _DIRECTORY: Final = click.argument("directory", type=FilePath())
@@ -31,7 +32,7 @@ def show(directory: Path, as_json: bool, chart: Path | None) -> None:
         from layerlift.emulator.report.chart import chart as draw  # altair takes a second to import
 
         draw(result, chart)
-        click.echo(f"Chart: {chart}", err=as_json)
+        echo(f"Chart: {chart}", err=as_json)
 
 
 @click.command()
@@ -40,7 +41,7 @@ def verify(directory: Path) -> None:
     """Check that the tables in DIRECTORY are those that the run wrote."""
     result = RunResult.load(directory)
     digest = result.verify()
-    click.echo(f"{directory} holds what the run wrote ({result.standing}): digest {digest}")
+    echo(f"{directory} holds what the run wrote ({result.standing}): digest {digest}")
 
 
 COMMANDS: Final[list[click.Command]] = [show, verify]

@@ -13,13 +13,15 @@ from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
 from layerlift.emulator.report.screen import screen
-from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.report.terminal import echo
+from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.models.errors import RunError
+from layerlift.models.text import file_name
 
 
 @click.command("run")
@@ -47,6 +49,7 @@ from layerlift.models.errors import RunError
     help="Virtual seconds per second of the clock, kept in step: 1 is real time.  [default: as fast as it goes]",
 )
 @click.option("--strict", is_flag=True, help="Fail when a planner fails or a paced run is not to be trusted.")
+@click.option("--allow-code", is_flag=True, help="Let the scenario's file name planners and policies as module:Class.")
 @click.option("--out", type=FilePath(), help="The run's directory.  [default: runs/NAME-TIME]")
 @click.option("--force", is_flag=True, help="Replace a run that is there already.")
 @click.option("--quiet", is_flag=True, help="No report at the end.")
@@ -58,6 +61,7 @@ def run_command(
     policy: str | None,
     seed: int | None,
     settings: tuple[str, ...],
+    allow_code: bool,
     out: Path | None,
     force: bool,
     quiet: bool,
@@ -71,7 +75,7 @@ def run_command(
     for name, value in (("execution", execution), ("compute", compute), ("seed", seed)):
         if value is not None:
             overrides.append(Given.by(f"--{name} {value}", f"{name}={value}"))
-    loaded = Scenario.load(scenario, overrides)
+    loaded = Scenario.load(scenario, overrides, allow_code=allow_code)
     if planner is not None:
         overrides += [
             Given.by(f"--planner {planner}", f"users.{number}.planner={planner}") for number in range(len(loaded.users))
@@ -80,16 +84,17 @@ def run_command(
         servers = (number for number, group in enumerate(loaded.nodes) if group.tier != "client")
         overrides += [Given.by(f"--policy {policy}", f"nodes.{number}.policy={policy}") for number in servers]
     if planner is not None or policy is not None:
-        loaded = Scenario.load(scenario, overrides)
-    directory = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        loaded = Scenario.load(scenario, overrides, allow_code=allow_code)
+    directory = out or Path("runs") / f"{file_name(loaded.name, 'run')}-{time.strftime('%Y%m%d-%H%M%S')}"
     _finish(_run(loaded, directory, force, options), quiet)
 
 
 @click.command()
 @click.argument("directory", type=FilePath())
 @click.option("--out", type=FilePath(), help="Where to keep the new run's tables.  [default: nowhere]")
+@click.option("--allow-code", is_flag=True, help="Let the run's scenario name planners and policies as module:Class.")
 @click.option("--force", is_flag=True, help="Replace a run that is there already.")
-def replay(directory: Path, out: Path | None, force: bool) -> None:
+def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> None:
     """Run again what DIRECTORY holds, in this process, and compare digests.
 
     A run with `compute: measured` is replayed from the costs that it measured.
@@ -97,12 +102,12 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
     earlier = RunResult.load(directory)
     if not earlier.complete:
         raise RunError(f"the run in {directory} is {earlier.standing}: expected a complete one")
-    scenario = Scenario.from_dict(earlier.run["scenario"])
+    scenario = Scenario.from_dict(earlier.run["scenario"], allow_code=allow_code, origin=RUN_FILE)
     costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
     again = run(scenario, out=out, force=force, replay=costs, local=True)
     if again.digest != earlier.digest:
         raise RunError(f"the replay's digest is {again.digest}, the run's was {earlier.digest}")
-    click.echo(f"Same digest: {again.digest}")
+    echo(f"Same digest: {again.digest}")
 
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:
@@ -113,14 +118,14 @@ def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, An
 
 
 def _warn(text: str) -> None:
-    click.echo(f"layerlift: {text}", err=True)
+    echo(f"layerlift: {text}", err=True)
 
 
 def _finish(result: RunResult, quiet: bool) -> None:
     if not quiet:
         show(result, screen())
     if not result.complete:
-        click.echo(left_behind(result), err=True)
+        echo(left_behind(result), err=True)
         raise click.exceptions.Exit(Stopped.told(result.run).code)
 
 

@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from layerlift.emulator.report.screen import Screen, screen
+from layerlift.emulator.report.terminal import echo_lines
 from layerlift.emulator.scenario import Scenario, bundled, source_text
 from layerlift.emulator.scenario.checks.names import node_names
 from layerlift.emulator.scenario.json_schema import json_schema
@@ -35,7 +36,7 @@ def scenarios() -> None:
         )
     console = screen()
     console.print(table)
-    console.print("[dim]layerlift scenario NAME shows one; layerlift run NAME runs it[/dim]")
+    console.print("layerlift scenario NAME shows one; layerlift run NAME runs it", style="dim")
 
 
 @click.command("scenario")
@@ -60,7 +61,7 @@ def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool,
     if not only_assumptions:
         _print_file(console, source_text(name))
         for setting in overrides:
-            console.print(f"--set {setting}", markup=False)
+            console.print(f"--set {setting}")
         size = _sizes(loaded)
         console.print(
             f"{loaded.user_count} users, {size['client']} clients, {size['edge']} edge servers, "
@@ -77,7 +78,7 @@ def _print_file(console: Screen, text: str) -> None:
     if console.is_terminal:
         console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        echo_lines(text)
 
 
 def _sizes(scenario: Scenario) -> Counter[str]:

@@ -6,13 +6,13 @@ What was read drives the run, so it is told (`Files.read`) and kept in the run's
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from layerlift.models.errors import ScenarioError
+from layerlift.models.files import read_regular
 
 MOST_BYTES: Final = 64 << 20
 DIGEST_BYTES: Final = 16
@@ -61,16 +61,6 @@ class Files:
 
 def _content(path: Path) -> bytes:
     try:
-        # Without blocking: a pipe that nobody writes to would be waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            told = os.fstat(handle)
-            if not stat.S_ISREG(told.st_mode):
-                what = "Is a directory" if stat.S_ISDIR(told.st_mode) else "it is no regular file"
-                raise ScenarioError(f"{path.name} cannot be read: {what}")
-            content = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise ScenarioError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > MOST_BYTES:
-        raise ScenarioError(f"{path.name} is larger than {MOST_BYTES >> 20} MiB: expected a shorter table")
-    return content
+        return read_regular(path, MOST_BYTES)
+    except OSError as error:
+        raise ScenarioError(f"{path.name} cannot be read: {error.strerror or error}") from None
