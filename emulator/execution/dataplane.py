@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from layerlift.emulator.execution.answers import not_numbers, relative_error
 from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
@@ -22,6 +23,7 @@ from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, uncut_session
+from layerlift.models.sums import left_sum
 
 Execution = Literal["every", "once", "none"]
 Ref = Any
@@ -300,7 +302,7 @@ class DataPlane:
                     step=piece.step,
                     name=name,
                     value=timing.seconds,
-                    expected=sum(profile),
+                    expected=left_sum(profile),
                 )
             )
         if rows:
@@ -341,22 +343,6 @@ class DataPlane:
                 ]
         if rows:
             self._write("measured", rows)
-
-
-def not_numbers(found: np.ndarray) -> int:
-    """How many values of an answer are NaN."""
-    return int(np.isnan(found).sum()) if np.issubdtype(found.dtype, np.floating) else 0
-
-
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest absolute difference over the largest absolute expected value; infinite when shapes or NaNs differ."""
-    if found.shape != expected.shape:
-        return float("inf")
-    if np.array_equal(found, expected, equal_nan=True):
-        return 0.0
-    scale = float(np.max(np.abs(expected.astype(np.float64))))
-    worst = float(np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64))))
-    return worst / scale if scale > 0.0 and np.isfinite(worst) else float("inf")
 
 
 class LocalBackend:

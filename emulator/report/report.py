@@ -64,8 +64,7 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
         "bold",
     )
     if not result.complete:
-        reason = f" ({result.run['reason']})" if result.run.get("reason") else ""
-        _say(console, f"This run is {result.run['status']}{reason}: the numbers are those so far.", "yellow")
+        _say(console, f"This run is {result.standing}: the numbers are those so far.", "yellow")
         _say(console, left_behind(result))
     failed: Counter[str] = Counter()
     unplanned: Counter[str] = Counter()

@@ -32,6 +32,7 @@ from layerlift.emulator.results.sums import (
     usage_sums,
     worst_errors,
 )
+from layerlift.models.sums import int_sum
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""
@@ -128,7 +129,7 @@ def _user(
         "kind": user["kind"],
         "model": user["model"],
         "planner": user["planner"],
-        "answered": sum(map(len, latencies.values())),
+        "answered": int_sum(map(len, latencies.values())),
         "failed": dict(Counter(query.reason for query in queries if not query.answered)),
         "latency_s": {**spreads, "all": spread(value for phase in PHASES for value in latencies[phase])},
         "upload": upload._asdict(),
@@ -168,7 +169,7 @@ def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -
         state=state,
         parts=parts,
         confirmed_parts=len(held),
-        bytes=sum(once.values()),
+        bytes=int_sum(once.values()),
         attempts=len(rows),
         began_s=min((row["sent_s"] for row in rows), default=None),
         ended_s=max((row["ended_s"] for row in confirmed), default=None),
@@ -200,14 +201,14 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
     return {
         "kind": kind,
         "users": len(users),
-        "answered": sum(user["answered"] for user in users),
+        "answered": int_sum(user["answered"] for user in users),
         "failed": dict(failed),
         "latency_s": {phase: spread(latencies[phase]) for phase in PHASES},
         "uploads": dict(Counter(user["upload"]["state"] for user in users)),
-        "upload_bytes": sum(user["upload"]["bytes"] for user in users),
+        "upload_bytes": int_sum(user["upload"]["bytes"] for user in users),
         "upload_ended_s": spread(ended),
         "energy_j": energy_j,
-        "queries_per_j": _ratio(sum(user["answered"] for user in users), energy_j),
+        "queries_per_j": _ratio(int_sum(user["answered"] for user in users), energy_j),
         "lifetime_s": spread(user["lifetime_s"] for user in users if user["lifetime_s"] is not None),
         "money": summed(user["money"]["total"] for user in users),
         "promised_s": spread(user["plan"]["predicted_s"] for user in users if user["plan"]),
@@ -242,10 +243,10 @@ def _totals(
     values: dict[str, list[float]] = defaultdict(list)
     for row in measured:
         values[row["kind"]].append(row["value"])
-    answered = sum(user["answered"] for user in users)
+    answered = int_sum(user["answered"] for user in users)
     wall_s = run.get("wall_s")
     servers = [node for node in world["nodes"] if _serves(node)]
-    cores = sum(node["cores"] for node in servers)
+    cores = int_sum(node["cores"] for node in servers)
     busy_s = math.fsum(nodes[node["name"]]["busy_s"] for node in servers)
     return {
         "virtual_s": end_s,

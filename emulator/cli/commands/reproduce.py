@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show
@@ -32,7 +33,7 @@ def reproduce() -> None:
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many seeds, from 1.")
 @click.option("--offloading", default="pso", show_default=True, help="The planner that places both users' layers.")
 @click.option("--algorithms", default=",".join(ALGORITHMS), show_default=True, help="What divides and orders P1.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("figure5"), show_default=True)
+@click.option("--out", type=FilePath(), default=Path("figure5"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace a figure that is there already.")
 def figure5(
     models: str, links: str, servers: str, factors: str, seeds: int, offloading: str, algorithms: str, out: Path,
@@ -49,7 +50,7 @@ def figure5(
     _resolvable(chosen, wanted)
     prepare(out, force)
     results = _compare(chosen, wanted)
-    console = Console()
+    console = screen()
     show(results, console)
     told = {"models": models, "links": links, "servers": servers, "factors": factors, "seeds": str(seeds)}
     told |= {"offloading": offloading, "algorithms": algorithms}
@@ -76,8 +77,8 @@ def _compare(chosen: list[Case], algorithms: list[str]) -> list[Result]:
 @contextmanager
 def _bar(total: int) -> Iterator[Progress]:
     """On a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = screen(err=True)
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("Starting", total=total)
         yield bar

@@ -13,6 +13,7 @@ from rich.text import Text
 from layerlift.emulator.report.formatting import NOTHING, seconds
 from layerlift.emulator.studies.reproduce.claims import TIE, pieces, verdicts
 from layerlift.emulator.studies.reproduce.figure5 import GATHER_S, LABELS, PLAN_S, Curve, Result
+from layerlift.models.text import in_markdown
 
 HEADER: Final = (
     "factor", "algorithm", "total delay (s x s)", "of Direct's", "halved after", "N answers after", "N", "parts",
@@ -173,10 +174,15 @@ def page(results: Sequence[Result], command: str) -> str:
         "",
     ]
     sentences, exceptions = told(results)
-    lines += [f"- **{sentence}**" for sentence in sentences]
+    lines += [f"- **{in_markdown(sentence)}**" for sentence in sentences]
     lines += ["", f"Totals within {TIE:.1%} of each other are called a tie.", ""]
     if exceptions:
-        lines += ["Where it was not seen, and why:", "", *(f"- {exception}" for exception in exceptions), ""]
+        lines += [
+            "Where it was not seen, and why:",
+            "",
+            *(f"- {in_markdown(exception)}" for exception in exceptions),
+            "",
+        ]
     unseen = max(c.unseen_s / result.until_s if result.until_s else 0.0 for result in results for c in result.curves)
     if unseen >= 0.001:
         lines += [
@@ -185,7 +191,12 @@ def page(results: Sequence[Result], command: str) -> str:
             "",
         ]
     for (model, links), body in tables(results).items():
-        lines += [f"## {model}, {links} links", "", _line(HEADER), _line(["--:", ":--"] + ["--:"] * (len(HEADER) - 2))]
+        lines += [
+            f"## {in_markdown(model)}, {links} links",
+            "",
+            _line(HEADER),
+            _line(["--:", ":--"] + ["--:"] * (len(HEADER) - 2)),
+        ]
         lines += [*map(_line, body), ""]
     return "\n".join(lines)
 
