@@ -77,7 +77,7 @@ def reasons(failed: Mapping[str, int]) -> str:
 
 
 def rate(value: float) -> str:
-    """So many a second: `0.4`, `6.11`, `1,560`; three significant digits, and never a power of ten of a large number."""
+    """So many a second: `0.4`, `6.11`, `1,560`; three significant digits, never a power of ten."""
     return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
