@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from math import isclose
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from layerlift.emulator.scenario.schema.arrivals import Arrival, AtOnce
 from layerlift.emulator.scenario.schema.durations import Pause, Spell
@@ -20,6 +30,7 @@ from layerlift.emulator.scenario.schema.fields import (
     Number,
     Positive,
     PositiveRange,
+    Range,
     Section,
     Text,
     Whole,
@@ -62,8 +73,12 @@ M = TypeVar("M", "NodesSection", "DeviceSection")
 class MachineSection(Section):
     """What a node is made of. A range `[low, high]` is spread over the members of the group."""
 
-    ghz: PositiveRange
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["ghz"]}, {"required": ["ghz_per_core"]}]})
+
+    ghz: PositiveRange | None = None
     """Over all cores."""
+    ghz_per_core: PositiveRange | None = None
+    """Of one core, in place of `ghz`."""
     cores: Count = assume(1)
     profile: Text = "reference"
     """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
@@ -91,6 +106,26 @@ class MachineSection(Section):
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""
 
+    @property
+    def clock(self) -> Range:
+        """GHz over all cores, however they were given."""
+        given = self.ghz if self.ghz is not None else _times(self.ghz_per_core, self.cores)
+        assert given is not None
+        return given
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> MachineSection:
+        if self.ghz is None and self.ghz_per_core is None:
+            raise flaw(("ghz",), "is missing")
+        wanted = _times(self.ghz_per_core, self.cores)
+        if self.ghz is not None and wanted is not None and not _alike(self.ghz, wanted):
+            raise flaw(
+                ("ghz_per_core",),
+                f"is {_shown(self.ghz_per_core)} with {self.cores} cores, {_shown(wanted)} over all of them, but ghz "
+                f"is {_shown(self.ghz)}: expected one of the two, or both alike",
+            )
+        return self
+
     @model_validator(mode="after")
     def _one_unit(self) -> MachineSection:
         _one_rate(self, "uplink")
@@ -103,6 +138,19 @@ class MachineSection(Section):
         if isinstance(data, dict) and "max_batch" in data:
             raise flaw(("max_batch",), "is given, but servers that run batches are not there yet: leave it out")
         return data
+
+
+def _times(span: Range | None, cores: int) -> Range | None:
+    return None if span is None else Range(span.low * cores, span.high * cores)
+
+
+def _alike(one: Range, other: Range) -> bool:
+    return isclose(one.low, other.low, rel_tol=1e-9) and isclose(one.high, other.high, rel_tol=1e-9)
+
+
+def _shown(span: Range | None) -> str:
+    assert span is not None
+    return f"{span.low:g}" if span.low == span.high else f"[{span.low:g}, {span.high:g}]"
 
 
 class NodesSection(MachineSection):
