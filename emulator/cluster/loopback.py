@@ -1,4 +1,4 @@
-"""Keeping a private Ray to this machine."""
+"""Keeping a private Ray to this machine, and its hands off our signals."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def loopback_only(constants: Any) -> Iterator[None]:
         os.environ.pop(_LOOPBACK, None)
         if known:
             constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def own_signals(utilities: Any) -> Iterator[None]:
+    """Keep Ray from handling SIGTERM while it starts; `utilities` is its module that does.
+
+    It would leave with exit code 15 in the middle of whatever it does.
+    """
+    before = utilities.set_sigterm_handler
+    utilities.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utilities.set_sigterm_handler = before
