@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,6 +71,11 @@ def trace_of(error: BaseException) -> str:
         return storable("".join(traceback.format_exception(error)))
     except Exception:
         return words_of(error)
+
+
+def tell_trace(error: BaseException) -> None:
+    """Give all that Python tells of an error to the logger `layerlift`, at level debug: for whoever wants it."""
+    logging.getLogger("layerlift").debug("%s", trace_of(error))
 
 
 def storable(text: str) -> str:

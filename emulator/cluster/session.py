@@ -52,11 +52,13 @@ class RayCluster:
         else:
             reach(self._address)
             options["address"] = self._address
+        watch = Watch(self._lost)
+        self._stack.callback(watch.unmute)
         try:
             with afterwards(self._say, "once Ray has started"), own_signals(utils):
                 ray.init(**options)
                 self._stack.callback(ray.shutdown)
-            self._stack.enter_context(Watch(self._lost))
+            self._stack.enter_context(watch)
         except (Exception, SystemExit) as error:  # Ray raises bare exceptions, and now and then leaves
             self._stack.close()
             raise RunError(not_started(error, self._address)) from error

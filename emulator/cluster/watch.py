@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
 from ray._private import worker
 
-_EVERY_S: Final = 0.5
+_EVERY_S: Final = 0.2
 _PATIENCE_S: Final = 5.0
 
 
 class Watch:
     """For the length of a `with` block: tells once, from a thread of its own, when the raylet or the GCS has died.
 
-    Processes of a Ray of our own are looked at; of one that was joined, whether they still listen.
+    Processes of a Ray of our own are looked at; of one that was joined, whether they still listen. From then on, until
+    `unmute`, nothing comes to standard error: Ray's C++ and Python write pages about it there.
     """
 
     def __init__(self, lost: Callable[[str], None]) -> None:
         self._lost, self._ended = lost, threading.Event()
-        self._node: Any = worker._global_node
+        self._kept = -1
         self._thread = threading.Thread(target=self._watch, name="layerlift watches Ray", daemon=True)
         self.died = ""
         """What has died; nothing while all is well."""
 
     def __enter__(self) -> Watch:
+        self._node: Any = worker._global_node
         self._thread.start()
         return self
 
@@ -38,11 +38,26 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        self._thread.join()
+
+    def unmute(self) -> None:
+        """Let standard error be heard again."""
+        if self._kept >= 0:
+            os.dup2(self._kept, 2)
+            os.close(self._kept)
+            self._kept = -1
+
+    def _mute(self) -> None:
+        self._kept = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
 
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY_S):
             self.died = self._dead()
             if self.died:
+                self._mute()
                 self._lost(f"Ray's {self.died} has died: its logs are in {self._node.get_logs_dir_path()}")
                 return
 
@@ -64,18 +79,3 @@ def _listens(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def muted() -> Iterator[None]:
-    """Let nothing be written to standard error meanwhile, by C++ neither: Ray's library complains of its death."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
