@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from rich.console import Console
 
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.models.errors import LayerliftError, place_of, trace_of, words_of
@@ -74,6 +75,21 @@ def traces(shown: bool) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(before)
+
+
+@contextlib.contextmanager
+def pipes() -> Iterator[None]:
+    """Let rich raise `BrokenPipeError` where it would leave with exit code 1."""
+    before = Console.on_broken_pipe
+
+    def raised(console: Console) -> None:
+        raise BrokenPipeError
+
+    Console.on_broken_pipe = raised  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Console.on_broken_pipe = before  # type: ignore[method-assign]
 
 
 def _said(sentence: str, code: int) -> int:

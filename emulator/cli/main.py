@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from layerlift.emulator.cli import commands
-from layerlift.emulator.cli.last_resort import told, traces, without_option
+from layerlift.emulator.cli.last_resort import pipes, told, traces, without_option
 from layerlift.emulator.runtime.interruption import felt
 
 
@@ -27,7 +27,7 @@ class Layerlift(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command line; `--traceback` may stand anywhere in it."""
         given, self.traced = without_option(list(sys.argv[1:] if args is None else args))
-        with felt(), traces(self.traced):
+        with felt(), traces(self.traced), pipes():
             return super().main(given, *rest, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any
 
 import ray
-from ray._private import ray_constants, utils
+from ray._private import ray_constants, utils, worker
 
 from layerlift.emulator.cluster.failures import not_started
-from layerlift.emulator.cluster.loopback import loopback_only, own_signals
+from layerlift.emulator.cluster.loopback import loopback_only, own_signals, reaped, unheard
 from layerlift.emulator.cluster.watch import Watch
 from layerlift.emulator.runtime.interruption import afterwards
 from layerlift.emulator.runtime.placing import reach
@@ -49,9 +49,11 @@ class RayCluster:
             # Without an address Ray would join whatever runs on this machine, or what RAY_ADDRESS names.
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": self._bytes}
             self._stack.enter_context(loopback_only(ray_constants))
+            self._stack.enter_context(reaped())
         else:
             reach(self._address)
             options["address"] = self._address
+        self._stack.enter_context(unheard(worker))
         watch = Watch(self._lost)
         self._stack.callback(watch.unmute)
         try:

@@ -14,6 +14,7 @@ import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import is_run
 from layerlift.emulator.studies.compare.jobs import Asked
@@ -63,7 +64,7 @@ def compare(
             found = carry_out(asked, **where, out=out, force=force, progress=progress)
     _tell(found, out, chart, as_json)
     if not found.complete:
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(Stopped(found.signal).code)
     if not any(trial.seen for trial in found.trials):
         raise RunError("no variant could be run: the reasons are above")
 
