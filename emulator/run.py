@@ -88,9 +88,9 @@ def run(
         late = _LateWriter()
         executed: Execution = execution if replay is None else "none"
         log = PlanLog(warn, _LOG.debug)
-        stopped = None if replay is None else replay.stopped_plans
+        stopped_then = None if replay is None else replay.stopped_plans
         lost = interruptions.stop
-        parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory, log, stopped, lost)
+        parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory, log, stopped_then, lost)
         plans = _Interruptible(parts.plans, interruptions)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else parts.tensors

@@ -85,7 +85,7 @@ def pipes() -> Iterator[None]:
     def raised(console: Console) -> None:
         raise BrokenPipeError
 
-    Console.on_broken_pipe = raised  # type: ignore[method-assign]
+    Console.on_broken_pipe = raised  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
