@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from layerlift.emulator.cli.main import main
 from layerlift.emulator.results import heartbeat
 
 
-def kills(count: int, folder: Path) -> None:
+def kills(number: int, folder: Path) -> None:
     rng = random.Random(7)
     found = []
-    for number in range(count):
-        place = folder / str(number)
+    for each in range(number):
+        place = folder / str(each)
         place.mkdir()
         found.append(kill_one(place, rng))
     agree(found)
@@ -36,9 +37,9 @@ def test_a_hundred_killed_drivers_lose_less_than_five_seconds_each(tmp_path: Pat
 @pytest.mark.long
 def test_every_command_says_in_a_sentence_that_nobody_writes_any_more(tmp_path: Path) -> None:
     rng = random.Random(1)
-    while not kill_one(tmp_path, rng).queries:
-        pass
-    made = str(tmp_path / "made")
+    places = (tmp_path / str(number) for number in count())
+    place = next(place for place in places if not place.mkdir() and kill_one(place, rng).queries)
+    made = str(place / "made")
     said = {}
     for command in ("show", "verify", "replay", "fairness", "compare"):
         result = CliRunner().invoke(main, [command, made, *(["--no-alone"] if command == "compare" else [])])
@@ -52,4 +53,4 @@ def test_every_command_says_in_a_sentence_that_nobody_writes_any_more(tmp_path: 
     assert "expected a complete one" in said["replay"]
     again = CliRunner().invoke(main, ["run", "quickstart", "--local", "--quiet", "--out", made, "--force"])
     assert again.exit_code == 0, again.output
-    assert not (tmp_path / "made" / heartbeat.HEARTBEAT_FILE).exists()
+    assert not (place / "made" / heartbeat.HEARTBEAT_FILE).exists()
