@@ -47,11 +47,15 @@ def run(
     notice: Callable[[str], None] | None = None,
     progress: Callable[[Progress, World], None] | None = None,
     memory: PlanMemory | None = None,
+    overrides: Sequence[str] = (),
+    allow_code: bool = False,
     warn: Callable[[str], None] | None = None,
     **options: Any,
 ) -> RunResult:
     """Run a scenario (or the name or path of one) and return its result.
 
+    `overrides` are `path=value`; they may name planners and policies of your own, as `module:Class`. What was read from
+    a file, a text or a dict may not, unless `allow_code`.
     `out` is the run directory; None keeps the tables in memory. `options` are the fields of `Options`. `notice` gets
     a sentence now and then, `warn` (by default `notice` too) what must not be missed, `progress` the state before each
     window. `replay` takes measured costs from an earlier
@@ -60,7 +64,9 @@ def run(
     interrupted run leaves readable tables whose run.json says so, and so does one that `strict` refuses.
     """
     chosen = Options.of(options)
-    loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
+    loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario, overrides, allow_code=allow_code)
+    if isinstance(scenario, Scenario) and (overrides or allow_code):
+        loaded = scenario.changed(overrides, allow_code=allow_code)
     say = notice or (lambda text: None)
     warn = warn or say
     pacer = Pacer(chosen.pace)

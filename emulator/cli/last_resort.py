@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import click
 from rich.console import Console
 
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.models.errors import LayerliftError, place_of, trace_of, words_of
 from layerlift.models.loading.disk_cache import cache_dir
@@ -41,7 +41,7 @@ def told(error: BaseException, traced: bool) -> int:
         _stop_writing()
         return 0
     if traced:
-        click.echo(trace_of(error), err=True, nl=False)
+        _say_lines(trace_of(error))
     if isinstance(error, LayerliftError):
         return _said(words_of(error), MENDABLE)
     if isinstance(error, KeyboardInterrupt):
@@ -64,8 +64,7 @@ def without_option(arguments: list[str]) -> tuple[list[str], bool]:
 @contextlib.contextmanager
 def traces(shown: bool) -> Iterator[None]:
     """Show on standard error what Python tells of planners and policies that raise and do not end the command."""
-    log, handler = logging.getLogger("layerlift"), logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    log, handler = logging.getLogger("layerlift"), _Lines()
     before = log.level
     if shown:
         log.addHandler(handler)
@@ -75,6 +74,19 @@ def traces(shown: bool) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.setLevel(before)
+
+
+class _Lines(logging.Handler):
+    """Prints what it is given, line by line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        _say_lines(record.getMessage())
+
+
+def _say_lines(text: str) -> None:
+    for line in text.splitlines():
+        echo(line, err=True)
 
 
 @contextlib.contextmanager
@@ -94,7 +106,7 @@ def pipes() -> Iterator[None]:
 
 def _said(sentence: str, code: int) -> int:
     with contextlib.suppress(OSError):  # nobody may be there to read it
-        click.echo(f"layerlift: {sentence}", err=True)
+        echo(f"layerlift: {sentence}", err=True)
     return code
 
 

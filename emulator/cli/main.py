@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,9 @@ import click
 
 from layerlift.emulator.cli import commands
 from layerlift.emulator.cli.last_resort import pipes, told, traces, without_option
+from layerlift.emulator.report.screen import print_anything
 from layerlift.emulator.runtime.interruption import felt
+from layerlift.models.errors import CodeRefused, LayerliftError
 
 
 class Layerlift(click.Group):
@@ -25,10 +28,16 @@ class Layerlift(click.Group):
     """Whether Python's tracebacks are wanted too."""
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run a command line; `--traceback` may stand anywhere in it."""
+        """Run a command line, on any terminal; `--traceback` may stand anywhere in it."""
+        print_anything()
         given, self.traced = without_option(list(sys.argv[1:] if args is None else args))
         with felt(), traces(self.traced), pipes():
             return super().main(given, *rest, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember what was typed, for messages that say how to type it better."""
+        ctx.obj = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command; whatever it raises becomes a sentence and an exit code."""
@@ -37,6 +46,8 @@ class Layerlift(click.Group):
             sys.stdout.flush()
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
+        except CodeRefused as error:
+            sys.exit(told(LayerliftError(f"{error}: {_allowing(ctx)}"), self.traced))
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(told(error, self.traced))
         return found
@@ -46,6 +57,12 @@ class Layerlift(click.Group):
         first = ["run", "replay", "show", "verify", "compare", "reproduce", "scenarios", "scenario"]
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+def _allowing(ctx: click.Context) -> str:
+    """The command that was typed, with the option that lets files name code."""
+    command, *rest = ctx.obj
+    return shlex.join(["layerlift", command, "--allow-code", *rest])
 
 
 @click.group(cls=Layerlift, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -18,8 +18,11 @@ from layerlift.emulator.results.notebook import run_line, run_page
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError
+from layerlift.models.files import open_regular, read_regular
 
 RUN_FILE: Final = "run.json"
+_MOST_BYTES: Final = 4 << 30
+"""Of one file of a run."""
 
 
 class RunResult:
@@ -43,7 +46,7 @@ class RunResult:
             what = what if path.exists() else "does not exist"
             raise RunError(f"{path} {what}: expected the directory that `layerlift run --out` wrote")
         try:
-            run = json.loads(file.read_text(encoding="utf-8"))
+            run = json.loads(read_regular(file, _MOST_BYTES))
         except (OSError, ValueError) as error:
             raise RunError(f"{file} cannot be read: {error}; expected the JSON that a run writes") from error
         if not isinstance(run, dict) or run.get("status") not in ("running", "complete", "interrupted"):
@@ -162,7 +165,7 @@ class RunResult:
         rows = 0
         for number, file in enumerate(self._parts(table)):
             try:
-                with pq.ParquetFile(file) as part:
+                with open_regular(file, _MOST_BYTES) as content, pq.ParquetFile(content) as part:
                     found, expected = part.schema_arrow.names, schema(table).names
                     if found != expected:
                         raise RunError(f"{file} has columns {', '.join(found)}; expected {', '.join(expected)}")
