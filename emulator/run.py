@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.assembly import Options, assemble
+from layerlift.emulator.execution import alive
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
@@ -86,6 +87,8 @@ def run(
         began = time.perf_counter()
         late = _LateWriter()
         executed: Execution = execution if replay is None else "none"
+        if executed == "every" and (much := alive.warning(world)) is not None:
+            warn(much)
         parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else parts.tensors
