@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isclose
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
@@ -33,6 +32,7 @@ from layerlift.emulator.scenario.schema.fields import (
     Text,
     Whole,
     assume,
+    clock_of_all,
     flaw,
 )
 from layerlift.emulator.scenario.schema.link_sections import one_rate
@@ -108,7 +108,7 @@ class MachineSection(Section):
     @property
     def clock(self) -> Range:
         """GHz over all cores, however they were given."""
-        given = self.ghz if self.ghz is not None else _times(self.ghz_per_core, self.cores)
+        given = self.ghz if self.ghz is not None else clock_of_all(self.ghz_per_core, self.cores)
         assert given is not None
         return given
 
@@ -116,12 +116,12 @@ class MachineSection(Section):
     def _one_clock(self) -> MachineSection:
         if self.ghz is None and self.ghz_per_core is None:
             raise flaw(("ghz",), "is missing")
-        wanted = _times(self.ghz_per_core, self.cores)
-        if self.ghz is not None and wanted is not None and not _alike(self.ghz, wanted):
+        wanted = clock_of_all(self.ghz_per_core, self.cores)
+        if self.ghz is not None and wanted is not None and not wanted.alike(self.ghz):
             raise flaw(
                 ("ghz_per_core",),
-                f"is {_shown(self.ghz_per_core)} with {self.cores} cores, {_shown(wanted)} over all of them, but ghz "
-                f"is {_shown(self.ghz)}: expected one of the two, or both alike",
+                f"is {self.ghz_per_core} with {self.cores} cores, {wanted} over all of them, but ghz "
+                f"is {self.ghz}: expected one of the two, or both alike",
             )
         return self
 
@@ -137,19 +137,6 @@ class MachineSection(Section):
         if isinstance(data, dict) and "max_batch" in data:
             raise flaw(("max_batch",), "is given, but servers that run batches are not there yet: leave it out")
         return data
-
-
-def _times(span: Range | None, cores: int) -> Range | None:
-    return None if span is None else Range(span.low * cores, span.high * cores)
-
-
-def _alike(one: Range, other: Range) -> bool:
-    return isclose(one.low, other.low, rel_tol=1e-9) and isclose(one.high, other.high, rel_tol=1e-9)
-
-
-def _shown(span: Range | None) -> str:
-    assert span is not None
-    return f"{span.low:g}" if span.low == span.high else f"[{span.low:g}, {span.high:g}]"
 
 
 class NodesSection(MachineSection):
