@@ -303,6 +303,7 @@ class Client(Runner):
         for query in list(self.open.values()):
             self._fail(query, reason)
         self.cpu.clear()
+        self.change_use()
         self.switched_off_s = self.kernel.now
         self.send(self.host.world.planner, 0, SwitchOff())
         self._leave(reason)
