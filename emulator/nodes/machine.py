@@ -23,28 +23,32 @@ class Machine(Node):
     __slots__ = (
         "_armed",
         "_busy_s",
-        "_changed",
+        "_changed_s",
         "_held_at",
         "_held_before",
         "_held_byte_s",
+        "_on",
         "_received",
         "_sampled",
         "_seconds",
         "_sent",
+        "_turns",
+        "_was_on",
         "cpu",
         "held_bytes",
         "host",
         "name",
         "spec",
-        "switched_off_s",
     )
 
     def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host.kernel, spec.index)
         self.host, self.spec, self.name = host, spec, spec.name
         self.cpu = self.make_cpu()
-        self.switched_off_s = inf
-        """When the machine went off for good; it draws nothing from then on."""
+        self._on = self._was_on = not spec.begins_off
+        """Whether the machine is on, and was at the last sample."""
+        self._turns: list[tuple[float, bool]] = []
+        """When it was switched on or off since then."""
         self.held_bytes = 0
         self._received = 0
         self._held_at = self._held_byte_s = 0.0
@@ -53,7 +57,8 @@ class Machine(Node):
         self._sampled = 0
         self._busy_s = 0.0
         """As of the last sample."""
-        self._changed = False
+        self._changed_s = inf
+        """When the machine was first used otherwise since then, by more than its work."""
         self._armed = 0
         """The period that is read at its end; 0 while the machine is idle."""
         self._seconds: dict[int, tuple[float, ...]] = {}
@@ -141,7 +146,14 @@ class Machine(Node):
     def change_use(self) -> None:
         """Say that the machine is not used as before from now on, though it may do no work."""
         self.wake()
-        self._changed = True
+        self._changed_s = min(self._changed_s, self.kernel.now)
+
+    def switch(self, on: bool) -> None:
+        """Switch the machine on or off now."""
+        if on != self._on:
+            self.change_use()
+            self._on = on
+            self._turns.append((self.kernel.now, on))
 
     def _arm(self, number: int) -> None:
         period_s = self.host.world.sample_s
@@ -157,7 +169,8 @@ class Machine(Node):
 
     def _sample(self, number: int) -> None:
         self._report_usage(self.host.world.sample_s, self.kernel.now, number, cut=False)
-        self._sampled, self._armed, self._changed = number, 0, False
+        self._sampled, self._armed, self._changed_s = number, 0, inf
+        self._was_on, self._turns = self._on, []
         if len(self.cpu):
             self._arm(number + 1)
 
@@ -172,6 +185,7 @@ class Machine(Node):
 
     def _report_usage(self, period_s: float, until: float, number: int, *, cut: bool) -> None:
         busy_s, held_bytes, held_byte_s = self.usage(until)
+        on_s, on = self._power(period_s, until)
         self.row(
             UsageReading(
                 at_s=self.kernel.now,
@@ -180,15 +194,23 @@ class Machine(Node):
                 busy_s=busy_s,
                 held_bytes=held_bytes,
                 held_byte_s=held_byte_s,
-                on_s=self._on_s(period_s),
-                on=self.switched_off_s > self.kernel.now,
-                idle=not (busy_s or self._changed),
+                on_s=on_s,
+                on=on,
+                idle=not busy_s and self._changed_s > until,
                 number=number,
                 cut=cut,
             )
         )
 
-    def _on_s(self, period_s: float) -> float:
-        """Seconds of the period that ends now in which the machine was on."""
-        off_s = self.kernel.now - self.switched_off_s
-        return period_s if off_s <= 0.0 else max(0.0, period_s - off_s)
+    def _power(self, period_s: float, until: float) -> tuple[float, bool]:
+        """Seconds of the period that ends at `until` in which the machine was on, and whether it is on then."""
+        if not self._turns:
+            return (period_s if self._was_on else 0.0), self._was_on
+        on, since, on_s = self._was_on, until - period_s, 0.0
+        for at_s, turned_on in self._turns:
+            if at_s > until:
+                break
+            on_s += (at_s - since) if on else 0.0
+            on, since = turned_on, at_s
+        on_s += (until - since) if on else 0.0
+        return min(on_s, period_s), on

@@ -130,7 +130,7 @@ class UsageRow(NamedTuple):
     sent_bytes: Annotated[int, Of("bytes that left the node and were delivered in the period", "byte")]
     received_bytes: Annotated[int, Of("bytes that were delivered to it", "byte")]
     radio_s: Annotated[float, Of("time with at least one transfer under way (clients)", "second")]
-    energy_j: Annotated[float, Of("drawn: idle time, work and radio", "joule")]
+    energy_j: Annotated[float, Of("drawn: idle time, work and radio, and what is drawn while off", "joule")]
     money: Annotated[float, Of("price of busy time, memory held and bytes sent", "USD")]
 
 

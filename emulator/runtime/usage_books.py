@@ -23,8 +23,8 @@ class _State:
 
     __slots__ = ("held_bytes", "number", "on")
 
-    def __init__(self) -> None:
-        self.number, self.held_bytes, self.on = 0, 0, True
+    def __init__(self, on: bool) -> None:
+        self.number, self.held_bytes, self.on = 0, 0, on
 
 
 class UsageBooks:
@@ -37,7 +37,7 @@ class UsageBooks:
     def __init__(self, world: World, ledger: ByteLedger) -> None:
         self._world, self._ledger = world, ledger
         self._index = {node.name: node.index for node in world.nodes}
-        self._states = [_State() for _ in world.nodes]
+        self._states = [_State(not node.begins_off) for node in world.nodes]
         self._waiting: list[UsageRow] = []
 
     def add(self, readings: Sequence[UsageReading]) -> list[UsageRow]:
@@ -149,6 +149,11 @@ def _row(spec: NodeSpec, told: UsageReading, sample: Sample) -> UsageRow:
         sent_bytes=sample.sent_bytes,
         received_bytes=sample.received_bytes,
         radio_s=radio_s,
-        energy_j=spec.idle_w * told.on_s + spec.compute_w * told.busy_s + spec.radio_w * radio_s,
+        energy_j=_energy_j(spec, told, radio_s),
         money=spec.price_per_s * told.busy_s + spec.price_per_byte_s * told.held_byte_s + sample.money,
     )
+
+
+def _energy_j(spec: NodeSpec, told: UsageReading, radio_s: float) -> float:
+    on = spec.idle_w * told.on_s + spec.compute_w * told.busy_s + spec.radio_w * radio_s
+    return on + spec.off_w * (told.period_s - told.on_s)

@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from charge_books import charge_is_kept
 from hypothesis import given
 from hypothesis import strategies as st
 from wild import wild_worlds
@@ -39,6 +40,7 @@ def check_every_law(world: World, groups: list[list[int]]) -> None:
     busy_time_fits(run)
     memory_fits(run)
     use_is_told_without_gaps(run)
+    charge_is_kept(run)
 
 
 def _told(rows: dict[str, list[Any]], ending: Any) -> tuple[object, ...]:

@@ -66,9 +66,12 @@ class Client(Runner):
         self.call_at(user.arrival_s, self._arrive)
 
     def _arrive(self, _: object) -> None:
+        self.switch(on=True)
         if self.spec.battery_j is not None:
             self._battery = Battery(self, self.spec.battery_j)
-        self.spawn(self._live())
+            self._battery.watch()
+        if not self.left:
+            self.spawn(self._live())
 
     async def _live(self) -> None:
         user = self.user
@@ -284,7 +287,7 @@ class Client(Runner):
 
     def read_meter(self, message: Meter) -> None:
         """Pass a reading to the battery."""
-        if self._battery is not None and not self.left:
+        if self._battery is not None:
             self._battery.meter(message)
 
     def change(self, kind: ChangeKind, peer: str = "", note: str = "") -> None:
@@ -295,18 +298,22 @@ class Client(Runner):
     # The end
 
     def die(self) -> None:
-        """The device is off for good: everything open fails, and servers notice by the connection that is gone."""
-        reason = "battery empty"
+        """The device is off for good: everything open fails, and servers notice by the connection that is gone.
+
+        The user may have left long ago: then nobody has anything open, and the device was only idle.
+        """
+        reason, alone = "battery empty", self.left
         self.change("battery empty")
         self.left = True
-        self._questions.give_up(reason)
-        for query in list(self.open.values()):
-            self._fail(query, reason)
+        if not alone:
+            self._questions.give_up(reason)
+            for query in list(self.open.values()):
+                self._fail(query, reason)
         self.cpu.clear()
-        self.change_use()
-        self.switched_off_s = self.kernel.now
+        self.switch(on=False)
         self.send(self.host.world.planner, 0, SwitchOff())
-        self._leave(reason)
+        if not alone:
+            self._leave(reason)
 
     def _leave(self, reason: str) -> None:
         self.left = True
