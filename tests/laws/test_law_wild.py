@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from charge_books import charge_is_kept
+from held_parts import nothing_held_is_sent
 from hypothesis import given
 from hypothesis import strategies as st
 from wild import wild_worlds
@@ -41,6 +42,7 @@ def check_every_law(world: World, groups: list[list[int]]) -> None:
     memory_fits(run)
     use_is_told_without_gaps(run)
     charge_is_kept(run)
+    nothing_held_is_sent(run)
 
 
 def _told(rows: dict[str, list[Any]], ending: Any) -> tuple[object, ...]:

@@ -97,6 +97,8 @@ class Client(Runner):
         elif not self.left:
             self.uploader.go_on()
         self.installer.planned()
+        if not self.left:
+            self.uploader.tidy()
 
     def charge_j(self) -> float | None:
         """What is left in the battery; None without one."""
@@ -157,7 +159,7 @@ class Client(Runner):
             self._ended()
 
     def _ended(self) -> None:
-        if self.uploader.tidies:
+        if self.uploader.tidies.places:
             self.uploader.tidy()
         self._questions.ended()
 
