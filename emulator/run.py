@@ -27,6 +27,7 @@ from layerlift.emulator.runtime.pacing import Fidelity, Pacer
 from layerlift.emulator.runtime.ports import DataPlane, TimedPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import describe_world
+from layerlift.emulator.world.endless import check_clocks
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 
@@ -55,6 +56,8 @@ def run(
     say = notice or (lambda text: None)
     pacer = Pacer(chosen.pace)
     world = loaded.resolve()
+    for sentence in check_clocks(world):
+        say(sentence)
     if out is not None:
         check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
