@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from layerlift.emulator.kernel import periods
 from layerlift.emulator.world.world import World
+from layerlift.models.sums import left_sum
 
 Book = Literal["lost", "cancelled", "again"]
 """Where bytes that did not arrive are put down; `again`: the network itself sent them once more."""
@@ -193,7 +194,7 @@ class _Count:
         """The counts, which begin again at 0."""
         # Bytes times price, and not money added up: taking bytes back then leaves no rounding behind. Sorted, since a
         # sum of floating-point numbers depends on its order.
-        money = sum(price * self.sent[price].bytes for price in sorted(self.sent))
+        money = left_sum(price * self.sent[price].bytes for price in sorted(self.sent))
         sample = Sample(sum(sent.bytes for sent in self.sent.values()), self.received_bytes, 0.0, money)
         self.received_bytes = 0
         for sent in self.sent.values():

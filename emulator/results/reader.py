@@ -13,12 +13,16 @@ import pyarrow.parquet as pq
 
 from layerlift.emulator.results.columns import schema
 from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.heartbeat import writer_of
 from layerlift.emulator.results.notebook import run_line, run_page
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError
+from layerlift.models.files import open_regular, read_regular
 
 RUN_FILE: Final = "run.json"
+_MOST_BYTES: Final = 4 << 30
+"""Of one file of a run."""
 
 
 class RunResult:
@@ -42,7 +46,7 @@ class RunResult:
             what = what if path.exists() else "does not exist"
             raise RunError(f"{path} {what}: expected the directory that `layerlift run --out` wrote")
         try:
-            run = json.loads(file.read_text(encoding="utf-8"))
+            run = json.loads(read_regular(file, _MOST_BYTES))
         except (OSError, ValueError) as error:
             raise RunError(f"{file} cannot be read: {error}; expected the JSON that a run writes") from error
         if not isinstance(run, dict) or run.get("status") not in ("running", "complete", "interrupted"):
@@ -59,6 +63,15 @@ class RunResult:
     def complete(self) -> bool:
         """Whether the run reached its end."""
         return bool(self.run["status"] == "complete")
+
+    @property
+    def standing(self) -> str:
+        """How it stands with the run, in words: complete, interrupted and why, running, or abandoned by whom."""
+        status, reason = str(self.run["status"]), self.run.get("reason")
+        if status != "running" or self.directory is None:
+            return f"{status} ({reason})" if reason else status
+        writer = writer_of(self.directory)
+        return f"{'running' if writer.alive else 'abandoned'} ({writer.words})"
 
     @property
     def digest(self) -> str:
@@ -116,7 +129,7 @@ class RunResult:
         """A table as `pyarrow.Table`. Raises `RunError` for a part that is missing, corrupt or of other columns."""
         if name not in self._kept:
             columns = schema(name)
-            self._kept[name] = pa.Table.from_batches(list(self._batches(name)), columns)
+            self._kept[name] = pa.Table.from_batches(list(self.batches(name)), columns)
         return self._kept[name]
 
     def verify(self) -> str:
@@ -125,10 +138,11 @@ class RunResult:
         Raises `RunError` naming the table whose rows are not those that the run wrote, or a run without a digest.
         """
         if not self.digest:
-            raise RunError(f"{self._name} has no digest: it is still running, or was killed; run it again with --force")
+            remedy = "wait for its end" if self.standing.startswith("running") else "run it again with --force"
+            raise RunError(f"{self._name} has no digest: the run is {self.standing}; {remedy}")
         again = RunDigest()
         for table in TABLES:
-            for part in self._batches(table):
+            for part in self.batches(table):
                 again.add(table, part)
         found, told = again.tables(), self.run.get("table_digests", {})
         changed = [table for table in found if found[table] != told.get(table, found[table])]
@@ -143,14 +157,15 @@ class RunResult:
     def _name(self) -> str:
         return str(self.directory) if self.directory is not None else "the run in memory"
 
-    def _batches(self, table: str) -> Iterable[Any]:
+    def batches(self, table: str) -> Iterable[Any]:
+        """A table in pieces; raises as `table` does."""
         if self.directory is None:
             yield from self._kept[table].to_batches()
             return
         rows = 0
         for number, file in enumerate(self._parts(table)):
             try:
-                with pq.ParquetFile(file) as part:
+                with open_regular(file, _MOST_BYTES) as content, pq.ParquetFile(content) as part:
                     found, expected = part.schema_arrow.names, schema(table).names
                     if found != expected:
                         raise RunError(f"{file} has columns {', '.join(found)}; expected {', '.join(expected)}")

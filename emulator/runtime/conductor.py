@@ -74,8 +74,8 @@ class Conductor:
             return self._end(self._last_left_s)
         return self._end(world.until_s if world.until_s < inf else horizon)
 
-    def flush(self) -> None:
-        """Pass on every row of the windows that are complete: what an interrupted run leaves."""
+    def break_off(self) -> None:
+        """Pass on the rows of use that an interrupted run leaves; all others have been."""
         self._books.break_off(self.progress.now_s)
 
     def _horizon(self, now: float) -> float:

@@ -17,10 +17,12 @@ from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
+from layerlift.models.files import open_regular
 from layerlift.models.running.network import Network
 from layerlift.models.timing.measuring import measure
 
 _COSTS_FILE = "costs.parquet"
+_MOST_BYTES = 1 << 30
 _PROFILE_RUNS = 3
 
 PieceCosts = Mapping[tuple[int, int, int], float]
@@ -69,7 +71,8 @@ def measured_costs(directory: Path | str) -> Measured:
     """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
     path = Path(directory) / _COSTS_FILE
     try:
-        columns = pq.read_table(path).to_pydict()
+        with open_regular(path, _MOST_BYTES) as file:
+            columns = pq.read_table(file).to_pydict()
     except (OSError, pa.ArrowException) as error:
         raise RunError(
             f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"

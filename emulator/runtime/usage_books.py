@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from layerlift.emulator.kernel import periods
 from layerlift.emulator.network.byte_ledger import ByteLedger, Sample
 from layerlift.emulator.results.rows import UsageReading, UsageRow
 from layerlift.emulator.world.machines import NodeSpec
@@ -67,8 +68,10 @@ class UsageBooks:
         """All rows that are left of a run that is broken off at `at_s`, before which all has happened."""
         self._ledger.sample_before(at_s)
         rows = self.add(())
+        # A step that was broken off in its midst may have closed the period that ended as it began: not known yet.
+        over = min(self._ledger.open_number, periods.ending_from(at_s, self._world.sample_s)) - 1
         for node in range(len(self._states)):
-            self._waiting += self._idle(node, self._ledger.open_number - 1)
+            self._waiting += self._idle(node, over)
         return rows + self._waited()
 
     def _period(self, number: int, told: Mapping[int, UsageReading], samples: Mapping[int, Sample]) -> list[UsageRow]:

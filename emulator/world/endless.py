@@ -11,7 +11,7 @@ from layerlift.models.errors import RunError
 
 MANY: Final = 1_000_000
 """Rows, or events, of which a run says beforehand that they will come."""
-TOO_MANY: Final = 1_000_000_000
+TOO_MANY: Final = 100_000_000
 """Events that no run would ever get through."""
 SHORTEST_SAMPLE_S: Final = 1e-6
 

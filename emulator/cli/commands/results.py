@@ -7,30 +7,32 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.report import show as show_report
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
 
-_DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
+_DIRECTORY: Final = click.argument("directory", type=FilePath())
 
 
 @click.command()
 @_DIRECTORY
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead.")
-@click.option("--chart", type=click.Path(path_type=Path), help="Also draw latency against time: .html, .svg or .png.")
+@click.option("--chart", type=FilePath(), help="Also draw latency against time: .html, .svg or .png.")
 def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     """Show the report of the run in DIRECTORY."""
     result = RunResult.load(directory)
     if as_json:
         click.echo(json.dumps(result.summary, indent=1))
     else:
-        show_report(result, Console())
+        show_report(result, screen())
     if chart is not None:
         from layerlift.emulator.report.chart import chart as draw  # altair takes a second to import
 
         draw(result, chart)
-        click.echo(f"Chart: {chart}", err=as_json)
+        echo(f"Chart: {chart}", err=as_json)
 
 
 @click.command()
@@ -39,8 +41,7 @@ def verify(directory: Path) -> None:
     """Check that the tables in DIRECTORY are those that the run wrote."""
     result = RunResult.load(directory)
     digest = result.verify()
-    state = "complete" if result.complete else str(result.run["status"])
-    click.echo(f"{directory} holds what the run wrote ({state}): digest {digest}")
+    echo(f"{directory} holds what the run wrote ({result.standing}): digest {digest}")
 
 
 COMMANDS: Final[list[click.Command]] = [show, verify]

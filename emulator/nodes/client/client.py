@@ -38,6 +38,7 @@ from layerlift.emulator.results.rows import ChangeKind, ChangeRow, FallbackCause
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 
 
 class Client(Runner):
@@ -78,7 +79,7 @@ class Client(Runner):
         self.installer.greet()
         if user.profile_runs:
             profiled = self.signal()
-            self.cpu.serve(user.profile_runs * sum(self.seconds(user.model)), profiled.set)
+            self.cpu.serve(user.profile_runs * left_sum(self.seconds(user.model)), profiled.set)
             await profiled
         if self.left:
             return

@@ -9,6 +9,7 @@ from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.nodes.ports import Installing
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, ClaimRequest, Hello, PlanRequest, Prediction
 from layerlift.emulator.results.rows import PlanCause
+from layerlift.models.sums import left_sum
 
 PATIENCE_S: Final = 2.0
 """How long predictions are waited for in a world of faults (assumed)."""
@@ -136,7 +137,7 @@ class Installer:
         seconds = self._seconds.get(server) or client.seconds(client.user.model)
         size = client.uploader.link_bytes(place)
         period_s = max(client.uploader.predicted_s + client.user.think_s, 1e-9)
-        work_s = sum(seconds[layer] for layer in layers)
+        work_s = left_sum(seconds[layer] for layer in layers)
         return ClaimRequest(client.user.index, layers, only, self.stamp(), work_s, size, period_s)
 
     def stamp(self) -> int:

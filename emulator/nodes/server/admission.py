@@ -15,6 +15,7 @@ from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, Polic
 from layerlift.emulator.protocol.messages import ClaimRequest, Weigh
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.errors import LayerliftError, RunError, storable, words_of
+from layerlift.models.sums import left_sum
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ class Admission:
         """What a user would get that wanted the whole of its model here."""
         server = self._server
         world, graph = server.host.world, server.host.model_of(user).graph
-        work_s = sum(server.seconds(world.users[user].model))
+        work_s = left_sum(server.seconds(world.users[user].model))
         size = sum(graph.tensors[tensor].bytes for tensor in (*graph.inputs, *graph.outputs))
         claim = self._made(user, graph.held_bytes(range(len(graph))), work_s, size, max(work_s, 1e-9))
         others = [self._now(other) for other in sorted(self._claims) if other != user]

@@ -10,6 +10,8 @@ from layerlift.emulator.scenario.schema.arrivals import Arrival, AtOnce
 from layerlift.emulator.scenario.schema.durations import Pause, Spell
 from layerlift.emulator.scenario.schema.fields import (
     ASSUMED,
+    MB,
+    MBIT,
     NOTHING,
     Count,
     Flag,
@@ -81,9 +83,19 @@ class MachineSection(Section):
     """Of memory that holds parameters."""
     uplink_mb_s: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
     downlink_mb_s: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
+    uplink_mbit_s: PositiveRange | None = None
+    """Instead of `uplink_mb_s`."""
+    downlink_mbit_s: PositiveRange | None = None
+    """Instead of `downlink_mb_s`."""
     battery_j: PositiveRange | None = None
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> MachineSection:
+        _one_rate(self, "uplink")
+        _one_rate(self, "downlink")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -134,23 +146,55 @@ def _numbered(section: M) -> M:
     return section
 
 
-class LinkSection(Section):
+def _one_rate(section: Section, of: str) -> bool:
+    """Whether a rate is given, in one unit. Refuses it in both."""
+    given = [name for name in (f"{of}_mb_s", f"{of}_mbit_s") if getattr(section, name) is not None]
+    if len(given) == 2:
+        raise flaw((given[1],), f"is given beside {given[0]}: expected one of the two (1 MB/s is 8.388608 Mbit/s)")
+    return bool(given)
+
+
+class RatedSection(Section):
+    """What has a bandwidth, in one of two units."""
+
+    bandwidth_mb_s: Positive | None = None
+    bandwidth_mbit_s: Positive | None = None
+    """Instead of `bandwidth_mb_s`."""
+
+    @property
+    def bandwidth_bytes_s(self) -> float | None:
+        """Bytes per second, if it is given."""
+        if self.bandwidth_mbit_s is not None:
+            return self.bandwidth_mbit_s * MBIT
+        return None if self.bandwidth_mb_s is None else self.bandwidth_mb_s * MB
+
+
+class LinkSection(RatedSection):
     """Between any two nodes of two tiers: each pair has it for itself."""
 
-    bandwidth_mb_s: Positive
     latency_ms: Positive
     price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
 
+    @model_validator(mode="after")
+    def _rated(self) -> LinkSection:
+        if not _one_rate(self, "bandwidth"):
+            raise flaw(("bandwidth_mb_s",), "is missing, and so is bandwidth_mbit_s: expected one of the two")
+        return self
 
-class PairSection(Section):
+
+class PairSection(RatedSection):
     """Two nodes whose link differs from that of their tiers; what is left out stays."""
 
     between: tuple[Text, Text]
     one_way: Flag = False
     """Only from the first to the second."""
-    bandwidth_mb_s: Positive | None = None
     latency_ms: Positive | None = None
     price_per_gb: NonNegative | None = None
+
+    @model_validator(mode="after")
+    def _rated(self) -> PairSection:
+        _one_rate(self, "bandwidth")
+        return self
 
 
 class ObjectiveSection(Section):

@@ -124,7 +124,7 @@ def test_a_run_that_is_broken_off_tells_of_idle_nodes_too(engine: Any) -> None:
     made._before_step = made._before_window = stop
     with pytest.raises(KeyboardInterrupt):
         made.run()
-    made.flush()
+    made.break_off()
     last = {row.node: row.at_s for row in rows["usage"]}
     assert last.keys() == {"c0", "c1", "c2", "s1", "planner"}
     assert set(last.values()) == {43_200.0}
