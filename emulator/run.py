@@ -32,6 +32,7 @@ from layerlift.emulator.runtime.pacing import Fidelity, Pacer
 from layerlift.emulator.runtime.ports import DataPlane, Plans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import describe_world
+from layerlift.emulator.world.endless import check_clocks
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError, RunError
 
@@ -72,6 +73,8 @@ def run(
     warn = warn or say
     pacer = Pacer(chosen.pace)
     world = loaded.resolve()
+    for sentence in check_clocks(world):
+        say(sentence)
     if out is not None:
         check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
@@ -126,6 +129,8 @@ def run(
             stopped = interruptions.stopped(error)
             if stopped is None:
                 raise
+            if isinstance(error, KeyboardInterrupt):
+                conductor.break_off()
             put_away(stopped)
             if not stopped.number:
                 raise RunError(f"{stopped.reason}; {_kept(out)}") from error
