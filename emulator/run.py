@@ -139,7 +139,7 @@ def run(
             keep(Path(out), ending.costs)
         result = writer.result()
         if chosen.strict:
-            _refuse(result, fidelity)
+            _refuse(result, fidelity, f"; the run is kept in {out}" if out is not None else "")
     return result
 
 
@@ -155,13 +155,13 @@ class _LateWriter:
         self.writer.add(table, rows)
 
 
-def _refuse(result: RunResult, fidelity: Fidelity) -> None:
+def _refuse(result: RunResult, fidelity: Fidelity, kept: str) -> None:
     """Raise `RunError` for what `strict` does not let pass; the run has been written all the same."""
     for row in result.plans.select(["user", "planner", "status", "reason"]).to_pylist():
         if row["status"] == "failed":
-            raise RunError(f"planner {row['planner']} failed for {row['user']}: {row['reason']}")
+            raise RunError(f"planner {row['planner']} failed for {row['user']}: {row['reason']}{kept}")
     if not fidelity.trusted:
-        raise RunError(f"the paced run is not to be trusted: {fidelity.reason}")
+        raise RunError(f"the paced run is not to be trusted: {fidelity.reason}{kept}")
 
 
 def _watch(
