@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.rows import MeasuredRow
+from layerlift.emulator.results.versions import versions
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.ending import Ending, Progress
@@ -26,6 +25,7 @@ from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
 from layerlift.emulator.runtime.ports import DataPlane, TimedPlans
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.inputs import doubts
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
@@ -54,7 +54,11 @@ def run(
     loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
     say = notice or (lambda text: None)
     pacer = Pacer(chosen.pace)
-    world = loaded.resolve()
+    inputs = loaded.new_inputs()
+    world = loaded.resolve(inputs=inputs)
+    taken = inputs.told()
+    for doubt in doubts(taken["prices"]):
+        say(doubt)
     if out is not None:
         check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
@@ -66,9 +70,10 @@ def run(
     info: dict[str, Any] = {
         "scenario": loaded.model_dump(mode="json"),
         "seed": world.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "world": describe_world(world),
-        "assumptions": loaded.assumptions(world),
+        "assumptions": [*loaded.assumptions(world), *inputs.assumptions()],
+        **taken,
         "options": asdict(chosen),
         "execution": "replay" if replay is not None else execution,
         "profiles": profiles,
@@ -79,6 +84,8 @@ def run(
         executed: Execution = execution if replay is None else "none"
         parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
+        if out is not None:
+            inputs.keep(Path(out))
         data: DataPlane | None = Replay(replay) if replay is not None else parts.tensors
         watch = _watch(pacer, progress, world, interruptions)
         conductor: Conductor | OneClock
@@ -100,6 +107,7 @@ def run(
         _write_lateness(writer, pacer)
         fidelity = pacer.fidelity()
         wall_s = time.perf_counter() - began
+        measured = world.compute == "measured" and replay is None and out is not None
         writer.close(
             {
                 **_so_far(conductor.progress, wall_s),
@@ -110,10 +118,9 @@ def run(
                 "executed_pieces": parts.tensors.executed if parts.tensors is not None else 0,
                 "operators": _operators(parts.tensors),
                 "fidelity": fidelity.as_dict(),
+                "costs_digest": keep(Path(out), ending.costs) if measured and out is not None else None,
             }
         )
-        if world.compute == "measured" and replay is None and out is not None:
-            keep(Path(out), ending.costs)
         result = writer.result()
         if chosen.strict:
             _refuse(result, fidelity)
@@ -193,8 +200,3 @@ def _write_planning(writer: ResultWriter, world: World, plans: TimedPlans) -> No
         for planner, request, seconds in plans.took_s
     ]  # fmt: skip
     writer.add("measured", rows)
-
-
-def _versions() -> dict[str, str]:
-    packages = ("layerlift", "ray", "numpy", "onnx", "onnxruntime", "pyarrow")
-    return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}

@@ -25,6 +25,7 @@ from layerlift.emulator.report.formatting import (
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import PHASES
+from layerlift.emulator.scenario.inputs import doubts
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""
@@ -228,6 +229,8 @@ def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     assumed = result.run.get("assumptions") or []
     if assumed:
         _say(console, f"{count(len(assumed), 'assumption')}, each with its source: `assumptions` in {file}")
+    for sentence in doubts(result.run.get("prices") or []):
+        _say(console, sentence, "yellow")
     if result.digest:
         _say(console, f"Digest: {result.digest}")
     if result.directory is not None:

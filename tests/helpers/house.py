@@ -20,7 +20,7 @@ FACE = ROOT / "emulator" / "face"
 Tree = Mapping[str, str]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("layerlift.models.errors", "layerlift.models.sums"),
+    ("layerlift.models.disk", "layerlift.models.errors", "layerlift.models.sums"),
     ("layerlift.models.onnx_files",),
     ("layerlift.models.graph",),
     ("layerlift.models.running",),

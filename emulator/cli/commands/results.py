@@ -11,6 +11,7 @@ from rich.console import Console
 
 from layerlift.emulator.report.report import show as show_report
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.versions import other_versions
 
 _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
 
@@ -22,6 +23,9 @@ _DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
 def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     """Show the report of the run in DIRECTORY."""
     result = RunResult.load(directory)
+    if not result.summary_is_told:
+        why = other_versions(result.run) or "one of them was changed"
+        click.echo(f"run.json has another summary than the tables give ({why}); this one is made from them.", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=1))
     else:
@@ -41,6 +45,9 @@ def verify(directory: Path) -> None:
     digest = result.verify()
     state = "complete" if result.complete else str(result.run["status"])
     click.echo(f"{directory} holds what the run wrote ({state}): digest {digest}")
+    other = other_versions(result.run)
+    if other:
+        click.echo(f"It was {other}.")
 
 
 COMMANDS: Final[list[click.Command]] = [show, verify]

@@ -13,9 +13,11 @@ from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.versions import other_versions
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.models.errors import RunError
 
 
@@ -81,12 +83,18 @@ def replay(directory: Path, out: Path | None, force: bool) -> None:
     earlier = RunResult.load(directory)
     if not earlier.complete:
         raise RunError(f"the run in {directory} was {earlier.run['status']}: expected a complete one")
-    scenario = Scenario.from_dict(earlier.run["scenario"])
+    scenario = scenario_of(earlier)
     costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
     again = run(scenario, out=out, force=force, replay=costs, local=True)
     if again.digest != earlier.digest:
-        raise RunError(f"the replay's digest is {again.digest}, the run's was {earlier.digest}")
-    click.echo(f"Same digest: {again.digest}")
+        was = f"{earlier.digest[:32]}{_elsewhere(earlier)}"
+        raise RunError(f"the replay's digest is {again.digest}, the run's was {was}")
+    click.echo(f"Same digest: {again.digest}{_elsewhere(earlier)}")
+
+
+def _elsewhere(earlier: RunResult) -> str:
+    other = other_versions(earlier.run)
+    return f" ({other})" if other else ""
 
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:

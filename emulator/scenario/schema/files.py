@@ -6,16 +6,14 @@ What was read drives the run, so it is told (`Files.read`) and kept in the run's
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from layerlift.models.disk import bytes_digest, regular_bytes
 from layerlift.models.errors import ScenarioError
 
 MOST_BYTES: Final = 64 << 20
-DIGEST_BYTES: Final = 16
 
 
 class Source(NamedTuple):
@@ -28,17 +26,12 @@ class Source(NamedTuple):
     @property
     def digest(self) -> str:
         """What names its content: 32 hexadecimal digits."""
-        return digest_of(self.content)
+        return bytes_digest(self.content)
 
     @property
     def file(self) -> str:
         """The last part of its name, for messages and for what kind of file it is."""
         return Path(self.name).name
-
-
-def digest_of(content: bytes) -> str:
-    """A BLAKE2b hash of some bytes: 32 hexadecimal digits."""
-    return blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
 
 
 class Files:
@@ -54,23 +47,16 @@ class Files:
     def source(self, name: str) -> Source:
         """Read a file. Raises `ScenarioError` for one that is missing, irregular or larger than 64 MiB."""
         if name not in self.read:
-            content = self._kept[name] if name in self._kept else _content(self.folder / name)
-            self.read[name] = Source(name, content)
+            self.read[name] = Source(name, self.content(name))
         return self.read[name]
+
+    def content(self, name: str) -> bytes:
+        """The content of a file, read now. Raises `ScenarioError` as `source` does."""
+        return self._kept[name] if name in self._kept else _content(self.folder / name)
 
 
 def _content(path: Path) -> bytes:
     try:
-        # Without blocking: a pipe that nobody writes to would be waited for.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            told = os.fstat(handle)
-            if not stat.S_ISREG(told.st_mode):
-                what = "Is a directory" if stat.S_ISDIR(told.st_mode) else "it is no regular file"
-                raise ScenarioError(f"{path.name} cannot be read: {what}")
-            content = file.read(MOST_BYTES + 1)
+        return regular_bytes(path, MOST_BYTES)
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(content) > MOST_BYTES:
-        raise ScenarioError(f"{path.name} is larger than {MOST_BYTES >> 20} MiB: expected a shorter table")
-    return content

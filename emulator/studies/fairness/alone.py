@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.inputs import Inputs
 from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.studies.fairness.people import people
 from layerlift.emulator.world.users import UserSpec
@@ -65,7 +66,7 @@ class _Solitude(Scenario):
 
     _world: World | None = PrivateAttr(None)
 
-    def resolve(self, catalog: Catalog | None = None) -> World:
+    def resolve(self, catalog: Catalog | None = None, inputs: Inputs | None = None) -> World:
         assert self._world is not None
         return self._world
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.results.reader import RunResult
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.studies.fairness import measure
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.models.errors import RunError
@@ -52,6 +52,4 @@ def fairness(
 
 
 def _alone(result: RunResult, each: bool, notice: Callable[[str], None] | None) -> dict[str, list[float]]:
-    if "scenario" not in result.run:
-        raise RunError("run.json has no scenario, expected that of a run: without it nobody can run alone")
-    return alone_latencies(Scenario.from_dict(result.run["scenario"]), each=each, notice=notice)
+    return alone_latencies(scenario_of(result), each=each, notice=notice)
