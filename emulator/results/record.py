@@ -79,6 +79,11 @@ class _World(_Told):
     pairs: dict[str, _Link]
 
 
+class _Scenario(_Told):
+    users: list[dict[str, Any]]
+    nodes: list[dict[str, Any]]
+
+
 class _Table(_Told):
     rows: Count
     parts: Count = 0
@@ -139,7 +144,7 @@ class _Run(_Told):
     table_digests: dict[str, str] = {}
     tables: dict[str, _Table] = {}
     versions: dict[str, str] = {}
-    scenario: dict[str, Any] | None = None
+    scenario: _Scenario | None = None
     world: _World | None = None
     summary: dict[str, Any] | None = None
     assumptions: list[_Assumption] = []
