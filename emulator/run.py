@@ -19,7 +19,7 @@ from layerlift.emulator.results.versions import versions
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.ending import Ending, Progress
-from layerlift.emulator.runtime.interruption import BY_THE_USER, Interruptions
+from layerlift.emulator.runtime.interruption import Interruptions, Stopped
 from layerlift.emulator.runtime.measured import Measured, Replay, keep, profiled_here, with_profiles
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
@@ -28,7 +28,7 @@ from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.inputs import doubts
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import RunError
+from layerlift.models.errors import LayerliftError, RunError
 
 
 def run(
@@ -40,19 +40,28 @@ def run(
     notice: Callable[[str], None] | None = None,
     progress: Callable[[Progress, World], None] | None = None,
     memory: PlanMemory | None = None,
+    overrides: Sequence[str] = (),
+    allow_code: bool = False,
+    warn: Callable[[str], None] | None = None,
     **options: Any,
 ) -> RunResult:
     """Run a scenario (or the name or path of one) and return its result.
 
+    `overrides` are `path=value`; they may name planners and policies of your own, as `module:Class`. What was read from
+    a file, a text or a dict may not, unless `allow_code`.
     `out` is the run directory; None keeps the tables in memory. `options` are the fields of `Options`. `notice` gets
-    a sentence now and then, `progress` the state before each window. `replay` takes measured costs from an earlier
+    a sentence now and then, `warn` (by default `notice` too) what must not be missed, `progress` the state before each
+    window. `replay` takes measured costs from an earlier
     run (`measured_costs`) in place of execution; `memory` lets local runs share what they have planned.
     Raises a `LayerliftError` for a scenario, model or planner that cannot be run, before anything is written; an
     interrupted run leaves readable tables whose run.json says so, and so does one that `strict` refuses.
     """
     chosen = Options.of(options)
-    loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
+    loaded = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario, overrides, allow_code=allow_code)
+    if isinstance(scenario, Scenario) and (overrides or allow_code):
+        loaded = scenario.changed(overrides, allow_code=allow_code)
     say = notice or (lambda text: None)
+    warn = warn or say
     pacer = Pacer(chosen.pace)
     inputs = loaded.new_inputs()
     world = loaded.resolve(inputs=inputs)
@@ -78,7 +87,7 @@ def run(
         "execution": "replay" if replay is not None else execution,
         "profiles": profiles,
     }
-    with Interruptions(say) as interruptions, ExitStack() as stack:
+    with Interruptions(warn) as interruptions, ExitStack() as stack:
         began = time.perf_counter()
         late = _LateWriter()
         executed: Execution = execution if replay is None else "none"
@@ -94,14 +103,25 @@ def run(
         else:
             conductor = Conductor(world, parts.hosts(), parts.plans, writer.add, data, watch)
         setup_s = time.perf_counter() - began
+
+        def put_away(stopped: Stopped) -> None:
+            so_far = _so_far(conductor.progress, time.perf_counter() - began)
+            writer.interrupt(stopped.reason, so_far | ({"signal": stopped.number} if stopped.number else {}))
+
+        interruptions.put_away = put_away
+        interruptions.waits_for = lambda: _waits(conductor.progress, parts.tensors is not None)
         try:
             with interruptions.deferred():
                 ending = conductor.run()
                 if parts.tensors is not None:
                     parts.tensors.close()
-        except KeyboardInterrupt:
-            conductor.flush()
-            writer.interrupt(BY_THE_USER, _so_far(conductor.progress, time.perf_counter() - began))
+        except (KeyboardInterrupt, LayerliftError) as error:
+            stopped = interruptions.stopped(error)
+            if stopped is None:
+                raise
+            put_away(stopped)
+            if not stopped.number:
+                raise RunError(f"{stopped.reason}; {_kept(out)}") from error
             return writer.result()
         _write_planning(writer, world, parts.plans)
         _write_lateness(writer, pacer)
@@ -161,6 +181,15 @@ def _watch(
                 progress(state, world)
 
     return before_window
+
+
+def _waits(state: Progress, layers: bool) -> str:
+    what = ", in which layers really run" if layers else ""
+    return f"after this step, at {state.now_s:.3g} s of virtual time{what}"
+
+
+def _kept(out: Path | str | None) -> str:
+    return f"what the run had by then is in {out}" if out is not None else "nothing was to be kept"
 
 
 def _so_far(state: Progress, wall_s: float) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def of_scenario(name: str) -> dict[str, str]:
 
 def figure5_cases() -> list[figure5.Case]:
     """What `layerlift reproduce figure5 --models alexnet` runs."""
-    return list(figure5.cases(["alexnet"], [1.0, 5.0, 10.0, 18.7], ["independent", "shared"], "both", 1, "pso"))
+    return list(figure5.cases(["alexnet"], [1.0, 5.0, 10.0, 27.9], ["independent", "shared"], "both", 1, "pso"))
 
 
 def name_of(case: figure5.Case) -> str:

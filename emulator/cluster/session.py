@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -32,12 +33,12 @@ class RayCluster:
     def __enter__(self) -> RayCluster:
         if ray.is_initialized():
             return self
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # the conductor tells the first, in one sentence
         options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
         if self._address is None:
             # Without an address Ray would join whatever runs on this machine, or what RAY_ADDRESS names.
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": self._bytes}
+            _take_own_token()
             self._stack.enter_context(loopback_only(ray_constants))
         else:
             reach(self._address)
@@ -59,6 +60,16 @@ class RayCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def _take_own_token() -> None:
+    """Give a private Ray a token that dies with this process, unless the user has one: Ray would leave one in HOME.
+
+    Ray keeps the first token that it reads for as long as the process lives, so this one stays too.
+    """
+    given = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if not given and not os.path.exists(os.path.expanduser("~/.ray/auth_token")):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def machines() -> list[str]:

@@ -49,7 +49,7 @@ class Spec(plugins.Spec):
     base: ClassVar[type] = PolicyBase
 
 
-_registry = plugins.Registry(Spec, GROUP, BUILTIN)
+_registry = plugins.Registry(Spec, GROUP, BUILTIN, "grants(capacity, claims, before)")
 _plugins = _registry.plugins
 register, unregister = _registry.register, _registry.unregister
 available, spec, specs = _registry.available, _registry.spec, _registry.specs

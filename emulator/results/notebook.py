@@ -6,11 +6,11 @@ All texts are escaped: names of users, servers and scenarios come from strangers
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from layerlift.models.sums import int_sum
+from layerlift.models.text import escaped
 
 MOST_LINES: Final = 50
 
@@ -19,7 +19,7 @@ def html_table(title: str, heads: Sequence[str], lines: Iterable[Sequence[str]])
     """Return a table under a title: the first column is aligned to the left. Whatever is given is shown as text."""
     return "\n".join(
         [
-            f"<div><strong>{escape(title)}</strong>",
+            f"<div><strong>{escaped(title)}</strong>",
             "<table>",
             f"<thead><tr>{_cells('th', heads)}</tr></thead>",
             "<tbody>",
@@ -85,4 +85,4 @@ def _text(value: Any) -> str:
 
 def _cells(tag: str, texts: Sequence[str]) -> str:
     left, right = ' style="text-align: left"', ' style="text-align: right"'
-    return "".join(f"<{tag}{right if place else left}>{escape(text)}</{tag}>" for place, text in enumerate(texts))
+    return "".join(f"<{tag}{right if place else left}>{escaped(text)}</{tag}>" for place, text in enumerate(texts))

@@ -12,20 +12,23 @@ import pyarrow.parquet as pq
 
 from layerlift.emulator.results.columns import schema
 from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.heartbeat import writer_of
 from layerlift.emulator.results.notebook import run_line, run_page
 from layerlift.emulator.results.plain import jsonable
 from layerlift.emulator.results.record import RECORD_DIGEST, RUN_FILE, place, read_run, record_digest
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.results.versions import other_versions
-from layerlift.models.disk import bytes_digest, regular_bytes
 from layerlift.models.errors import RunError
+from layerlift.models.files import bytes_digest, open_regular, read_regular
 
 __all__ = ["COSTS_FILE", "INPUTS", "RUN_FILE", "RunResult"]
 
 INPUTS: Final = "inputs"
 """The folder of what a run was driven by, each file named by its digest."""
 COSTS_FILE: Final = "costs.parquet"
+_MOST_BYTES: Final = 4 << 30
+"""Of one file of a run."""
 
 
 class RunResult:
@@ -63,6 +66,15 @@ class RunResult:
     def complete(self) -> bool:
         """Whether the run reached its end."""
         return bool(self.run["status"] == "complete")
+
+    @property
+    def standing(self) -> str:
+        """How it stands with the run, in words: complete, interrupted and why, running, or abandoned by whom."""
+        status, reason = str(self.run["status"]), self.run.get("reason")
+        if status != "running" or self.directory is None:
+            return f"{status} ({reason})" if reason else status
+        writer = writer_of(self.directory)
+        return f"{'running' if writer.alive else 'abandoned'} ({writer.words})"
 
     @property
     def digest(self) -> str:
@@ -128,7 +140,7 @@ class RunResult:
         """A table as `pyarrow.Table`. Raises `RunError` for a part that is missing, corrupt or of other columns."""
         if name not in self._kept:
             columns = schema(name)
-            self._kept[name] = pa.Table.from_batches(list(self._batches(name)), columns)
+            self._kept[name] = pa.Table.from_batches(list(self.batches(name)), columns)
         return self._kept[name]
 
     def verify(self) -> str:
@@ -138,11 +150,12 @@ class RunResult:
         not (its summary must be what the tables give), a file beside them, or a run without a digest.
         """
         if not self.digest:
-            raise RunError(f"{self._name} has no digest: it is still running, or was killed; run it again with --force")
+            remedy = "wait for its end" if self.standing.startswith("running") else "run it again with --force"
+            raise RunError(f"{self._name} has no digest: the run is {self.standing[:120]}; {remedy}")
         self._verify_tables()
         told, found = self.run.get(RECORD_DIGEST, ""), record_digest(self.run)
         if told != found:
-            what = f"record_digest {found}, expected {told}" if told else "it has no record_digest; run it again"
+            what = f"record_digest {found}, expected {told[:32]}" if told else "it has no record_digest; run it again"
             raise RunError(f"{self._name} is not what the run wrote: run.json changed ({what})")
         if "summary" in self.run and self.run["summary"] != jsonable(summarise(self.table, self.run)):
             raise RunError(
@@ -155,7 +168,7 @@ class RunResult:
     def _verify_tables(self) -> None:
         again = RunDigest()
         for table in TABLES:
-            for part in self._batches(table):
+            for part in self.batches(table):
                 again.add(table, part)
         found, told = again.tables(), self.run.get("table_digests", {})
         changed = [table for table in found if found[table] != told.get(table, found[table])]
@@ -181,7 +194,7 @@ class RunResult:
 
     def _beside(self, file: Path, digest: str) -> bytes:
         try:
-            content = regular_bytes(file)
+            content = read_regular(file, _MOST_BYTES)
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or error
             raise RunError(f"{place(file)} cannot be read: {said}; copy the whole run directory again") from None
@@ -197,7 +210,8 @@ class RunResult:
     def _name(self) -> str:
         return place(self.directory) if self.directory is not None else "the run in memory"
 
-    def _batches(self, table: str) -> Iterable[Any]:
+    def batches(self, table: str) -> Iterable[Any]:
+        """A table in pieces; raises as `table` does."""
         if self.directory is None:
             yield from self._kept[table].to_batches()
             return
@@ -205,7 +219,7 @@ class RunResult:
         rows = 0
         for number, file in enumerate(self._parts(table)):
             try:
-                with pq.ParquetFile(file) as part:
+                with open_regular(file, _MOST_BYTES) as content, pq.ParquetFile(content) as part:
                     found, expected = part.schema_arrow.names, schema(table).names
                     if found != expected:
                         raise RunError(f"{place(file)} has other columns than {table}: expected what a run writes")

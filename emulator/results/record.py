@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from layerlift.emulator.results.digest import DIGEST_BYTES
 from layerlift.models.errors import RunError
+from layerlift.models.files import read_regular
 
 RUN_FILE: Final = "run.json"
 MOST_BYTES: Final = 1 << 30
@@ -164,11 +165,9 @@ def read_run(file: Path) -> dict[str, Any]:
     """Return what a run.json says. Raises `RunError`, in one sentence, for whatever is no such file."""
     where = place(file)
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise RunError(f"{where} is larger than {MOST_BYTES >> 30} GiB: expected the JSON that a run writes")
-        run = json.loads(file.read_text(encoding="utf-8"))
+        run = json.loads(read_regular(file, MOST_BYTES).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:100]
+        said = " ".join(str(getattr(error, "strerror", None) or error).split())[:100]
         raise RunError(f"{where} cannot be read: {said}; expected the JSON that a run writes") from error
     _bounded(run, where)
     if not isinstance(run, dict) or run.get("status") not in ("running", "complete", "interrupted"):

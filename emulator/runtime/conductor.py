@@ -74,10 +74,6 @@ class Conductor:
             return self._end(self._last_left_s)
         return self._end(world.until_s if world.until_s < inf else horizon)
 
-    def flush(self) -> None:
-        """Pass on every row of the windows that are complete: what an interrupted run leaves."""
-        self._books.flush()
-
     def _horizon(self, now: float) -> float:
         """The end of the window that starts at `now`: no window crosses a sampling instant or the end of the run."""
         world = self._world

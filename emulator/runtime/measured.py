@@ -18,11 +18,12 @@ from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.results.reader import COSTS_FILE, RunResult
 from layerlift.emulator.results.record import place
 from layerlift.emulator.world.world import World
-from layerlift.models.disk import bytes_digest, regular_bytes
 from layerlift.models.errors import RunError
+from layerlift.models.files import bytes_digest, open_regular, read_regular
 from layerlift.models.running.network import Network
 from layerlift.models.timing.measuring import measure
 
+_MOST_BYTES = 1 << 30
 _PROFILE_RUNS = 3
 _COSTS = pa.schema([*((name, pa.int64()) for name in ("user", "query", "step")), ("seconds", pa.float64())])
 
@@ -67,7 +68,7 @@ def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) 
     file = directory / COSTS_FILE
     try:
         pq.write_table(table, file)
-        return bytes_digest(regular_bytes(file))
+        return bytes_digest(read_regular(file, _MOST_BYTES))
     except OSError as error:
         raise RunError(f"cannot write {file}: {error.strerror or error}; give another directory (--out)") from error
 
@@ -76,7 +77,8 @@ def measured_costs(directory: Path | str) -> Measured:
     """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
     path = Path(directory) / COSTS_FILE
     try:
-        table = pq.read_table(pa.BufferReader(regular_bytes(path))).cast(_COSTS)
+        with open_regular(path, _MOST_BYTES) as file:
+            table = pq.read_table(file).cast(_COSTS)
         table.validate(full=True)
         columns = table.to_pydict()
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -75,10 +75,6 @@ class OneClock:
             return self._end(self._last_left_s)
         return self._end(world.until_s if world.until_s < inf else horizon)
 
-    def flush(self) -> None:
-        """Pass on every row of the steps that are complete: what an interrupted run leaves."""
-        self._books.flush()
-
     def _step(self, horizon: float) -> None:
         self._kernel.run_before(horizon)
         if self._kernel.halted:
@@ -92,9 +88,9 @@ class OneClock:
 
     def _pass_on(self) -> None:
         answer = self._host.report()
+        self._books.add(answer.rows)  # before layers really run, which may take long
         if self._data is not None:
             pass_on(answer, self._data)
-        self._books.add(answer.rows)
 
     def _leave(self, who: tuple[float, int]) -> None:
         self.progress.left += 1

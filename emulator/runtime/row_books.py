@@ -6,10 +6,7 @@ from typing import Any
 
 from layerlift.emulator.network.byte_ledger import ByteLedger, Sample
 from layerlift.emulator.results.rows import Rows, UsageReading, UsageRow, Write
-from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.world.world import World
-
-_BATCH_ROWS = 8_192
 
 
 class RowBooks:
@@ -17,30 +14,25 @@ class RowBooks:
 
     def __init__(self, world: World, ledger: ByteLedger, write: Write) -> None:
         self._world, self._ledger, self._write = world, ledger, write
-        self._tables: Rows = {table: [] for table in TABLES}
-        self._pending = 0
-        self._queries = 0
+        self.queries = 0
+        """Queries that have ended so far."""
         self._last: dict[int, Sample] = {}
         self._index = {node.name: node.index for node in world.nodes}
 
-    @property
-    def queries(self) -> int:
-        """Queries that have ended so far."""
-        return self._queries + len(self._tables["queries"])
-
     def add(self, rows: Rows) -> None:
-        """Take rows, each table in order of (emission time, node), after all earlier ones."""
+        """Pass rows on, each table in order of (emission time, node), after all earlier ones.
+
+        Nothing is held back: what a run had when it was killed is what had come to the tables.
+        """
+        self.queries += len(rows.get("queries", ()))
         for table, more in rows.items():
-            self._tables[table] += map(self._usage, more) if table == "usage" else more
-            self._pending += len(more)
-        if self._pending >= _BATCH_ROWS:
-            self.flush()
+            if more:
+                self._write(table, list(map(self._usage, more)) if table == "usage" else more)
 
     def close(self, rows: Rows, end: float) -> None:
         """Take the last rows of a run that ended at `end`, and pass everything on; what came later is cut."""
         self._last = self._ledger.last(end)
         self.add({table: [row for row in more if row[0] <= end] for table, more in rows.items()})
-        self.flush()
 
     def sort(self, rows: Rows) -> None:
         """Put rows of several hosts, each in its own order, into the order of the tables."""
@@ -49,16 +41,6 @@ class RowBooks:
 
     def _order(self, row: tuple[Any, ...]) -> tuple[float, int]:
         return row[0], self._index[row[1]]
-
-    def flush(self) -> None:
-        """Pass on what is held back."""
-        for table, rows in self._tables.items():
-            if rows:
-                if table == "queries":
-                    self._queries += len(rows)
-                self._tables[table] = []
-                self._write(table, rows)
-        self._pending = 0
 
     def _usage(self, told: UsageReading) -> UsageRow:
         """Add bytes, radio time, energy and money to what the node itself could measure."""

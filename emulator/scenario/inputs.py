@@ -17,8 +17,8 @@ from layerlift.emulator.scenario.assumptions import Assumption
 from layerlift.emulator.scenario.resolving.catalog import Catalog, Priced, Profiled, Shelf, file_digest, network
 from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.sections import ModelSection
-from layerlift.models.disk import bytes_digest
 from layerlift.models.errors import LayerliftError, ModelError, RunError
+from layerlift.models.files import bytes_digest
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.running.network import Network
 from layerlift.models.sums import left_sum

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, parse, printable
+from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, parse
 from layerlift.emulator.scenario.schema.fields import shown
 from layerlift.models.errors import ScenarioError
+from layerlift.models.text import printable
 
 
 def override(data: object, setting: str, places: Places) -> None:

@@ -40,6 +40,7 @@ def describe_world(world: World) -> dict[str, Any]:
                 "digest": model.digest,
                 "reference_ghz": dict(model.reference_ghz),
                 "layers": [_label(layer) for layer in model.graph.layers],
+                "unpredicted": dict(model.unpredicted),
             }
             for model in world.models
         ],

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
+from layerlift.models.onnx_files.runtime import ort
 from layerlift.models.running.cutting import subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, Session, Uncut, uncut_session

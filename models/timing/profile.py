@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.models.errors import ModelError
+from layerlift.models.files import read_regular
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
 
 FORMAT = 1
+_MOST_BYTES: Final = 64 << 20
 TRUSTED: Final = (0.9, 1.1)
 """Coverage outside of which a profile is doubted."""
 
@@ -94,9 +96,15 @@ class Profile:
     def load(cls, path: Path) -> Profile:
         """Read what `save` wrote. Raises `ModelError` for a missing, damaged or impossible file."""
         try:
-            text = path.read_text()
-        except OSError:
+            text = read_regular(path, _MOST_BYTES).decode("utf-8")
+        except FileNotFoundError:
             raise ModelError(f"there is no profile at {path}; make one with layerlift profile") from None
+        except OSError as error:
+            raise ModelError(f"the profile {path} cannot be read: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise ModelError(
+                f"{path} is not text in UTF-8: expected a profile; make one with layerlift profile"
+            ) from None
         return cls.parse(text, str(path))
 
     @classmethod

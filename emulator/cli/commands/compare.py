@@ -11,16 +11,17 @@ from typing import Any, Final
 
 import click
 import rich.progress
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import is_run
 from layerlift.emulator.studies.compare.jobs import Asked
 from layerlift.emulator.studies.compare.page import FILES, check, draw
 from layerlift.emulator.studies.compare.study import MOST_SEEDS, SEEDS, Progress, carry_out, compare_finished
 from layerlift.emulator.studies.compare.sweep import Sweep
-from layerlift.emulator.studies.compare.terminal import WIDEST, show
+from layerlift.emulator.studies.compare.terminal import show
 from layerlift.models.errors import RunError
 
 
@@ -39,6 +40,7 @@ from layerlift.models.errors import RunError
 @click.option("--each", is_flag=True, help="Run every user alone, not one of each kind.")
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
 @click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
+@click.option("--allow-code", is_flag=True, help="Let the file or the runs name planners and policies as module:Class.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write compare.json, .parquet and .html to this folder.")
 @click.option("--chart", type=click.Path(path_type=Path), help="Draw all charts as one .png, .svg or .html.")
 @click.option("--force", is_flag=True, help="Replace a comparison that is there already.")
@@ -54,8 +56,8 @@ def compare(
     check(out, chart, force)
     if len(targets) > 1 or is_run(targets[0]):
         _only_runs(targets, given)
-        how = {"alone": not given["no_alone"], "each": given["each"]}
-        found = compare_finished(targets, **how, out=out, force=force, notice=partial(click.echo, err=True))
+        how = {"alone": not given["no_alone"], "each": given["each"], "allow_code": given["allow_code"]}
+        found = compare_finished(targets, **how, out=out, force=force, notice=partial(echo, err=True))
     else:
         asked = _asked(targets[0], given)
         with _bar() as progress:
@@ -91,6 +93,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         settings=(*given["settings"], f"execution={given['execution'] or 'none'}"),
         alone=not given["no_alone"],
         each=given["each"],
+        allow_code=given["allow_code"],
     )
 
 
@@ -104,8 +107,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = screen(err=True)
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Runs", total=None)
         yield lambda ended, total: bar.update(task, completed=ended, total=total)
@@ -118,10 +121,9 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        console = Console()
-        show(found, console if console.is_terminal else Console(width=WIDEST))
+        show(found, screen())
     if out is not None:
-        click.echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
+        echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 
 
 COMMANDS: Final[list[click.Command]] = [compare]

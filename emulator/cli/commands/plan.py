@@ -6,9 +6,9 @@ import json
 from typing import Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.plan_report import explain, show
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
 
@@ -18,22 +18,25 @@ from layerlift.emulator.scenario import Scenario
 @click.option("--user", help="Whose plan, such as user-2.  [default: the first user's]")
 @click.option("--planner", help="Plan every user with this planner, e.g. pso+recursive or my_module:MyPlanner.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override any field of the scenario.")
+@click.option("--allow-code", is_flag=True, help="Let the scenario's file name planners and policies as module:Class.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON instead.")
-def plan(scenario: str, user: str | None, planner: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+def plan(
+    scenario: str, user: str | None, planner: str | None, settings: tuple[str, ...], allow_code: bool, as_json: bool
+) -> None:
     """Explain the plan that a user of SCENARIO would get: P1 and P2, each P3, and the delay after each.
 
     SCENARIO is a bundled scenario (see `layerlift scenarios`) or a YAML file. Nothing is run.
     """
-    loaded = Scenario.load(scenario, settings)
+    loaded = Scenario.load(scenario, settings, allow_code=allow_code)
     if planner is not None:
         every = [f"users.{number}.planner={planner}" for number in range(len(loaded.users))]
-        loaded = Scenario.load(scenario, [*settings, *every])
+        loaded = Scenario.load(scenario, [*settings, *every], allow_code=allow_code)
     world = loaded.resolve()
     told = explain(world, user if user is not None else world.users[0].name)
     if as_json:
         click.echo(json.dumps(jsonable(told), indent=1))
     else:
-        show(told, Console())
+        show(told, screen())
 
 
 COMMANDS: Final[list[click.Command]] = [plan]

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from layerlift.emulator.report.formatting import size
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
@@ -62,10 +61,10 @@ def preprocess(
     if as_json:
         click.echo(json.dumps(_as_json(after, reports, total), indent=1))
         return
-    console = Console()
+    console = screen()
     console.print(_table(before, reports, total, size_of(before), size_of(after)))
     for line in _notes(after, reports, output):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def _write(network: Network, output: Path) -> None:
@@ -92,8 +91,8 @@ def _list_steps(as_json: bool) -> None:
         return
     table = Table("step", "options", "lossless", "what it does", title="Steps")
     for kind in kinds:
-        table.add_row(kind.name, escape(kind.signature()), "yes" if kind.lossless else "no", escape(kind.summary))
-    Console().print(table)
+        table.add_row(kind.name, kind.signature(), "yes" if kind.lossless else "no", kind.summary)
+    screen().print(table)
 
 
 def _total(before: Network, after: Network, reports: Sequence[StepReport], samples: int) -> OutputError | None:
@@ -108,12 +107,12 @@ def _table(
     before: Network, reports: Sequence[StepReport], total: OutputError | None, first: NetworkSize, last: NetworkSize
 ) -> Table:
     label = f"output error ({_LABEL})" if before.synthetic else "output error"
-    table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=escape(before.name))
+    table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=before.name)
     for column in table.columns[1:]:
         column.justify = "right"
     table.add_row("as it is", *_cells(first), "")
     for report in reports:
-        table.add_row(escape(report.step), *_cells(report.after), _error_of(report))
+        table.add_row(report.step, *_cells(report.after), _error_of(report))
     if len(reports) > 1:
         table.add_section()
         table.add_row(

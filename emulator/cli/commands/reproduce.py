@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show
@@ -28,7 +28,7 @@ def reproduce() -> None:
 @click.option("--models", default="alexnet,vgg19", show_default=True, help="Networks, with commas between; or all.")
 @click.option("--links", type=click.Choice(["independent", "shared", "both"]), default="both", show_default=True)
 @click.option("--servers", type=click.Choice(["cloud", "edge", "both"]), default="both", show_default=True)
-@click.option("--factors", default="1,5,10,18.7", show_default=True, help="Times slower per cycle than onnxruntime.")
+@click.option("--factors", default="1,5,10,27.9", show_default=True, help="Times slower per cycle than onnxruntime.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many seeds, from 1.")
 @click.option("--offloading", default="pso", show_default=True, help="The planner that places both users' layers.")
 @click.option("--algorithms", default=",".join(ALGORITHMS), show_default=True, help="What divides and orders P1.")
@@ -49,7 +49,7 @@ def figure5(
     _resolvable(chosen, wanted)
     prepare(out, force)
     results = _compare(chosen, wanted)
-    console = Console()
+    console = screen()
     show(results, console)
     told = {"models": models, "links": links, "servers": servers, "factors": factors, "seeds": str(seeds)}
     told |= {"offloading": offloading, "algorithms": algorithms}
@@ -76,8 +76,8 @@ def _compare(chosen: list[Case], algorithms: list[str]) -> list[Result]:
 @contextmanager
 def _bar(total: int) -> Iterator[Progress]:
     """On a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = screen(err=True)
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         bar.add_task("Starting", total=total)
         yield bar
@@ -97,7 +97,7 @@ def _factors(text: str) -> list[float]:
     except ValueError:
         given = []
     if not given or not all(1e-3 <= factor <= 1e6 for factor in given):
-        raise RunError(f"--factors is {text!r}, expected numbers from 0.001 to 1000000, as in 1,5,10,18.7")
+        raise RunError(f"--factors is {text!r}, expected numbers from 0.001 to 1000000, as in 1,5,10,27.9")
     return given
 
 

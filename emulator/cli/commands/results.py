@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.report import show as show_report
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.versions import other_versions
 
@@ -29,12 +30,12 @@ def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(result.summary, indent=1))
     else:
-        show_report(result, Console())
+        show_report(result, screen())
     if chart is not None:
         from layerlift.emulator.report.chart import chart as draw  # altair takes a second to import
 
         draw(result, chart)
-        click.echo(f"Chart: {chart}", err=as_json)
+        echo(f"Chart: {chart}", err=as_json)
 
 
 @click.command()
@@ -43,11 +44,10 @@ def verify(directory: Path) -> None:
     """Check that the tables in DIRECTORY are those that the run wrote."""
     result = RunResult.load(directory)
     digest = result.verify()
-    state = "complete" if result.complete else str(result.run["status"])
-    click.echo(f"{directory} holds what the run wrote ({state}): digest {digest}")
+    echo(f"{directory} holds what the run wrote ({result.standing}): digest {digest}")
     other = other_versions(result.run)
     if other:
-        click.echo(f"It was {other}.")
+        echo(f"It was {other}.")
 
 
 COMMANDS: Final[list[click.Command]] = [show, verify]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from layerlift.emulator.scenario.schema.sections import ModelSection
-from layerlift.models.disk import file_digest as digest_of_file
 from layerlift.models.errors import ModelError
+from layerlift.models.files import file_digest as digest_of_file
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import zoo
 from layerlift.models.loading.load import load
@@ -52,6 +52,8 @@ class Priced:
     predicted: tuple[float, ...] = ()
     """What the shipped regressions say of each layer at `predicted_ghz`."""
     predicted_ghz: float = 1.0
+    unpredicted: Mapping[str, int] = field(default_factory=dict)
+    """Layers by operator that the shipped regressions have nothing of their own for."""
 
 
 class ProfileError(ModelError):
@@ -121,6 +123,7 @@ def _price(source: str, options: str, classes: tuple[str, ...], files: object) -
         file_digest(source),
         shipped().seconds(loaded),
         shipped().ghz,
+        shipped().unpredicted(loaded),
     )
 
 

@@ -13,10 +13,12 @@ from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
-from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw, Range
+from layerlift.emulator.scenario.schema.fields import GB, MB, CodeFlaw, Flaw, Range, shown
+from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
-from layerlift.models.errors import LayerliftError
+from layerlift.models.errors import CodeRefused, LayerliftError
+from layerlift.planners.registry.plugins import code_allowed
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
@@ -98,16 +100,19 @@ def nodes(scenario: Description) -> list[NodeSpec]:
             tier, drawn_as = "client", f"users/{kind_name(scenario, int(path[1]))}"
         if section is not None:
             profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
-            revokes = _revokes(section.policy, (*path, "policy"))
+            revokes = _revokes(section.policy, (*path, "policy"), scenario.trust)
             made.extend(_machines(_Spread(section, len(group), scenario.seed, drawn_as), tier, group, profile, revokes))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
 
 
-def _revokes(policy: str, path: FieldPath) -> bool:
+def _revokes(policy: str, path: FieldPath, trust: Trust) -> bool:
     """Whether a policy takes memory back: asked here, so that a world need not know any policy."""
     try:
-        return takes_back(policy)
+        with code_allowed(trust.allows(policy)):
+            return takes_back(policy)
+    except CodeRefused as error:
+        raise CodeFlaw(path, f"is {shown(policy)}: {error}") from None
     except LayerliftError as error:
         raise Flaw(path, f"is {policy!r}: {error}") from None
 

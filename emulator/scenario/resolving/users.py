@@ -18,15 +18,17 @@ from layerlift.emulator.scenario.schema.arrivals import Law
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
-from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, shown
 from layerlift.emulator.scenario.schema.files import Files
+from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.scenario.schema.unions import key_of
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.users import UserSpec
-from layerlift.models.errors import LayerliftError, ScenarioError
+from layerlift.models.errors import CodeRefused, LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
+from layerlift.planners.registry.plugins import code_allowed
 
 
 @dataclass
@@ -47,7 +49,7 @@ def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalo
     models: dict[str, FieldPath] = {}
     made: list[UserSpec] = []
     for index, kind in enumerate(scenario.users):
-        _known_planner(kind.planner, ("users", index, "planner"), shelf)
+        _known_planner(kind.planner, ("users", index, "planner"), shelf, scenario.trust)
         for name in kind.model:
             models.setdefault(name, ("users", index, "model"))
         own = brought[index] if kind.device else list(islice(listed, kind.count))
@@ -66,9 +68,12 @@ def _brought(scenario: Description, index: int, nodes: Sequence[NodeSpec]) -> li
     return list(range(before, before + (scenario.users[index].count or 1)))
 
 
-def _known_planner(text: str, path: FieldPath, shelf: Catalog) -> None:
+def _known_planner(text: str, path: FieldPath, shelf: Catalog, trust: Trust) -> None:
     try:
-        shelf.planner(text)
+        with code_allowed(trust.allows(text)):
+            shelf.planner(text)
+    except CodeRefused as error:
+        raise CodeFlaw(path, f"is {shown(text)}: {error}") from None
     except LayerliftError as error:
         raise Flaw(path, f"is {text!r}: {error}") from None
 

@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 
 from layerlift.models.errors import ScenarioError
+from layerlift.models.text import printable
 
 FieldPath = tuple[str | int, ...]
 """Where a value is: keys and list indices from the top."""
@@ -65,11 +66,6 @@ class Places:
             for inner in [p for p in known if p[: len(path)] == path]:
                 del known[inner]
         self.settings[path] = setting
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line: what a file says must not move a terminal's cursor."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def dotted(path: FieldPath) -> str:

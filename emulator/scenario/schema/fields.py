@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
 from layerlift.emulator.scenario.schema.titles import titled
-from layerlift.models.errors import near
+from layerlift.models.errors import ScenarioError, near
+from layerlift.models.text import printable
 
 MB: Final = 1 << 20
 GB: Final = 1 << 30
@@ -46,6 +47,10 @@ class Flaw(Exception):
         self.text = text
 
 
+class CodeFlaw(Flaw):
+    """A text that names code where only somebody who types it may."""
+
+
 class Section(BaseModel):
     """A section of a scenario: frozen, and an unknown field is answered with the near names."""
 
@@ -57,6 +62,25 @@ class Section(BaseModel):
         model_title_generator=lambda section: section.__name__.removesuffix("Section"),
         field_title_generator=lambda name, _: titled(name),
     )
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy it with some fields changed, checked like any other: pydantic's own would take whatever it is given."""
+        if not update:
+            return super().model_copy(deep=deep)
+        return type(self)._checked({name: getattr(self, name) for name in self.model_fields_set} | dict(update))
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make one of fields that are checked all the same: what was not checked cannot run."""
+        return cls._checked(values)
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any]) -> Self:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            wrong = first_flaw(error, values)
+            raise ScenarioError(printable(f"{dotted(wrong.path) or cls.__name__} {wrong.text}")) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -242,6 +266,7 @@ __all__ = [
     "GB",
     "MB",
     "NOTHING",
+    "CodeFlaw",
     "Count",
     "Flag",
     "Flaw",

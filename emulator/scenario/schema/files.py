@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from layerlift.models.disk import bytes_digest, regular_bytes
 from layerlift.models.errors import ScenarioError
+from layerlift.models.files import bytes_digest, read_regular
 
 MOST_BYTES: Final = 64 << 20
 
@@ -57,6 +57,6 @@ class Files:
 
 def _content(path: Path) -> bytes:
     try:
-        return regular_bytes(path, MOST_BYTES)
-    except (OSError, ValueError) as error:
-        raise ScenarioError(f"{path.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        return read_regular(path, MOST_BYTES)
+    except OSError as error:
+        raise ScenarioError(f"{path.name} cannot be read: {error.strerror or error}") from None

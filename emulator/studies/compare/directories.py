@@ -17,7 +17,7 @@ from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.emulator.studies.fairness.people import Alone
-from layerlift.models.errors import LayerliftError, RunError
+from layerlift.models.errors import CodeRefused, LayerliftError, RunError
 
 Run = RunResult | str | Path
 """A run that was made, or its directory."""
@@ -29,14 +29,20 @@ def is_run(target: str | Path) -> bool:
 
 
 def compare_runs(
-    runs: Sequence[Run], *, alone: bool = True, each: bool = False, notice: Callable[[str], None] | None = None
+    runs: Sequence[Run],
+    *,
+    alone: bool = True,
+    each: bool = False,
+    notice: Callable[[str], None] | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Compare finished, interrupted or running runs by their tables.
 
     Their users run alone first, unless `alone` is False or one of the runs cannot tell its scenario: then costs are
     mean latencies. `notice` gets a sentence before each such run. Totals are against the first run's users
     alone (`each`: every one of them) of the same world and seed.
-    Runs of one scenario and one seed are variants of their own. Raises `RunError` for what is no run.
+    Runs of one scenario and one seed are variants of their own. Raises `RunError` for what is no run, `CodeRefused`
+    when users would run alone in a scenario that names code, unless `allow_code`.
     """
     results = [run if isinstance(run, RunResult) else RunResult.load(run) for run in runs]
     names = _names([result.directory for result in results])
@@ -44,7 +50,7 @@ def compare_runs(
         if result.run.get("world") is None:
             raise RunError(f"the run {name} has no `world` in its run.json, expected that of a run: run it again")
     notes = [f"{name} was {text}" for name, text in zip(names, map(_elsewhere, results), strict=True) if text]
-    yardsticks = [None] * len(results) if not alone else _alone(results, each, notes, notice)
+    yardsticks = [None] * len(results) if not alone else _alone(results, each, notes, notice, allow_code)
     variants: list[Variant] = []
     trials: list[Trial] = []
     taken: dict[tuple[str, int], int] = {}
@@ -74,7 +80,11 @@ def _titles(results: Sequence[RunResult]) -> list[str]:
 
 
 def _alone(
-    results: Sequence[RunResult], each: bool, notes: list[str], notice: Callable[[str], None] | None
+    results: Sequence[RunResult],
+    each: bool,
+    notes: list[str],
+    notice: Callable[[str], None] | None,
+    allow_code: bool,
 ) -> list[Alone | None]:
     memory, known, found = PlanMemory(), dict[str, Alone](), list[Alone | None]()
     try:
@@ -83,8 +93,11 @@ def _alone(
                 raise RunError("a run.json has no scenario")
             key = json.dumps(result.run["scenario"], sort_keys=True)
             if key not in known:
-                known[key] = alone_latencies(scenario_of(result), each=each, notice=notice, memory=memory)
+                scenario = scenario_of(result, allow_code=allow_code)
+                known[key] = alone_latencies(scenario, each=each, notice=notice, memory=memory)
             found.append(known[key])
+    except CodeRefused:
+        raise  # whoever means it says so; who does not, compares with --no-alone
     except LayerliftError as error:
         notes.append(f"costs are mean latencies, with the differences of devices in them: {error}")
         return [None] * len(results)

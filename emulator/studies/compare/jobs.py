@@ -13,6 +13,7 @@ from typing import Any, Final
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep
@@ -45,6 +46,8 @@ class Asked:
     """Whether users run alone first, so that costs are slowdowns."""
     each: bool = False
     """Every user alone, not one of each kind."""
+    allow_code: bool = False
+    """Whether the scenario's file may name planners and policies as `module:Class`; what is given here always may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Job:
     """Jobs of one world share what they have planned."""
     alone: bool
     each: bool
+    trust: Trust
+    """Which texts of both scenarios may name code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def work(asked: Asked) -> Work:
     Seeds are paired: with one seed every variant has the same users, devices and arrivals. Jobs are ordered by world.
     Raises a `LayerliftError` for whatever cannot be run; every variant is resolved with its first seed for that.
     """
-    base = _load(asked.scenario, asked.settings)
+    base = _load(asked, asked.settings)
     seeds = asked.seeds or tuple(range(base.seed, base.seed + asked.count))
     made = [
         _made(asked, base, planner, policy, value, seeds[0])
@@ -110,7 +115,8 @@ def work(asked: Asked) -> Work:
             first = next(n for n, other in enumerate(made) if other.variant.value == each.variant.value)
             world = f"{each.variant.value}/{seed}"
             yardstick = None if first == number else plain[first] | {"seed": seed}
-            jobs.append(Job(number, seed, plain[number] | {"seed": seed}, yardstick, world, asked.alone, asked.each))
+            trust, own = each.scenario.trust.also(made[first].scenario.trust), plain[number] | {"seed": seed}
+            jobs.append(Job(number, seed, own, yardstick, world, asked.alone, asked.each, trust))
     values = asked.sweep.values if asked.sweep else ("",)
     jobs.sort(key=lambda job: (values.index(made[job.variant].variant.value), job.seed, job.variant))
     told = asked.sweep.told(base) if asked.sweep else ""
@@ -139,7 +145,7 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
         servers = [n for n, group in enumerate(base.nodes) if group.tier != "client"]
         own |= {f"nodes.{n}.policy={policy}": f"--policy {policy}" for n in servers}
     try:
-        scenario = _load(asked.scenario, [*settings, *own, f"seed={seed}"])
+        scenario = _load(asked, [*settings, *own, f"seed={seed}"])
         scenario.resolve()
     except ScenarioError as error:
         raise _as_given(error, own) from None
@@ -150,10 +156,10 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
     return _Made(Variant(", ".join(shown or named), *named, value, value or "only"), scenario)
 
 
-def _load(scenario: Scenario | str | Path, settings: Sequence[str]) -> Scenario:
-    if isinstance(scenario, Scenario):
-        return Scenario.from_dict(scenario.model_dump(mode="json"), settings)
-    return Scenario.load(scenario, settings)
+def _load(asked: Asked, settings: Sequence[str]) -> Scenario:
+    if isinstance(asked.scenario, Scenario):
+        return asked.scenario.changed(settings, allow_code=asked.allow_code)
+    return Scenario.load(asked.scenario, settings, allow_code=asked.allow_code)
 
 
 def _as_given(error: ScenarioError, own: dict[str, str]) -> ScenarioError:
@@ -185,9 +191,9 @@ def perform(job: Job) -> Trial:
     """
     shelf = _shelf(job.world)
     try:
-        scenario = Scenario.from_dict(job.scenario)
-        alone = _alone(job.scenario, job.each, shelf) if job.alone else None
-        yardstick = _alone(job.baseline, job.each, shelf) if job.alone and job.baseline else alone
+        scenario = Scenario.from_dict(job.scenario, trust=job.trust)
+        alone = _alone(job.scenario, job, shelf) if job.alone else None
+        yardstick = _alone(job.baseline, job, shelf) if job.alone and job.baseline else alone
         result = run(scenario, local=True, memory=shelf.memory)
         if not result.complete:
             raise KeyboardInterrupt
@@ -198,10 +204,11 @@ def perform(job: Job) -> Trial:
         return Trial(job.variant, job.seed, "failed", reason=f"{type(error).__name__}: {error}")
 
 
-def _alone(plain: dict[str, Any], each: bool, shelf: _Shelf) -> Alone:
-    key = json.dumps([plain, each], sort_keys=True)
+def _alone(plain: dict[str, Any], job: Job, shelf: _Shelf) -> Alone:
+    key = json.dumps([plain, job.each], sort_keys=True)
     if key not in shelf.alone:
-        shelf.alone[key] = alone_latencies(Scenario.from_dict(plain), each=each, memory=shelf.memory)
+        scenario = Scenario.from_dict(plain, trust=job.trust)
+        shelf.alone[key] = alone_latencies(scenario, each=job.each, memory=shelf.memory)
     return shelf.alone[key]
 
 

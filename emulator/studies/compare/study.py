@@ -42,17 +42,20 @@ def compare(
     force: bool = False,
     notice: Callable[[str], None] | None = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Run a scenario under all pairs of planners and policies, seeds paired; or put finished runs side by side.
 
     `what` is a `Scenario`, its name or its path; or a list of runs, each a `RunResult` or a run directory, and then
-    only `alone`, `each`, `out`, `force` and `notice` apply. Runs that differ in their seed only are one variant.
+    only `alone`, `each`, `out`, `force`, `notice` and `allow_code` apply. Runs that differ in their seed only are one
+    variant.
 
     `planners` and `policies` are of all users and of all servers; left out they are the scenario's own. `seeds` says
     how many, from the scenario's own on, or lists them: with one seed every variant has the same users, devices and
     arrivals. With `alone` users run alone first, one of each kind or (`each`) every one of them, and costs are
     slowdowns, a ratio; without it they are latencies in seconds. `execution` stands for the scenario's: the numbers
-    are the same with none, and real layers take long. `overrides` are `path=value`, as in `Scenario.load`.
+    are the same with none, and real layers take long. `overrides` are `path=value`, as in `Scenario.load`. With
+    `allow_code` the scenario's file, or a run's, may name planners and policies as `module:Class`.
 
     With `local` one run follows the other in this process; else they are Ray tasks, one per CPU at a time, in a Ray of
     their own or in the cluster at `address`. `out` is a folder for compare.json, .parquet and .html, which `force`
@@ -63,14 +66,14 @@ def compare(
     (Ctrl-C) ends with what had ended, and `complete` False.
     """
     if isinstance(what, Scenario) or (isinstance(what, str | Path) and not is_run(what)):
-        asked = _asked(what, None, planners, policies, seeds, alone, each, execution, overrides)
+        asked = _asked(what, None, planners, policies, seeds, alone, each, execution, overrides, allow_code)
         return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
     runs = _runs(what)
     own: dict[str, object] = {"planners": planners, "policies": policies, "overrides": overrides, "local": local}
     own |= {"seeds": seeds != SEEDS, "execution": execution != "none", "address": address, "progress": progress}
     for name in (name for name, given in own.items() if given):
         raise RunError(f"{name} was given with runs that have ended: expected it with one scenario only")
-    return compare_finished(runs, alone=alone, each=each, out=out, force=force, notice=notice)
+    return compare_finished(runs, alone=alone, each=each, out=out, force=force, notice=notice, allow_code=allow_code)
 
 
 def sweep(
@@ -90,6 +93,7 @@ def sweep(
     out: Path | str | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Compare as `compare` does, at each of several values of one field of the scenario.
 
@@ -101,7 +105,7 @@ def sweep(
     Raises a `LayerliftError`, before anything runs or is written, for a field or value that the scenario cannot have.
     """
     swept = Sweep.of(field, values)
-    asked = _asked(scenario, swept, planners, policies, seeds, alone, each, execution, overrides)
+    asked = _asked(scenario, swept, planners, policies, seeds, alone, each, execution, overrides, allow_code)
     return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
 
 
@@ -130,10 +134,11 @@ def compare_finished(
     out: Path | str | None = None,
     force: bool = False,
     notice: Callable[[str], None] | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Compare runs that are there already, and write what was found; see `compare`."""
     folder = _free(out, force)
-    return _written(compare_runs(runs, alone=alone, each=each, notice=notice), folder)
+    return _written(compare_runs(runs, alone=alone, each=each, notice=notice, allow_code=allow_code), folder)
 
 
 def _run(todo: Work, local: bool, address: str | None, progress: Progress | None) -> Comparison:
@@ -180,6 +185,7 @@ def _asked(
     each: bool,
     execution: Execution,
     overrides: Sequence[str],
+    allow_code: bool,
 ) -> Asked:
     if not isinstance(scenario, Scenario | str | Path):
         raise RunError(f"{_short(scenario)} was given, expected a Scenario, or the name or path of one")
@@ -197,6 +203,7 @@ def _asked(
         settings=(*_texts("overrides", overrides, twice=True), f"execution={execution}"),
         alone=alone,
         each=each,
+        allow_code=allow_code,
     )
 
 

@@ -50,7 +50,7 @@ class Case:
 
     @property
     def reference_ghz(self) -> float:
-        """To three digits, so that 18.7 gives the 48.6 GHz of the paper scenario."""
+        """To three digits, so that 27.9 gives the 72.5 GHz of the paper scenario."""
         return float(f"{MACHINE_GHZ * self.factor:.3g}")
 
     def scenario(self, uploading: str, until_s: float, later_s: float = 0.0) -> Scenario:

@@ -88,10 +88,11 @@ def test_rows_of_several_hosts_go_by_time_and_then_by_node() -> None:
     assert rows == {"changes": [(1.0, "c0"), (1.0, "s1"), (2.0, "c0")]}
 
 
-def test_queries_are_counted_whether_they_are_passed_on_or_not() -> None:
+def test_rows_are_passed_on_at_once_and_queries_counted() -> None:
     world = small_world(chain_graph([0, 0], [1]), (0.1,))
-    books = RowBooks(world, Told(world, Sample()), lambda *_: None)
-    books.add({"queries": [(1.0, "c0"), (1.5, "c0")]})
-    books.flush()
+    passed: list[tuple[str, int]] = []
+    books = RowBooks(world, Told(world, Sample()), lambda table, rows: passed.append((table, len(rows))))
+    books.add({"queries": [(1.0, "c0"), (1.5, "c0")], "plans": []})
     books.add({"queries": [(2.0, "c0")]})
+    assert passed == [("queries", 2), ("queries", 1)]
     assert books.queries == 3
