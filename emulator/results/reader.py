@@ -27,6 +27,10 @@ __all__ = ["COSTS_FILE", "INPUTS", "RUN_FILE", "RunResult"]
 INPUTS: Final = "inputs"
 """The folder of what a run was driven by, each file named by its digest."""
 COSTS_FILE: Final = "costs.parquet"
+_NODES: Final = ("node", "client", "server")
+"""The columns that name machines."""
+_OF_THE_RUN: Final = ("conductor", "planner")
+"""Who also writes rows, and is no machine."""
 _MOST_BYTES: Final = 4 << 30
 """Of one file of a run."""
 
@@ -227,12 +231,25 @@ class RunResult:
                     if told is not None and rows > told:
                         raise RunError(f"{self._name} has more rows of {table} than run.json says ({told})")
                     for read in part.iter_batches(65536):
-                        yield _sound(read.cast(schema(table)), place(file))
+                        yield self._named(_sound(read.cast(schema(table)), place(file)), place(file))
             except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 said = " ".join(str(error).split())[:100]
                 raise RunError(f"{place(file)} (part {number} of {table}) cannot be read: {said}") from error
         if told is not None and told != rows:
             raise RunError(f"{self._name} has {rows} rows of {table}, run.json says {told}: a part file is missing")
+
+    def _named(self, batch: Any, where: str) -> Any:
+        """The batch, when all machines and users in it are in the world of run.json, as readers count on."""
+        world = self.run.get("world")
+        if not self._of_a_stranger or not world:
+            return batch
+        nodes = {*(node["name"] for node in world["nodes"]), *_OF_THE_RUN}
+        known = {"user": {"", *(user["name"] for user in world["users"])}, **dict.fromkeys(_NODES, nodes)}
+        for name in set(batch.schema.names) & set(known):
+            strange = set(batch.column(name).unique().to_pylist()) - known[name]
+            if strange:
+                raise RunError(f"{where}: {name} is {min(strange)[:40]!r}, which the world in run.json does not have")
+        return batch
 
     def _parts(self, table: str) -> list[Path]:
         assert self.directory is not None

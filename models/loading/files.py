@@ -14,6 +14,7 @@ import onnx
 
 from layerlift.models.errors import ModelError, sentence
 from layerlift.models.loading.opener import OPENER, answered_badly
+from layerlift.models.sums import int_sum
 
 _KEPT: Final = 8
 """Files whose answers are kept; the one opened longest ago goes."""
@@ -54,7 +55,7 @@ def open_file(path: Path, dims: Dims) -> OpenedFile:
     head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, dims=dict(dims))
     try:
         files = {Path(file): _stamp_or_none(Path(file)) for file in head["files"]}
-        found = _opened(path, dims, head, blobs, sum(seen[1] for seen in files.values() if seen))
+        found = _opened(path, dims, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise answered_badly(path) from None
     seen = {file: mark for file, mark in files.items() if mark is not None}

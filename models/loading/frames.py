@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from layerlift.models.errors import ModelError
+from layerlift.models.sums import int_sum
 
 MOST_HEAD_BYTES = 1 << 28
 _MAGIC = b"LLFRAME1"
@@ -44,7 +45,7 @@ def unpack(read: Reads, most_bytes: int) -> tuple[dict[str, Any], list[np.ndarra
     try:
         head = json.loads(_exactly(read, length).tobytes())
         sizes = head.pop(_SIZES)
-        fits = all(type(size) is int and size >= 0 for size in sizes) and sum(sizes) <= most_bytes
+        fits = all(type(size) is int and size >= 0 for size in sizes) and int_sum(sizes) <= most_bytes
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise FrameError("what it answered is not an answer") from None
     if not fits:

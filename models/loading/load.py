@@ -18,6 +18,7 @@ from layerlift.models.loading.files import open_file
 from layerlift.models.loading.opener import OPENER, answered_badly
 from layerlift.models.onnx_files import untrusted
 from layerlift.models.running.network import MemorySource, Network, assemble
+from layerlift.models.sums import int_sum
 
 _UNPACKED = 8
 """Types below a byte are packed in a file, and take a byte each as arrays."""
@@ -99,7 +100,7 @@ class FileSource:
     def fetch(self, light: onnx.ModelProto) -> Mapping[str, np.ndarray]:
         """Every parameter; `ModelError` when the file has changed since it was loaded, or cannot be run."""
         types = from_onnx.types_of(light)
-        most = sum(from_onnx.bytes_of(kind, name, str(self.path)) for name, kind in types.items())
+        most = int_sum(from_onnx.bytes_of(kind, name, str(self.path)) for name, kind in types.items())
         head, blobs = OPENER.ask(
             "weights", self.path, self.file_bytes, _UNPACKED * most, dims=dict(self.dims), content=self.content
         )
