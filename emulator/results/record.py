@@ -43,16 +43,30 @@ class _Node(_Told):
     tier: Literal["client", "edge", "cloud", "planner"]
     cores: Annotated[int, Field(ge=1, le=10**6)]
     price_per_byte_s: Amount
+    price_per_s: Amount
+    memory_bytes: Amount | Literal["inf"]
+    uplink_bytes_s: Amount | Literal["inf"]
+    downlink_bytes_s: Amount | Literal["inf"]
+    idle_w: Amount = 0.0
+    compute_w: Amount = 0.0
+    radio_w: Amount = 0.0
+    off_w: Amount = 0.0
     policy: str = ""
 
 
 class _Link(_Told):
     price_per_byte: Amount = 0.0
+    bandwidth_bytes_s: Amount | Literal["inf"] = "inf"
 
 
 class _Model(_Told):
     name: str
     layers: list[str]
+    unpredicted: dict[str, Count] = {}
+
+
+class _Planning(_Told):
+    predictions: str = ""
 
 
 class _Objective(_Told):
@@ -78,11 +92,18 @@ class _World(_Told):
     models: list[_Model]
     links: dict[str, _Link]
     pairs: dict[str, _Link]
+    share_links: bool = True
+    planning: _Planning | None = None
+
+
+class _Group(_Told):
+    tier: str
+    count: Count | None = None
 
 
 class _Scenario(_Told):
     users: list[dict[str, Any]]
-    nodes: list[dict[str, Any]]
+    nodes: list[_Group]
 
 
 class _Table(_Told):
@@ -106,6 +127,7 @@ class _Fidelity(_Told):
 
 class _Assumption(_Told):
     path: str
+    value: Any
     source: str
 
 
