@@ -15,7 +15,7 @@ from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.rows import Write
 from layerlift.emulator.runtime.local_hosts import LocalHosts
-from layerlift.emulator.runtime.placing import Placing, place
+from layerlift.emulator.runtime.placing import Placing, count_of, place
 from layerlift.emulator.runtime.ports import Hosts, TimedPlans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
@@ -44,7 +44,9 @@ class Options:
         for name in given:
             if name not in names:
                 raise RunError(f"run has no option {name!r}, expected some of {', '.join(names)}{near(name, names)}")
-        return cls(**given)
+        made = cls(**given)
+        count_of(made.actors)  # whether or not there will be actors
+        return made
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.assembly import Options, assemble
+from layerlift.emulator.execution import alive
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
@@ -91,6 +92,8 @@ def run(
         began = time.perf_counter()
         late = _LateWriter()
         executed: Execution = execution if replay is None else "none"
+        if executed == "every" and (much := alive.warning(world)) is not None:
+            warn(much)
         parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         if out is not None:
@@ -143,7 +146,7 @@ def run(
         )
         result = writer.result()
         if chosen.strict:
-            _refuse(result, fidelity)
+            _refuse(result, fidelity, f"; the run is kept in {out}" if out is not None else "")
     return result
 
 
@@ -159,13 +162,13 @@ class _LateWriter:
         self.writer.add(table, rows)
 
 
-def _refuse(result: RunResult, fidelity: Fidelity) -> None:
+def _refuse(result: RunResult, fidelity: Fidelity, kept: str) -> None:
     """Raise `RunError` for what `strict` does not let pass; the run has been written all the same."""
     for row in result.plans.select(["user", "planner", "status", "reason"]).to_pylist():
         if row["status"] == "failed":
-            raise RunError(f"planner {row['planner']} failed for {row['user']}: {row['reason']}")
+            raise RunError(f"planner {row['planner']} failed for {row['user']}: {row['reason']}{kept}")
     if not fidelity.trusted:
-        raise RunError(f"the paced run is not to be trusted: {fidelity.reason}")
+        raise RunError(f"the paced run is not to be trusted: {fidelity.reason}{kept}")
 
 
 def _watch(

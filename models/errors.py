@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _LONG_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s'\"]+")
 
@@ -85,13 +85,15 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - 1 - head) :]}"
 
 
-def near(given: str, known: Iterable[str]) -> str:
+def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> str:
     """Return a hint that ends an error message: the near names, or all of them when none is near.
+
+    `told` says how a near name is shown.
 
     `near("alexnt", ["alexnet", "vgg19"])` is `"; did you mean alexnet?"`.
     """
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     if close:
-        return f"; did you mean {' or '.join(close)}?"
+        return f"; did you mean {' or '.join(map(told, close))}?"
     return f"; known: {', '.join(names)}" if names else ""

@@ -40,7 +40,8 @@ def explain(console: Console, found: Spec, facts: Mapping[str, Any], as_json: bo
         click.echo(json.dumps(facts, indent=1))
         return
     console.print(Text(found.name, style="bold") + Text(f"  ({found.source})"))
-    console.print(inspect.getdoc(found.load()) or "")
+    paragraphs = (inspect.getdoc(found.load()) or "").split("\n\n")
+    console.print("\n\n".join(" ".join(each.split()) for each in paragraphs))
     if facts["cite"]:
         console.print(f"\nSource: {facts['cite']}")
     if not facts["options"]:

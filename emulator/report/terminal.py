@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
-import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
@@ -29,12 +29,18 @@ class Terminal(Console):
 
 def echo(text: str, err: bool = False) -> None:
     """Print one line; whatever would break it is written out."""
-    click.echo(printable(text), err=err)
+    _write(f"{printable(text)}\n", sys.stderr if err else sys.stdout)
 
 
 def echo_lines(text: str) -> None:
     """Print a text of several lines as it is, but for what would not stay in them."""
-    click.echo(_lines(text))
+    _write(f"{_lines(text)}\n", sys.stdout)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Not by `click.echo`, which takes an ASCII terminal for one of UTF-8."""
+    stream.write(text)
+    stream.flush()
 
 
 def _lines(text: str) -> str:

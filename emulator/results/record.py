@@ -47,15 +47,15 @@ class _Node(_Told):
     memory_bytes: Amount | Literal["inf"]
     uplink_bytes_s: Amount | Literal["inf"]
     downlink_bytes_s: Amount | Literal["inf"]
-    idle_w: Amount = 0.0
-    compute_w: Amount = 0.0
-    radio_w: Amount = 0.0
-    off_w: Amount = 0.0
+    idle_w: Amount | None = None
+    compute_w: Amount | None = None
+    radio_w: Amount | None = None
+    off_w: Amount | None = None
     policy: str = ""
 
 
 class _Link(_Told):
-    price_per_byte: Amount = 0.0
+    price_per_byte: Amount
     bandwidth_bytes_s: Amount | Literal["inf"] = "inf"
 
 

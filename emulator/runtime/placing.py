@@ -57,16 +57,21 @@ def place(world: World, actors: str | int = "auto", time_plane: str = "auto", co
 
 
 def _number(world: World, actors: str | int, cores: int) -> int:
-    nodes = len(world.nodes)
+    number, nodes = count_of(actors), len(world.nodes)
+    return min(nodes, max(ACTORS_AT_LEAST, ACTORS_PER_CORE * cores) if number is None else number)
+
+
+def count_of(actors: str | int) -> int | None:
+    """How many actors are wanted; None: as many as do. Raises `RunError` for what is no number of actors."""
     if actors == "auto":
-        return min(nodes, max(ACTORS_AT_LEAST, ACTORS_PER_CORE * cores))
+        return None
     try:
         number = int(actors)
     except ValueError:
         number = 0
     if number < 1:
-        raise RunError(f"actors is {actors!r}, expected auto or a whole number from 1 to {nodes}")
-    return min(number, nodes)
+        raise RunError(f"actors is {actors!r}, expected auto or a whole number of at least 1")
+    return number
 
 
 def reach(address: str) -> None:

@@ -41,13 +41,12 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
     found = _opened(request)
     if found.content != request["content"]:
         return {"changed": True}, []
-    graph = reading.whole(found).graph
-    held = sum(parameter.held_bytes for parameter in graph.parameters)
-    # Twice: a network with its weights inside is made of those, and a session copies them again.
+    held = sum(parameter.held_bytes for parameter in found.graph.parameters)
+    # A network with its weights inside is made of those, and a session copies them again.
     allow(int(request["memory_bytes"]) + limits.COPIES * held)
     arrays = reading.parameters(found)
-    limits.check_live(graph)
-    allow(int(request["memory_bytes"]) + limits.COPIES * held + 2 * limits.held_at_once(graph))
+    limits.check_live(found.graph)
+    allow(int(request["memory_bytes"]) + limits.COPIES * held + 2 * limits.held_at_once(found.graph))
     reading.try_out(found, arrays)
     flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays.values()]
     return {"names": list(arrays)}, [array.data for array in flat]

@@ -11,9 +11,10 @@ import numpy as np
 import onnx
 
 from layerlift.models.errors import ModelError
+from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import preparing
 from layerlift.models.onnx_files import external, protos, untrusted
-from layerlift.models.running.network import MemorySource, Network, assemble
+from layerlift.models.running.network import MemorySource, assemble
 from layerlift.models.running.session import uncut_session
 
 _CHUNK = 1 << 24
@@ -30,6 +31,7 @@ class Opened:
     files: tuple[Path, ...]
     """The file, then its external data."""
     prepared: preparing.Prepared
+    graph: LayerGraph
 
 
 def opened(path: Path, dims: Mapping[str, int]) -> Opened:
@@ -40,14 +42,14 @@ def opened(path: Path, dims: Mapping[str, int]) -> Opened:
     folder, origin = path.parent, str(path)
     prepared = preparing.prepare(model, dims, lambda tensor: external.array_of(tensor, folder, origin), origin)
     # Whoever asked builds the same graph of the same light model: what cannot be built is refused here.
-    network = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content)
-    for tensor in network.graph.tensors:
+    graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content).graph
+    for tensor in graph.tensors:
         if not protos.aliasable(tensor.dtype):
             raise ModelError(
                 f"{origin}: {tensor.name!r} is of type {tensor.dtype}, in which no tensor can be handed from one layer "
                 "to another; cast it in the model"
             )
-    return Opened(path, model, content, files, prepared)
+    return Opened(path, model, content, files, prepared, graph)
 
 
 def parameters(found: Opened) -> dict[str, np.ndarray]:
@@ -69,14 +71,11 @@ def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
     prepared = found.prepared
     network = assemble(found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content)
     inputs = network.sample_inputs(0)
-    uncut_session(network, exact=True, alias=True).run(inputs)
-    uncut_session(network, optimization="all").run(inputs)
-
-
-def whole(found: Opened) -> Network:
-    """The opened file as a network without weights."""
-    prepared = found.prepared
-    return assemble(found.path.stem, prepared.light, prepared.parameters, MemorySource({}), found.content)
+    try:
+        uncut_session(network, exact=True, alias=True).run(inputs)
+        uncut_session(network, optimization="all").run(inputs)
+    except ModelError as error:
+        raise ModelError(f"{found.path}: {error}") from None
 
 
 def computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, origin: str) -> dict[str, np.ndarray]:

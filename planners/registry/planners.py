@@ -25,6 +25,7 @@ __all__ = [
     "NO_PLUGINS",
     "Maker",
     "Spec",
+    "asked",
     "available",
     "make",
     "register",
@@ -79,7 +80,7 @@ class Spec(plugins.Spec):
 _registry = plugins.Registry(Spec, GROUP, BUILTIN, "plan(problem, rng)")
 _plugins = _registry.plugins
 register, unregister = _registry.register, _registry.unregister
-available, spec, specs = _registry.available, _registry.spec, _registry.specs
+available, asked, spec, specs = _registry.available, _registry.asked, _registry.spec, _registry.specs
 
 
 def make(text: str, options: Mapping[str, object] | None = None) -> Planner:

@@ -151,6 +151,16 @@ class Registry(Generic[S]):
             raise self._error(f"{noun} {name!r} is offered twice, by {packages}: uninstall one or set {NO_PLUGINS}=1")
         return first
 
+    def asked(self, text: str) -> S:
+        """What somebody who types `text` asks to have explained: a name, or `module:Class` of their own; no options.
+
+        Raises what `spec` raises, and the kind's error for a class that cannot be imported or is none of the kind.
+        """
+        found, _ = self.named(text)
+        if found.source == TYPED:
+            found.check(self.method)
+        return found
+
     def specs(self) -> Iterator[S]:
         """All that can be imported, by name; one that cannot is skipped with a warning."""
         for name in self.available():

@@ -13,10 +13,12 @@ import click
 import rich.progress
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
+from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
-from layerlift.emulator.studies.compare.directories import is_run
+from layerlift.emulator.studies.compare.directories import means_run
 from layerlift.emulator.studies.compare.jobs import Asked
 from layerlift.emulator.studies.compare.page import FILES, check, draw
 from layerlift.emulator.studies.compare.study import MOST_SEEDS, SEEDS, Progress, carry_out, compare_finished
@@ -41,8 +43,8 @@ from layerlift.models.errors import RunError
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
 @click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
 @click.option("--allow-code", is_flag=True, help="Let the file or the runs name planners and policies as module:Class.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write compare.json, .parquet and .html to this folder.")
-@click.option("--chart", type=click.Path(path_type=Path), help="Draw all charts as one .png, .svg or .html.")
+@click.option("--out", type=FilePath(), help="Write compare.json, .parquet and .html to this folder.")
+@click.option("--chart", type=FilePath(), help="Draw all charts as one .png, .svg or .html.")
 @click.option("--force", is_flag=True, help="Replace a comparison that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def compare(
@@ -54,7 +56,7 @@ def compare(
     at a time as there are CPUs. docs/compare.md says what each number means.
     """
     check(out, chart, force)
-    if len(targets) > 1 or is_run(targets[0]):
+    if len(targets) > 1 or means_run(targets[0]):
         _only_runs(targets, given)
         how = {"alone": not given["no_alone"], "each": given["each"], "allow_code": given["allow_code"]}
         found = compare_finished(targets, **how, out=out, force=force, notice=partial(echo, err=True))
@@ -83,6 +85,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         raise RunError("--seed and --seeds both say which seeds: expected one of them")
     if given["no_alone"] and given["each"]:
         raise RunError("--each says how users run alone, --no-alone that they do not: expected one of them")
+    execution = given["execution"] or "none"
     return Asked(
         scenario,
         planners=tuple(dict.fromkeys(given["planners"])),
@@ -90,7 +93,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         seeds=_seeds(given["listed"]) if given["listed"] is not None else (),
         count=given["seeds"] or SEEDS,
         sweep=Sweep.parse(given["sweep"]) if given["sweep"] is not None else None,
-        settings=(*given["settings"], f"execution={given['execution'] or 'none'}"),
+        settings=(*given["settings"], Given.by(f"--execution {execution}", f"execution={execution}")),
         alone=not given["no_alone"],
         each=given["each"],
         allow_code=given["allow_code"],

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
@@ -23,7 +24,7 @@ _WORST: Final = 5
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=FilePath())
 @click.option("--alone", is_flag=True, help="First run one user of each kind alone: costs are then slowdowns.")
 @click.option("--each", is_flag=True, help="With --alone: run every user alone, not one of each kind.")
 @click.option("--allow-code", is_flag=True, help="Let the run's scenario name planners and policies as module:Class.")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
 from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
@@ -39,7 +40,7 @@ _DIMS: Final = click.option(
 @click.command("models")
 @click.argument("name", required=False)
 @_DIMS
-@click.option("--graph", "picture", type=click.Path(path_type=Path), help="Also draw it: an .svg file.")
+@click.option("--graph", "picture", type=FilePath(), help="Also draw it: an .svg file.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
@@ -73,7 +74,7 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
 @click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it; default MODEL.json here.")
+@click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
 def profile(
     model: str,
     dims: Sequence[str],
@@ -117,7 +118,7 @@ def profile(
     "--out",
     "--output",
     "output",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Write layer -> seconds (file_2) as JSON; with --train, the regressions.  [default: predictor.json]",
 )
 def predict(

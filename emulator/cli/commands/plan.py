@@ -11,6 +11,7 @@ from layerlift.emulator.report.plan_report import explain, show
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import Given
 
 
 @click.command("plan")
@@ -29,14 +30,15 @@ def plan(
     """
     loaded = Scenario.load(scenario, settings, allow_code=allow_code)
     if planner is not None:
-        every = [f"users.{number}.planner={planner}" for number in range(len(loaded.users))]
+        told = f"--planner {planner}"
+        every = [Given.by(told, f"users.{number}.planner={planner}") for number in range(len(loaded.users))]
         loaded = Scenario.load(scenario, [*settings, *every], allow_code=allow_code)
     world = loaded.resolve()
-    told = explain(world, user if user is not None else world.users[0].name)
+    found = explain(world, user if user is not None else world.users[0].name)
     if as_json:
-        click.echo(json.dumps(jsonable(told), indent=1))
+        click.echo(json.dumps(jsonable(found), indent=1))
     else:
-        show(told, screen())
+        show(found, screen())
 
 
 COMMANDS: Final[list[click.Command]] = [plan]

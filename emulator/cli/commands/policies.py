@@ -34,7 +34,7 @@ def policies(name: str | None, check: bool, as_json: bool) -> None:
     if check:
         _check(console, name)
     elif name is not None:
-        found = registry.spec(name)
+        found = registry.asked(name)
         explain(console, found, _facts(found), as_json)
     else:
         _list(console, as_json)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from rich.table import Table
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
@@ -26,9 +27,7 @@ _LABEL: Final = "synthetic"
 @click.command("preprocess")
 @click.argument("model", required=False)
 @click.argument("steps", nargs=-1)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the result: an .onnx file."
-)
+@click.option("-o", "--output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
 @click.option("--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension: --dim batch=1")
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")

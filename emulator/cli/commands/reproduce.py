@@ -10,6 +10,7 @@ from typing import Final
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
@@ -32,7 +33,7 @@ def reproduce() -> None:
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many seeds, from 1.")
 @click.option("--offloading", default="pso", show_default=True, help="The planner that places both users' layers.")
 @click.option("--algorithms", default=",".join(ALGORITHMS), show_default=True, help="What divides and orders P1.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("figure5"), show_default=True)
+@click.option("--out", type=FilePath(), default=Path("figure5"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace a figure that is there already.")
 def figure5(
     models: str, links: str, servers: str, factors: str, seeds: int, offloading: str, algorithms: str, out: Path,

@@ -8,19 +8,20 @@ from typing import Final
 
 import click
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.report import show as show_report
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.versions import other_versions
 
-_DIRECTORY: Final = click.argument("directory", type=click.Path(path_type=Path))
+_DIRECTORY: Final = click.argument("directory", type=FilePath())
 
 
 @click.command()
 @_DIRECTORY
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead.")
-@click.option("--chart", type=click.Path(path_type=Path), help="Also draw latency against time: .html, .svg or .png.")
+@click.option("--chart", type=FilePath(), help="Also draw latency against time: .html, .svg or .png.")
 def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     """Show the report of the run in DIRECTORY."""
     result = RunResult.load(directory)

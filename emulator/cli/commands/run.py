@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
@@ -21,6 +22,7 @@ from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.runtime.measured import Measured, measured_costs
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.from_run import scenario_of
+from layerlift.emulator.scenario.schema.document import Given
 from layerlift.models.errors import RunError
 from layerlift.models.text import file_name
 
@@ -29,7 +31,14 @@ from layerlift.models.text import file_name
 @click.argument("scenario")
 @click.option("--local", is_flag=True, help="Without Ray: everything in this process.")
 @click.option("--actors", default="auto", show_default=True, help="How many host actors: a number, or auto.")
-@click.option("--time-plane", type=click.Choice(["auto", "actors", "local"]), default="auto", show_default=True)
+@click.option(
+    "--time-plane",
+    type=click.Choice(["auto", "actors", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where nodes live in virtual time: in the actors, or all in this process (local); auto: by their number. "
+    "No number of the run depends on it.",
+)
 @click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
 @click.option("--execution", type=click.Choice(["every", "once", "none"]), help="Which queries run real layers.")
 @click.option("--compute", type=click.Choice(["profiled", "measured"]), help="Where costs come from.")
@@ -37,10 +46,14 @@ from layerlift.models.text import file_name
 @click.option("--policy", help="Let every server share itself out by this policy, e.g. drf.")
 @click.option("--seed", type=int, help="Another seed.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override any field of the scenario.")
-@click.option("--pace", type=float, help="Virtual seconds per second of wall clock.")
+@click.option(
+    "--pace",
+    type=float,
+    help="Virtual seconds per second of the clock, kept in step: 1 is real time.  [default: as fast as it goes]",
+)
 @click.option("--strict", is_flag=True, help="Fail when a planner fails or a paced run is not to be trusted.")
 @click.option("--allow-code", is_flag=True, help="Let the scenario's file name planners and policies as module:Class.")
-@click.option("--out", type=click.Path(path_type=Path), help="The run's directory.  [default: runs/NAME-TIME]")
+@click.option("--out", type=FilePath(), help="The run's directory.  [default: runs/NAME-TIME]")
 @click.option("--force", is_flag=True, help="Replace a run that is there already.")
 @click.option("--quiet", is_flag=True, help="No report at the end.")
 def run_command(
@@ -62,15 +75,17 @@ def run_command(
     Writes a directory of Parquet tables and run.json, and prints a report.
     """
     overrides = list(settings)
-    overrides += [f"{name}={value}" for name, value in (("execution", execution), ("compute", compute)) if value]
-    if seed is not None:
-        overrides.append(f"seed={seed}")
+    for name, value in (("execution", execution), ("compute", compute), ("seed", seed)):
+        if value is not None:
+            overrides.append(Given.by(f"--{name} {value}", f"{name}={value}"))
     loaded = Scenario.load(scenario, overrides, allow_code=allow_code)
     if planner is not None:
-        overrides += [f"users.{number}.planner={planner}" for number in range(len(loaded.users))]
+        overrides += [
+            Given.by(f"--planner {planner}", f"users.{number}.planner={planner}") for number in range(len(loaded.users))
+        ]
     if policy is not None:
         servers = (number for number, group in enumerate(loaded.nodes) if group.tier != "client")
-        overrides += [f"nodes.{number}.policy={policy}" for number in servers]
+        overrides += [Given.by(f"--policy {policy}", f"nodes.{number}.policy={policy}") for number in servers]
     if planner is not None or policy is not None:
         loaded = Scenario.load(scenario, overrides, allow_code=allow_code)
     directory = out or Path("runs") / f"{file_name(loaded.name, 'run')}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -78,8 +93,8 @@ def run_command(
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to keep the new run's tables.  [default: nowhere]")
+@click.argument("directory", type=FilePath())
+@click.option("--out", type=FilePath(), help="Where to keep the new run's tables.  [default: nowhere]")
 @click.option("--allow-code", is_flag=True, help="Let the run's scenario name planners and policies as module:Class.")
 @click.option("--force", is_flag=True, help="Replace a run that is there already.")
 def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> None:

@@ -23,6 +23,12 @@ def check(scenario: Description) -> None:
     _links(scenario)
     _names(scenario)
     check_faults(scenario)
+    if scenario.compute == "measured" and scenario.execution == "none":
+        raise flaw(
+            ("execution",),
+            "is none, but compute is measured, which takes the seconds of what is executed: "
+            "expected execution: every, or compute: profiled",
+        )
 
 
 def _servers(scenario: Description) -> None:

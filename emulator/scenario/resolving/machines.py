@@ -13,7 +13,7 @@ from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
-from layerlift.emulator.scenario.schema.fields import GB, MB, CodeFlaw, Flaw, Range, shown
+from layerlift.emulator.scenario.schema.fields import GB, MB, MBIT, CodeFlaw, Flaw, Range, shown
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
@@ -34,13 +34,18 @@ class _Spread:
         self.group = group
 
     def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
-        span: Range | None = getattr(self.machine, name)
+        span: Range | None = self.machine.clock if name == "ghz" else getattr(self.machine, name)
         if span is None:
             return [missing] * self.count
         if self.machine.spread == "even" or span.low == span.high:
             return [value * scale for value in span.even(self.count)]
         rng = streams.machines(self.seed, self.group, name)
         return [round(rng.uniform(span.low, span.high), 9) * scale for _ in range(self.count)]
+
+    def rates(self, of: str) -> list[float]:
+        """Bytes per second, from the unit that was given."""
+        given: Range | None = getattr(self.machine, f"{of}_mbit_s")
+        return self.values(f"{of}_mb_s", INF, MB) if given is None else self.values(f"{of}_mbit_s", INF, MBIT)
 
 
 def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool) -> Iterator[NodeSpec]:
@@ -52,8 +57,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
     power = {name: spread.values(name, default) for name, default in watts.items()}
     price = spread.values("price_per_core_hour", 0.0, 1 / 3600)
     price_held = spread.values("price_per_gb_hour", 0.0, 1 / 3600 / GB)
-    uplink = spread.values("uplink_mb_s", INF, MB)
-    downlink = spread.values("downlink_mb_s", INF, MB)
+    uplink, downlink = spread.rates("uplink"), spread.rates("downlink")
     battery = spread.values("battery_j", INF)
     for k, name in enumerate(names):
         yield NodeSpec(

@@ -82,7 +82,7 @@ def _links(scenario: Description) -> dict[tuple[str, str], LinkSpec]:
 
 
 def _link(link: sections.LinkSection) -> LinkSpec:
-    return LinkSpec(link.latency_ms / 1000, link.bandwidth_mb_s * MB, link.price_per_gb / GB)
+    return LinkSpec(link.latency_ms / 1000, link.bandwidth_bytes_s or 0.0, link.price_per_gb / GB)
 
 
 def _pairs(
@@ -98,13 +98,14 @@ def _pairs(
 
 
 def _changed(usual: LinkSpec | None, pair: sections.PairSection, path: FieldPath) -> LinkSpec:
-    for name in ("bandwidth_mb_s", "latency_ms"):
-        if usual is None and getattr(pair, name) is None:
+    rate = pair.bandwidth_bytes_s
+    for name, given in (("bandwidth_mb_s", rate), ("latency_ms", pair.latency_ms)):
+        if usual is None and given is None:
             raise Flaw((*path, name), "is missing, and `links` says nothing of these tiers either")
     base = usual or LinkSpec(0.0, 0.0)
     return LinkSpec(
         base.latency_s if pair.latency_ms is None else pair.latency_ms / 1000,
-        base.bandwidth_bytes_s if pair.bandwidth_mb_s is None else pair.bandwidth_mb_s * MB,
+        base.bandwidth_bytes_s if rate is None else rate,
         base.price_per_byte if pair.price_per_gb is None else pair.price_per_gb / GB,
     )
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
-from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted
+from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, named
 from layerlift.emulator.scenario.schema.faults import AnyFault
 from layerlift.emulator.scenario.schema.fields import Flag, Positive, Section, Text, Whole, assume
 from layerlift.emulator.scenario.schema.sections import (
@@ -81,7 +81,7 @@ class Description(Section):
     def setting(self, path: str) -> str:
         """Return the `--set ...` that gave the value at a dotted path; empty when none did."""
         changed = self._places.settings
-        return next((f"--set {changed[at]}" for at in changed if f"{path}.".startswith(f"{dotted(at)}.")), "")
+        return next((named(changed[at]) for at in changed if f"{path}.".startswith(f"{dotted(at)}.")), "")
 
     @cached_property
     def user_count(self) -> int:

@@ -39,6 +39,24 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), _first)
 
 
+class Given(str):
+    """A `path=value` that was not given as such: messages name the option or argument that it stands for."""
+
+    option: str
+
+    @classmethod
+    def by(cls, option: str, setting: str) -> Given:
+        """Make the setting that stands for `option`, such as `--planner ionn`."""
+        made = cls(setting)
+        made.option = option
+        return made
+
+
+def named(setting: str) -> str:
+    """Return what somebody gave, in their terms: `--set users.0.planner=ionn`, or `--planner ionn`."""
+    return setting.option if isinstance(setting, Given) else f"--set {setting}"
+
+
 @dataclass
 class Places:
     """Says where each value of a document was written: a line of a file, or a `--set` of the command line.
@@ -55,7 +73,7 @@ class Places:
         """Return how a message about `path` begins: `paper.yaml, line 12: `; the nearest known parent's place."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.settings:
-                return f"--set {self.settings[path[:length]]}: "
+                return f"{named(self.settings[path[:length]])}: "
             if path[:length] in self.lines:
                 return f"{self.name}, line {self.lines[path[:length]]}: "
         return f"{self.name}: " if self.name else ""

@@ -20,12 +20,14 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
-from layerlift.emulator.scenario.schema.titles import titled
+from layerlift.emulator.scenario.schema.titles import titled, with_unit
 from layerlift.models.errors import ScenarioError, near
 from layerlift.models.text import printable
 
 MB: Final = 1 << 20
 GB: Final = 1 << 30
+MBIT: Final = 125_000
+"""Bytes of a megabit (10**6 bits), so that 1 MB/s is 8.388608 Mbit/s."""
 LARGEST: Final = 1e15
 """No number of a scenario is larger, so that no product of two overflows."""
 
@@ -129,10 +131,19 @@ def _ranges(least: float, wording: str) -> Callable[[object], Range]:
         except (ValueError, OverflowError):
             low, high = 1.0, 0.0
         if not least <= low <= high <= LARGEST:
-            raise PydanticCustomError("range", "{wanted}", {"wanted": f"{wording}, or a range [low, high] of them"})
+            bounds = _bounds(low, high, least)
+            wanted = f"{wording}{bounds}, or a range [low, high] of them"
+            raise PydanticCustomError("range", "{wanted}", {"wanted": wanted})
         return Range(low, high)
 
     return parse
+
+
+def _bounds(low: float, high: float, least: float) -> str:
+    """Which bound was missed, where "above 0" does not say it."""
+    if high > LARGEST:
+        return f" and at most {LARGEST:g}"
+    return f" and at least {least:g}" if 0 < low < least else ""
 
 
 def _plain(given: Range) -> float | list[float]:
@@ -181,7 +192,7 @@ def _flaw(detail: ErrorDetails, data: object) -> Flaw:
     kind = detail["type"]
     if kind == "unknown_field":
         path = (*path, context["field"])
-        return Flaw(path, f"is not a known field{near(context['field'], context['known'])}")
+        return Flaw(path, f"is not a known field{near(context['field'], context['known'], with_unit)}")
     if kind == "flaw":
         return Flaw((*path, *context["path"]), context["text"])
     if kind == "missing":
@@ -224,7 +235,7 @@ def shown(value: object) -> str:
 def _expected(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
-        case "greater_than_equal" if context["ge"] == 1e-9:
+        case "greater_than_equal" if context["ge"] == 1e-9 and not detail["input"] > 0:
             return "a number above 0"
         case "greater_than_equal":
             return f"a number of at least {context['ge']:g}"
@@ -265,6 +276,7 @@ __all__ = [
     "ASSUMED",
     "GB",
     "MB",
+    "MBIT",
     "NOTHING",
     "CodeFlaw",
     "Count",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.versions import other_versions
+from layerlift.emulator.scenario import bundled
 from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
@@ -26,6 +27,11 @@ Run = RunResult | str | Path
 def is_run(target: str | Path) -> bool:
     """Whether this is the directory of a run."""
     return (Path(target) / RUN_FILE).is_file()
+
+
+def means_run(target: str | Path) -> bool:
+    """Whether somebody who writes this means a run: a bundled scenario comes first, `./paper` is a folder anyway."""
+    return str(target) not in bundled() and is_run(target)
 
 
 def compare_runs(

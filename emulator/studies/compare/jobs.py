@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any, Final
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
-from layerlift.models.errors import LayerliftError, RunError, ScenarioError
+from layerlift.models.errors import LayerliftError, RunError
 
 Alone = dict[str, list[float]]
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -48,6 +49,13 @@ class Asked:
     """Every user alone, not one of each kind."""
     allow_code: bool = False
     """Whether the scenario's file may name planners and policies as `module:Class`; what is given here always may."""
+    called: bool = False
+    """Whether a program asks: messages then name arguments, not options."""
+
+    def given(self, what: str, value: str, settings: Iterable[str]) -> list[str]:
+        """Return settings whose messages name the option, or argument, that they stand for."""
+        told = f"{what} {value}" if self.called else f"--{what} {value}"
+        return [Given.by(told, setting) for setting in settings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +143,16 @@ def _notes(asked: Asked, told: str) -> tuple[str, ...]:
 
 
 def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, seed: int) -> _Made:
-    settings = {setting: f"--set {setting}" for setting in asked.settings}
-    own = {}
+    own = [*asked.settings]
     if asked.sweep is not None:
-        own = dict.fromkeys(asked.sweep.settings(value, base), f"--sweep {asked.sweep.path}={value}")
+        own += asked.given("sweep", f"{asked.sweep.path}={value}", asked.sweep.settings(value, base))
     if planner:
-        own |= {f"users.{n}.planner={planner}": f"--planner {planner}" for n in range(len(base.users))}
+        own += asked.given("planner", planner, (f"users.{n}.planner={planner}" for n in range(len(base.users))))
     if policy:
         servers = [n for n, group in enumerate(base.nodes) if group.tier != "client"]
-        own |= {f"nodes.{n}.policy={policy}": f"--policy {policy}" for n in servers}
-    try:
-        scenario = _load(asked, [*settings, *own, f"seed={seed}"])
-        scenario.resolve()
-    except ScenarioError as error:
-        raise _as_given(error, own) from None
+        own += asked.given("policy", policy, (f"nodes.{n}.policy={policy}" for n in servers))
+    scenario = _load(asked, [*own, f"seed={seed}"])
+    scenario.resolve()
     planners = list(dict.fromkeys(kind.planner for kind in scenario.users))
     policies = list(dict.fromkeys(group.policy for group in scenario.nodes if group.tier != "client"))
     named = (" and ".join(planners), " and ".join(policies))
@@ -160,15 +164,6 @@ def _load(asked: Asked, settings: Sequence[str]) -> Scenario:
     if isinstance(asked.scenario, Scenario):
         return asked.scenario.changed(settings, allow_code=asked.allow_code)
     return Scenario.load(asked.scenario, settings, allow_code=asked.allow_code)
-
-
-def _as_given(error: ScenarioError, own: dict[str, str]) -> ScenarioError:
-    """The error with the option that was given in place of the setting that it became."""
-    text = str(error)
-    for setting, option in own.items():
-        if text.startswith(f"--set {setting}: "):
-            return ScenarioError(option + text.removeprefix(f"--set {setting}"))
-    return error
 
 
 @dataclass(slots=True)

@@ -10,8 +10,9 @@ from typing import Final, Literal, get_args
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
-from layerlift.emulator.studies.compare.directories import Run, compare_runs, is_run
+from layerlift.emulator.studies.compare.directories import Run, compare_runs, means_run
 from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
 from layerlift.emulator.studies.compare.page import check, prepare, write
 from layerlift.emulator.studies.compare.sweep import Sweep
@@ -65,7 +66,7 @@ def compare(
     or field, no such run, a folder that is taken. A run that fails later is a `Trial` with its reason. An interrupt
     (Ctrl-C) ends with what had ended, and `complete` False.
     """
-    if isinstance(what, Scenario) or (isinstance(what, str | Path) and not is_run(what)):
+    if isinstance(what, Scenario) or (isinstance(what, str | Path) and not means_run(what)):
         asked = _asked(what, None, planners, policies, seeds, alone, each, execution, overrides, allow_code)
         return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
     runs = _runs(what)
@@ -156,6 +157,8 @@ def _run(todo: Work, local: bool, address: str | None, progress: Progress | None
 
 
 def _free(out: Path | str | None, force: bool) -> Path | None:
+    if out == "":
+        raise RunError("out is empty, expected a folder for the comparison")
     folder = Path(out) if out is not None else None
     check(folder, None, force)
     return folder
@@ -200,9 +203,13 @@ def _asked(
         seeds=() if isinstance(seeds, int) else _listed(seeds),
         count=_counted(seeds) if isinstance(seeds, int) else 1,
         sweep=swept,
-        settings=(*_texts("overrides", overrides, twice=True), f"execution={execution}"),
+        settings=(
+            *_texts("overrides", overrides, twice=True),
+            Given.by(f"execution {execution}", f"execution={execution}"),
+        ),
         alone=alone,
         each=each,
+        called=True,
         allow_code=allow_code,
     )
 
