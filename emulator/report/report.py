@@ -29,7 +29,6 @@ from layerlift.emulator.report.totals import in_all, real_costs
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.summary import PHASES
 from layerlift.emulator.scenario.inputs import doubts
-from layerlift.models.errors import RunError
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""
@@ -45,8 +44,7 @@ def show(result: RunResult, console: Console) -> None:
 
     Raises `RunError` when the run's files cannot be read.
     """
-    if result.run.get("world") is None:
-        raise RunError("the run has no `world` in its run.json, expected that of a run: run it again")
+    result.check_names()
     summary = result.summary
     _head(result, summary, console)
     users, kinds = summary["users"], summary["kinds"]

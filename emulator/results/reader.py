@@ -147,6 +147,26 @@ class RunResult:
             self._kept[name] = pa.Table.from_batches(list(self.batches(name)), columns)
         return self._kept[name]
 
+    def check_names(self) -> None:
+        """Raise `RunError` unless all machines and users of the tables are in the world of run.json, as who shows a run
+        counts on; a run that was made here has them.
+        """
+        world = self.run.get("world")
+        if not self._of_a_stranger:
+            return
+        if world is None:
+            raise RunError("the run has no `world` in its run.json, expected that of a run: run it again")
+        nodes = {*(node["name"] for node in world["nodes"]), *_OF_THE_RUN}
+        known = {"user": {"", *(user["name"] for user in world["users"])}, **dict.fromkeys(_NODES, nodes)}
+        for table in TABLES:
+            for name in known.keys() & set(schema(table).names):
+                strange = set(self.table(table)[name].unique().to_pylist()) - known[name]
+                if strange:
+                    told = f"{name} {min(strange)[:40]!r} of {table}"
+                    raise RunError(
+                        f"{self._name}: the world in run.json does not have {told}: expected that of the run"
+                    )
+
     def verify(self) -> str:
         """Digest the tables and the record again from what they hold now, and return the tables' digest.
 
@@ -231,25 +251,12 @@ class RunResult:
                     if told is not None and rows > told:
                         raise RunError(f"{self._name} has more rows of {table} than run.json says ({told})")
                     for read in part.iter_batches(65536):
-                        yield self._named(_sound(read.cast(schema(table)), place(file)), place(file))
+                        yield _sound(read.cast(schema(table)), place(file))
             except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
                 said = " ".join(str(error).split())[:100]
                 raise RunError(f"{place(file)} (part {number} of {table}) cannot be read: {said}") from error
         if told is not None and told != rows:
             raise RunError(f"{self._name} has {rows} rows of {table}, run.json says {told}: a part file is missing")
-
-    def _named(self, batch: Any, where: str) -> Any:
-        """The batch, when all machines and users in it are in the world of run.json, as readers count on."""
-        world = self.run.get("world")
-        if not self._of_a_stranger or not world:
-            return batch
-        nodes = {*(node["name"] for node in world["nodes"]), *_OF_THE_RUN}
-        known = {"user": {"", *(user["name"] for user in world["users"])}, **dict.fromkeys(_NODES, nodes)}
-        for name in set(batch.schema.names) & set(known):
-            strange = set(batch.column(name).unique().to_pylist()) - known[name]
-            if strange:
-                raise RunError(f"{where}: {name} is {min(strange)[:40]!r}, which the world in run.json does not have")
-        return batch
 
     def _parts(self, table: str) -> list[Path]:
         assert self.directory is not None

@@ -31,7 +31,7 @@ COVERAGE = 3.14
 def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Own networks are measured in no time, on a machine that is busy; into a cache of the test."""
     monkeypatch.setenv("LAYERLIFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(profiles, "measure", lambda network: made_profile(network, coverage=COVERAGE))
+    monkeypatch.setattr(profiles, "measure", lambda network, *more, **options: made_profile(network, coverage=COVERAGE))
 
 
 def net(folder: Path, scale: float = 1.0) -> Path:
