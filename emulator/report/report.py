@@ -24,6 +24,7 @@ from layerlift.emulator.report.formatting import (
 )
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.rows import OPEN
 from layerlift.emulator.results.summary import PHASES
 
 EACH_USER: Final = 16
@@ -66,9 +67,11 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     failed: Counter[str] = Counter()
     for user in summary["users"]:
         failed.update(user["failed"])
+    open_ = failed.pop(OPEN, 0)
+    still = f", {open_:,} open at the end" if open_ else ""
     _say(
         console,
-        f"{count(totals['answered'], 'query')} answered, {totals['failed']:,} failed in "
+        f"{count(totals['answered'], 'query')} answered, {totals['failed'] - open_:,} failed{still} in "
         f"{seconds(totals['virtual_s'])} of virtual time: {totals['queries_per_virtual_s']:.3g} a second.",
     )
     if failed:
