@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
+
+_LONG_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s'\"]+")
+
+
+_SHORT = 48
+"""What a message may always quote."""
 
 
 class LayerliftError(Exception):
@@ -53,6 +60,30 @@ def words_of(error: BaseException) -> str:
 def storable(text: str) -> str:
     """The text, with whatever UTF-8 cannot hold (lone surrogates, as odd file names have) written out as an escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def sentence(text: str, most: int = 300) -> str:
+    """The text on one line of at most `most` characters; where it is longer, first what is quoted in it is cut short.
+
+    What stands in quotes, brackets or a path is a stranger's and may have any length, while the end of a message says
+    what to try.
+    """
+    line = " ".join(storable(text).split())
+    words = sorted(set(_LONG_WORDS.findall(line)), key=len, reverse=True)
+    for word in words:
+        if len(line) <= most or len(word) <= _SHORT:
+            break
+        line = line.replace(word, shortened(word, max(_SHORT, len(word) - (len(line) - most))))
+    return shortened(line, most)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and end with an ellipsis between them: `most` characters."""
+    if len(text) <= most:
+        return text
+    # Of a path the end says more than the beginning.
+    head = (most - 1) // (3 if text.startswith("/") else 2)
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - 1 - head) :]}"
 
 
 def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> str:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-import unicodedata
 from typing import Any, Final
 
-_JOINERS: Final = "\u200c\u200d"
-"""Invisible, but words and emoji of some scripts need them."""
 _IN_SCRIPT: Final = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 _IN_MARKDOWN: Final = {ord("&"): "&amp;", ord("<"): "&lt;", **{ord(letter): f"\\{letter}" for letter in "\\`[]|"}}
 _RESERVED: Final = frozenset(
@@ -22,11 +19,11 @@ def printable(text: str) -> str:
     """Return `text` on one line, without what moves a cursor, hides or turns letters around: that is written out."""
     if text.isprintable():
         return text
-    return "".join(letter if _shows(letter) else letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(letter if letter.isprintable() else _written_out(letter) for letter in text)
 
 
-def _shows(letter: str) -> bool:
-    return letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs"
+def _written_out(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
 
 
 def escaped(text: str) -> str:

@@ -32,7 +32,7 @@ PlanStatus = Literal["accepted", "failed"]
 PlanCause = Literal["arrival", "refused", "evicted", "down", "up", "hand-over", "period"]
 AllocationEvent = Literal["admitted", "refused", "released", "evicted", "lost"]
 ChangeKind = Literal["crash", "restart", "link down", "link up", "hand-over", "battery empty"]
-MeasuredKind = Literal["planning_s", "output_error", "execution_s", "lateness_s"]
+MeasuredKind = Literal["planning_s", "output_error", "not_a_number", "execution_s", "lateness_s"]
 
 
 class QueryRow(NamedTuple):
@@ -168,7 +168,7 @@ class MeasuredRow(NamedTuple):
 
     at_s: _At
     node: Annotated[str, Of("where it was measured")]
-    kind: Annotated[MeasuredKind, Of("`planning_s`, `output_error`, `execution_s` or `lateness_s`")]
+    kind: Annotated[MeasuredKind, Of("`planning_s`, `output_error`, `not_a_number`, `execution_s` or `lateness_s`")]
     user: Annotated[str, Of("whose query it was; empty for others")]
     query: Annotated[int, Of("number of the query, or of the plan request; -1 for neither")]
     step: Annotated[int, Of("place in the query's route; -1 for others")]

@@ -39,6 +39,7 @@ def describe_world(world: World) -> dict[str, Any]:
                 "digest": model.digest,
                 "reference_ghz": dict(model.reference_ghz),
                 "layers": [layer.name for layer in model.graph.layers],
+                "unpredicted": dict(model.unpredicted),
             }
             for model in world.models
         ],

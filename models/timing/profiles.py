@@ -10,10 +10,13 @@ from pathlib import Path
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
-from layerlift.models.timing.measuring import measure
+from layerlift.models.timing.measuring import measure, timed
 from layerlift.models.timing.profile import Profile
 
 Notify = Callable[[str], None]
+_RUNS, _FEWEST_RUNS = 30, 3
+_MEASURING_S = 20.0
+"""For each of the four ways in which a network is run to be measured."""
 _LOG = logging.getLogger("layerlift.profile")
 
 
@@ -39,13 +42,19 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
         return held
     tell = notify or _LOG.warning
     tell(f"measuring {network.name} on this machine once: no profile of it is known")
-    profile = measure(network.unmerged)
+    profile = measure(network.unmerged, _runs(network.unmerged))
     try:
         profile.save(_kept(network))
     except ModelError as error:
         tell(str(error))
     tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
     return profile if network.base is None else profile.merged(network)
+
+
+def _runs(network: Network) -> int:
+    """As many runs as a profile is made of, or fewer, where each takes so long that nobody would wait for them."""
+    alone_s = timed(network, 1, "off", lambda: None)[0]
+    return max(_FEWEST_RUNS, min(_RUNS, round(_MEASURING_S / max(alone_s, 1e-6))))
 
 
 def _kept(network: Network) -> Path:

@@ -35,6 +35,8 @@ class Priced:
     predicted: tuple[float, ...] = ()
     """What the shipped regressions say of each layer at `predicted_ghz`."""
     predicted_ghz: float = 1.0
+    unpredicted: Mapping[str, int] = field(default_factory=dict)
+    """Layers by operator that the shipped regressions have nothing of their own for."""
 
 
 class ProfileError(ModelError):
@@ -102,6 +104,7 @@ def _price(source: str, options: str, classes: tuple[str, ...], files: object) -
         {name: found.seconds_at(loaded.graph, inf) for name, found in profiles.items() if found.mem_gb_s is not None},
         shipped().seconds(loaded),
         shipped().ghz,
+        shipped().unpredicted(loaded),
     )
 
 

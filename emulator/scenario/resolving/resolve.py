@@ -139,10 +139,12 @@ def _models(
             if "reference" in ghz:
                 ghz["reference"] = scenario.reference_ghz
         graph = charged(priced.graph, options)
-        told = priced.predicted if scenario.planner.predictions == "regression" else ()
-        made.append(
-            ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors, told, predicted_ghz)
-        )
+        spec = ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors)
+        if scenario.planner.predictions == "regression":
+            spec = replace(
+                spec, predicted_s=priced.predicted, predicted_ghz=predicted_ghz, unpredicted=priced.unpredicted
+            )
+        made.append(spec)
     return tuple(made)
 
 

@@ -131,7 +131,7 @@ def _table(comparison: Comparison) -> Iterator[str]:
     for metric in METRICS:
         means = [comparison.mean(metric.key, number) for number in variants]
         scale = scale_of(metric, (found.mean for found in means))
-        cells: list[Any] = [shown(found, scale.factor) for found in means]
+        cells: list[Any] = [comparison.told(metric.key, number, scale.factor) for number in variants]
         if set(cells) == {NOTHING}:
             continue
         for number in variants:

@@ -119,6 +119,8 @@ def _cells(
     chosen = list(variants)
     means = [comparison.mean(key, number).mean for number in range(len(comparison.variants))]
     scale = scale_of(BY_KEY[key], means)
+    if not signed:
+        return [comparison.told(key, number, scale.factor) for number in chosen], scale.title(BY_KEY[key])
     return [shown(pick(key, number), scale.factor, signed) for number in chosen], scale.title(BY_KEY[key])
 
 

@@ -267,7 +267,7 @@ def broken_files(folder: Path) -> Iterator[tuple[Path, str]]:
     (folder / "latin.csv").write_bytes(b"time_s\n\xff\n")
     yield folder / "latin.csv", "latin.csv is neither Parquet nor text in UTF-8"
     (folder / "folder.csv").mkdir()
-    yield folder / "folder.csv", "folder.csv cannot be read: Is a directory"
+    yield folder / "folder.csv", "folder.csv cannot be read: it is a folder"
     (folder / "fake.parquet").write_text("time_s\n1\n")
     yield folder / "fake.parquet", "fake.parquet is no Parquet file: expected its name to end in .csv"
     for name, column, says in (
