@@ -35,7 +35,7 @@ def refused(*words: str) -> str:
         ("run quickstart --local --seed -1", "layerlift: --seed -1: seed is -1"),
         ("plan quickstart --planner nope", "layerlift: --planner nope: users.0.planner is 'nope'"),
         ("compare quickstart --local --planner nope", "layerlift: --planner nope: users.0.planner is 'nope'"),
-        ("compare quickstart --local --sweep seed=1,x", "layerlift: --sweep seed=x: seed is 'x'"),
+        ("compare quickstart --local --sweep inputs=1,x", "layerlift: --sweep inputs=x: inputs is 'x'"),
         ("run quickstart --local --actors -1", "layerlift: actors is '-1', expected auto or a whole number"),
         ("run quickstart --local --actors abc", "layerlift: actors is 'abc', expected auto or a whole number"),
         ("run quickstart --compute measured --execution none", "layerlift: --execution none: execution is none, but"),
