@@ -108,7 +108,8 @@ _ROOM: Final = 120
 
 def _few(names: list[str]) -> str:
     """All of the names where there is room, else the first ones and how many there are."""
-    shown, room = [], _ROOM
+    shown: list[str] = []
+    room = _ROOM
     for name in names:
         room -= len(name) + 2
         if room < 0:
