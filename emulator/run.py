@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.assembly import Options, assemble
+from layerlift.emulator.execution import alive
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution
+from layerlift.emulator.planning.asking import PlanLog
+from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.rows import MeasuredRow
 from layerlift.emulator.results.writer import ResultWriter, check_free
@@ -24,11 +29,14 @@ from layerlift.emulator.runtime.interruption import Interruptions, Stopped
 from layerlift.emulator.runtime.measured import Measured, Replay, keep, profiled_here, with_profiles
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
-from layerlift.emulator.runtime.ports import DataPlane, TimedPlans
+from layerlift.emulator.runtime.ports import DataPlane, Plans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError, RunError
+
+_LOG = logging.getLogger("layerlift")
+"""Gets, at level debug, what Python tells of a planner that raised."""
 
 
 def run(
@@ -86,15 +94,21 @@ def run(
         began = time.perf_counter()
         late = _LateWriter()
         executed: Execution = execution if replay is None else "none"
-        parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory)
+        if executed == "every" and (much := alive.warning(world)) is not None:
+            warn(much)
+        log = PlanLog(warn, _LOG.debug)
+        stopped_then = None if replay is None else replay.stopped_plans
+        lost = interruptions.stop
+        parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory, log, stopped_then, lost)
+        plans = _Interruptible(parts.plans, interruptions)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
         data: DataPlane | None = Replay(replay) if replay is not None else parts.tensors
         watch = _watch(pacer, progress, world, interruptions)
         conductor: Conductor | OneClock
         if parts.one_process and world.compute == "profiled" and chosen.pace is None:
-            conductor = OneClock(world, parts.plans, writer.add, data, watch)
+            conductor = OneClock(world, plans, writer.add, data, watch)
         else:
-            conductor = Conductor(world, parts.hosts(), parts.plans, writer.add, data, watch)
+            conductor = Conductor(world, parts.hosts(), plans, writer.add, data, watch)
         setup_s = time.perf_counter() - began
 
         def put_away(stopped: Stopped) -> None:
@@ -116,7 +130,7 @@ def run(
             if not stopped.number:
                 raise RunError(f"{stopped.reason}; {_kept(out)}") from error
             return writer.result()
-        _write_planning(writer, world, parts.plans)
+        _write_planning(writer, world, log)
         _write_lateness(writer, pacer)
         fidelity = pacer.fidelity()
         wall_s = time.perf_counter() - began
@@ -127,6 +141,7 @@ def run(
                 "virtual_s": ending.at_s,
                 "placing": parts.placing,
                 "books": _books(ending),
+                "stopped_plans": log.stopped,
                 "executed_pieces": parts.tensors.executed if parts.tensors is not None else 0,
                 "operators": _operators(parts.tensors),
                 "fidelity": fidelity.as_dict(),
@@ -138,6 +153,19 @@ def run(
         if chosen.strict:
             _refuse(result, fidelity, f"; the run is kept in {out}" if out is not None else "")
     return result
+
+
+class _Interruptible:
+    """Plannings that a signal ends: a planner may never return, and no window ends before it does."""
+
+    def __init__(self, plans: Plans, interruptions: Interruptions) -> None:
+        self._plans, self._interruptions = plans, interruptions
+        self.submit = plans.submit
+
+    def result(self, job: PlanJob) -> PlanOutcome:
+        """See `Plans`."""
+        with self._interruptions.point():
+            return self._plans.result(job)
 
 
 class _LateWriter:
@@ -212,14 +240,14 @@ def _write_lateness(writer: ResultWriter, pacer: Pacer) -> None:
     writer.add("measured", rows)
 
 
-def _write_planning(writer: ResultWriter, world: World, plans: TimedPlans) -> None:
+def _write_planning(writer: ResultWriter, world: World, log: PlanLog) -> None:
     name = world.nodes[world.planner].name
     rows = [
         MeasuredRow(
             at_s=0.0, node=name, kind="planning_s", user="", query=request, step=-1, name=planner, value=seconds,
             expected=world.planning.plan_s,
         )
-        for planner, request, seconds in plans.took_s
+        for planner, request, seconds in log.took_s
     ]  # fmt: skip
     writer.add("measured", rows)
 

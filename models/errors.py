@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
+import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
+
+_PACKAGES: Final = Path(__file__).resolve().parents[1]
+_OWN: Final = tuple(str(_PACKAGES / name) + "/" for name in ("models", "planners", "emulator"))
 
 _LONG_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s'\"]+")
 
@@ -55,6 +61,32 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, LayerliftError):
         return said or f"{kind}, without a word"
     return f"{kind}: {said}" if said else f"{kind}, without a word"
+
+
+def place_of(error: BaseException) -> str:
+    """Where a stranger's code raised, as `mine.py:12`: the innermost line that is not of this package, if there is one.
+
+    Of a mistake that our own code makes for it, and of one without lines, the innermost line that there is.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not any(frame.filename.startswith(place) for place in _OWN)]
+    if not frames:
+        return "no line is known"
+    frame = (theirs or list(frames))[-1]
+    return storable(f"{Path(frame.filename).name}:{frame.lineno}")
+
+
+def trace_of(error: BaseException) -> str:
+    """All that Python tells of an error, as text that can be stored; never raises."""
+    try:
+        return storable("".join(traceback.format_exception(error)))
+    except Exception:
+        return words_of(error)
+
+
+def tell_trace(error: BaseException) -> None:
+    """Give all that Python tells of an error to the logger `layerlift`, at level debug: for whoever wants it."""
+    logging.getLogger("layerlift").debug("%s", trace_of(error))
 
 
 def storable(text: str) -> str:

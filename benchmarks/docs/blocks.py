@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,11 @@ def _ends(text: str, name: str, page: str) -> tuple[int, int]:
     if text.count(begin) != 1 or f"{text}\n".count(end) != 1 or text.index(begin) > text.index(end.rstrip()):
         raise DocsError(f"{page} has not each of the marks of {name!r} once and in order, expected {begin.strip()}")
     return text.index(begin) + len(begin), text.index(end.rstrip())
+
+
+def prose(text: str) -> str:
+    """A paragraph in lines of at most 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def table(head: list[str], rows: list[list[str]], left: int = 1) -> str:

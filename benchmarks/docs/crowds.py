@@ -11,7 +11,7 @@ from functools import cache
 from statistics import fmean
 from typing import Any
 
-from benchmarks.docs.blocks import ROOT, table
+from benchmarks.docs.blocks import ROOT, prose, table
 from layerlift.emulator.report.formatting import seconds, share, size
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
@@ -105,7 +105,7 @@ def contention() -> str:
     for number, name in enumerate(names):
         rows.append([f"`{name}`" + " (the file's)" * (not number), *_three(found, number)])
     rows.append(["`first_come`, planned jointly (`best_response+ionn`)", *_three(planned, 0)])
-    return f"{said}\n\n{table(['', 'mean latency', 'Jain index of 1 / slowdown', 'mean slowdown'], rows)}"
+    return f"{prose(said)}\n\n{table(['', 'mean latency', 'Jain index of 1 / slowdown', 'mean slowdown'], rows)}"
 
 
 def _three(found: Comparison, variant: int) -> list[str]:
@@ -181,7 +181,7 @@ def flaky() -> str:
         "at home (`--planner local`)": ran("flaky", *HOME),
     }
     rows = [[title, *(seconds(kinds(one)[kind]) for kind in wasted)] for title, one in runs.items()]
-    return f"{said}\n\n{table(['mean latency of users who are', *wasted], rows)}"
+    return f"{prose(said)}\n\n{table(['mean latency of users who are', *wasted], rows)}"
 
 
 def commuters() -> str:
@@ -202,7 +202,7 @@ def commuters() -> str:
     home = kinds(ran("commuters", *HOME))
     rows.append(["at home (`--planner local`)", "", "", seconds(home["driver"]), seconds(home["walker"])])
     head = ["`handover`", "uploaded by clients", "copied between servers", "mean latency of drivers", "of walkers"]
-    return f"{said}\n\n{table(head, rows)}"
+    return f"{prose(said)}\n\n{table(head, rows)}"
 
 
 def _from_clients(result: RunResult) -> int:
@@ -249,7 +249,7 @@ def rush_hour() -> str:
         f"{seconds(alone['walker'])}. Bursts are drawn: seed 2 drops {dropped[0]:,} frames with `equal` and "
         f"{dropped[1]:,} with `first_come`, seed 3 {dropped[2]:,} and {dropped[3]:,}."
     )
-    return f"{table(['', *runs], rows)}\n\n{said} {_deadlines(ran('rush-hour'))}"
+    return f"{table(['', *runs], rows)}\n\n{prose(said + ' ' + _deadlines(ran('rush-hour')))}"
 
 
 def _dropped(result: RunResult) -> int:

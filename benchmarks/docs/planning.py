@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from benchmarks.docs.blocks import table
+from benchmarks.docs.blocks import prose, table
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.policies import Capacity, Claim
 from layerlift.emulator.policies import make as policy
@@ -75,7 +75,7 @@ def joint() -> str:
     note = plans["best_response"][0].note
     head = ["", "everybody local", "everybody alone (`one_climb`)", "`best_response`", "`gibbs`"]
     rows = [["latency", "1", *(f"{each:.4g}" for each in sums)], ["planning time", "-", *(f"{r:.2g}" for r in ratios)]]
-    return f"{table(head, rows)}\n\n`best_response` says: {note}."
+    return f"{table(head, rows)}\n\n{prose(f'`best_response` says: {note}.')}"
 
 
 def _summed(crowd: Crowd, placements: Sequence[tuple[int, ...]]) -> float:

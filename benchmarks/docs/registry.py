@@ -22,7 +22,7 @@ BLOCKS: Final = (
     Block("beside a second copy", "docs/profiles.md", samples.beside, 120, timed=".*"),
     Block("layers of the zoo", "docs/preprocessing.md", facts.grouped, 2),
     Block("lossy steps", "docs/preprocessing.md", facts.lossy, 240),
-    Block("orders of uploads", "docs/planners.md", planning.orders, 300),
+    Block("orders of uploads", "docs/planners.md", planning.orders, 240),
     Block("planning together", "docs/planners.md", planning.joint, 120, timed=r"^\| planning time .*$"),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),

@@ -31,7 +31,8 @@ def report() -> str:
     """The report of the paper scenario, really executed, up to the servers; without the list of layers."""
     out = StringIO()
     show(run(Scenario.load("paper"), local=True), Console(file=out, width=80))
-    sections = [part.rstrip() for part in out.getvalue().split("\n\n")]
+    lines = "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    sections = [part.rstrip() for part in lines.split("\n\n")]
     kept = [part for part in sections if not part.startswith(LEFT_OUT)]
     return "```\n" + "\n\n".join(kept) + "\n```"
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
 import ray
-from ray._private import ray_constants
-from ray.exceptions import RayError
+from ray._private import ray_constants, utils, worker
 
-from layerlift.emulator.cluster.loopback import loopback_only
+from layerlift.emulator.cluster.failures import not_started
+from layerlift.emulator.cluster.loopback import loopback_only, own_signals, reaped, unheard
+from layerlift.emulator.cluster.watch import Watch
 from layerlift.emulator.runtime.interruption import afterwards
 from layerlift.emulator.runtime.placing import reach
 from layerlift.models.errors import RunError
-from layerlift.models.onnx_files.protos import one_line
 
 
 class RayCluster:
@@ -24,11 +25,20 @@ class RayCluster:
 
     `address` None starts a private Ray that listens on loopback only; otherwise a running cluster is joined
     (`auto`, or `host:port`). Raises `RunError` when that cannot be done. A Ray that this process has already
-    initialised is used and left running.
+    initialised is used and left running. `say` is told what a signal waits for; `lost` is told, from another thread,
+    when Ray has died: it would end this process before long.
     """
 
-    def __init__(self, address: str | None = None, *, object_store_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        object_store_bytes: int | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        lost: Callable[[str], None] = lambda reason: None,
+    ) -> None:
         self._address, self._bytes, self._stack = address, object_store_bytes, ExitStack()
+        self._say, self._lost = say, lost
 
     def __enter__(self) -> RayCluster:
         if ray.is_initialized():
@@ -40,17 +50,21 @@ class RayCluster:
             options |= {"address": "local", "include_dashboard": False, "object_store_memory": self._bytes}
             _take_own_token()
             self._stack.enter_context(loopback_only(ray_constants))
+            self._stack.enter_context(reaped())
         else:
             reach(self._address)
             options["address"] = self._address
+        self._stack.enter_context(unheard(worker))
+        watch = Watch(self._lost)
+        self._stack.callback(watch.unmute)
         try:
-            with afterwards():
+            with afterwards(self._say, "once Ray has started"), own_signals(utils):
                 ray.init(**options)
                 self._stack.callback(ray.shutdown)
-        except (RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            self._stack.enter_context(watch)
+        except (Exception, SystemExit) as error:  # Ray raises bare exceptions, and now and then leaves
             self._stack.close()
-            where = f"join Ray at {self._address}" if self._address else "start Ray"
-            raise RunError(f"cannot {where}: {one_line(error)}; --local runs the same without Ray") from error
+            raise RunError(not_started(error, self._address)) from error
         except KeyboardInterrupt:
             self._stack.close()
             raise

@@ -77,8 +77,8 @@ def reasons(failed: Mapping[str, int]) -> str:
 
 
 def rate(value: float) -> str:
-    """So many a second: three significant digits, never in powers of ten, and no decimals of whole numbers."""
-    return f"{value:,.0f}" if value == round(value) else _three(value)
+    """So many a second: `0.4`, `6.11`, `1,560`; three significant digits, never a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _three(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.asking import Asker
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
@@ -37,10 +38,12 @@ def explain(world: World, user: str) -> dict[str, Any]:
     problems = tuple(problem_of(world, index) for index in together)
     place = together.index(spec.index)
     job = PlanJob(0.0, 0, spec.planner, problems[place], problems if len(problems) > 1 else (), place)
-    outcomes, took_s = answer(job, world.seed, world.planning.plan_timeout_s)
-    outcome, problem = outcomes[place], problems[place]
+    asker = Asker(world.seed, world.planning.plan_timeout_s)
+    with closing(asker):
+        found = asker.ask(job)
+    outcome, problem = found.outcomes[place], problems[place]
     if outcome.reason:
-        raise PlanError(f"planner {spec.planner} failed for {user}: {outcome.reason}")
+        raise PlanError(f"planner {spec.planner} failed for {user}: {found.raised or outcome.reason}")
     exact = replace(world, planning=replace(world.planning, predictions="exact"))
     return {
         "scenario": world.name,
@@ -51,7 +54,7 @@ def explain(world: World, user: str) -> dict[str, Any]:
         "sources": sources(spec.planner),
         "planned_with": [names[index] for index in together if index != spec.index],
         "note": outcome.note,
-        "planning_s": took_s,
+        "planning_s": found.took_s,
         "local_s": outcome.local_s,
         "predicted_s": outcome.predicted_s,
         "true_s": latency(problem_of(exact, spec.index), outcome.placement),

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from layerlift.models.errors import LayerliftError
 from layerlift.planners.registry.plugins import Spec
+from layerlift.planners.testing.runner import guarded
 
 
 def facts_of(found: Spec, capabilities: Sequence[str]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def explain(console: Console, found: Spec, facts: Mapping[str, Any], as_json: bo
 def tell_check(console: Console, name: str, findings: Iterable[tuple[str, str, str]]) -> None:
     """Print what a conformance kit found, as (where, demand, trouble). Raises `LayerliftError` for demands not met."""
     met, troubles = 0, []
-    for where, demand, trouble in findings:
+    for where, demand, trouble in guarded(findings):
         met += not trouble
         if trouble:
             troubles.append(f"{where}: {demand}: {trouble}")

@@ -44,8 +44,11 @@ def run_page(run: Mapping[str, Any], directory: Path | None) -> str:
     for entry in _at(run, "summary", "kinds", otherwise=[])[:MOST_LINES]:
         after = _at(entry, "latency_s", "after", "median")
         failed = int_sum(number for number in _at(entry, "failed", otherwise={}).values() if isinstance(number, int))
-        cells = (_at(entry, "users"), _at(entry, "answered"), failed, after, _at(entry, "energy_j"))
-        lines.append([_text(_at(entry, "kind")), *map(_number, cells)])
+        cells = (_at(entry, "users"), _at(entry, "answered"), failed, after)
+        energy = _at(entry, "energy_j")
+        lines.append(
+            [_text(_at(entry, "kind")), *map(_number, cells), "not given" if energy is None else _number(energy)]
+        )
     heads = ["kind", "users", "answered", "failed", "median latency after upload (s)", "energy (J)"]
     return html_table(run_line(run, directory)[1:-1], heads, lines)
 

@@ -185,7 +185,8 @@ class ResultWriter:
             trouble = self._write_all()
             if trouble is not None:
                 status, run = "interrupted", {**run, "reason": str(trouble)}
-                heartbeat.give_back(self.directory)
+                if self.directory is not None:
+                    heartbeat.give_back(self.directory)
             known = self._known(status, trouble)
             self.run = jsonable({**self.run, **run, "status": status, **known})
             # A disk that is full has no room for a summary; readers make it from the tables.

@@ -69,7 +69,7 @@ class Interruptions:
 
     def __enter__(self) -> Interruptions:
         if threading.current_thread() is threading.main_thread():
-            for number in _REASONS:
+            for number in tuple(_REASONS):
                 if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL, _stop):
                     self._before[number] = signal.signal(number, self._asked)
         return self
@@ -153,9 +153,9 @@ def felt() -> Iterator[None]:
     """Raise `Stopped` for SIGTERM and SIGHUP too, at once, where they would end the process without a word."""
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:
-                before[number] = signal.signal(number, _stop)
+        for heard in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(heard) is signal.SIG_DFL:
+                before[heard] = signal.signal(heard, _stop)
     try:
         yield
     finally:

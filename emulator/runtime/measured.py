@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +37,8 @@ class Measured:
     pieces: PieceCosts = field(default_factory=dict)
     profiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Seconds of each layer by the name of its model, at the reference speed."""
+    stopped_plans: Mapping[str, str] = field(default_factory=dict)
+    """Plannings that were stopped, and why: `plan_timeout_s` is wall clock, and another time they might not be."""
 
 
 def profiled_here(networks: Mapping[str, Network], notice: Callable[[str], None]) -> dict[str, tuple[float, ...]]:
@@ -64,7 +67,10 @@ def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) 
     names = ("user", "query", "step")
     columns = {name: pa.array([key[at] for key, _ in pieces], pa.int64()) for at, name in enumerate(names)}
     table = pa.table({**columns, "seconds": pa.array([seconds for _, seconds in pieces], pa.float64())})
-    pq.write_table(table, directory / _COSTS_FILE)
+    try:
+        pq.write_table(table, directory / _COSTS_FILE)
+    except OSError as error:
+        raise RunError(f"cannot write {directory / _COSTS_FILE}: {error}; give another directory (--out)") from error
 
 
 def measured_costs(directory: Path | str) -> Measured:
@@ -78,10 +84,18 @@ def measured_costs(directory: Path | str) -> Measured:
             f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"
         ) from error
     keys = zip(columns["user"], columns["query"], columns["step"], strict=True)
-    profiles = RunResult.load(Path(directory)).run.get("profiles") or {}
-    return Measured(
-        dict(zip(keys, columns["seconds"], strict=True)), {name: tuple(each) for name, each in profiles.items()}
-    )
+    run = RunResult.load(Path(directory)).run
+    profiles = run.get("profiles") or {}
+    pieces = dict(zip(keys, columns["seconds"], strict=True))
+    return Measured(pieces, {name: tuple(each) for name, each in profiles.items()}, stopped_plans(run))
+
+
+def stopped_plans(run: Mapping[str, Any]) -> dict[str, str]:
+    """What a run.json says of plannings that were stopped. Raises `RunError` where that is no table of texts."""
+    told = run.get("stopped_plans", {})
+    if not isinstance(told, dict) or not all(isinstance(reason, str) for reason in told.values()):
+        raise RunError("run.json has stopped_plans that are no texts by name: expected what a run writes")
+    return told
 
 
 class Replay:

@@ -113,7 +113,7 @@ class FileSource:
 
 
 def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | None) -> Network:
-    found = open_file(path.absolute(), tuple(sorted((dims or {}).items())))
+    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())))
     try:
         light = onnx.ModelProto.FromString(found.light)
     except DecodeError:
@@ -128,6 +128,13 @@ def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | No
         input_bytes=input_bytes,
         upload_bytes=found.upload_bytes,
     )
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:
+        raise ModelError(f"{path} cannot be found: the working directory is gone; give the whole path") from None
 
 
 def _array(blob: np.ndarray, elem_type: int, shape: tuple[int, ...]) -> np.ndarray:

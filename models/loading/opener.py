@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import select
 import signal
@@ -180,7 +181,10 @@ class Opener:
 def environment() -> dict[str, str]:
     """The environment of the process: it finds what this one found, and nothing in the working directory."""
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONINSPECT", "PYTHONSTARTUP")}
-    places = [os.path.abspath(place) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    places = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    # A working directory that has been removed has no name, and nothing in it can be found.
+    with contextlib.suppress(OSError):
+        places = [os.path.abspath(place) for place in places]
     package = Path(__file__).parents[2]
     if package.name == "layerlift":
         places = list(dict.fromkeys([*places, str(package.parent)]))

@@ -46,12 +46,17 @@ def held_at_once(graph: LayerGraph) -> int:
     return peak_live_bytes(graph) + sum(graph.tensors[t].bytes for t in graph.outputs)
 
 
+def live_gb() -> float:
+    """What `LAYERLIFT_LIVE_MEMORY_GB` says; `ModelError` when that is no number above 0."""
+    return setting(LIVE_MEMORY, _LIVE_GB)
+
+
 def check_live(graph: LayerGraph) -> None:
     """Raise `ModelError` when one query of `graph` holds more than `LAYERLIFT_LIVE_MEMORY_GB` (4) of tensors at once.
 
     Its weights are not among them.
     """
-    most, held = setting(LIVE_MEMORY, _LIVE_GB), held_at_once(graph) / 1e9
+    most, held = live_gb(), held_at_once(graph) / 1e9
     if held > most:
         raise ModelError(
             f"{graph.name} holds {held:.2f} GB of tensors at once while it runs, more than the limit of {most:g} GB; "

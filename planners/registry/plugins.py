@@ -231,7 +231,7 @@ def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
     which = f"{wording.noun} {name!r} (from {source})"
     try:
         found: Any = _beside(module_name) if source == TYPED else importlib.import_module(module_name)
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:  # a stranger's module may think that it is a program
         raise wording.error(f"{which} cannot be imported: {type(problem).__name__}: {problem}") from problem
     for part in attribute.split("."):
         try:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import means_run
@@ -67,7 +68,7 @@ def compare(
             found = carry_out(asked, **where, out=out, force=force, progress=progress)
     _tell(found, out, chart, as_json)
     if not found.complete:
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(Stopped(found.signal).code)
     if not any(trial.seen for trial in found.trials):
         raise RunError("no variant could be run: the reasons are above")
 

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show
@@ -49,29 +51,38 @@ def figure5(
     wanted = _algorithms(algorithms)
     _resolvable(chosen, wanted)
     prepare(out, force)
-    results = _compare(chosen, wanted)
+    results, stopped = _compare(chosen, wanted)
+    note = f"{stopped.reason}: {len(results)} of {len(chosen)} cases had ended" if stopped else ""
+    if stopped and not results:
+        raise stopped
     console = screen()
     show(results, console)
     told = {"models": models, "links": links, "servers": servers, "factors": factors, "seeds": str(seeds)}
     told |= {"offloading": offloading, "algorithms": algorithms}
     given = [f" --{option.name} {told[option.name]}" for option in figure5.params if _changed(option, told)]
-    written = write(results, out, f"layerlift reproduce figure5{''.join(given)}")
+    written = write(results, out, f"layerlift reproduce figure5{''.join(given)}", note)
     console.print(f"\n{len(written)} files in {out}: figure5.html, figure5.md, figure5.json, ...", highlight=False)
+    if stopped:
+        echo(f"layerlift: {note}", err=True)
+        raise click.exceptions.Exit(stopped.code)
 
 
 def _changed(option: click.Parameter, told: dict[str, str]) -> bool:
     return option.name in told and told[option.name] != str(option.default)
 
 
-def _compare(chosen: list[Case], algorithms: list[str]) -> list[Result]:
-    memory = PlanMemory()
-    with _bar(len(chosen) * len(algorithms)) as bar:
-        results = []
-        for case in chosen:
-            said = f"{case.model}, factor {case.factor:g}, {case.links} links"
-            bar.update(bar.task_ids[0], description=said)
-            results.append(compare(case, algorithms, memory, lambda: bar.advance(bar.task_ids[0])))
-        return results
+def _compare(chosen: list[Case], algorithms: list[str]) -> tuple[list[Result], Stopped | None]:
+    """The cases that ended, and what stopped the rest."""
+    memory, results = PlanMemory(), list[Result]()
+    try:
+        with _bar(len(chosen) * len(algorithms)) as bar:
+            for case in chosen:
+                said = f"{case.model}, factor {case.factor:g}, {case.links} links"
+                bar.update(bar.task_ids[0], description=said)
+                results.append(compare(case, algorithms, memory, lambda: bar.advance(bar.task_ids[0])))
+    except KeyboardInterrupt as error:
+        return results, Stopped.of(error)
+    return results, None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
-from layerlift.emulator.runtime.measured import Measured, measured_costs
+from layerlift.emulator.runtime.measured import Measured, measured_costs, stopped_plans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.models.errors import RunError
@@ -103,7 +103,8 @@ def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> 
     if not earlier.complete:
         raise RunError(f"the run in {directory} is {earlier.standing}: expected a complete one")
     scenario = Scenario.from_dict(earlier.run["scenario"], allow_code=allow_code, origin=RUN_FILE)
-    costs = measured_costs(directory) if scenario.compute == "measured" else Measured()
+    known = Measured(stopped_plans=stopped_plans(earlier.run))
+    costs = measured_costs(directory) if scenario.compute == "measured" else known
     again = run(scenario, out=out, force=force, replay=costs, local=True)
     if again.digest != earlier.digest:
         raise RunError(f"the replay's digest is {again.digest}, the run's was {earlier.digest}")

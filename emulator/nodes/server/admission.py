@@ -14,7 +14,7 @@ from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.protocol.messages import ClaimRequest, Weigh
 from layerlift.emulator.world.machines import NodeSpec
-from layerlift.models.errors import LayerliftError, RunError, storable, words_of
+from layerlift.models.errors import LayerliftError, RunError, place_of, storable, words_of
 from layerlift.models.sums import left_sum
 
 T = TypeVar("T")
@@ -225,7 +225,7 @@ def _asked(name: str, call: Callable[[], T]) -> T:
     except LayerliftError as error:
         raise RunError(f"policy {name}: {words_of(error)}") from error
     except (Exception, SystemExit) as error:
-        raise RunError(f"policy {name} raised {words_of(error)}") from error
+        raise RunError(f"policy {name} raised {words_of(error)} ({place_of(error)})") from error
 
 
 def _sound(name: str, grant: object) -> Grant:

@@ -34,7 +34,7 @@ class _Spread:
         self.group = group
 
     def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
-        span: Range | None = getattr(self.machine, name)
+        span: Range | None = self.machine.clock if name == "ghz" else getattr(self.machine, name)
         if span is None:
             return [missing] * self.count
         if self.machine.spread == "even" or span.low == span.high:

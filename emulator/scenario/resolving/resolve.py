@@ -10,7 +10,7 @@ from layerlift.emulator.scenario.resolving.faults import resolve_faults
 from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
-from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema import link_sections, sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw
@@ -81,7 +81,7 @@ def _links(scenario: Description) -> dict[tuple[str, str], LinkSpec]:
     return made
 
 
-def _link(link: sections.LinkSection) -> LinkSpec:
+def _link(link: link_sections.LinkSection) -> LinkSpec:
     return LinkSpec(link.latency_ms / 1000, link.bandwidth_bytes_s or 0.0, link.price_per_gb / GB)
 
 
@@ -97,7 +97,7 @@ def _pairs(
     return made
 
 
-def _changed(usual: LinkSpec | None, pair: sections.PairSection, path: FieldPath) -> LinkSpec:
+def _changed(usual: LinkSpec | None, pair: link_sections.PairSection, path: FieldPath) -> LinkSpec:
     rate = pair.bandwidth_bytes_s
     for name, given in (("bandwidth_mb_s", rate), ("latency_ms", pair.latency_ms)):
         if usual is None and given is None:

@@ -11,11 +11,10 @@ from pydantic import Field, PrivateAttr
 from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, named
 from layerlift.emulator.scenario.schema.faults import AnyFault
 from layerlift.emulator.scenario.schema.fields import Flag, Positive, Section, Text, Whole, assume
+from layerlift.emulator.scenario.schema.link_sections import LinkSection, PairSection
 from layerlift.emulator.scenario.schema.sections import (
-    LinkSection,
     ModelSection,
     NodesSection,
-    PairSection,
     PlanningSection,
     StepList,
     UsersSection,

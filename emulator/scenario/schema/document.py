@@ -43,6 +43,8 @@ _PART: Final = 50
 """Characters of a part of a path that a message shows."""
 
 
+_TOLD: Final = 90
+"""Characters of a setting that a message shows."""
 _QUOTED: Final = re.compile(r"'([^']{61,})'")
 MOST: Final = 300
 """Characters of a sentence."""
@@ -63,7 +65,8 @@ class Given(str):
 
 def named(setting: str) -> str:
     """Return what somebody gave, in their terms: `--set users.0.planner=ionn`, or `--planner ionn`."""
-    return setting.option if isinstance(setting, Given) else f"--set {setting}"
+    told = setting.option if isinstance(setting, Given) else f"--set {setting}"
+    return told if len(told) <= _TOLD else f"{told[:_TOLD]}..."
 
 
 @dataclass

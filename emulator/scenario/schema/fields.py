@@ -101,6 +101,13 @@ class Range:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"[{self.low:g}, {self.high:g}]"
+
+    def alike(self, other: Range) -> bool:
+        """Whether another range has the same ends but for rounding."""
+        return math.isclose(self.low, other.low) and math.isclose(self.high, other.high)
+
     def even(self, count: int) -> list[float]:
         """Return `count` values evenly spaced over the range, both ends included; of one, the middle."""
         if self.low == self.high:
@@ -109,6 +116,11 @@ class Range:
             return [tidy((self.low + self.high) / 2)]
         inner = (tidy(self.low + (self.high - self.low) * k / (count - 1)) for k in range(1, count - 1))
         return [self.low, *inner, self.high]
+
+
+def clock_of_all(one: Range | None, cores: int) -> Range | None:
+    """GHz over all cores of what each of them has."""
+    return None if one is None else Range(one.low * cores, one.high * cores)
 
 
 def tidy(value: float) -> float:
@@ -292,6 +304,7 @@ __all__ = [
     "Text",
     "Whole",
     "assume",
+    "clock_of_all",
     "dotted",
     "first_flaw",
     "flaw",

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from layerlift.emulator.scenario.schema.arrivals import Arrival, AtOnce
 from layerlift.emulator.scenario.schema.durations import Pause, Spell
 from layerlift.emulator.scenario.schema.fields import (
     ASSUMED,
-    MB,
-    MBIT,
     NOTHING,
     Count,
     Flag,
@@ -20,12 +27,15 @@ from layerlift.emulator.scenario.schema.fields import (
     Number,
     Positive,
     PositiveRange,
+    Range,
     Section,
     Text,
     Whole,
     assume,
+    clock_of_all,
     flaw,
 )
+from layerlift.emulator.scenario.schema.link_sections import one_rate
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
@@ -62,8 +72,12 @@ M = TypeVar("M", "NodesSection", "DeviceSection")
 class MachineSection(Section):
     """What a node is made of. A range `[low, high]` is spread over the members of the group."""
 
-    ghz: PositiveRange
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["ghz"]}, {"required": ["ghz_per_core"]}]})
+
+    ghz: PositiveRange | None = None
     """Over all cores."""
+    ghz_per_core: PositiveRange | None = None
+    """Of one core, in place of `ghz`."""
     cores: Count = assume(1)
     profile: Text = "reference"
     """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
@@ -91,10 +105,30 @@ class MachineSection(Section):
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""
 
+    @property
+    def clock(self) -> Range:
+        """GHz over all cores, however they were given."""
+        given = self.ghz if self.ghz is not None else clock_of_all(self.ghz_per_core, self.cores)
+        assert given is not None
+        return given
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> MachineSection:
+        if self.ghz is None and self.ghz_per_core is None:
+            raise flaw(("ghz",), "is missing")
+        wanted = clock_of_all(self.ghz_per_core, self.cores)
+        if self.ghz is not None and wanted is not None and not wanted.alike(self.ghz):
+            raise flaw(
+                ("ghz_per_core",),
+                f"is {self.ghz_per_core} with {self.cores} cores, {wanted} over all of them, but ghz "
+                f"is {self.ghz}: expected one of the two, or both alike",
+            )
+        return self
+
     @model_validator(mode="after")
     def _one_unit(self) -> MachineSection:
-        _one_rate(self, "uplink")
-        _one_rate(self, "downlink")
+        one_rate(self, "uplink")
+        one_rate(self, "downlink")
         return self
 
     @model_validator(mode="before")
@@ -134,57 +168,6 @@ def _numbered(section: M) -> M:
     if section.names is not None and section.names.count("{}") != 1:
         raise flaw(("names",), f"is {section.names!r}, expected a pattern with one {{}} for the number, such as r{{}}")
     return section
-
-
-def _one_rate(section: Section, of: str) -> bool:
-    """Whether a rate is given, in one unit. Refuses it in both."""
-    given = [name for name in (f"{of}_mb_s", f"{of}_mbit_s") if getattr(section, name) is not None]
-    if len(given) == 2:
-        raise flaw((given[1],), f"is given beside {given[0]}: expected one of the two (1 MB/s is 8.388608 Mbit/s)")
-    return bool(given)
-
-
-class RatedSection(Section):
-    """What has a bandwidth, in one of two units."""
-
-    bandwidth_mb_s: Positive | None = None
-    bandwidth_mbit_s: Positive | None = None
-    """Instead of `bandwidth_mb_s`."""
-
-    @property
-    def bandwidth_bytes_s(self) -> float | None:
-        """Bytes per second, if it is given."""
-        if self.bandwidth_mbit_s is not None:
-            return self.bandwidth_mbit_s * MBIT
-        return None if self.bandwidth_mb_s is None else self.bandwidth_mb_s * MB
-
-
-class LinkSection(RatedSection):
-    """Between any two nodes of two tiers: each pair has it for itself."""
-
-    latency_ms: Positive
-    price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
-
-    @model_validator(mode="after")
-    def _rated(self) -> LinkSection:
-        if not _one_rate(self, "bandwidth"):
-            raise flaw(("bandwidth_mb_s",), "is missing, and so is bandwidth_mbit_s: expected one of the two")
-        return self
-
-
-class PairSection(RatedSection):
-    """Two nodes whose link differs from that of their tiers; what is left out stays."""
-
-    between: tuple[Text, Text]
-    one_way: Flag = False
-    """Only from the first to the second."""
-    latency_ms: Positive | None = None
-    price_per_gb: NonNegative | None = None
-
-    @model_validator(mode="after")
-    def _rated(self) -> PairSection:
-        _one_rate(self, "bandwidth")
-        return self
 
 
 class ObjectiveSection(Section):

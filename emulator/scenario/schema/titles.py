@@ -14,6 +14,7 @@ _UNITS: Final = {
     "_per_gb_hour": "USD per GB-hour",
     "_per_gb": "USD per GB",
     "_per_s": "per s",
+    "_ghz_per_core": "GHz per core",
     "_ghz": "GHz",
     "_bytes": "bytes",
     "_mb": "MB",

@@ -36,6 +36,8 @@ class Comparison:
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether all that was asked for was tried; not so when the user stopped it."""
+    signal: int = 0
+    """The number of the signal that stopped it; 0: none did."""
 
     def __post_init__(self) -> None:
         pairs = [(trial.variant, trial.seed) for trial in self.trials]

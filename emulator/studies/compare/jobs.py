@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.scenario.schema.trust import Trust
@@ -191,7 +192,7 @@ def perform(job: Job) -> Trial:
         yardstick = _alone(job.baseline, job, shelf) if job.alone and job.baseline else alone
         result = run(scenario, local=True, memory=shelf.memory)
         if not result.complete:
-            raise KeyboardInterrupt
+            raise Stopped.told(result.run)
         return Trial(job.variant, job.seed, "done", see(result, alone, yardstick))
     except LayerliftError as error:
         return Trial(job.variant, job.seed, "failed", reason=str(error))

@@ -151,7 +151,7 @@ def _total(result: RunResult, yardstick: Alone | None) -> float:
 
 
 def _note(result: RunResult, reasons: Counter[str]) -> str:
-    said = [] if result.complete else [f"the run is {result.run['status']}: its numbers are those so far"]
+    said = [] if result.complete else [f"the run is {result.standing}: its numbers are those so far"]
     if reasons:
         reason, _ = reasons.most_common(1)[0]
         said.append(f"{sum(reasons.values())} plans failed and left their users local: {reason}")

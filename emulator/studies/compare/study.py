@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
@@ -64,7 +66,7 @@ def compare(
 
     Raises a `LayerliftError`, before anything runs or is written, for what cannot be run: an unknown planner, policy
     or field, no such run, a folder that is taken. A run that fails later is a `Trial` with its reason. An interrupt
-    (Ctrl-C) ends with what had ended, and `complete` False.
+    (Ctrl-C, SIGTERM, SIGHUP) ends with what had ended, and `complete` False.
     """
     if isinstance(what, Scenario) or (isinstance(what, str | Path) and not means_run(what)):
         asked = _asked(what, None, planners, policies, seeds, alone, each, execution, overrides, allow_code)
@@ -148,11 +150,13 @@ def _run(todo: Work, local: bool, address: str | None, progress: Progress | None
     total, ended, found = len(todo.jobs), itertools.count(1), list[Trial]()
     say(0, total)
     try:
-        for trial in trials(todo, local=local, address=address, done=lambda: say(next(ended), total)):
-            found.append(trial)
-    except KeyboardInterrupt:
-        note = f"interrupted by the user: {len(found)} of {count(total, 'run')} had ended"
-        return todo.compared(found, [note], complete=False)
+        with felt():
+            for trial in trials(todo, local=local, address=address, done=lambda: say(next(ended), total)):
+                found.append(trial)
+    except KeyboardInterrupt as error:
+        stopped = Stopped.of(error)
+        note = f"{stopped.reason}: {len(found)} of {count(total, 'run')} had ended"
+        return replace(todo.compared(found, [note], complete=False), signal=stopped.number)
     return todo.compared(found)
 
 

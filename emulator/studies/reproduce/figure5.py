@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.reproduce.delays import ClientDelays, Delays, sight
 from layerlift.emulator.studies.reproduce.steps import Steps, mean
@@ -198,7 +199,10 @@ def _leading_to(client: ClientDelays, target_s: float) -> float | None:
 
 
 def _sight(case: Case, algorithm: str, memory: PlanMemory, until_s: float, later_s: float = 0.0) -> Delays:
-    return sight(run(case.scenario(algorithm, until_s, later_s), local=True, memory=memory))
+    result = run(case.scenario(algorithm, until_s, later_s), local=True, memory=memory)
+    if not result.complete:
+        raise Stopped.told(result.run)
+    return sight(result)
 
 
 def _slowest_s(sighting: Delays) -> float:

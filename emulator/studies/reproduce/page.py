@@ -140,13 +140,14 @@ def show(results: Sequence[Result], console: Console) -> None:
         console.print(Text(f"- {exception}"))
 
 
-def page(results: Sequence[Result], command: str) -> str:
-    """The whole as Markdown, made by `command`."""
+def page(results: Sequence[Result], command: str, note: str = "") -> str:
+    """The whole as Markdown, made by `command`; `note` says what is missing, if something is."""
     case = results[0].case
     which = {"both": "all ten servers", "edge": "the five edge servers", "cloud": "the five cloud servers"}
     lines = [
         "# Figure 5: the system delay while a model is uploaded",
         "",
+        *([f"**This is not all that was asked for:** {note}.", ""] if note else []),
         f"Written by `{command}`; nothing here is typed by hand. `figure5` draws the paper's panels (system delay "
         "against upload time), `figure5-factors` all of them; the numbers behind are in `figure5.json`, "
         "`figure5.csv` and `figure5-delay.csv`.",

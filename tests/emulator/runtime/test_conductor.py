@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import InlinePlans, chain_graph, examples, fixed, run_world, small_world, worlds
 
-from layerlift.emulator.planning.answer import solve
 from layerlift.emulator.protocol.messages import PlanRequest
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts, Progress, homes
@@ -109,17 +108,6 @@ def test_users_of_a_joint_planner_are_planned_together_if_they_ask_soon_enough(e
     asked, told = [row[7] for row in rows], [row[0] for row in rows]
     assert asked == pytest.approx([0.061, 0.021, 0.121], abs=1e-4)
     assert told == pytest.approx([0.072, 0.072, 0.172], abs=1e-4)
-
-
-def test_a_plan_that_comes_too_late_is_not_used() -> None:
-    run = run_world(small_world(NET, [0.1, 0.2], fixed((1, 1))))
-    (job,) = run.plans.jobs
-    outcome, took_s = solve(job.planner, job.problem, 1, 0.0)
-    assert took_s > 0
-    assert outcome.reason.startswith("late: ")
-    assert (outcome.placement, outcome.uploads) == ((0, 0), ())
-    in_time, _ = solve(job.planner, job.problem, 1, 60.0)
-    assert (in_time.placement, in_time.reason) == ((1, 1), "")
 
 
 def test_equal_problems_get_equal_plans_whoever_asks() -> None:

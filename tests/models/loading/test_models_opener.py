@@ -132,6 +132,24 @@ def test_a_script_without_a_main_guard_and_a_home_that_cannot_be_written(tmp_pat
     assert (done.stdout, done.returncode) == ("(4,)\n", 0), done.stderr
 
 
+def test_a_working_directory_that_is_gone_and_a_name_that_is_not_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = plain(tmp_path, os.fsdecode(b"odd\xff.onnx"))
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    OPENER.close()
+    assert models.load(path).weights().keys() == {"w"}
+    with pytest.raises(ModelError, match="the working directory is gone"):
+        models.load("near.onnx")
+    path.write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"odd.*\.onnx is not a readable") as caught:
+        models.load(path)
+    str(caught.value).encode("utf-8")
+
+
 def test_threads_may_load_at_once_and_a_fork_begins_anew(tmp_path: Path) -> None:
     paths = [plain(tmp_path, f"{at}.onnx", w=normal(4, seed=at)) for at in range(6)]
     found: dict[int, np.ndarray] = {}
