@@ -111,7 +111,7 @@ def brief(path: FieldPath) -> str:
 def brief_text(text: str) -> str:
     """Return a sentence short enough to be read: what it quotes is cut, and if that does not do, its middle."""
     text = _QUOTED.sub(lambda found: f"'{found[1][:57]}...'", text)
-    return text if len(text) <= MOST else f"{text[: MOST * 2 // 3]} ... {text[-MOST // 4 :]}"
+    return text if len(text) <= MOST else f"{text[: MOST - 65]} ... {text[-55:]}"
 
 
 def read(text: str, name: str) -> tuple[object, Places]:
