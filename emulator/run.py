@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.rows import MeasuredRow
+from layerlift.emulator.results.versions import versions
 from layerlift.emulator.results.writer import ResultWriter, check_free
 from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.ending import Ending, Progress
@@ -31,7 +30,9 @@ from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.runtime.pacing import Fidelity, Pacer
 from layerlift.emulator.runtime.ports import DataPlane, Plans
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.inputs import doubts
 from layerlift.emulator.world.describe import describe_world
+from layerlift.emulator.world.endless import check_clocks
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError, RunError
 
@@ -71,7 +72,11 @@ def run(
     say = notice or (lambda text: None)
     warn = warn or say
     pacer = Pacer(chosen.pace)
-    world = loaded.resolve()
+    inputs = loaded.new_inputs()
+    world = loaded.resolve(inputs=inputs)
+    taken = inputs.told()
+    for sentence in (*check_clocks(world), *doubts(taken["prices"])):
+        say(sentence)
     if out is not None:
         check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
@@ -83,9 +88,10 @@ def run(
     info: dict[str, Any] = {
         "scenario": loaded.model_dump(mode="json"),
         "seed": world.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "world": describe_world(world),
-        "assumptions": loaded.assumptions(world),
+        "assumptions": [*loaded.assumptions(world), *inputs.assumptions()],
+        **taken,
         "options": asdict(chosen),
         "execution": "replay" if replay is not None else execution,
         "profiles": profiles,
@@ -102,6 +108,8 @@ def run(
         parts = assemble(stack, loaded, world, chosen, executed, late.add, say, memory, log, stopped_then, lost)
         plans = _Interruptible(parts.plans, interruptions)
         writer = late.writer = stack.enter_context(ResultWriter(out, force=force, run=info))
+        if out is not None:
+            inputs.keep(Path(out))
         data: DataPlane | None = Replay(replay) if replay is not None else parts.tensors
         watch = _watch(pacer, progress, world, interruptions)
         conductor: Conductor | OneClock
@@ -126,6 +134,8 @@ def run(
             stopped = interruptions.stopped(error)
             if stopped is None:
                 raise
+            if isinstance(error, KeyboardInterrupt):
+                conductor.break_off()
             put_away(stopped)
             if not stopped.number:
                 raise RunError(f"{stopped.reason}; {_kept(out)}") from error
@@ -134,6 +144,7 @@ def run(
         _write_lateness(writer, pacer)
         fidelity = pacer.fidelity()
         wall_s = time.perf_counter() - began
+        measured = world.compute == "measured" and replay is None and out is not None
         writer.close(
             {
                 **_so_far(conductor.progress, wall_s),
@@ -145,10 +156,9 @@ def run(
                 "executed_pieces": parts.tensors.executed if parts.tensors is not None else 0,
                 "operators": _operators(parts.tensors),
                 "fidelity": fidelity.as_dict(),
+                "costs_digest": keep(Path(out), ending.costs) if measured and out is not None else None,
             }
         )
-        if world.compute == "measured" and replay is None and out is not None:
-            keep(Path(out), ending.costs)
         result = writer.result()
         if chosen.strict:
             _refuse(result, fidelity, f"; the run is kept in {out}" if out is not None else "")
@@ -250,8 +260,3 @@ def _write_planning(writer: ResultWriter, world: World, log: PlanLog) -> None:
         for planner, request, seconds in log.took_s
     ]  # fmt: skip
     writer.add("measured", rows)
-
-
-def _versions() -> dict[str, str]:
-    packages = ("layerlift", "ray", "numpy", "onnx", "onnxruntime", "pyarrow")
-    return {"python": platform.python_version(), "machine": platform.machine(), **{p: version(p) for p in packages}}

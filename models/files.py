@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
+DIGEST_BYTES: Final = 16
+_CHUNK: Final = 1 << 20
 _KINDS: Final = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -45,11 +49,31 @@ def open_regular(path: str | Path, most_bytes: int) -> BinaryIO:
 
 def read_regular(path: str | Path, most_bytes: int) -> bytes:
     """Read a whole file. Raises as `open_regular` does, also for one that has grown too large meanwhile."""
+    return b"".join(_chunks(path, most_bytes))
+
+
+def bytes_digest(content: bytes) -> str:
+    """A BLAKE2b hash: 32 hexadecimal digits."""
+    return blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """The same of a file, however large. Raises as `open_regular` does."""
+    found = blake2b(digest_size=DIGEST_BYTES)
+    for chunk in _chunks(path, 1 << 62):
+        found.update(chunk)
+    return found.hexdigest()
+
+
+def _chunks(path: str | Path, most_bytes: int) -> Iterator[bytes]:
+    # Not at once: the room for all that may come would be asked for.
+    size = 0
     with open_regular(path, most_bytes) as file:
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise _too_large(most_bytes)
-    return content
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            if size > most_bytes:
+                raise _too_large(most_bytes)
+            yield chunk
 
 
 def _check(found: os.stat_result, most_bytes: int) -> None:

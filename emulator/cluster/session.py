@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -63,12 +64,18 @@ class RayCluster:
                 self._stack.callback(ray.shutdown)
             self._stack.enter_context(watch)
         except (Exception, SystemExit) as error:  # Ray raises bare exceptions, and now and then leaves
-            self._stack.close()
+            self._give_up()
             raise RunError(not_started(error, self._address)) from error
         except KeyboardInterrupt:
-            self._stack.close()
+            self._give_up()
             raise
         return self
+
+    def _give_up(self) -> None:
+        """End what has started of a Ray that is not to be."""
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        self._stack.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -46,6 +46,7 @@ class Cpu:
 
         Whose it is makes no difference here (see `layerlift.emulator.kernel.weighted_cpu`).
         """
+        self.node.wake()
         self._number = number = self._number + 1
         if self._jobs:
             self._catch_up()
@@ -148,6 +149,7 @@ class FifoCpu:
 
         Whose it is makes no difference here (see `layerlift.emulator.kernel.weighted_cpu`).
         """
+        self.node.wake()
         self._number = number = self._number + 1
         self._waiting[number] = _Waiting(number, work_s, call, argument)
         self._start()

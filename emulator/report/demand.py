@@ -35,7 +35,9 @@ def demand_above_capacity(queries: Any, segments: Any, world: Mapping[str, Any])
     """Nodes that are asked for more CPU seconds than they have: the worst server, and how many devices."""
     nodes = {node["name"]: node for node in world.get("nodes", ())}
     times = _times(queries)
-    ratios = {node: _ratio(users, times, nodes[node]["cores"]) for node, users in _works(segments).items()}
+    ratios = {
+        node: _ratio(users, times, nodes[node]["cores"]) for node, users in _works(segments).items() if node in nodes
+    }
     over = sorted((node for node in ratios if ratios[node] >= ABOVE), key=lambda node: -ratios[node])
     servers = [node for node in over if nodes[node]["tier"] in ("edge", "cloud")]
     devices = [node for node in over if node not in servers]

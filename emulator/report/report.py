@@ -29,6 +29,8 @@ from layerlift.emulator.report.totals import in_all, real_costs
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.rows import OPEN
 from layerlift.emulator.results.summary import PHASES
+from layerlift.emulator.scenario.inputs import doubts
+from layerlift.models.errors import RunError
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""
@@ -44,6 +46,8 @@ def show(result: RunResult, console: Console) -> None:
 
     Raises `RunError` when the run's files cannot be read.
     """
+    if result.run.get("world") is None:
+        raise RunError("the run has no `world` in its run.json, expected that of a run: run it again")
     summary = result.summary
     _head(result, summary, console)
     users, kinds = summary["users"], summary["kinds"]
@@ -240,6 +244,8 @@ def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     assumed = result.run.get("assumptions") or []
     if assumed:
         _say(console, f"{count(len(assumed), 'assumption')}, each with its source: `assumptions` in {file}")
+    for sentence in doubts(result.run.get("prices") or []):
+        _say(console, sentence, "yellow")
     if result.digest:
         _say(console, f"Digest: {result.digest}")
     if result.directory is not None:

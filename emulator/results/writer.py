@@ -14,22 +14,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from layerlift.emulator.results import heartbeat
 from layerlift.emulator.results.columns import Row, batch, schema
 from layerlift.emulator.results.digest import RunDigest
-from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.plain import jsonable
+from layerlift.emulator.results.reader import COSTS_FILE, INPUTS, RunResult
+from layerlift.emulator.results.record import RECORD_DIGEST, RUN_FILE, record_digest
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError, near, words_of
@@ -42,24 +42,6 @@ _BATCH_ROWS: Final = 8192
 _STATISTICS: Final = ["at_s"]
 
 Status = Literal["running", "complete", "interrupted"]
-
-
-def jsonable(value: Any) -> Any:
-    """`value` in JSON's terms: infinities as `"inf"` and `"-inf"`, NaN as null, numpy scalars as plain numbers.
-
-    Anything else that JSON has no word for (a path, an enumeration) becomes its text.
-    """
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(entry) for key, entry in value.items()}
-    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, bytes):
-        return [jsonable(entry) for entry in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
-    return str(value)
 
 
 @dataclass(slots=True)
@@ -192,6 +174,7 @@ class ResultWriter:
             # A disk that is full has no room for a summary; readers make it from the tables.
             if "world" in self.run and "summary" not in self.run and trouble is None:
                 self.run["summary"] = jsonable(summarise(self.result().table, self.run))
+            self.run[RECORD_DIGEST] = record_digest(self.run)
             if self.directory is not None:
                 _write_run(self.directory, self.run)
                 heartbeat.end(self.directory)
@@ -305,7 +288,7 @@ def check_free(directory: Path | str, force: bool) -> None:
 
 
 def _stale(directory: Path) -> list[Path]:
-    return [directory / RUN_FILE, *(directory / table for table in TABLES)]
+    return [directory / RUN_FILE, directory / COSTS_FILE, directory / INPUTS, *(directory / table for table in TABLES)]
 
 
 def _claim(directory: Path, force: bool) -> None:
@@ -316,8 +299,9 @@ def _claim(directory: Path, force: bool) -> None:
         heartbeat.end(directory)
         for path in _stale(directory):
             if path.is_dir():
-                for file in [*path.glob("part-*.parquet"), *path.glob(".part-*.parquet.tmp")]:
-                    file.unlink()
+                for pattern in ("*",) if path.name == INPUTS else ("part-*.parquet", ".part-*.parquet.tmp"):
+                    for file in path.glob(pattern):
+                        file.unlink()
             else:
                 path.unlink(missing_ok=True)
     except OSError as error:

@@ -183,11 +183,20 @@ def afterwards(say: Callable[[str], None] = lambda text: None, until: str = "") 
             signal.signal(number, wait)
     try:
         yield
+    except (Exception, SystemExit):
+        _put_back(before)
+        if asked:  # a signal to a whole group may have ended what the block was starting
+            signal.raise_signal(asked[0])
+        raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _put_back(before)
     if asked:
         signal.raise_signal(asked[0])
+
+
+def _put_back(handlers: Mapping[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

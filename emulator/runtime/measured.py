@@ -6,6 +6,7 @@ client runs on arrival), and every piece as it runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,16 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
-from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.reader import COSTS_FILE, RunResult
+from layerlift.emulator.results.record import place
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
-from layerlift.models.files import open_regular
+from layerlift.models.files import bytes_digest, open_regular, read_regular
 from layerlift.models.running.network import Network
 from layerlift.models.timing.measuring import measure
 
-_COSTS_FILE = "costs.parquet"
 _MOST_BYTES = 1 << 30
 _PROFILE_RUNS = 3
+_COSTS = pa.schema([*((name, pa.int64()) for name in ("user", "query", "step")), ("seconds", pa.float64())])
 
 PieceCosts = Mapping[tuple[int, int, int], float]
 """Seconds of pieces by (user, query, step)."""
@@ -62,27 +64,33 @@ def with_profiles(world: World, profiles: Mapping[str, tuple[float, ...]]) -> Wo
     return replace(world, models=tuple(models))
 
 
-def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) -> None:
-    """Write the costs of pieces beside a run's tables; its profiles are in run.json."""
-    names = ("user", "query", "step")
-    columns = {name: pa.array([key[at] for key, _ in pieces], pa.int64()) for at, name in enumerate(names)}
-    table = pa.table({**columns, "seconds": pa.array([seconds for _, seconds in pieces], pa.float64())})
+def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) -> str:
+    """Write the costs of pieces beside a run's tables and return the file's digest; its profiles are in run.json."""
+    rows = [(*key, seconds) for key, seconds in pieces]
+    table = pa.table([pa.array([row[at] for row in rows], kind) for at, kind in enumerate(_COSTS.types)], schema=_COSTS)
+    file = directory / COSTS_FILE
     try:
-        pq.write_table(table, directory / _COSTS_FILE)
+        pq.write_table(table, file)
+        return bytes_digest(read_regular(file, _MOST_BYTES))
     except OSError as error:
-        raise RunError(f"cannot write {directory / _COSTS_FILE}: {error}; give another directory (--out)") from error
+        raise RunError(f"cannot write {file}: {error.strerror or error}; give another directory (--out)") from error
 
 
 def measured_costs(directory: Path | str) -> Measured:
     """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
-    path = Path(directory) / _COSTS_FILE
+    path = Path(directory) / COSTS_FILE
     try:
         with open_regular(path, _MOST_BYTES) as file:
-            columns = pq.read_table(file).to_pydict()
-    except (OSError, pa.ArrowException) as error:
+            table = pq.read_table(file).cast(_COSTS)
+        table.validate(full=True)
+        columns = table.to_pydict()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        said = " ".join(str(getattr(error, "strerror", None) or error).split())[:80]
         raise RunError(
-            f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"
+            f"{place(path)} cannot be read: expected the costs of a run with compute: measured ({said})"
         ) from error
+    if not all(seconds is not None and 0 <= seconds < math.inf for seconds in columns["seconds"]):
+        raise RunError(f"{place(path)} holds costs that are no seconds: expected those that the run measured")
     keys = zip(columns["user"], columns["query"], columns["step"], strict=True)
     run = RunResult.load(Path(directory)).run
     profiles = run.get("profiles") or {}

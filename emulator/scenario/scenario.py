@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import PrivateAttr, ValidationError, model_validator
 
 from layerlift.emulator.scenario.assumptions import Assumption, assumptions, sources_fit
 from layerlift.emulator.scenario.checks.checks import check
+from layerlift.emulator.scenario.inputs import Inputs
 from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
 from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
@@ -31,6 +32,8 @@ __all__ = ["Scenario", "bundled", "source_text"]
 
 class Scenario(Description):
     """A world as a user describes it. `resolve` makes the `World` of plain numbers that runs."""
+
+    _earlier: Callable[[], Inputs] | None = PrivateAttr(None)
 
     if not TYPE_CHECKING:  # so that type checkers go on to see the fields as parameters
 
@@ -123,17 +126,22 @@ class Scenario(Description):
         plain = self.model_dump(mode="json")
         return Scenario.from_dict(plain, overrides, allow_code=allow_code, trust=self._trust, origin=self._places.name)
 
-    def resolve(self, catalog: Catalog | None = None, files: Files | None = None) -> World:
+    def resolve(self, catalog: Catalog | None = None, inputs: Inputs | None = None) -> World:
         """Return the world of plain numbers: machines, links, users and priced models.
 
         `catalog` stands in for the zoo and the planners (see `layerlift.emulator.scenario.resolving.catalog.Catalog`),
-        `files` for the folder of the scenario.
+        `inputs` notes what is read and priced.
         Raises `ScenarioError` for what only the world can tell: an unknown model or planner, a missing file.
         """
         try:
-            return resolve(self, catalog, files)
+            taken = inputs or self.new_inputs()
+            return resolve(self, catalog or taken, taken.files)
         except Flaw as flaw:
             raise located(flaw, self._places) from None
+
+    def new_inputs(self) -> Inputs:
+        """Return where files and prices come from: the scenario's folder and the zoo, or the run that it is of."""
+        return Inputs(Files(self.folder)) if self._earlier is None else self._earlier()
 
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from layerlift.models.errors import ModelError
 from layerlift.models.files import read_regular
@@ -16,7 +16,14 @@ from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
 
 FORMAT = 1
-_MOST_BYTES = 64 << 20
+_MOST_BYTES: Final = 64 << 20
+TRUSTED: Final = (0.9, 1.1)
+"""Coverage outside of which a profile is doubted."""
+
+
+def within(coverage: float) -> bool:
+    """Whether a coverage is one of a quiet machine."""
+    return TRUSTED[0] <= coverage <= TRUSTED[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,19 @@ class Profile:
     def total_s(self) -> float:
         """Seconds of all layers."""
         return math.fsum(self.seconds)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the layers' times explain the whole network's: they do not where the machine was busy."""
+        return within(self.coverage)
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not trusted, in a sentence."""
+        return (
+            f"the layers of {self.network} were measured at {self.coverage:.2f} of the whole network's time, expected "
+            f"{TRUSTED[0]:g} to {TRUSTED[1]:g}: this machine was busy, or the network is too small to be measured"
+        )
 
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""

@@ -22,13 +22,23 @@ _LOG = logging.getLogger("layerlift.profile")
 
 def known(network: Network) -> Profile | None:
     """The profile of `network` that ships or that was measured here before; None when it would have to be measured."""
-    shipped = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
-    if shipped.is_file():
-        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
-        if found is not None:
-            return found
+    shipped = _shipped(network)
+    if shipped is not None:
+        return shipped
     path = _kept(network)
     return Profile.load(path).over(network) if path.is_file() else None
+
+
+def ships(network: Network) -> bool:
+    """Whether the profile of `network` is one that ships with Layerlift."""
+    return _shipped(network) is not None
+
+
+def _shipped(network: Network) -> Profile | None:
+    file = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
+    if not file.is_file():
+        return None
+    return Profile.parse(file.read_text(), f"the shipped profile of {network.name}").over(network)
 
 
 def reference(network: Network, *, notify: Notify | None = None) -> Profile:
@@ -47,7 +57,7 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
         profile.save(_kept(network))
     except ModelError as error:
         tell(str(error))
-    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
+    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz, coverage {profile.coverage:g}")
     return profile if network.base is None else profile.merged(network)
 
 

@@ -73,9 +73,16 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
+@click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
 @click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
 def profile(
-    model: str, dims: Sequence[str], runs: int, ghz: float | None, mem_gb_s: float | None, output: Path | None
+    model: str,
+    dims: Sequence[str],
+    runs: int,
+    ghz: float | None,
+    mem_gb_s: float | None,
+    accept: bool,
+    output: Path | None,
 ) -> None:
     """Measure MODEL on this machine, layer by layer, and write its profile (file_1).
 
@@ -91,6 +98,8 @@ def profile(
         task = bar.add_task(f"measuring {network.name}")
         found = measure(network, runs, lambda done, total: bar.update(task, completed=done, total=total), ghz=ghz)
     found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
+    if not found.trusted and not accept:
+        raise ModelError(f"{found.doubt} (--accept takes it as it is)")
     path = output or Path(f"{network.name}.json")
     found.save(path)
     _print_profile(screen(), found, path)

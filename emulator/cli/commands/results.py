@@ -13,6 +13,7 @@ from layerlift.emulator.report.report import show as show_report
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.versions import other_versions
 
 _DIRECTORY: Final = click.argument("directory", type=FilePath())
 
@@ -24,6 +25,9 @@ _DIRECTORY: Final = click.argument("directory", type=FilePath())
 def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     """Show the report of the run in DIRECTORY."""
     result = RunResult.load(directory)
+    if not result.summary_is_told:
+        why = other_versions(result.run) or "one of them was changed"
+        click.echo(f"run.json has another summary than the tables give ({why}); this one is made from them.", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=1))
     else:
@@ -42,6 +46,9 @@ def verify(directory: Path) -> None:
     result = RunResult.load(directory)
     digest = result.verify()
     echo(f"{directory} holds what the run wrote ({result.standing}): digest {digest}")
+    other = other_versions(result.run)
+    if other:
+        echo(f"It was {other}.")
 
 
 COMMANDS: Final[list[click.Command]] = [show, verify]

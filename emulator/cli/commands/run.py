@@ -14,11 +14,14 @@ from layerlift.emulator.report.progress_bar import LiveProgress
 from layerlift.emulator.report.report import show
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
-from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.record import place
+from layerlift.emulator.results.versions import other_versions
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.runtime.measured import Measured, measured_costs, stopped_plans
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.scenario.schema.document import Given
 from layerlift.models.errors import RunError
 from layerlift.models.text import file_name
@@ -101,14 +104,20 @@ def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> 
     """
     earlier = RunResult.load(directory)
     if not earlier.complete:
-        raise RunError(f"the run in {directory} is {earlier.standing}: expected a complete one")
-    scenario = Scenario.from_dict(earlier.run["scenario"], allow_code=allow_code, origin=RUN_FILE)
+        raise RunError(f"the run in {place(directory)} is {earlier.standing[:150]}: expected a complete one")
+    scenario = scenario_of(earlier, allow_code=allow_code)
     known = Measured(stopped_plans=stopped_plans(earlier.run))
     costs = measured_costs(directory) if scenario.compute == "measured" else known
     again = run(scenario, out=out, force=force, replay=costs, local=True)
     if again.digest != earlier.digest:
-        raise RunError(f"the replay's digest is {again.digest}, the run's was {earlier.digest}")
-    echo(f"Same digest: {again.digest}")
+        was = f"{earlier.digest[:32]}{_elsewhere(earlier)}"
+        raise RunError(f"the replay's digest is {again.digest}, the run's was {was}")
+    echo(f"Same digest: {again.digest}{_elsewhere(earlier)}")
+
+
+def _elsewhere(earlier: RunResult) -> str:
+    other = other_versions(earlier.run)
+    return f" ({other})" if other else ""
 
 
 def _run(scenario: Scenario, directory: Path, force: bool, options: dict[str, Any]) -> RunResult:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.protocol.messages import UploadPart
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.sums import int_sum
 
 Key = tuple[int, int]
 """Plan version and part."""
@@ -87,7 +88,9 @@ class Shelves:
         store.trusted.clear()
         needed = graph.parameters_of({*store.layers, *(layer for own in store.parts.values() for layer in own)})
         gone = [parameter for parameter in store.parameters if parameter not in needed]
-        freed = sum(self._let_go(user, model, parameter, graph.parameters[parameter].held_bytes) for parameter in gone)
+        freed = int_sum(
+            self._let_go(user, model, parameter, graph.parameters[parameter].held_bytes) for parameter in gone
+        )
         store.parameters.intersection_update(needed)
         if not store.parts and not store.layers:
             del self.stores[user]

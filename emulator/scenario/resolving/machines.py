@@ -59,6 +59,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
     price_held = spread.values("price_per_gb_hour", 0.0, 1 / 3600 / GB)
     uplink, downlink = spread.rates("uplink"), spread.rates("downlink")
     battery = spread.values("battery_j", INF)
+    off = spread.values("off_w", 0.0) if isinstance(machine, sections.NodesSection) else [0.0] * len(names)
     for k, name in enumerate(names):
         yield NodeSpec(
             index=0,
@@ -76,6 +77,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
             idle_w=power["idle_w"][k],
             compute_w=power["compute_w"][k],
             radio_w=power["radio_w"][k],
+            off_w=off[k],
             price_per_s=price[k],
             price_per_byte_s=price_held[k],
             uplink_bytes_s=uplink[k],

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from layerlift.models.errors import ScenarioError
-from layerlift.models.files import read_regular
+from layerlift.models.files import bytes_digest, read_regular
 
 MOST_BYTES: Final = 64 << 20
-DIGEST_BYTES: Final = 16
 
 
 class Source(NamedTuple):
@@ -28,17 +26,12 @@ class Source(NamedTuple):
     @property
     def digest(self) -> str:
         """What names its content: 32 hexadecimal digits."""
-        return digest_of(self.content)
+        return bytes_digest(self.content)
 
     @property
     def file(self) -> str:
         """The last part of its name, for messages and for what kind of file it is."""
         return Path(self.name).name
-
-
-def digest_of(content: bytes) -> str:
-    """A BLAKE2b hash of some bytes: 32 hexadecimal digits."""
-    return blake2b(content, digest_size=DIGEST_BYTES).hexdigest()
 
 
 class Files:
@@ -54,9 +47,12 @@ class Files:
     def source(self, name: str) -> Source:
         """Read a file. Raises `ScenarioError` for one that is missing, irregular or larger than 64 MiB."""
         if name not in self.read:
-            content = self._kept[name] if name in self._kept else _content(self.folder / name)
-            self.read[name] = Source(name, content)
+            self.read[name] = Source(name, self.content(name))
         return self.read[name]
+
+    def content(self, name: str) -> bytes:
+        """The content of a file, read now. Raises `ScenarioError` as `source` does."""
+        return self._kept[name] if name in self._kept else _content(self.folder / name)
 
 
 def _content(path: Path) -> bytes:

@@ -146,6 +146,16 @@ class NodesSection(MachineSection):
     name: Text | None = None
     count: Count | None = None
     names: Text | None = None
+    off_w: NonNegativeRange = NOTHING
+    """Drawn by a server that is down after a crash."""
+
+    @model_validator(mode="after")
+    def _where_it_counts(self) -> NodesSection:
+        if self.tier == "client" and self.off_w != NOTHING:
+            raise flaw(("off_w",), "is given for a client, which never crashes: expected it for servers only")
+        if self.tier != "client" and self.battery_j is not None:
+            raise flaw(("battery_j",), "is given for a server, which hangs on a wire: expected it for clients only")
+        return self
 
     @model_validator(mode="after")
     def _one_or_many(self) -> NodesSection:

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
-from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.results.versions import other_versions
+from layerlift.emulator.scenario import bundled
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.trials import Trial, Variant
@@ -51,9 +53,9 @@ def compare_runs(
     results = [run if isinstance(run, RunResult) else RunResult.load(run) for run in runs]
     names = _names([result.directory for result in results])
     for name, result in zip(names, results, strict=True):
-        if "world" not in result.run:
+        if result.run.get("world") is None:
             raise RunError(f"the run {name} has no `world` in its run.json, expected that of a run: run it again")
-    notes: list[str] = []
+    notes = [f"{name} was {text}" for name, text in zip(names, map(_elsewhere, results), strict=True) if text]
     yardsticks = [None] * len(results) if not alone else _alone(results, each, notes, notice, allow_code)
     variants: list[Variant] = []
     trials: list[Trial] = []
@@ -75,6 +77,10 @@ def compare_runs(
     return Comparison(" and ".join(_titles(results)), tuple(named), tuple(trials), notes=tuple(notes))
 
 
+def _elsewhere(result: RunResult) -> str:
+    return other_versions(result.run)
+
+
 def _titles(results: Sequence[RunResult]) -> list[str]:
     return list(dict.fromkeys(str(result.run["world"].get("name", "run")) for result in results))
 
@@ -89,11 +95,11 @@ def _alone(
     memory, known, found = PlanMemory(), dict[str, Alone](), list[Alone | None]()
     try:
         for result in results:
-            if "scenario" not in result.run:
+            if result.run.get("scenario") is None:
                 raise RunError("a run.json has no scenario")
             key = json.dumps(result.run["scenario"], sort_keys=True)
             if key not in known:
-                scenario = Scenario.from_dict(result.run["scenario"], allow_code=allow_code, origin=RUN_FILE)
+                scenario = scenario_of(result, allow_code=allow_code)
                 known[key] = alone_latencies(scenario, each=each, notice=notice, memory=memory)
             found.append(known[key])
     except CodeRefused:

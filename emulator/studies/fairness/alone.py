@@ -14,8 +14,8 @@ from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.inputs import Inputs
 from layerlift.emulator.scenario.resolving.catalog import Catalog
-from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.studies.fairness.people import people
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
@@ -67,7 +67,7 @@ class _Solitude(Scenario):
 
     _world: World | None = PrivateAttr(None)
 
-    def resolve(self, catalog: Catalog | None = None, files: Files | None = None) -> World:
+    def resolve(self, catalog: Catalog | None = None, inputs: Inputs | None = None) -> World:
         assert self._world is not None
         return self._world
 

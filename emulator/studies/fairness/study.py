@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from layerlift.emulator.results.reader import RUN_FILE, RunResult
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.studies.fairness import measure
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.models.errors import RunError
@@ -55,7 +55,4 @@ def fairness(
 def _alone(
     result: RunResult, each: bool, notice: Callable[[str], None] | None, allow_code: bool
 ) -> dict[str, list[float]]:
-    if "scenario" not in result.run:
-        raise RunError("run.json has no scenario, expected that of a run: without it nobody can run alone")
-    scenario = Scenario.from_dict(result.run["scenario"], allow_code=allow_code, origin=RUN_FILE)
-    return alone_latencies(scenario, each=each, notice=notice)
+    return alone_latencies(scenario_of(result, allow_code=allow_code), each=each, notice=notice)

@@ -193,7 +193,7 @@ DAMAGES = [
     (truncate, r"part-00001\.parquet \(part 1 of queries\) cannot be read"),
     (lambda path: (path / "queries" / "part-00003.parquet").unlink(), "run.json says 100: a part file is missing"),
     (lambda path: (path / "queries" / "part-00001.parquet").unlink(), r"lacks part-00001\.parquet"),
-    (other_columns, "has columns"),
+    (other_columns, "has other columns than queries"),
     (lambda path: (path / "run.json").write_text("{"), "cannot be read"),
     (other_status, "no status of a run"),
     (lambda path: (path / "run.json").unlink(), r"holds no run\.json"),

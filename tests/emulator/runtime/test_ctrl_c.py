@@ -167,7 +167,7 @@ def test_before_the_run_begins_nothing_is_written(programs: list, tmp_path: Path
 def test_nothing_is_left_of_a_driver_that_is_killed_and_its_rows_are_there(programs: list, tmp_path: Path) -> None:
     made = tmp_path / "made"
     programs.append(program := Program("run", "quickstart", *LONG, "--actors", "2", "--out", str(made)))
-    program.interrupt(lambda: (made / "queries").exists(), signal.SIGKILL)
+    program.interrupt(lambda: (made / "queries" / "part-00000.parquet").exists(), signal.SIGKILL)
     assert program.ended()[0] == -signal.SIGKILL
     assert program.left() == []
     found = RunResult.load(made)
@@ -292,4 +292,9 @@ def test_what_must_not_be_left_half_made_is_made_first() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         done.append("all of it")
     assert done == ["all of it"]
+    with pytest.raises(KeyboardInterrupt), afterwards():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("what the signal may have broken")
+    with pytest.raises(ValueError, match="its own"), afterwards():
+        raise ValueError("its own")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

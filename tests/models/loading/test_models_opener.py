@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -259,3 +260,10 @@ def test_a_frame_is_read_from_any_pieces(most: int) -> None:
     assert [blob.tobytes() for blob in blobs] == [b"hello", b"you"]
     with pytest.raises(EOFError):
         frames.unpack(read, most)
+
+
+@pytest.mark.long
+def test_one_that_computes_without_end_is_ended_by_the_system() -> None:
+    body = "from layerlift.models.loading import child\nchild._limit_time(0.5)\nwhile True: pass\n"
+    done = subprocess.run([sys.executable, "-c", body], check=False, timeout=300)
+    assert done.returncode == -signal.SIGXCPU
