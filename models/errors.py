@@ -125,8 +125,26 @@ def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> 
 
     `near("alexnt", ["alexnet", "vgg19"])` is `"; did you mean alexnet?"`.
     """
-    names = sorted(known)
+    names = [each for each in sorted(known) if len(each) <= _LONGEST]
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {' or '.join(map(told, close))}?"
-    return f"; known: {', '.join(names)}" if names else ""
+    return f"; known: {_few(names)}" if names else ""
+
+
+_LONGEST: Final = 60
+"""Characters of a name that a hint shows."""
+_ROOM: Final = 120
+"""Characters of a hint's list of names, so that a sentence stays one."""
+
+
+def _few(names: list[str]) -> str:
+    """All of the names where there is room, else the first ones and how many there are."""
+    shown: list[str] = []
+    room = _ROOM
+    for name in names:
+        room -= len(name) + 2
+        if room < 0:
+            return f"{', '.join(shown)}, ... ({len(names)} in all)"
+        shown.append(name)
+    return ", ".join(shown)

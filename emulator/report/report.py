@@ -27,6 +27,7 @@ from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.judgements import judgements
 from layerlift.emulator.report.totals import in_all, real_costs
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.rows import OPEN
 from layerlift.emulator.results.summary import PHASES
 from layerlift.emulator.scenario.inputs import doubts
 
@@ -73,9 +74,11 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     for user in summary["users"]:
         failed.update(user["failed"])
         unplanned.update(user["plans_failed"])
+    open_ = failed.pop(OPEN, 0)
+    still = f", {open_:,} open at the end" if open_ else ""
     _say(
         console,
-        f"{count(totals['answered'], 'query')} answered, {totals['failed']:,} failed in "
+        f"{count(totals['answered'], 'query')} answered, {totals['failed'] - open_:,} failed{still} in "
         f"{seconds(totals['virtual_s'])} of virtual time: {rate(totals['queries_per_virtual_s'])} a second.",
     )
     if failed:

@@ -20,6 +20,9 @@ class Of(NamedTuple):
 
 _At = Annotated[float, Of("when the row was emitted", "second")]
 
+OPEN: Final = "run ended"
+"""The reason of a query that is open when the run ends: it has no answer, and is told apart from what failed."""
+
 FallbackCause = Literal["server", "link", "lost", "refused"]
 """Why a query is finished on its client: something broke off (a dead server, a link that is down, bad luck on one), or
 a server had not got the layers."""

@@ -17,7 +17,7 @@ from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
 from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
 from layerlift.emulator.scenario.schema.description import Description
-from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, dotted, read
+from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, brief, brief_text, dotted, read
 from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, first_flaw, shown
 from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.trust import Trust
@@ -179,7 +179,7 @@ def _servers(scenario: Description) -> int:
 
 def located(flaw: Flaw, places: Places) -> ScenarioError:
     """Return the error that says where the flaw is, in the file or on the command line, and under which path."""
-    text = printable(f"{places.where(flaw.path)}{dotted(flaw.path) or 'the scenario'} {flaw.text}")
+    text = brief_text(printable(f"{places.where(flaw.path)}{brief(flaw.path) or 'the scenario'} {flaw.text}"))
     return CodeRefused(text) if isinstance(flaw, CodeFlaw) else ScenarioError(text)
 
 

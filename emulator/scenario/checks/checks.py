@@ -122,6 +122,14 @@ def _names(scenario: Description) -> None:
             ("planner", "at"),
             f"is {shown(scenario.planner.at)}, expected client or a node{near(scenario.planner.at, known)}",
         )
+    place = taken.get(scenario.planner.at, ("planner",))
+    lonely = "client-client" not in scenario.links and scenario.user_count > 1
+    if lonely and (place[0] == "users" or (place[0] == "nodes" and scenario.nodes[int(place[1])].tier == "client")):
+        raise flaw(
+            ("planner", "at"),
+            f"is {shown(scenario.planner.at)}, a client, which other clients reach by no link: "
+            "expected a server, or client-client under links",
+        )
     if scenario.planner.heartbeat_s is not None and scenario.planner.at == "client":
         raise flaw(
             ("planner", "heartbeat_s"),

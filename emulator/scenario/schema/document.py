@@ -39,6 +39,17 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), _first)
 
 
+_PART: Final = 50
+"""Characters of a part of a path that a message shows."""
+
+
+_TOLD: Final = 90
+"""Characters of a setting that a message shows."""
+_QUOTED: Final = re.compile(r"'([^']{61,})'")
+MOST: Final = 300
+"""Characters of a sentence."""
+
+
 class Given(str):
     """A `path=value` that was not given as such: messages name the option or argument that it stands for."""
 
@@ -54,7 +65,8 @@ class Given(str):
 
 def named(setting: str) -> str:
     """Return what somebody gave, in their terms: `--set users.0.planner=ionn`, or `--planner ionn`."""
-    return setting.option if isinstance(setting, Given) else f"--set {setting}"
+    told = setting.option if isinstance(setting, Given) else f"--set {setting}"
+    return told if len(told) <= _TOLD else f"{told[:_TOLD]}..."
 
 
 @dataclass
@@ -89,6 +101,17 @@ class Places:
 def dotted(path: FieldPath) -> str:
     """Return `path` as it is written on the command line: `users.0.queries`."""
     return ".".join(str(part) for part in path)
+
+
+def brief(path: FieldPath) -> str:
+    """Return `path` as a message shows it: dotted, with very long parts cut."""
+    return dotted(tuple(part if len(str(part)) <= _PART else f"{str(part)[:_PART]}..." for part in path))
+
+
+def brief_text(text: str) -> str:
+    """Return a sentence short enough to be read: what it quotes is cut, and if that does not do, its middle."""
+    text = _QUOTED.sub(lambda found: f"'{found[1][:57]}...'", text)
+    return text if len(text) <= MOST else f"{text[: MOST - 65]} ... {text[-55:]}"
 
 
 def read(text: str, name: str) -> tuple[object, Places]:

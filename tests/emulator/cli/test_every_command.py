@@ -55,8 +55,8 @@ COMMANDS = {
     "preprocess": ["preprocess", "preprocess squeezenet merge prune:keep=0.5 --samples 0"],
     "profile": ["profile squeezenet --runs 1 -o profile.json"],
     "reproduce figure5": [
-        "reproduce figure5 --models squeezenet --factors 10 --links shared "
-        "--servers edge --offloading greedy --algorithms ionn --out figure --force"
+        "reproduce figure5 --models squeezenet --factors 10 --links shared --servers edge --offloading greedy "
+        "--algorithms ionn --out figure --force"
     ],
 }
 HOW = {"at 80 columns": {"COLUMNS": "80"}, "at 40 columns": {"COLUMNS": "40"}, "in a pipe": {"COLUMNS": ""}}
