@@ -175,7 +175,7 @@ def test_a_field_that_cannot_be_is_named_with_its_path(scenario: str, setting: s
     [
         (["run", "papr"], "no scenario 'papr': expected a file or the name of a bundled scenario; did you mean paper?"),
         (["run", "."], "is a folder"),
-        (["run", "quickstart", "--actors", "lots"], "actors is 'lots', expected auto or a whole number from 1 to"),
+        (["run", "quickstart", "--actors", "lots"], "actors is 'lots', expected auto or a whole number of at least 1"),
         (["run", "quickstart", "--actors", "0"], "expected auto or a whole number"),
         (["run", "quickstart", "--local", "--pace", "0"], "pace is 0.0, expected a positive number"),
         (["run", "quickstart", "--local", "--pace", "nan"], "pace is nan"),

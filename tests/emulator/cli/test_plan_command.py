@@ -128,9 +128,9 @@ def test_the_plan_in_words() -> None:
         "user-1 on r1 asks alexnet; planned by gibbs+recursive",
         "Source: Yan, Bi, Zhang, Tao,",  # of both halves
         "Source: Shin",
-        "A query takes 1.00 s with all 24 layers here and 122 ms with the plan, 8.21 times less.",
+        "A query takes 1.49 s with all 24 layers here and 152 ms with the plan, 9.85 times less.",
         "P1 on r7 (edge): n0..n23 (24 layers: 5 Conv, Reshape, 3 Gemm)",
-        "none yet - - - 1.00 s",
+        "none yet - - - 1.49 s",
         "1 r7 n",
         "all confirmed after 23.3 s",
     ):
