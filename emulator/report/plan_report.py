@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +14,9 @@ from rich.text import Text
 from layerlift.emulator.planning.answer import answer
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
+from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
@@ -28,19 +30,8 @@ def explain(world: World, user: str) -> dict[str, Any]:
     Users who are planned jointly with it are. Times are seconds since the first part is sent, on idle links.
     Raises `RunError` for a user that the world has not, `PlanError` when the planner fails.
     """
-    names = [spec.name for spec in world.users]
-    if user not in names:
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-        raise RunError(f"the scenario has no user {user!r}, it has {shown}{near(user, names)}")
-    spec = world.users[names.index(user)]
-    together = planned_with(world, spec.index)
-    problems = tuple(problem_of(world, index) for index in together)
-    place = together.index(spec.index)
-    job = PlanJob(0.0, 0, spec.planner, problems[place], problems if len(problems) > 1 else (), place)
-    outcomes, took_s = answer(job, world.seed, world.planning.plan_timeout_s)
-    outcome, problem = outcomes[place], problems[place]
-    if outcome.reason:
-        raise PlanError(f"planner {spec.planner} failed for {user}: {outcome.reason}")
+    spec, together, _, problem, outcome, took_s = asked(world, user)
+    names = [each.name for each in world.users]
     exact = replace(world, planning=replace(world.planning, predictions="exact"))
     return {
         "scenario": world.name,
@@ -57,6 +48,37 @@ def explain(world: World, user: str) -> dict[str, Any]:
         "true_s": latency(problem_of(exact, spec.index), outcome.placement),
         **_parts(problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)),
     }
+
+
+class Asked(NamedTuple):
+    """A user's question, and what its planner says."""
+
+    spec: UserSpec
+    together: tuple[int, ...]
+    """The users who are planned with it, itself among them."""
+    place: int
+    """Where in `together` it is."""
+    problem: Problem
+    outcome: PlanOutcome
+    took_s: float
+
+
+def asked(world: World, user: str) -> Asked:
+    """Ask for a user's plan. Raises as `explain` does."""
+    names = [spec.name for spec in world.users]
+    if user not in names:
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        raise RunError(f"the scenario has no user {user!r}, it has {shown}{near(user, names)}")
+    spec = world.users[names.index(user)]
+    together = planned_with(world, spec.index)
+    problems = tuple(problem_of(world, index) for index in together)
+    place = together.index(spec.index)
+    job = PlanJob(0.0, 0, spec.planner, problems[place], problems if len(problems) > 1 else (), place)
+    outcomes, took_s = answer(job, world.seed, world.planning.plan_timeout_s)
+    outcome = outcomes[place]
+    if outcome.reason:
+        raise PlanError(f"planner {spec.planner} failed for {user}: {outcome.reason}")
+    return Asked(spec, together, place, problems[place], outcome, took_s)
 
 
 def sources(planner: str) -> list[str]:
