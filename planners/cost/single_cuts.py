@@ -228,6 +228,8 @@ class SuffixCosts:
     def balance(self) -> Floats:
         """Coefficient of variation of the servers' utilisation."""
         problem, latency = self.problem, self.latency_s
+        if not len(self.servers):
+            return latency
         others = problem.load[1:] / problem.cores[1:]
         own = np.divide(self.work_s, latency, out=np.zeros_like(latency), where=latency > 0)
         used = np.repeat(np.repeat(others[None, None, :], latency.shape[1], axis=1), len(self.servers), axis=0)
