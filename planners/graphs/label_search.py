@@ -150,8 +150,9 @@ class LabelSearch:
         """Every label taken everywhere, as far as it may still end well: from which label, where, and its sums."""
         to, options = self._columns(piece), self.options.get(piece)
         there = _stepped(self.cost, piece, node, cost, to)
-        spent = np.array([_stepped(each, piece, node, row, to) for each, row in zip(self.resources, used, strict=True)])
-        spent = spent.reshape(-1, *there.shape)
+        spent = np.empty((len(self.resources), *there.shape))
+        for number, each in enumerate(self.resources):
+            spent[number] = _stepped(each, piece, node, used[number], to)
         if options is not None:
             there[:, self.nodes :] += options.cost
             spent[:, :, self.nodes :] += options.used[:, None, :]

@@ -50,7 +50,9 @@ class VisitOptions:
         chosen, home, to = chosen[legal], home[legal], to[legal]
         terms, held = visits.added(chosen, home, to), runs.held[chosen]
         cost = weights @ terms
-        used = np.array([each.added(terms, held, home, to) for each in resources]).reshape(len(resources), -1)
+        used = np.zeros((len(resources), len(chosen)))
+        for number, each in enumerate(resources):
+            used[number] = each.added(terms, held, home, to)
         kept = _useful(cost, used, runs.unit[chosen] * len(visits.nodes) + home)
         self._run, self._to = chosen[kept], to[kept]
         unit = runs.unit[self._run]
