@@ -5,20 +5,19 @@ from __future__ import annotations
 import random
 
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.graphs.memory_price import Placement
-from layerlift.planners.offloading import lagrangian
+from layerlift.planners.offloading import labels, lagrangian
+from layerlift.planners.offloading.units import Placement
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
 
 
 class ShortestPath(PlannerBase):
-    """Dynamic programming over (unit, node): exact for chains and any number of nodes, in O(L N^2).
+    """Dynamic programming over (unit, node): exact for chains and any number of nodes, with and without limits.
 
-    Exact for latency, energy, money and their weighted sum, without balance, without a price on memory held, and
-    where neither memory nor a constraint binds. Where memory is short a price per byte held is raised until the
-    plan fits, and where a deadline or a budget is missed the weights lean towards latency or money: both are
-    Lagrangian searches, good but not exact. A branching module moves as one unit to one node.
+    Exact for latency, energy, money and their weighted sum, without balance and without a price on memory held, among
+    placements that keep each branching module on one node; a deadline, a budget and short memory are kept by label
+    setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search.
     """
 
     @classmethod
@@ -34,4 +33,7 @@ class ShortestPath(PlannerBase):
 def place(problem: Problem) -> Placement:
     """The cheapest placement of the units, all-local where that is no worse (see `ShortestPath`)."""
     judge = Judge(problem)
-    return judge.or_local(lagrangian.place(judge))
+    found, complete = labels.place(judge)
+    if not complete or judge.key(found)[0] > 0.0:
+        found = min((found, judge.or_local(lagrangian.place(judge))), key=judge.key)
+    return found
