@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 from layerlift.emulator.cluster.plans import RayPlans
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
 from layerlift.emulator.execution.dataplane import Execution, LocalBackend
+from layerlift.emulator.planning.asking import PlanLog
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.rows import Write
 from layerlift.emulator.runtime.local_hosts import LocalHosts
-from layerlift.emulator.runtime.placing import Placing, place
-from layerlift.emulator.runtime.ports import Hosts, TimedPlans
+from layerlift.emulator.runtime.placing import Placing, count_of, place
+from layerlift.emulator.runtime.ports import Hosts, Plans
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError, near
@@ -44,7 +45,9 @@ class Options:
         for name in given:
             if name not in names:
                 raise RunError(f"run has no option {name!r}, expected some of {', '.join(names)}{near(name, names)}")
-        return cls(**given)
+        made = cls(**given)
+        count_of(made.actors)  # whether or not there will be actors
+        return made
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class Assembly:
 
     hosts: Callable[[], Hosts]
     """Called once the results have a place: nodes that begin to live must be run."""
-    plans: TimedPlans
+    plans: Plans
     tensors: Tensors | None
     placing: str
     one_process: bool
@@ -69,11 +72,16 @@ def assemble(
     write: Write,
     say: Callable[[str], None],
     memory: PlanMemory | None,
+    log: PlanLog,
+    stopped: Mapping[str, str] | None,
+    lost: Callable[[str], None],
 ) -> Assembly:
     """Put together what a run of `world` needs; `stack` closes it.
 
-    `execution` is what of the layers really runs, whose rows `write` takes; `say` is told what takes long, and `memory`
-    holds what has been planned before. Raises a `LayerliftError` for what cannot be had: a model's weights, Ray.
+    `execution` is what of the layers really runs, whose rows `write` takes; `say` is told what takes long, `memory`
+    holds what has been planned before, `log` notes plannings, and `stopped` are those that a replayed run stopped;
+    `lost` is told, from another thread, when Ray dies. Raises a `LayerliftError` for what cannot be had: a model's
+    weights, Ray.
     """
     executes = execution != "none"
     networks = [scenario.network(model.name) for model in world.models] if executes else []
@@ -91,8 +99,10 @@ def assemble(
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
         hosts = partial(LocalHosts, world, placing.groups, executes)
-        return Assembly(hosts, LocalPlans(world, memory), tensors, "in one process, without Ray", True)
-    return _over_ray(stack, scenario, world, options, networks, settings, write, say)
+        plans = stack.enter_context(closing(LocalPlans(world, memory, log, stopped)))
+        return Assembly(hosts, plans, tensors, "in one process, without Ray", True)
+    plan = partial(RayPlans, world, log=log, stopped=stopped)
+    return _over_ray(stack, scenario, world, options, networks, settings, write, say, plan, lost)
 
 
 def _over_ray(
@@ -104,6 +114,8 @@ def _over_ray(
     settings: dict[str, Any],
     write: Write,
     say: Callable[[str], None],
+    plan: Callable[[Any], RayPlans],
+    lost: Callable[[str], None],
 ) -> Assembly:
     placing: Placing = place(world, options.actors, options.time_plane)
     say(f"Starting Ray: running {placing.why}")
@@ -111,7 +123,7 @@ def _over_ray(
     from layerlift.emulator.cluster.hosts import RayHosts
     from layerlift.emulator.cluster.session import RayCluster
 
-    stack.enter_context(RayCluster(options.address))
+    stack.enter_context(RayCluster(options.address, say=say, lost=lost))
     actors = RayHosts(world, placing.groups, bool(networks), scenario.graph_optimization)
     stack.callback(actors.close)
     actors.wait()
@@ -124,4 +136,5 @@ def _over_ray(
     here = placing.time_plane == "local"
     local = partial(LocalHosts, world, [[node.index for node in world.nodes]], tensors is not None)
     hosts: Callable[[], Hosts] = local if here else lambda: actors
-    return Assembly(hosts, RayPlans(world, actors), tensors, placing.why, here)
+    plans = stack.enter_context(closing(plan(actors)))
+    return Assembly(hosts, plans, tensors, placing.why, here)

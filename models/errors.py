@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import logging
+import re
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+_PACKAGES: Final = Path(__file__).resolve().parents[1]
+_OWN: Final = tuple(str(_PACKAGES / name) + "/" for name in ("models", "planners", "emulator"))
+
+_LONG_WORDS = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s'\"]+")
+
+
+_SHORT = 48
+"""What a message may always quote."""
 
 
 class LayerliftError(Exception):
@@ -26,6 +40,10 @@ class ScenarioError(LayerliftError):
     """A scenario field that is unknown, ill-typed or impossible; the message holds its path."""
 
 
+class CodeRefused(ScenarioError):
+    """A text of a file that names code (`module:Class`), which only somebody who types it may do."""
+
+
 class RunError(LayerliftError):
     """A run that cannot start or go on, or a run directory that cannot be read."""
 
@@ -45,18 +63,88 @@ def words_of(error: BaseException) -> str:
     return f"{kind}: {said}" if said else f"{kind}, without a word"
 
 
+def place_of(error: BaseException) -> str:
+    """Where a stranger's code raised, as `mine.py:12`: the innermost line that is not of this package, if there is one.
+
+    Of a mistake that our own code makes for it, and of one without lines, the innermost line that there is.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not any(frame.filename.startswith(place) for place in _OWN)]
+    if not frames:
+        return "no line is known"
+    frame = (theirs or list(frames))[-1]
+    return storable(f"{Path(frame.filename).name}:{frame.lineno}")
+
+
+def trace_of(error: BaseException) -> str:
+    """All that Python tells of an error, as text that can be stored; never raises."""
+    try:
+        return storable("".join(traceback.format_exception(error)))
+    except Exception:
+        return words_of(error)
+
+
+def tell_trace(error: BaseException) -> None:
+    """Give all that Python tells of an error to the logger `layerlift`, at level debug: for whoever wants it."""
+    logging.getLogger("layerlift").debug("%s", trace_of(error))
+
+
 def storable(text: str) -> str:
     """The text, with whatever UTF-8 cannot hold (lone surrogates, as odd file names have) written out as an escape."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def near(given: str, known: Iterable[str]) -> str:
+def sentence(text: str, most: int = 300) -> str:
+    """The text on one line of at most `most` characters; where it is longer, first what is quoted in it is cut short.
+
+    What stands in quotes, brackets or a path is a stranger's and may have any length, while the end of a message says
+    what to try.
+    """
+    line = " ".join(storable(text).split())
+    words = sorted(set(_LONG_WORDS.findall(line)), key=len, reverse=True)
+    for word in words:
+        if len(line) <= most or len(word) <= _SHORT:
+            break
+        line = line.replace(word, shortened(word, max(_SHORT, len(word) - (len(line) - most))))
+    return shortened(line, most)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and end with an ellipsis between them: `most` characters."""
+    if len(text) <= most:
+        return text
+    # Of a path the end says more than the beginning.
+    head = (most - 1) // (3 if text.startswith("/") else 2)
+    return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - 1 - head) :]}"
+
+
+def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> str:
     """Return a hint that ends an error message: the near names, or all of them when none is near.
+
+    `told` says how a near name is shown.
 
     `near("alexnt", ["alexnet", "vgg19"])` is `"; did you mean alexnet?"`.
     """
-    names = sorted(known)
+    names = [each for each in sorted(known) if len(each) <= _LONGEST]
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     if close:
-        return f"; did you mean {' or '.join(close)}?"
-    return f"; known: {', '.join(names)}" if names else ""
+        return f"; did you mean {' or '.join(map(told, close))}?"
+    return f"; known: {_few(names)}" if names else ""
+
+
+_LONGEST: Final = 60
+"""Characters of a name that a hint shows."""
+_ROOM: Final = 120
+"""Characters of a hint's list of names, so that a sentence stays one."""
+
+
+def _few(names: list[str]) -> str:
+    """All of the names where there is room, else the first ones and how many there are."""
+    shown: list[str] = []
+    room = _ROOM
+    for name in names:
+        room -= len(name) + 2
+        if room < 0:
+            return f"{', '.join(shown)}, ... ({len(names)} in all)"
+        shown.append(name)
+    return ", ".join(shown)

@@ -1,8 +1,9 @@
 """The tiers of the tests, who runs beside whom, and how many examples properties try.
 
-* `pytest -m quick`: all but `long`, `ray` and `slow`, with a tenth of the examples. For while you write.
-* `pytest`: all but `slow`. For before you push.
+* `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a tenth of the examples. For while you write.
+* `pytest`: all but `slow` and `cluster`. For before you push.
 * `pytest -m slow`: what takes minutes each.
+* `pytest -m cluster`: `cluster.yaml` over an sshd on loopback, where there is one.
 
 Whole tiers are run by two workers (`-n` says otherwise), a file in one of them; named files and tests, `-k`, `-s` and
 `--pdb` by this process alone. Files that start Ray go first and all to one worker: two Rays on one machine steal
@@ -25,7 +26,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 WORKERS = 2
-OUT_OF_QUICK = ("long", "ray", "slow")
+OUT_OF_QUICK = ("long", "ray", "slow", "cluster")
 QUICK_SHARE, QUICK_LEAST = 20, 4
 """The quick tier tries one example in twenty, but at least four."""
 

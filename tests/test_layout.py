@@ -45,6 +45,12 @@ def test_rule_4_only_one_room_imports_ray(tree: Tree) -> None:
     assert house.ray_users(tree) == []
 
 
+def test_onnxruntime_is_quiet_wherever_it_is_used(tree: Tree) -> None:
+    assert house.loud_imports(tree) == []
+    planted = with_line(tree, "layerlift.models.running.session", "import onnxruntime")
+    assert house.loud_imports(planted) != []
+
+
 def test_rule_5_virtual_time_sees_no_other_clock_and_no_other_chance(tree: Tree) -> None:
     assert house.wall_clocks(tree) == []
 

@@ -105,7 +105,7 @@ def _wild_user(draw: DrawFn, user: UserSpec, ends: bool) -> UserSpec:
 
 def _wild_node(draw: DrawFn, node: NodeSpec, policy: str, held: int) -> NodeSpec:
     if node.tier == "client":
-        return replace(node, battery_j=draw(st.sampled_from((None, None, None, 1e6, 3.0))))
+        return replace(node, battery_j=draw(st.sampled_from((None, None, None, 1e6, 3.0, 1.0))))
     if node.tier == "planner":
         return node
     return replace(
@@ -113,6 +113,7 @@ def _wild_node(draw: DrawFn, node: NodeSpec, policy: str, held: int) -> NodeSpec
         policy=policy,
         revokes=takes_back(policy),
         share_models=draw(st.sampled_from((False, False, True))),
+        off_w=draw(st.sampled_from((0.0, 0.5))),
         memory_bytes=draw(st.sampled_from((held, 2 * held, held // 2 + 1, inf))),
     )
 

@@ -313,7 +313,7 @@ class InlinePlans:
 
     def result(self, job: PlanJob) -> PlanOutcome:
         if job.key not in self._known:
-            self._known[job.key], _ = answer(job, self._world.seed, inf)
+            self._known[job.key] = answer(job, self._world.seed).outcomes
         return self._known[job.key][job.place]
 
 

@@ -1,36 +1,56 @@
 """`layerlift`: a thin face over `layerlift.emulator.run` and its neighbours.
 
-Whatever a user can mend ends as one sentence on stderr and exit code 2, never as a traceback.
+Whatever happens ends as one sentence on stderr and an exit code, never as a traceback.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from layerlift.emulator.cli import commands
-from layerlift.models.errors import LayerliftError
+from layerlift.emulator.cli.last_resort import pipes, told, traces, without_option
+from layerlift.emulator.report.screen import print_anything
+from layerlift.emulator.runtime.interruption import felt
+from layerlift.models.errors import CodeRefused, LayerliftError
 
 
 class Layerlift(click.Group):
-    """A group whose commands answer mistakes with a sentence."""
+    """A group whose commands answer mistakes with a sentence; `last_resort` has the exit codes."""
+
+    traced = False
+    """Whether Python's tracebacks are wanted too."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        """Run a command line, on any terminal; `--traceback` may stand anywhere in it."""
+        print_anything()
+        given, self.traced = without_option(list(sys.argv[1:] if args is None else args))
+        with felt(), traces(self.traced), pipes():
+            return super().main(given, *rest, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember what was typed, for messages that say how to type it better."""
+        ctx.obj = list(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the chosen command; `LayerliftError` becomes a message and exit code 2."""
+        """Run the chosen command; whatever it raises becomes a sentence and an exit code."""
         try:
-            return super().invoke(ctx)
-        except LayerliftError as error:
-            click.echo(f"layerlift: {error}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("layerlift: interrupted", err=True)
-            sys.exit(130)
-        except BrokenPipeError:
-            sys.exit(0)
+            found = super().invoke(ctx)
+            sys.stdout.flush()
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except CodeRefused as error:
+            sys.exit(told(LayerliftError(f"{error}: {_allowing(ctx)}"), self.traced))
+        except (Exception, KeyboardInterrupt) as error:
+            sys.exit(told(error, self.traced))
+        return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the README: running first."""
@@ -39,12 +59,24 @@ class Layerlift(click.Group):
         return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
+def _allowing(ctx: click.Context) -> str:
+    """The command that was typed, with the option that lets files name code."""
+    command, *rest = ctx.obj
+    return shlex.join(["layerlift", command, "--allow-code", *rest])
+
+
 @click.group(cls=Layerlift, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="layerlift", prog_name="layerlift")
+@click.option(
+    "--traceback", is_flag=True, expose_value=False, help="Show Python's tracebacks too; anywhere in the line."
+)
 def main() -> None:
     """Emulate the migration of DNN layers from many clients to edge and cloud servers that they share."""
 
 
-for _module in pkgutil.iter_modules(commands.__path__):
-    for _command in importlib.import_module(f"{commands.__name__}.{_module.name}").COMMANDS:
-        main.add_command(_command)
+try:
+    for _module in pkgutil.iter_modules(commands.__path__):
+        for _command in importlib.import_module(f"{commands.__name__}.{_module.name}").COMMANDS:
+            main.add_command(_command)
+except KeyboardInterrupt as _error:  # this takes a second
+    sys.exit(told(_error, False))

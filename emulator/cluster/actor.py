@@ -10,9 +10,10 @@ import numpy as np
 
 from layerlift.emulator.cluster.delivery_log import repeat
 from layerlift.emulator.execution.engine import Engine, Task
-from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.answer import Answered
+from layerlift.emulator.planning.asking import Asker
 from layerlift.emulator.planning.job import PlanJob
-from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
+from layerlift.emulator.protocol.messages import Delivery
 from layerlift.emulator.runtime.host import Answer, Host
 from layerlift.emulator.runtime.ports import Costs
 from layerlift.emulator.world.world import World
@@ -26,6 +27,7 @@ class HostActor:
     def __init__(self, world: World, members: Sequence[int], execution: bool, optimization: Optimization) -> None:
         self._host = Host(world, members, execution)
         self._engine = Engine(optimization)
+        self._askers: dict[tuple[int, float], Asker] = {}
         self._weights: dict[int, Mapping[str, Callable[[], np.ndarray]]] = {}
 
     def advance(self, horizon: float, deliveries: Sequence[Delivery], costs: Costs) -> Answer:
@@ -62,6 +64,7 @@ class HostActor:
         ran = self._engine.run(task, piece, dict(zip(names, tensors, strict=True)))
         return (*(ran.tensors[name] for name in (*piece.outputs, *piece.watched)), ran.timing)
 
-    def plan(self, job: PlanJob, seed: int, timeout_s: float) -> tuple[tuple[PlanOutcome, ...], float]:
-        """See `layerlift.emulator.planning.answer.answer`."""
-        return answer(job, seed, timeout_s)
+    def plan(self, job: PlanJob, seed: int, timeout_s: float) -> tuple[Answered, dict[str, str]]:
+        """See `layerlift.emulator.planning.asking.Asker`: what came of it, and who is asked in this process."""
+        asker = self._askers.setdefault((seed, timeout_s), Asker(seed, timeout_s))
+        return asker.ask(job), asker.here

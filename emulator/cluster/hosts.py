@@ -18,10 +18,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from layerlift.emulator.cluster.actor import HostActor
 from layerlift.emulator.cluster.delivery_log import DeliveryLog
 from layerlift.emulator.cluster.failures import TRIES, is_lost, plain_error
+from layerlift.emulator.cluster.plans import Planned
 from layerlift.emulator.cluster.session import machines
 from layerlift.emulator.execution.dataplane import Ref
 from layerlift.emulator.planning.job import PlanJob
-from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.runtime.host import Answer
 from layerlift.emulator.runtime.local_hosts import homes
 from layerlift.emulator.runtime.ports import Call
@@ -84,7 +84,7 @@ class RayHosts:
         """Begin a planning in the actor of a node."""
         return self.actors[self.home[node]].plan.options(concurrency_group="plan").remote(job, seed, timeout_s)
 
-    def planned(self, ref: Ref) -> tuple[tuple[PlanOutcome, ...], float] | None:
+    def planned(self, ref: Ref) -> Planned | None:
         """Wait for a planning; None when it died with its actor, which is then there again for the next."""
         try:
             found: Any = ray.get(ref)
@@ -93,8 +93,8 @@ class RayHosts:
                 raise plain_error(error) from None
             self.mend()
             return None
-        outcomes: tuple[tuple[PlanOutcome, ...], float] = found
-        return outcomes
+        planned: Planned = found
+        return planned
 
     def _start(self, host: int) -> Any:
         """Start the actor of a host. Hosts go to the machines in turn: Ray's own spreading is by chance."""

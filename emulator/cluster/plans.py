@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import inf
 from typing import Any, Protocol
 
-from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.answer import Answered
+from layerlift.emulator.planning.asking import Asker, PlanLog, known
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world.world import World
 
 Ref = Any
+Planned = tuple[Answered, dict[str, str]]
+"""What came of a planning, and who is asked there in the actor's own process (`Asker.here`)."""
 
 
 class Planning(Protocol):
@@ -19,32 +24,48 @@ class Planning(Protocol):
         """Begin a planning in the actor of a node."""
         ...
 
-    def planned(self, ref: Ref) -> tuple[tuple[PlanOutcome, ...], float] | None:
+    def planned(self, ref: Ref) -> Planned | None:
         """Wait for a planning; None when it died with its actor."""
         ...
 
 
 class RayPlans:
-    """Plans in the planner's actor, each distinct problem once; see `layerlift.emulator.runtime.conductor.Plans`."""
+    """Plans in the planner's actor, each distinct problem once; see `layerlift.emulator.runtime.ports.Plans`.
 
-    def __init__(self, world: World, hosts: Planning) -> None:
-        self._world, self._hosts = world, hosts
+    `stopped` are the plannings that were stopped in the run that is replayed: nothing is on the watch then.
+    """
+
+    def __init__(
+        self, world: World, hosts: Planning, log: PlanLog | None = None, stopped: Mapping[str, str] | None = None
+    ) -> None:
+        self._world, self._hosts, self._stopped = world, hosts, stopped or {}
+        self._timeout_s = world.planning.plan_timeout_s if stopped is None else inf
+        self._here = Asker(world.seed, self._timeout_s)
         self._refs: dict[tuple[str, str], Ref] = {}
-        self._known: dict[tuple[str, str], tuple[PlanOutcome, ...]] = {}
-        self.took_s: list[tuple[str, int, float]] = []
+        self._known: dict[tuple[str, str], Answered] = {}
+        self.log = log or PlanLog()
 
     def submit(self, job: PlanJob) -> None:
         """See `Plans`."""
-        if job.key not in self._refs and job.key not in self._known:
+        if job.key in self._refs or job.key in self._known:
+            return
+        then = known(job, self._stopped)
+        if then is not None:
+            self._known[job.key] = then
+            self.log.note(job, then, True, {})
+        else:
             world = self._world
-            self._refs[job.key] = self._hosts.plan(world.planner, job, world.seed, world.planning.plan_timeout_s)
+            self._refs[job.key] = self._hosts.plan(world.planner, job, world.seed, self._timeout_s)
 
     def result(self, job: PlanJob) -> PlanOutcome:
         """See `Plans`. What died with its actor is planned here."""
         if job.key not in self._known:
             found = self._hosts.planned(self._refs.pop(job.key))
-            if found is None:
-                found = answer(job, self._world.seed, self._world.planning.plan_timeout_s)
-            self._known[job.key], took_s = found
-            self.took_s.append((job.planner, job.request, took_s))
-        return self._known[job.key][job.place]
+            answered, here = found if found is not None else (self._here.ask(job), self._here.here)
+            self._known[job.key] = answered
+            self.log.note(job, answered, True, here)
+        return self._known[job.key].outcomes[job.place]
+
+    def close(self) -> None:
+        """End what was started here."""
+        self._here.close()

@@ -9,9 +9,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from layerlift.emulator.cluster.failures import cause_of
 from layerlift.emulator.cluster.session import RayCluster
 from layerlift.models.errors import LayerliftError, RunError
-from layerlift.models.onnx_files.protos import one_line
 
 
 def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | None = None) -> Iterator[tuple[int, Any]]:
@@ -31,5 +31,5 @@ def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | Non
                 found: Any = ray.get(ref)
             except RayError as error:
                 found = getattr(error, "cause", None)
-                found = found if isinstance(found, LayerliftError) else RunError(f"a task was lost: {one_line(error)}")
+                found = found if isinstance(found, LayerliftError) else RunError(f"a task was lost: {cause_of(error)}")
             yield numbers.pop(ref), found

@@ -15,6 +15,7 @@ from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import MachineFault
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.world import World
+from layerlift.models.sums import left_sum
 
 __all__ = ["Conditions", "State"]
 
@@ -233,4 +234,4 @@ def _over(edge: int, source: int, to: int) -> Sequence[Hop]:
 
 def _one_after_the_other(parts: Sequence[State]) -> State:
     up = all(part.up for part in parts)
-    return State(up, sum(part.latency_s for part in parts), min(part.bandwidth_bytes_s for part in parts))
+    return State(up, left_sum(part.latency_s for part in parts), min(part.bandwidth_bytes_s for part in parts))

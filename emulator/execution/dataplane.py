@@ -12,16 +12,18 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from layerlift.emulator.execution.answers import not_numbers, relative_error
 from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
 from layerlift.emulator.protocol.routes import Routes
-from layerlift.emulator.results.rows import MeasuredRow, Write
+from layerlift.emulator.results.rows import MeasuredKind, MeasuredRow, Write
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, uncut_session
+from layerlift.models.sums import left_sum
 
 Execution = Literal["every", "once", "none"]
 Ref = Any
@@ -300,7 +302,7 @@ class DataPlane:
                     step=piece.step,
                     name=name,
                     value=timing.seconds,
-                    expected=sum(profile),
+                    expected=left_sum(profile),
                 )
             )
         if rows:
@@ -321,34 +323,26 @@ class DataPlane:
             user = self._world.users[answered.user]
             expected = self._answer(user.model, answered.query % self._inputs)
             for name, array in zip(logits, self._backend.fetch(list(logits.values())), strict=True):
-                error = relative_error(array, expected[name])
-                client = self._world.nodes[user.client].name
-                rows.append(
+                told: dict[MeasuredKind, float] = {"output_error": relative_error(array, expected[name])}
+                unknown = not_numbers(array)
+                if unknown:
+                    told["not_a_number"] = unknown
+                rows += [
                     MeasuredRow(
                         at_s=answered.at,
-                        node=client,
-                        kind="output_error",
+                        node=self._world.nodes[user.client].name,
+                        kind=kind,
                         user=user.name,
                         query=answered.query,
                         step=-1,
                         name=name,
-                        value=error,
+                        value=float(value),
                         expected=0.0,
                     )
-                )
+                    for kind, value in told.items()
+                ]
         if rows:
             self._write("measured", rows)
-
-
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest absolute difference over the largest absolute expected value; infinite when shapes or NaNs differ."""
-    if found.shape != expected.shape:
-        return float("inf")
-    if np.array_equal(found, expected, equal_nan=True):
-        return 0.0
-    scale = float(np.max(np.abs(expected.astype(np.float64))))
-    worst = float(np.max(np.abs(found.astype(np.float64) - expected.astype(np.float64))))
-    return worst / scale if scale > 0.0 and np.isfinite(worst) else float("inf")
 
 
 class LocalBackend:

@@ -6,6 +6,7 @@ What is here is what most programs need. The rest is in `layerlift.models` (what
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
+
+QUIET = {"ORT_DISABLE_TELEMETRY": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+"""What keeps libraries from reporting who uses them, and from leaving an identity in HOME. It is set here, because
+this module is the first of ours in every process, Ray's workers too, and child processes inherit it; onnxruntime looks
+once, when it is imported. What the user has set stays. What is off also stands in README ("On a cluster")."""
+for _name, _value in QUIET.items():
+    os.environ.setdefault(_name, _value)
 
 __all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "sweep"]
 

@@ -134,6 +134,9 @@ class Node:
         self._timers += 1
         heappush(self.kernel.heap, (at, self.index, self._timers, call, argument))
 
+    def wake(self) -> None:
+        """Called before something of the node begins to be used. A bare node keeps no books of its use."""
+
     def sleep(self, seconds: float) -> Sleep:
         """Await it to let `seconds` of virtual time pass."""
         return Sleep(self, self.kernel.now + seconds)

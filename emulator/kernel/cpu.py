@@ -12,6 +12,7 @@ from math import inf
 from typing import Any
 
 from layerlift.emulator.kernel.clock import Node
+from layerlift.models.sums import left_sum
 
 _REBASE_S = 1e6
 """Work served after which marks are rebased: below it a double still resolves 1e-10 s."""
@@ -45,6 +46,7 @@ class Cpu:
 
         Whose it is makes no difference here (see `layerlift.emulator.kernel.weighted_cpu`).
         """
+        self.node.wake()
         self._number = number = self._number + 1
         if self._jobs:
             self._catch_up()
@@ -147,6 +149,7 @@ class FifoCpu:
 
         Whose it is makes no difference here (see `layerlift.emulator.kernel.weighted_cpu`).
         """
+        self.node.wake()
         self._number = number = self._number + 1
         self._waiting[number] = _Waiting(number, work_s, call, argument)
         self._start()
@@ -162,13 +165,13 @@ class FifoCpu:
 
     def clear(self) -> None:
         """Take every piece out; the time that they had stays counted as busy."""
-        self._busy += sum(self.node.kernel.now - job.begun_s for job in self._running.values())
+        self._busy += left_sum(self.node.kernel.now - job.begun_s for job in self._running.values())
         self._waiting.clear()
         self._running.clear()
 
     def busy_s(self, until: float) -> float:
         """Core-seconds of work done up to `until`, a moment not before the last event of this CPU."""
-        return self._busy + sum(until - job.begun_s for job in self._running.values())
+        return self._busy + left_sum(until - job.begun_s for job in self._running.values())
 
     def _start(self) -> None:
         while self._waiting and len(self._running) < self.cores:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from math import inf
 
+from layerlift.models.sums import left_sum
+
 
 class Port:
     """One node's uplink or downlink: `capacity` in bytes per second."""
@@ -139,7 +141,7 @@ def _fill(pairs: list[Pair], ports: list[Port], now: float) -> list[Flow]:
     """Progressive filling: fix the tightest constraint's pairs at its level, take what they use away, repeat."""
     moved: list[Flow] = []
     left = {port: port.capacity for port in ports}
-    weight = {port: sum(pair.weight for pair in port.pairs) for port in ports}
+    weight = {port: left_sum(pair.weight for pair in port.pairs) for port in ports}
     # Whoever is bound by its own bandwidth first is last, where taking it away is cheap; that order never changes.
     waiting = sorted(pairs, key=_own_level, reverse=True)
     fixed: set[Pair] = set()

@@ -66,6 +66,7 @@ class WeightedCpu:
 
     def serve(self, work_s: float, call: Callable[[Any], object], argument: Any = None, owner: int = -1) -> int:
         """Begin a piece of `owner`; `call(argument)` when it is done. Returns its number, which `cancel` takes."""
+        self.node.wake()
         self._catch_up()
         self._number = number = self._number + 1
         self._jobs[number] = _Job(work_s, call, argument, owner)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from math import inf
 from typing import Literal, NamedTuple
 
+from layerlift.emulator.kernel import periods
 from layerlift.emulator.world.world import World
+from layerlift.models.sums import left_sum
 
 Book = Literal["lost", "cancelled", "again"]
 """Where bytes that did not arrive are put down; `again`: the network itself sent them once more."""
@@ -40,7 +42,11 @@ class ByteLedger:
         self.next_sample = self._period
         self._samples: dict[int, dict[int, Sample]] = {}
         self._counts: dict[int, _Count] = {}
-        self._radios = {index: _Radio() for index in world.clients}
+        self._moved: set[int] = set()
+        """Nodes that have sent or received something in the period that is open."""
+        self._radios = {index: _Radio(index) for index in world.clients}
+        self._live: dict[int, _Radio] = {}
+        """Radios that are on, or will be as far as is known."""
         # The end of the run may lie in the window that was done last, so only what came before that window is final.
         self._safe = self._horizon = 0.0
 
@@ -54,13 +60,15 @@ class ByteLedger:
         # Only clients have radios that count: servers hang on wires.
         radios = tuple(self._radios[node] for node in (source, to) if node in self._radios)
         sender = self._count(source).sent.setdefault(price_per_byte, _Sent())
-        return Account(sender, self._count(to), radios)
+        return Account(source, to, sender, self._count(to), radios)
 
     def delivered(self, account: Account, size: int) -> None:
         """A message of `size` bytes arrived whole."""
         self.delivered_bytes += size
         account.sender.bytes += size
         account.receiver.received_bytes += size
+        self._moved.add(account.source)
+        self._moved.add(account.to)
 
     def put_down(self, book: Book, size: int) -> None:
         """Note bytes that were `lost` or `cancelled`, or that the network sent `again` itself."""
@@ -90,6 +98,7 @@ class ByteLedger:
     def carrying(self, account: Account, begin: float, end: float) -> None:
         """A transfer whose whole span is known from the start (independent links)."""
         for radio in account.radios:
+            self._live[radio.node] = radio
             radio.add(begin, end, self._safe)
 
     def cut(self, account: Account, end: float, at: float) -> None:
@@ -100,6 +109,7 @@ class ByteLedger:
     def opened(self, account: Account, at: float) -> None:
         """A transfer of unknown length began (shared links)."""
         for radio in account.radios:
+            self._live[radio.node] = radio
             if not radio.users:
                 radio.since = at
             radio.users += 1
@@ -114,8 +124,11 @@ class ByteLedger:
     def sample_before(self, at: float) -> None:
         """Close every sampling period that ends before `at`; later deliveries belong to later periods."""
         while self.next_sample < at:
-            self._close(self._number, self.next_sample)
-            self._number += 1
+            if self._moved or self._live:
+                self._close(self._number, self.next_sample)
+                self._number += 1
+            else:  # nothing happens on any link: however many periods that are, they cost nothing
+                self._number = periods.ending_from(at, self._period)
             self.next_sample = self._number * self._period  # a product, not a sum: instants do not drift
 
     def window(self, horizon: float) -> None:
@@ -124,15 +137,15 @@ class ByteLedger:
         if self.next_sample < horizon:  # at the instant itself something may still arrive that belongs to the period
             self.sample_before(horizon)
 
-    def at(self, number: int, node: int) -> Sample:
-        """What `node` did in the closed period `number` (1 is the first); taken out of the books."""
-        period = self._samples.get(number)
-        if period is None:
-            return _NOTHING
-        sample = period.pop(node, _NOTHING)
-        if not period:
-            del self._samples[number]
-        return sample
+    @property
+    def open_number(self) -> int:
+        """The period that is not closed yet, from 1."""
+        return self._number
+
+    def take(self) -> dict[int, dict[int, Sample]]:
+        """Who did what in the periods that were closed since the last call, by number (1 is the first) and node."""
+        taken, self._samples = self._samples, {}
+        return taken
 
     def last(self, until: float) -> dict[int, Sample]:
         """Close the period that the end of the run cut short and return it."""
@@ -144,15 +157,19 @@ class ByteLedger:
 
     def _close(self, number: int, at: float) -> None:
         period: dict[int, Sample] = {}
-        for node, count in self._counts.items():
-            sample = count.take()
+        for node in self._moved:
+            sample = self._counts[node].take()
             if sample.sent_bytes or sample.received_bytes:
                 period[node] = sample
-        for node, radio in self._radios.items():
+        self._moved.clear()
+        for node, radio in list(self._live.items()):
             on = radio.until(at)
             if on:
                 period[node] = period.get(node, _NOTHING)._replace(radio_s=on)
-        self._samples[number] = period
+            if not radio.users and not radio.spans:
+                del self._live[node]
+        if period or number == _LAST:
+            self._samples[number] = period
 
 
 class _Sent:
@@ -177,7 +194,7 @@ class _Count:
         """The counts, which begin again at 0."""
         # Bytes times price, and not money added up: taking bytes back then leaves no rounding behind. Sorted, since a
         # sum of floating-point numbers depends on its order.
-        money = sum(price * self.sent[price].bytes for price in sorted(self.sent))
+        money = left_sum(price * self.sent[price].bytes for price in sorted(self.sent))
         sample = Sample(sum(sent.bytes for sent in self.sent.values()), self.received_bytes, 0.0, money)
         self.received_bytes = 0
         for sent in self.sent.values():
@@ -188,6 +205,8 @@ class _Count:
 class Account(NamedTuple):
     """The books of a directed pair."""
 
+    source: int
+    to: int
     sender: _Sent
     receiver: _Count
     radios: tuple[_Radio, ...]
@@ -196,9 +215,10 @@ class Account(NamedTuple):
 class _Radio:
     """Seconds with at least one transfer under way: the union of spans, as they become known."""
 
-    __slots__ = ("_before", "_limit", "_off", "_total", "since", "spans", "users")
+    __slots__ = ("_before", "_limit", "_off", "_total", "node", "since", "spans", "users")
 
-    def __init__(self) -> None:
+    def __init__(self, node: int) -> None:
+        self.node = node
         self.spans: list[tuple[float, float]] = []
         self.users, self.since, self._total = 0, 0.0, 0.0
         self._before = 0.0

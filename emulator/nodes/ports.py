@@ -152,6 +152,11 @@ class Reaches(Protocol):
 class Installs(Protocol):
     """Asks for offers and plans (`installer`)."""
 
+    @property
+    def asking(self) -> bool:
+        """Whether a plan is being asked for that has not come yet."""
+        ...
+
     def count(self) -> None:
         """See whether every server has answered that can."""
         ...
@@ -202,6 +207,10 @@ class Uploads(Protocol):
 
     def lost(self, server: int) -> None:
         """A server has crashed."""
+        ...
+
+    def tidy(self) -> None:
+        """Tell servers what they may let go, where that can be done now."""
         ...
 
     def resume(self, server: int) -> None:

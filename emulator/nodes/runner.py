@@ -7,6 +7,7 @@ from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.routes import Itinerary, Stage
 from layerlift.emulator.world.machines import NodeSpec
+from layerlift.models.sums import left_sum
 
 
 class Runner(Machine):
@@ -23,7 +24,7 @@ class Runner(Machine):
         works = self._works.get(itinerary.key)
         if works is None and self.host.world.compute == "profiled":
             seconds = self.seconds(itinerary.model)
-            works = tuple(sum(seconds[stage.first : stage.last + 1]) for stage in itinerary.stages[place])
+            works = tuple(left_sum(seconds[stage.first : stage.last + 1]) for stage in itinerary.stages[place])
             self._works[itinerary.key] = works
         return works
 

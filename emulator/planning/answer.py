@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world import streams
-from layerlift.models.errors import LayerliftError, PlanError, storable, words_of
+from layerlift.models.errors import LayerliftError, PlanError, place_of, storable, trace_of, words_of
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
 from layerlift.planners.cost.query import latency
 
 
-def answer(
-    job: PlanJob, seed: int, timeout_s: float, maker: Callable[[str], Planner] = make
-) -> tuple[tuple[PlanOutcome, ...], float]:
-    """Return what the job's planner makes of its problems, in order, and the wall-clock seconds that it took.
+class Answered(NamedTuple):
+    """What came of a planning."""
+
+    outcomes: tuple[PlanOutcome, ...]
+    """Of the job's problems, in order."""
+    took_s: float
+    """Wall-clock seconds."""
+    stopped: str = ""
+    """Why it was stopped from outside, where it was: another time it might not be."""
+    raised: str = ""
+    """What a stranger's planner raised and where, where it did, as one sentence."""
+    trace: str = ""
+    """The same, as Python tells it."""
+
+
+def answer(job: PlanJob, seed: int, maker: Callable[[str], Planner] = make) -> Answered:
+    """Return what the job's planner makes of its problems.
 
     The planner's random numbers are named by the seed and the problems' digests, so that equal problems have equal
-    plans whoever asks, and pairs with the same first half the same placements. A planner that raises, answers an
-    illegal plan or is late gives outcomes with a reason. `maker` makes the planner from its text.
+    plans whoever asks, and pairs with the same first half the same placements. A planner that raises or answers an
+    illegal plan gives outcomes with a reason. `maker` makes the planner from its text.
     """
     problems = job.together or (job.problem,)
     began = time.perf_counter()
     plans: list[Plan] = []
     reason: str | None = None
+    raised = trace = ""
     try:
         planner, rng = maker(job.planner), streams.plan(seed, job.key[1])
         plans = planner.plan_all(problems, rng) if job.together else [planner.plan(problems[0], rng)]  # type: ignore[attr-defined]
@@ -35,18 +50,23 @@ def answer(
         reason = words_of(error)
     except (Exception, SystemExit) as error:  # a stranger's planner may raise anything; the run goes on without it
         reason = f"{job.planner} raised {words_of(error)}"
+        raised, trace = f"{reason} ({place_of(error)})", trace_of(error)
     took_s = time.perf_counter() - began
-    if reason is None and took_s > timeout_s:
-        reason = f"late: {took_s:.3f} s, at most {timeout_s:g} s allowed"
     if reason is not None:
-        return tuple(_outcome(problem, all_local(problem), reason) for problem in problems), took_s
-    return tuple(_outcome(problem, plan, None) for problem, plan in zip(problems, plans, strict=True)), took_s
+        return stayed_local(job, reason, took_s)._replace(stopped="", raised=raised, trace=trace)
+    return Answered(tuple(_outcome(problem, plan, None) for problem, plan in zip(problems, plans, strict=True)), took_s)
 
 
-def solve(planner: str, problem: Problem, seed: int, timeout_s: float) -> tuple[PlanOutcome, float]:
-    """`answer` for one user alone."""
-    outcomes, took_s = answer(PlanJob(0.0, 0, planner, problem), seed, timeout_s)
-    return outcomes[0], took_s
+def stayed_local(job: PlanJob, reason: str, took_s: float = 0.0) -> Answered:
+    """What comes of a planning that was stopped for a reason: everything stays on the clients."""
+    problems = job.together or (job.problem,)
+    return Answered(tuple(_outcome(problem, all_local(problem), reason) for problem in problems), took_s, reason)
+
+
+def solve(planner: str, problem: Problem, seed: int) -> tuple[PlanOutcome, float]:
+    """`answer` for one user alone, and the wall-clock seconds that it took."""
+    found = answer(PlanJob(0.0, 0, planner, problem), seed)
+    return found.outcomes[0], found.took_s
 
 
 def _outcome(problem: Problem, plan: Plan, reason: str | None) -> PlanOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerlift.planners.problem.problem import Problem
@@ -26,3 +27,8 @@ class PlanJob(NamedTuple):
     def key(self) -> tuple[str, str]:
         """Equal for jobs that one planning answers."""
         return self.planner, "+".join(problem.digest for problem in self.together or (self.problem,))
+
+    @property
+    def name(self) -> str:
+        """The key as 32 hexadecimal digits, for a run to remember."""
+        return blake2b(repr(self.key).encode(), digest_size=16).hexdigest()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from layerlift.emulator.protocol.messages import PlanOutcome
+from layerlift.emulator.planning.answer import Answered
 from layerlift.planners import Plan, Planner, Problem, make
 from layerlift.planners.registry.base import CrowdPlanner, PlannerBase
 from layerlift.planners.registry.combine import Combined
@@ -17,7 +17,7 @@ class PlanMemory:
     """Shared by runs, whatever their seeds: answers are those of planning anew, random numbers included."""
 
     def __init__(self) -> None:
-        self.outcomes: dict[tuple[int, str, str], tuple[PlanOutcome, ...]] = {}
+        self.answers: dict[tuple[int, str, str], Answered] = {}
         """By seed, planner and digests of the problems."""
         self._placed: dict[tuple[Any, ...], tuple[list[Plan], Any]] = {}
 

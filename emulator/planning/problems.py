@@ -13,6 +13,7 @@ from layerlift.emulator.world import streams
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF
 from layerlift.emulator.world.world import World
+from layerlift.models.sums import left_sum
 from layerlift.planners.cost.holdings import layer_bytes
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
 from layerlift.planners.registry.base import capability
@@ -191,7 +192,7 @@ def _asked_at_s(world: World, user: int) -> float:
         for server in world.servers
     ]
     size = 0 if world.planning.at < 0 else header + (1 + len(world.servers)) * file
-    asked_s = spec.arrival_s + max(spec.profile_runs * sum(seconds), *told_s)
+    asked_s = spec.arrival_s + max(spec.profile_runs * left_sum(seconds), *told_s)
     return asked_s + _carried_s(world.link(spec.client, world.planner), size)
 
 

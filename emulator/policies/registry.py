@@ -16,6 +16,7 @@ __all__ = [
     "GROUP",
     "NO_PLUGINS",
     "Spec",
+    "asked",
     "available",
     "make",
     "register",
@@ -49,10 +50,10 @@ class Spec(plugins.Spec):
     base: ClassVar[type] = PolicyBase
 
 
-_registry = plugins.Registry(Spec, GROUP, BUILTIN)
+_registry = plugins.Registry(Spec, GROUP, BUILTIN, "grants(capacity, claims, before)")
 _plugins = _registry.plugins
 register, unregister = _registry.register, _registry.unregister
-available, spec, specs = _registry.available, _registry.spec, _registry.specs
+available, asked, spec, specs = _registry.available, _registry.asked, _registry.spec, _registry.specs
 
 
 def make(text: str, options: Mapping[str, object] | None = None) -> Policy:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from layerlift.emulator.report.pages import page
 from layerlift.emulator.results.reader import RunResult
 from layerlift.models.errors import RunError
+from layerlift.models.text import drawable
 
 _POINTS: Final = 5000
 _COLOURS: Final = 10
@@ -29,10 +31,10 @@ def save(spec_of: Callable[[], dict[str, Any]], path: Path) -> None:
         raise RunError(f"cannot draw {path.name!r}: expected a name that ends in {', '.join(SUFFIXES)}")
     import vl_convert
 
-    spec = spec_of()
+    spec = drawable(spec_of())
     try:
         if path.suffix == ".html":
-            path.write_text(vl_convert.vegalite_to_html(spec, bundle=True), encoding="utf-8")
+            path.write_text(page("Chart", {"chart": spec}), encoding="utf-8")
         elif path.suffix == ".svg":
             path.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
         else:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 NOTHING: Final = "-"
+NOT_GIVEN: Final = "not given"
+"""Energy without a power, or money without a price: no claim that it is nothing."""
 _RUNS: Final = 8
 
 
@@ -30,15 +32,15 @@ def size(count: float | None) -> str:
 
 
 def joules(value: float | None) -> str:
-    """`1234` is `1.23 kJ`."""
+    """`1234` is `1.23 kJ`; None is `not given`."""
     if value is None:
-        return NOTHING
+        return NOT_GIVEN
     return f"{_three(value)} J" if abs(value) < 999.5 else f"{_three(value / 1e3)} kJ"
 
 
 def dollars(value: float | None) -> str:
-    """USD without the sign, for a column that says so: `0.00012345` is `0.000123`, `1048.6` is `1,049`."""
-    return NOTHING if value is None else f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
+    """USD without the sign, for a column that says so: `0.000123`, `1,049`; None is `not given`."""
+    return NOT_GIVEN if value is None else f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
 
 
 def share(value: float) -> str:
@@ -72,6 +74,11 @@ def reasons(failed: Mapping[str, int]) -> str:
     """`3 x run ended, 1 x no memory`, the most frequent first."""
     ranked = sorted(failed.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{number} x {reason or 'no reason given'}" for reason, number in ranked)
+
+
+def rate(value: float) -> str:
+    """So many a second: `0.4`, `6.11`, `1,560`; three significant digits, never a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def _three(value: float) -> str:

@@ -15,7 +15,7 @@ def left_behind(result: RunResult) -> str:
     asked = sum(bool(user["answered"] or user["failed"]) for user in users)
     who = count(len(users), "user") if asked == len(users) else f"{asked:,} of {count(len(users), 'user')}"
     where = f"in {result.directory}" if result.directory is not None else "in memory"
-    reason = str(result.run.get("reason") or result.run["status"])
+    reason = str(result.run.get("reason") or result.standing.partition(" ")[0])
     rows = sum(table["rows"] for table in told.values())
     counted = f" ({count(rows, 'row')} in all)" if told else ""
     ended = totals["answered"] + totals["failed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.asking import Asker
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
@@ -74,11 +75,13 @@ def asked(world: World, user: str) -> Asked:
     problems = tuple(problem_of(world, index) for index in together)
     place = together.index(spec.index)
     job = PlanJob(0.0, 0, spec.planner, problems[place], problems if len(problems) > 1 else (), place)
-    outcomes, took_s = answer(job, world.seed, world.planning.plan_timeout_s)
-    outcome = outcomes[place]
+    asker = Asker(world.seed, world.planning.plan_timeout_s)
+    with closing(asker):
+        found = asker.ask(job)
+    outcome = found.outcomes[place]
     if outcome.reason:
-        raise PlanError(f"planner {spec.planner} failed for {user}: {outcome.reason}")
-    return Asked(spec, together, place, problems[place], outcome, took_s)
+        raise PlanError(f"planner {spec.planner} failed for {user}: {found.raised or outcome.reason}")
+    return Asked(spec, together, place, problems[place], outcome, found.took_s)
 
 
 def sources(planner: str) -> list[str]:

@@ -10,9 +10,11 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from layerlift.models.errors import LayerliftError
 from layerlift.planners.registry.plugins import Spec
+from layerlift.planners.testing.runner import guarded
 
 
 def facts_of(found: Spec, capabilities: Sequence[str]) -> dict[str, Any]:
@@ -38,10 +40,11 @@ def explain(console: Console, found: Spec, facts: Mapping[str, Any], as_json: bo
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return
-    console.print(f"[bold]{found.name}[/bold]  ({found.source})")
-    console.print(inspect.getdoc(found.load()) or "", markup=False)
+    console.print(Text(found.name, style="bold") + Text(f"  ({found.source})"))
+    paragraphs = (inspect.getdoc(found.load()) or "").split("\n\n")
+    console.print("\n\n".join(" ".join(each.split()) for each in paragraphs))
     if facts["cite"]:
-        console.print(f"\nSource: {facts['cite']}", markup=False)
+        console.print(f"\nSource: {facts['cite']}")
     if not facts["options"]:
         console.print("\nIt takes no options.")
         return
@@ -54,15 +57,15 @@ def explain(console: Console, found: Spec, facts: Mapping[str, Any], as_json: bo
 def tell_check(console: Console, name: str, findings: Iterable[tuple[str, str, str]]) -> None:
     """Print what a conformance kit found, as (where, demand, trouble). Raises `LayerliftError` for demands not met."""
     met, troubles = 0, []
-    for where, demand, trouble in findings:
+    for where, demand, trouble in guarded(findings):
         met += not trouble
         if trouble:
             troubles.append(f"{where}: {demand}: {trouble}")
     for each in troubles:
-        console.print(each, markup=False)
+        console.print(each)
     if troubles:
         raise LayerliftError(f"{name} does not meet {len(troubles)} demands of the conformance kit (above)")
-    console.print(f"{name} meets all {met} demands of the conformance kit.", markup=False)
+    console.print(f"{name} meets all {met} demands of the conformance kit.")
 
 
 def _shown(value: object) -> str:

@@ -26,8 +26,8 @@ class LiveProgress:
     def __enter__(self) -> LiveProgress:
         if self._console.is_terminal:
             self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("{task.fields[clock]}"), console=self._console, transient=True,
+                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                TextColumn("{task.fields[clock]}", markup=False), console=self._console, transient=True,
             )  # fmt: skip
             self._task = self._bar.add_task("Starting", total=None, clock="")
             self._bar.start()

@@ -17,14 +17,19 @@ from layerlift.emulator.report.formatting import (
     error,
     joules,
     placement,
+    rate,
     reasons,
     seconds,
     share,
     size,
 )
 from layerlift.emulator.report.interrupted import left_behind
+from layerlift.emulator.report.judgements import judgements
+from layerlift.emulator.report.totals import in_all, real_costs
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.rows import OPEN
 from layerlift.emulator.results.summary import PHASES
+from layerlift.emulator.scenario.inputs import doubts
 
 EACH_USER: Final = 16
 """With more users than this the report speaks of kinds of users instead of each."""
@@ -40,6 +45,7 @@ def show(result: RunResult, console: Console) -> None:
 
     Raises `RunError` when the run's files cannot be read.
     """
+    result.check_names()
     summary = result.summary
     _head(result, summary, console)
     users, kinds = summary["users"], summary["kinds"]
@@ -61,19 +67,27 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
         "bold",
     )
     if not result.complete:
-        reason = f" ({result.run['reason']})" if result.run.get("reason") else ""
-        _say(console, f"This run is {result.run['status']}{reason}: the numbers are those so far.", "yellow")
+        _say(console, f"This run is {result.standing}: the numbers are those so far.", "yellow")
         _say(console, left_behind(result))
     failed: Counter[str] = Counter()
+    unplanned: Counter[str] = Counter()
     for user in summary["users"]:
         failed.update(user["failed"])
+        unplanned.update(user["plans_failed"])
+    open_ = failed.pop(OPEN, 0)
+    still = f", {open_:,} open at the end" if open_ else ""
     _say(
         console,
-        f"{count(totals['answered'], 'query')} answered, {totals['failed']:,} failed in "
-        f"{seconds(totals['virtual_s'])} of virtual time: {totals['queries_per_virtual_s']:.3g} a second.",
+        f"{count(totals['answered'], 'query')} answered, {totals['failed'] - open_:,} failed{still} in "
+        f"{seconds(totals['virtual_s'])} of virtual time: {rate(totals['queries_per_virtual_s'])} a second.",
     )
     if failed:
         _say(console, f"Failed: {reasons(failed)}.")
+    if unplanned:
+        told = f"{unplanned.total():,} of {count(totals['plans'], 'plan')} failed, and left their users as they were"
+        _say(console, f"{told}: {reasons(unplanned)}.", "yellow")
+    for line in judgements(result):
+        _say(console, line, "yellow")
 
 
 def _troubles(summary: Mapping[str, Any], console: Console) -> None:
@@ -156,17 +170,17 @@ def _plan(user: Mapping[str, Any]) -> str:
 
 def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
     _title(console, "Latency of a query, by kind of user and by when it began")
-    table = _table("kind", "upload", "queries", "mean", "median", "p95")
+    table = _table("kind", "upload", "queries", "mean", "median", "p95", "promised")
     for kind in kinds[:_ROWS]:
         name = f"{kind['kind']} ({count(kind['users'], 'user')})"
         for phase in PHASES:
             spread = kind["latency_s"][phase]
             if spread:
                 times = (seconds(spread[key]) for key in ("mean", "median", "p95"))
-                table.add_row(*_cells(name, phase, f"{spread['count']:,}", *times))
+                table.add_row(*_cells(name, phase, f"{spread['count']:,}", *times, _promised(kind, phase)))
                 name = ""
         if name:
-            table.add_row(*_cells(name, NOTHING, "0", NOTHING, NOTHING, NOTHING))
+            table.add_row(*_cells(name, NOTHING, "0", NOTHING, NOTHING, NOTHING, _promised(kind, "after")))
     console.print(table)
 
     _title(console, "Upload and cost, by kind of user")
@@ -181,13 +195,23 @@ def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
                 size(kind["upload_bytes"]),
                 seconds(ended and ended["median"]),
                 seconds(ended and ended["p95"]),
-                joules(kind["energy_j"] / kind["users"]),
-                dollars(kind["money"] / kind["users"]),
+                joules(_each(kind["energy_j"], kind["users"])),
+                dollars(_each(kind["money"], kind["users"])),
                 error(kind["output_error"]),
             )
         )
     console.print(table)
     _more(console, len(kinds), "kind")
+
+
+def _each(value: float | None, users: int) -> float | None:
+    return None if value is None else value / users
+
+
+def _promised(kind: Mapping[str, Any], phase: str) -> str:
+    """The median of what the users of a kind were promised, beside what was seen once all was uploaded."""
+    last = "after" if kind["latency_s"]["after"] else "before"
+    return seconds(kind["promised_s"]["median"]) if kind["promised_s"] and phase == last else ""
 
 
 def _servers(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -208,18 +232,8 @@ def _servers(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
 def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> None:
     totals = summary["totals"]
     console.print()
-    _say(
-        console,
-        f"In all: {size(totals['bytes'])} carried, {joules(totals['energy_j'])}, USD {dollars(totals['money'])}, "
-        f"servers {share(totals['busy_share'])} busy, largest output error {error(totals['output_error'])}.",
-    )
-    rate = totals["queries_per_wall_s"]
-    _say(
-        console,
-        f"Real cost: {seconds(totals['wall_s'])} wall, {count(totals['plans'], 'plan')} made in "
-        f"{seconds(totals['planning_s'])}, {count(totals['executed_pieces'], 'piece')} of models executed in "
-        f"{seconds(totals['execution_s'])}" + (f"; {rate:,.3g} queries per wall second." if rate else "."),
-    )
+    _say(console, in_all(totals))
+    _say(console, f"Real cost: {', '.join(real_costs(totals))}.")
     _operators(result.run.get("operators") or {}, console)
     if result.run.get("placing"):
         _say(console, f"Ran {result.run['placing']}.")
@@ -228,6 +242,8 @@ def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     assumed = result.run.get("assumptions") or []
     if assumed:
         _say(console, f"{count(len(assumed), 'assumption')}, each with its source: `assumptions` in {file}")
+    for sentence in doubts(result.run.get("prices") or []):
+        _say(console, sentence, "yellow")
     if result.digest:
         _say(console, f"Digest: {result.digest}")
     if result.directory is not None:

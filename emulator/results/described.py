@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
+
+_POWERS: Final = ("idle_w", "compute_w", "radio_w", "off_w")
 
 Prices = Callable[[str, str], float]
 
@@ -17,6 +20,46 @@ def prices_per_byte(world: Mapping[str, Any]) -> Prices:
         return float(link.get("price_per_byte", 0.0))
 
     return price
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Of which nodes a described world gives powers, and prices: of the others nothing can be reckoned."""
+
+    metered: frozenset[str]
+    """Nodes of which some power is above 0."""
+    charging: frozenset[str]
+    """Nodes that charge for something: time, memory, or bytes that they send."""
+
+    @classmethod
+    def of(cls, world: Mapping[str, Any]) -> Given:
+        """Look at every node of a described world."""
+        links = {**(world.get("links") or {}), **(world.get("pairs") or {})}
+        dear = {name.partition(">")[0] for name, link in links.items() if link["price_per_byte"] > 0}
+        nodes = world["nodes"]
+        return cls(
+            frozenset(node["name"] for node in nodes if any(node.get(power) for power in _POWERS)),
+            frozenset(
+                node["name"]
+                for node in nodes
+                if node["price_per_s"] or node["price_per_byte_s"] or dear & {node["name"], node["tier"]}
+            ),
+        )
+
+    @property
+    def priced(self) -> bool:
+        """Whether anything costs money at all."""
+        return bool(self.charging)
+
+    def energy_j(self, node: str, used: Mapping[str, Mapping[str, float]]) -> float | None:
+        """What a node drew, of its sums by name; None where no power of it is given."""
+        spent = used[node]["energy_j"]
+        return spent if spent or node in self.metered else None
+
+    def money(self, node: str, used: Mapping[str, Mapping[str, float]]) -> float | None:
+        """What a node charged, of its sums by name; None where it has no price."""
+        spent = used[node]["money"]
+        return spent if spent or node in self.charging else None
 
 
 def layer_runs(placement: str, layers: Sequence[str]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from layerlift.emulator.results.sums import rows_of
+from layerlift.models.sums import int_sum
 
 Tables = Callable[[str], Any]
 
@@ -22,7 +23,7 @@ def incidents(tables: Tables) -> dict[str, Any]:
     causes = (cause for cause in tables("queries")["fallback_cause"].to_pylist() if cause)
     return {
         "fallbacks": dict(Counter(causes)),
-        "wasted_bytes": sum(tables("uploads")["wasted_bytes"].to_pylist()),
+        "wasted_bytes": int_sum(tables("uploads")["wasted_bytes"].to_pylist()),
         **{event: events.get(event, 0) for event in ("refused", "evicted", "lost")},
         "changes": dict(Counter(tables("changes")["kind"].to_pylist())),
     }

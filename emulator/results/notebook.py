@@ -6,9 +6,11 @@ All texts are escaped: names of users, servers and scenarios come from strangers
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, Final
+
+from layerlift.models.sums import int_sum
+from layerlift.models.text import escaped
 
 MOST_LINES: Final = 50
 
@@ -17,7 +19,7 @@ def html_table(title: str, heads: Sequence[str], lines: Iterable[Sequence[str]])
     """Return a table under a title: the first column is aligned to the left. Whatever is given is shown as text."""
     return "\n".join(
         [
-            f"<div><strong>{escape(title)}</strong>",
+            f"<div><strong>{escaped(title)}</strong>",
             "<table>",
             f"<thead><tr>{_cells('th', heads)}</tr></thead>",
             "<tbody>",
@@ -41,9 +43,12 @@ def run_page(run: Mapping[str, Any], directory: Path | None) -> str:
     lines = []
     for entry in _at(run, "summary", "kinds", otherwise=[])[:MOST_LINES]:
         after = _at(entry, "latency_s", "after", "median")
-        failed = sum(number for number in _at(entry, "failed", otherwise={}).values() if isinstance(number, int))
-        cells = (_at(entry, "users"), _at(entry, "answered"), failed, after, _at(entry, "energy_j"))
-        lines.append([_text(_at(entry, "kind")), *map(_number, cells)])
+        failed = int_sum(number for number in _at(entry, "failed", otherwise={}).values() if isinstance(number, int))
+        cells = (_at(entry, "users"), _at(entry, "answered"), failed, after)
+        energy = _at(entry, "energy_j")
+        lines.append(
+            [_text(_at(entry, "kind")), *map(_number, cells), "not given" if energy is None else _number(energy)]
+        )
     heads = ["kind", "users", "answered", "failed", "median latency after upload (s)", "energy (J)"]
     return html_table(run_line(run, directory)[1:-1], heads, lines)
 
@@ -83,4 +88,4 @@ def _text(value: Any) -> str:
 
 def _cells(tag: str, texts: Sequence[str]) -> str:
     left, right = ' style="text-align: left"', ' style="text-align: right"'
-    return "".join(f"<{tag}{right if place else left}>{escape(text)}</{tag}>" for place, text in enumerate(texts))
+    return "".join(f"<{tag}{right if place else left}>{escaped(text)}</{tag}>" for place, text in enumerate(texts))

@@ -20,6 +20,9 @@ class Of(NamedTuple):
 
 _At = Annotated[float, Of("when the row was emitted", "second")]
 
+OPEN: Final = "run ended"
+"""The reason of a query that is open when the run ends: it has no answer, and is told apart from what failed."""
+
 FallbackCause = Literal["server", "link", "lost", "refused"]
 """Why a query is finished on its client: something broke off (a dead server, a link that is down, bad luck on one), or
 a server had not got the layers."""
@@ -29,7 +32,7 @@ PlanStatus = Literal["accepted", "failed"]
 PlanCause = Literal["arrival", "refused", "evicted", "down", "up", "hand-over", "period"]
 AllocationEvent = Literal["admitted", "refused", "released", "evicted", "lost"]
 ChangeKind = Literal["crash", "restart", "link down", "link up", "hand-over", "battery empty"]
-MeasuredKind = Literal["planning_s", "output_error", "execution_s", "lateness_s"]
+MeasuredKind = Literal["planning_s", "output_error", "not_a_number", "execution_s", "lateness_s"]
 
 
 class QueryRow(NamedTuple):
@@ -119,18 +122,18 @@ class PlanRow(NamedTuple):
 
 
 class UsageRow(NamedTuple):
-    """What one node did in one sampling period."""
+    """What one node did in one sampling period, or in several in which it was idle."""
 
     at_s: _At
     node: Annotated[str, Of("whose use it is")]
-    period_s: Annotated[float, Of("length of the period that ends now", "second")]
+    period_s: Annotated[float, Of("length of the period, or of the idle periods, that end now", "second")]
     busy_s: Annotated[float, Of("core-seconds of work", "second")]
     held_bytes: Annotated[int, Of("parameters held at the sample", "byte")]
     held_byte_s: Annotated[float, Of("parameters held, over the period", "byte second")]
     sent_bytes: Annotated[int, Of("bytes that left the node and were delivered in the period", "byte")]
     received_bytes: Annotated[int, Of("bytes that were delivered to it", "byte")]
     radio_s: Annotated[float, Of("time with at least one transfer under way (clients)", "second")]
-    energy_j: Annotated[float, Of("drawn: idle time, work and radio", "joule")]
+    energy_j: Annotated[float, Of("drawn: idle time, work and radio, and what is drawn while off", "joule")]
     money: Annotated[float, Of("price of busy time, memory held and bytes sent", "USD")]
 
 
@@ -165,7 +168,7 @@ class MeasuredRow(NamedTuple):
 
     at_s: _At
     node: Annotated[str, Of("where it was measured")]
-    kind: Annotated[MeasuredKind, Of("`planning_s`, `output_error`, `execution_s` or `lateness_s`")]
+    kind: Annotated[MeasuredKind, Of("`planning_s`, `output_error`, `not_a_number`, `execution_s` or `lateness_s`")]
     user: Annotated[str, Of("whose query it was; empty for others")]
     query: Annotated[int, Of("number of the query, or of the plan request; -1 for neither")]
     step: Annotated[int, Of("place in the query's route; -1 for others")]
@@ -185,8 +188,14 @@ class UsageReading(NamedTuple):
     held_byte_s: float
     on_s: float
     """Time in which the machine was on."""
+    on: bool
+    """Whether it is on at the end."""
+    idle: bool
+    """Whether it did no work, and held the same all the time."""
     number: int
-    """Of the period, from 1; 0: the one that the end of the run cuts short."""
+    """Of the period, from 1."""
+    cut: bool
+    """Whether the end of the run cuts it short."""
 
 
 Row = QueryRow | SegmentRow | UploadRow | PlanRow | UsageRow | AllocationRow | ChangeRow | MeasuredRow

@@ -9,6 +9,8 @@ What each number means (also in docs/results.md):
 * `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts
   + holding its parameters on servers from admission to release or the end of the run.
 * `busy_share` of servers is core-seconds of work over cores x seconds of the run.
+* Energy of a node whose every power is 0, and money where every price that could have charged it is 0, is None: nothing
+  was given to reckon with. Sums are over what is given, and None where nothing is.
 """
 
 from __future__ import annotations
@@ -18,9 +20,19 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from layerlift.emulator.results.described import Prices, layer_runs, prices_per_byte
+from layerlift.emulator.results.described import Given, Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import incidents, incidents_of_users
-from layerlift.emulator.results.sums import Asked, asked_by_user, grouped, held_money, spread, usage_sums, worst_errors
+from layerlift.emulator.results.sums import (
+    Asked,
+    asked_by_user,
+    grouped,
+    held_money,
+    spread,
+    summed,
+    usage_sums,
+    worst_errors,
+)
+from layerlift.models.sums import int_sum
 
 Tables = Callable[[str], Any]
 """Gives a result table, a `pyarrow.Table`, by its name."""
@@ -61,6 +73,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     uploads = grouped(tables("uploads"), "user")
     plans = grouped(tables("plans"), "user")
     nodes = usage_sums(tables("usage"))
+    given = Given.of(world)
     held = held_money(tables("allocations"), world, end_s)
     prices = prices_per_byte(world)
     errors = worst_errors(tables("measured"))
@@ -73,8 +86,10 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         latencies: dict[str, list[float]] = {phase: [] for phase in PHASES}
         sent = uploads.get(name, [])
         entry = _user(user, world, queries.get(name, []), sent, plans.get(name, []), latencies)
-        entry["money"] = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
-        entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes", "energy_j")})
+        money = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
+        entry["money"] = money if given.priced else dict.fromkeys(money)
+        entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes")})
+        entry["energy_j"] = given.energy_j(user["client"], nodes)
         entry["output_error"] = errors.get(name)
         entry["queries_per_j"] = _ratio(entry["answered"], entry["energy_j"])
         entry.update(hurt[name])
@@ -85,8 +100,8 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "users": users,
         "kinds": [_kind(kind, members[kind], pooled[kind]) for kind in pooled],
-        "servers": [_server(node, nodes[node["name"]], end_s) for node in world["nodes"] if _serves(node)],
-        "totals": _totals(tables, run, world, users, nodes, end_s),
+        "servers": [_server(node, nodes, given, end_s) for node in world["nodes"] if _serves(node)],
+        "totals": _totals(tables, run, world, users, nodes, given, end_s),
         "troubles": incidents(tables),
     }
 
@@ -114,7 +129,7 @@ def _user(
         "kind": user["kind"],
         "model": user["model"],
         "planner": user["planner"],
-        "answered": sum(map(len, latencies.values())),
+        "answered": int_sum(map(len, latencies.values())),
         "failed": dict(Counter(query.reason for query in queries if not query.answered)),
         "latency_s": {**spreads, "all": spread(value for phase in PHASES for value in latencies[phase])},
         "upload": upload._asdict(),
@@ -154,7 +169,7 @@ def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -
         state=state,
         parts=parts,
         confirmed_parts=len(held),
-        bytes=sum(once.values()),
+        bytes=int_sum(once.values()),
         attempts=len(rows),
         began_s=min((row["sent_s"] for row in rows), default=None),
         ended_s=max((row["ended_s"] for row in confirmed), default=None),
@@ -181,30 +196,37 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
     failed: Counter[str] = Counter()
     for user in users:
         failed.update(user["failed"])
+    energy_j = summed(user["energy_j"] for user in users)
     ended = sorted(user["upload"]["ended_s"] for user in users if user["upload"]["state"] == "complete")
     return {
         "kind": kind,
         "users": len(users),
-        "answered": sum(user["answered"] for user in users),
+        "answered": int_sum(user["answered"] for user in users),
         "failed": dict(failed),
         "latency_s": {phase: spread(latencies[phase]) for phase in PHASES},
         "uploads": dict(Counter(user["upload"]["state"] for user in users)),
-        "upload_bytes": sum(user["upload"]["bytes"] for user in users),
+        "upload_bytes": int_sum(user["upload"]["bytes"] for user in users),
         "upload_ended_s": spread(ended),
-        "energy_j": math.fsum(user["energy_j"] for user in users),
-        "queries_per_j": _ratio(sum(user["answered"] for user in users), math.fsum(user["energy_j"] for user in users)),
+        "energy_j": energy_j,
+        "queries_per_j": _ratio(int_sum(user["answered"] for user in users), energy_j),
         "lifetime_s": spread(user["lifetime_s"] for user in users if user["lifetime_s"] is not None),
-        "money": math.fsum(user["money"]["total"] for user in users),
+        "money": summed(user["money"]["total"] for user in users),
+        "promised_s": spread(user["plan"]["predicted_s"] for user in users if user["plan"]),
         "output_error": max((user["output_error"] for user in users if user["output_error"] is not None), default=None),
     }
 
 
-def _server(node: Mapping[str, Any], used: Mapping[str, float], end_s: float) -> dict[str, Any]:
+def _server(
+    node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, float]], given: Given, end_s: float
+) -> dict[str, Any]:
+    name, used = node["name"], nodes[node["name"]]
     return {
-        "name": node["name"],
+        "name": name,
         "tier": node["tier"],
         "busy_share": used["busy_s"] / (node["cores"] * end_s) if end_s else 0.0,
-        **{key: used[key] for key in ("held_bytes", "sent_bytes", "received_bytes", "energy_j", "money")},
+        **{key: used[key] for key in ("held_bytes", "sent_bytes", "received_bytes")},
+        "energy_j": given.energy_j(name, nodes),
+        "money": given.money(name, nodes),
     }
 
 
@@ -214,16 +236,17 @@ def _totals(
     world: Mapping[str, Any],
     users: Sequence[Mapping[str, Any]],
     nodes: Mapping[str, Mapping[str, float]],
+    given: Given,
     end_s: float,
 ) -> dict[str, Any]:
     measured = tables("measured").select(["kind", "value"]).to_pylist()
     values: dict[str, list[float]] = defaultdict(list)
     for row in measured:
         values[row["kind"]].append(row["value"])
-    answered = sum(user["answered"] for user in users)
+    answered = int_sum(user["answered"] for user in users)
     wall_s = run.get("wall_s")
     servers = [node for node in world["nodes"] if _serves(node)]
-    cores = sum(node["cores"] for node in servers)
+    cores = int_sum(node["cores"] for node in servers)
     busy_s = math.fsum(nodes[node["name"]]["busy_s"] for node in servers)
     return {
         "virtual_s": end_s,
@@ -232,20 +255,22 @@ def _totals(
         "failed": tables("queries").num_rows - answered,
         "queries_per_virtual_s": answered / end_s if end_s else 0.0,
         "bytes": sum(int(used["sent_bytes"]) for used in nodes.values()),
-        "energy_j": math.fsum(used["energy_j"] for used in nodes.values()),
-        "money": math.fsum(used["money"] for used in nodes.values()),
+        "energy_j": summed(given.energy_j(name, nodes) for name in nodes),
+        "unmetered": sum(given.energy_j(node["name"], nodes) is None for node in servers),
+        "money": summed(given.money(name, nodes) for name in nodes),
         "busy_share": busy_s / (cores * end_s) if cores and end_s else 0.0,
         "output_error": max(values["output_error"], default=None),
-        "planning_s": math.fsum(values["planning_s"]),
+        "planning_s": summed(values["planning_s"]),
         "plans": tables("plans").num_rows,
-        "execution_s": math.fsum(values["execution_s"]),
+        "plans_failed": sum(status != "accepted" for status in tables("plans")["status"].to_pylist()),
+        "execution_s": summed(values["execution_s"]),
         "executed_pieces": run.get("executed_pieces", len(values["execution_s"])),
         "wall_s": wall_s,
         "queries_per_wall_s": answered / wall_s if wall_s else None,
     }
 
 
-def _ratio(above: float, below: float) -> float | None:
+def _ratio(above: float, below: float | None) -> float | None:
     return above / below if below else None
 
 

@@ -21,6 +21,12 @@ def spread(values: Iterable[float]) -> dict[str, float] | None:
     }
 
 
+def summed(values: Iterable[float | None]) -> float | None:
+    """The exact sum of what there is; None of nothing."""
+    there = [value for value in values if value is not None]
+    return math.fsum(there) if there else None
+
+
 def quantile(ranked: Sequence[float], share: float) -> float:
     """The value below which `share` of the ascending, non-empty `ranked` lies, linear between neighbours."""
     place = share * (len(ranked) - 1)

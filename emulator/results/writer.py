@@ -3,54 +3,45 @@
 ```
 DIR/run.json                        status running | complete | interrupted, digest, row counts, summary, world
 DIR/queries/part-00000.parquet      rows in order, each part written under a temporary name and then renamed
+DIR/.writing                        who writes (`heartbeat`), until the end
 ```
+
+While a run is under way the last part of each table is written again every `FLUSH_S` seconds with what has come since,
+so that a killed run has lost no more than that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from layerlift.emulator.results import heartbeat
 from layerlift.emulator.results.columns import Row, batch, schema
 from layerlift.emulator.results.digest import RunDigest
-from layerlift.emulator.results.reader import RUN_FILE, RunResult
+from layerlift.emulator.results.plain import jsonable
+from layerlift.emulator.results.reader import COSTS_FILE, INPUTS, RunResult
+from layerlift.emulator.results.record import RECORD_DIGEST, RUN_FILE, record_digest
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
-from layerlift.models.errors import RunError, near
+from layerlift.models.errors import RunError, near, words_of
 
 __all__ = ["ResultWriter", "jsonable"]
 
+FLUSH_S: Final = 2.0
+"""How often (seconds of wall clock) all that has been added is written."""
 _BATCH_ROWS: Final = 8192
 _STATISTICS: Final = ["at_s"]
 
 Status = Literal["running", "complete", "interrupted"]
-
-
-def jsonable(value: Any) -> Any:
-    """`value` in JSON's terms: infinities as `"inf"` and `"-inf"`, NaN as null, numpy scalars as plain numbers.
-
-    Anything else that JSON has no word for (a path, an enumeration) becomes its text.
-    """
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None if math.isnan(value) else str(value)
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(entry) for key, entry in value.items()}
-    if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, bytes):
-        return [jsonable(entry) for entry in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
-    return str(value)
 
 
 @dataclass(slots=True)
@@ -60,6 +51,8 @@ class _Part:
     rows: list[Row] = field(default_factory=list)
     batches: list[Any] = field(default_factory=list)
     batched: int = 0
+    shown: int = 0
+    """Of what is batched, how much the part file that is still growing has."""
     written: int = 0
     parts: int = 0
 
@@ -89,16 +82,41 @@ class ResultWriter:
         self._digest = RunDigest()
         self._tables = {table: _Part() for table in TABLES}
         self._limit = min(part_rows, _BATCH_ROWS)
+        self._lock = threading.RLock()
+        self._stop = threading.Event()
+        self._keeper: threading.Thread | None = None
+        self._trouble: RunError | None = None
         if self.directory is not None:
             _claim(self.directory, force)
             _write_run(self.directory, self.run)
+            _begin(self.directory)
 
     def __enter__(self) -> ResultWriter:
+        if self.directory is not None:
+            self._keeper = threading.Thread(target=self._keep, name="layerlift results", daemon=True)
+            self._keeper.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self.run["status"] == "running":
-            self.interrupt(f"{kind.__name__}: {error}" if kind else "the run ended without a close")
+        try:
+            if self.run["status"] == "running":
+                with contextlib.suppress(RunError) if error else contextlib.nullcontext():
+                    self.interrupt(_reason(error))
+        finally:
+            self._stop.set()
+
+    def _keep(self) -> None:
+        """Write what has come, now and then, and give a sign of life; in a thread, whatever the run waits for."""
+        assert self.directory is not None
+        while not self._stop.wait(FLUSH_S):
+            with self._lock:
+                if self.run["status"] != "running" or self._trouble is not None:
+                    return
+                try:
+                    self.flush()
+                except RunError as error:
+                    self._trouble = error  # told by the next `add`
+            heartbeat.beat(self.directory)
 
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Append rows, tuples with exactly the columns of `TABLES[table]`, already in the table's order.
@@ -108,18 +126,22 @@ class ResultWriter:
         part = self._tables.get(table)
         if part is None:
             raise RunError(f"there is no result table {table!r}{near(table, TABLES)}")
-        if self.run["status"] != "running":
-            raise RunError(f"rows for {table} after the run was {self.run['status']}: expected them before its end")
-        part.rows.extend(rows)
-        if len(part.rows) >= self._limit:
-            self._convert(table, part)
+        with self._lock:
+            if self._trouble is not None:
+                raise self._trouble
+            if self.run["status"] != "running":
+                raise RunError(f"rows for {table} after the run was {self.run['status']}: expected them before its end")
+            part.rows.extend(rows)
+            if len(part.rows) >= self._limit:
+                self._convert(table, part)
 
     def flush(self) -> None:
-        """Write what is held as part files, so that a reader sees every row added so far."""
-        for table, part in self._tables.items():
-            self._convert(table, part, everything=True)
-            if part.batched and self.directory is not None:
-                self._write(table, part)
+        """Write what is held, so that a reader sees every row added so far; parts that are not full grow later."""
+        with self._lock:
+            for table, part in self._tables.items():
+                self._convert(table, part, everything=True)
+                if part.batched > part.shown and self.directory is not None:
+                    self._write(table, part)
 
     def close(self, run: Mapping[str, Any]) -> str:
         """Write the rest and `run.json` (`run` with status, digest, row counts, summary); return the digest."""
@@ -139,31 +161,50 @@ class ResultWriter:
         return RunResult(None, self.run, kept)
 
     def _end(self, status: Status, run: Mapping[str, Any]) -> str:
-        if self.run["status"] != "running":
-            raise RunError(f"the run has already ended ({self.run['status']}): expected one close() or interrupt()")
-        self.flush()
-        for table, part in self._tables.items():
-            if not part.parts and self.directory is not None:
-                self._write(table, part)
-        digest = self._digest.hexdigest()
-        self.run = jsonable(
-            {
-                **self.run,
-                **run,
-                "status": status,
-                "digest": digest,
-                "tables": {
-                    table: {"rows": part.written + part.batched, "parts": part.parts}
-                    for table, part in self._tables.items()
-                },
-                "table_digests": self._digest.tables(),
-            }
-        )
-        if "world" in self.run and "summary" not in self.run:
-            self.run["summary"] = jsonable(summarise(self.result().table, self.run))
-        if self.directory is not None:
-            _write_run(self.directory, self.run)
-        return digest
+        with self._lock:
+            if self.run["status"] != "running":
+                raise RunError(f"the run has already ended ({self.run['status']}): expected one close() or interrupt()")
+            trouble = self._write_all()
+            if trouble is not None:
+                status, run = "interrupted", {**run, "reason": str(trouble)}
+                if self.directory is not None:
+                    heartbeat.give_back(self.directory)
+            known = self._known(status, trouble)
+            self.run = jsonable({**self.run, **run, "status": status, **known})
+            # A disk that is full has no room for a summary; readers make it from the tables.
+            if "world" in self.run and "summary" not in self.run and trouble is None:
+                self.run["summary"] = jsonable(summarise(self.result().table, self.run))
+            self.run[RECORD_DIGEST] = record_digest(self.run)
+            if self.directory is not None:
+                _write_run(self.directory, self.run)
+                heartbeat.end(self.directory)
+        if trouble is not None:
+            raise trouble
+        return str(self.run["digest"])
+
+    def _write_all(self) -> RunError | None:
+        """Write the rest, and an empty part of each table without rows; what went wrong, if something did."""
+        if self._trouble is not None:
+            return self._trouble
+        try:
+            self.flush()
+            for table, part in self._tables.items():
+                if not part.parts and not part.shown and self.directory is not None:
+                    self._write(table, part)
+        except RunError as error:
+            return error
+        return None
+
+    def _known(self, status: Status, trouble: RunError | None) -> dict[str, Any]:
+        """Row counts and digests: as kept, or read again from the disk when not all that was added came there."""
+        rows = {table: part.written + part.batched for table, part in self._tables.items()}
+        digest = self._digest
+        if trouble is not None and self.directory is not None:
+            digest, rows = digest_again(RunResult(self.directory, {"status": status}))
+        tables = {
+            table: {"rows": rows[table], "parts": part.parts + bool(part.shown)} for table, part in self._tables.items()
+        }
+        return {"digest": digest.hexdigest(), "tables": tables, "table_digests": digest.tables()}
 
     def _convert(self, table: str, part: _Part, everything: bool = False) -> None:
         """Turn held rows into batches; when they make up a part file, write it."""
@@ -187,8 +228,10 @@ class ResultWriter:
         del part.rows[:at]
 
     def _write(self, table: str, part: _Part) -> None:
+        """Write the part file that grows; when it is full the next one begins."""
         assert self.directory is not None
-        whole = pa.Table.from_batches(part.batches, schema(table))
+        # In one piece, so that the bytes do not tell how often it was written.
+        whole = pa.Table.from_batches(part.batches, schema(table)).combine_chunks()
         text = [name for name, kind in TABLES[table] if kind == "text"]
         final = self.directory / table / f"part-{part.parts:05d}.parquet"
         hidden = final.with_name(f".{final.name}.tmp")
@@ -197,26 +240,55 @@ class ResultWriter:
             pq.write_table(whole, hidden, compression="zstd", use_dictionary=text, write_statistics=_STATISTICS)
             hidden.replace(final)
         except OSError as error:
-            raise RunError(
-                f"cannot write {final}: {error.strerror or error}; give another directory (--out)"
-            ) from error
-        part.batches.clear()
-        part.written += whole.num_rows
-        part.batched = 0
-        part.parts += 1
+            with contextlib.suppress(OSError):
+                hidden.unlink(missing_ok=True)
+            raise RunError(f"cannot write {final}: {_why(error)}; give another directory (--out)") from error
+        part.shown = whole.num_rows
+        if part.batched >= self.part_rows:
+            part.batches.clear()
+            part.written += whole.num_rows
+            part.batched = part.shown = 0
+            part.parts += 1
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why a run ended that was not closed; signals say it themselves."""
+    if error is None:
+        return "the run ended without a close"
+    return str(error) if isinstance(error, KeyboardInterrupt) and str(error) else words_of(error)
+
+
+def digest_again(result: RunResult) -> tuple[RunDigest, dict[str, int]]:
+    """The digest of what is on disk, and the rows of each table."""
+    digest, rows = RunDigest(), dict.fromkeys(TABLES, 0)
+    for table in TABLES:
+        for part in result.batches(table):
+            digest.add(table, part)
+            rows[table] += part.num_rows
+    return digest, rows
+
+
+def _why(error: OSError) -> str:
+    """Why something cannot be written, in the system's words: Arrow has them in its own."""
+    return os.strerror(error.errno) if error.errno else str(error).rpartition("Detail: ")[2]
 
 
 def check_free(directory: Path | str, force: bool) -> None:
     """Raise `RunError` when `directory` cannot take a run: it is a file, or holds a run and `force` is not set."""
     path = Path(directory)
+    if directory == "":
+        raise RunError("out is empty, expected a directory for the run")
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file, expected a directory for the run; give another with --out")
+    writer = heartbeat.writer_of(path)
+    if writer.alive and f"process {os.getpid()} " not in writer.words:
+        raise RunError(f"{path} holds a run that is under way ({writer.words}): give another directory with --out")
     if not force and any(found.exists() for found in _stale(path)):
         raise RunError(f"{path} already holds a run: give another directory with --out, or replace it with --force")
 
 
 def _stale(directory: Path) -> list[Path]:
-    return [directory / RUN_FILE, *(directory / table for table in TABLES)]
+    return [directory / RUN_FILE, directory / COSTS_FILE, directory / INPUTS, *(directory / table for table in TABLES)]
 
 
 def _claim(directory: Path, force: bool) -> None:
@@ -224,10 +296,12 @@ def _claim(directory: Path, force: bool) -> None:
     check_free(directory, force)
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        heartbeat.end(directory)
         for path in _stale(directory):
             if path.is_dir():
-                for file in [*path.glob("part-*.parquet"), *path.glob(".part-*.parquet.tmp")]:
-                    file.unlink()
+                for pattern in ("*",) if path.name == INPUTS else ("part-*.parquet", ".part-*.parquet.tmp"):
+                    for file in path.glob(pattern):
+                        file.unlink()
             else:
                 path.unlink(missing_ok=True)
     except OSError as error:
@@ -240,4 +314,15 @@ def _write_run(directory: Path, run: Mapping[str, Any]) -> None:
         hidden.write_text(json.dumps(run, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         os.replace(hidden, directory / RUN_FILE)
     except OSError as error:
-        raise RunError(f"cannot write {directory / RUN_FILE}: {error.strerror or error}; try another --out") from error
+        with contextlib.suppress(OSError):
+            hidden.unlink(missing_ok=True)
+        raise RunError(f"cannot write {directory / RUN_FILE}: {_why(error)}; try another --out") from error
+
+
+def _begin(directory: Path) -> None:
+    try:
+        heartbeat.begin(directory, (directory / RUN_FILE).stat().st_size)
+    except OSError as error:
+        for name in (RUN_FILE, heartbeat.HEARTBEAT_FILE, heartbeat.RESERVE_FILE):
+            (directory / name).unlink(missing_ok=True)
+        raise RunError(f"cannot write to {directory}: {_why(error)}; try another --out") from error

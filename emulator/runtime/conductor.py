@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from layerlift.emulator.kernel import periods
 from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, PlanReady
@@ -45,7 +46,6 @@ class Conductor:
         self._costs: list[tuple[tuple[int, int, int], float]] = []
         self._last_left_s = 0.0
         self._last_rows: Rows = {}
-        self._sample = 1
         self.progress = Progress()
 
     def run(self) -> Ending:
@@ -74,16 +74,15 @@ class Conductor:
             return self._end(self._last_left_s)
         return self._end(world.until_s if world.until_s < inf else horizon)
 
-    def flush(self) -> None:
-        """Pass on every row of the windows that are complete: what an interrupted run leaves."""
-        self._books.flush()
+    def break_off(self) -> None:
+        """Pass on the rows of use that an interrupted run leaves; all others have been."""
+        self._books.break_off(self.progress.now_s)
 
     def _horizon(self, now: float) -> float:
         """The end of the window that starts at `now`: no window crosses a sampling instant or the end of the run."""
         world = self._world
-        while self._sample * world.sample_s <= now:
-            self._sample += 1
-        return min(now + world.lookahead_s, self._sample * world.sample_s, world.until_s)
+        sample_s = world.sample_s
+        return min(now + world.lookahead_s, periods.ending_after(now, sample_s) * sample_s, world.until_s)
 
     def _window(self, horizon: float) -> None:
         inbox = self._inbox(horizon)
@@ -96,8 +95,7 @@ class Conductor:
         if self.progress.left < len(self._world.users):
             if departures:
                 self._fabric.take(departures)
-            if rows:
-                self._books.add(rows)
+            self._books.add(rows)
         else:
             self._fabric.take(d for d in departures if d.at <= self._last_left_s)
             self._fabric.rewind(self._last_left_s)

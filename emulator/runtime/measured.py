@@ -6,22 +6,27 @@ client runs on arrival), and every piece as it runs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
-from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.reader import COSTS_FILE, RunResult
+from layerlift.emulator.results.record import place
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import RunError
+from layerlift.models.files import bytes_digest, open_regular, read_regular
 from layerlift.models.running.network import Network
 from layerlift.models.timing.measuring import measure
 
-_COSTS_FILE = "costs.parquet"
+_MOST_BYTES = 1 << 30
 _PROFILE_RUNS = 3
+_COSTS = pa.schema([*((name, pa.int64()) for name in ("user", "query", "step")), ("seconds", pa.float64())])
 
 PieceCosts = Mapping[tuple[int, int, int], float]
 """Seconds of pieces by (user, query, step)."""
@@ -34,6 +39,8 @@ class Measured:
     pieces: PieceCosts = field(default_factory=dict)
     profiles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Seconds of each layer by the name of its model, at the reference speed."""
+    stopped_plans: Mapping[str, str] = field(default_factory=dict)
+    """Plannings that were stopped, and why: `plan_timeout_s` is wall clock, and another time they might not be."""
 
 
 def profiled_here(networks: Mapping[str, Network], notice: Callable[[str], None]) -> dict[str, tuple[float, ...]]:
@@ -57,28 +64,46 @@ def with_profiles(world: World, profiles: Mapping[str, tuple[float, ...]]) -> Wo
     return replace(world, models=tuple(models))
 
 
-def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) -> None:
-    """Write the costs of pieces beside a run's tables; its profiles are in run.json."""
-    names = ("user", "query", "step")
-    columns = {name: pa.array([key[at] for key, _ in pieces], pa.int64()) for at, name in enumerate(names)}
-    table = pa.table({**columns, "seconds": pa.array([seconds for _, seconds in pieces], pa.float64())})
-    pq.write_table(table, directory / _COSTS_FILE)
+def keep(directory: Path, pieces: Sequence[tuple[tuple[int, int, int], float]]) -> str:
+    """Write the costs of pieces beside a run's tables and return the file's digest; its profiles are in run.json."""
+    rows = [(*key, seconds) for key, seconds in pieces]
+    table = pa.table([pa.array([row[at] for row in rows], kind) for at, kind in enumerate(_COSTS.types)], schema=_COSTS)
+    file = directory / COSTS_FILE
+    try:
+        pq.write_table(table, file)
+        return bytes_digest(read_regular(file, _MOST_BYTES))
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror or error}; give another directory (--out)") from error
 
 
 def measured_costs(directory: Path | str) -> Measured:
     """What a run with `compute: measured` kept in its directory. Raises `RunError` when there is nothing."""
-    path = Path(directory) / _COSTS_FILE
+    path = Path(directory) / COSTS_FILE
     try:
-        columns = pq.read_table(path).to_pydict()
-    except (OSError, pa.ArrowException) as error:
+        with open_regular(path, _MOST_BYTES) as file:
+            table = pq.read_table(file).cast(_COSTS)
+        table.validate(full=True)
+        columns = table.to_pydict()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        said = " ".join(str(getattr(error, "strerror", None) or error).split())[:80]
         raise RunError(
-            f"{path} cannot be read: expected the costs of a run with compute: measured ({error})"
+            f"{place(path)} cannot be read: expected the costs of a run with compute: measured ({said})"
         ) from error
+    if not all(seconds is not None and 0 <= seconds < math.inf for seconds in columns["seconds"]):
+        raise RunError(f"{place(path)} holds costs that are no seconds: expected those that the run measured")
     keys = zip(columns["user"], columns["query"], columns["step"], strict=True)
-    profiles = RunResult.load(Path(directory)).run.get("profiles") or {}
-    return Measured(
-        dict(zip(keys, columns["seconds"], strict=True)), {name: tuple(each) for name, each in profiles.items()}
-    )
+    run = RunResult.load(Path(directory)).run
+    profiles = run.get("profiles") or {}
+    pieces = dict(zip(keys, columns["seconds"], strict=True))
+    return Measured(pieces, {name: tuple(each) for name, each in profiles.items()}, stopped_plans(run))
+
+
+def stopped_plans(run: Mapping[str, Any]) -> dict[str, str]:
+    """What a run.json says of plannings that were stopped. Raises `RunError` where that is no table of texts."""
+    told = run.get("stopped_plans", {})
+    if not isinstance(told, dict) or not all(isinstance(reason, str) for reason in told.values()):
+        raise RunError("run.json has stopped_plans that are no texts by name: expected what a run writes")
+    return told
 
 
 class Replay:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf, nextafter
 
+from layerlift.emulator.kernel import periods
 from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import PlanReady
@@ -58,7 +59,7 @@ class OneClock:
             return self._run()
 
     def _run(self) -> Ending:
-        world, kernel, horizon, sample = self._world, self._kernel, 0.0, 1
+        world, kernel, horizon = self._world, self._kernel, 0.0
         while self.progress.left < len(world.users):
             now = kernel.peek()
             if now >= world.until_s or now == inf:
@@ -67,17 +68,16 @@ class OneClock:
             if self._before_step is not None:
                 self.progress.queries = self._books.queries
                 self._before_step(self.progress)
-            while sample * world.sample_s <= now:
-                sample += 1
-            horizon = min(now + _STEP_WINDOWS * world.lookahead_s, sample * world.sample_s, world.until_s)
+            sampled_s = periods.ending_after(now, world.sample_s) * world.sample_s
+            horizon = min(now + _STEP_WINDOWS * world.lookahead_s, sampled_s, world.until_s)
             self._step(horizon)
         if self.progress.left == len(world.users):
             return self._end(self._last_left_s)
         return self._end(world.until_s if world.until_s < inf else horizon)
 
-    def flush(self) -> None:
-        """Pass on every row of the steps that are complete: what an interrupted run leaves."""
-        self._books.flush()
+    def break_off(self) -> None:
+        """Pass on the rows of use that an interrupted run leaves; all others have been."""
+        self._books.break_off(self.progress.now_s)
 
     def _step(self, horizon: float) -> None:
         self._kernel.run_before(horizon)
@@ -92,9 +92,9 @@ class OneClock:
 
     def _pass_on(self) -> None:
         answer = self._host.report()
+        self._books.add(answer.rows)  # before layers really run, which may take long
         if self._data is not None:
             pass_on(answer, self._data)
-        self._books.add(answer.rows)
 
     def _leave(self, who: tuple[float, int]) -> None:
         self.progress.left += 1

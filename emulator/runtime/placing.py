@@ -21,6 +21,9 @@ TIME_PLANE_NODES: Final = 24
 
 
 _REACH_S: Final = 5.0
+_SETTINGS: Final = b"\x04"
+_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0\0\0\0\0"
+"""How one begins to speak HTTP/2, which gRPC and Ray are spoken over: a frame of settings, answered by another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +60,34 @@ def place(world: World, actors: str | int = "auto", time_plane: str = "auto", co
 
 
 def _number(world: World, actors: str | int, cores: int) -> int:
-    nodes = len(world.nodes)
+    number, nodes = count_of(actors), len(world.nodes)
+    return min(nodes, max(ACTORS_AT_LEAST, ACTORS_PER_CORE * cores) if number is None else number)
+
+
+def count_of(actors: str | int) -> int | None:
+    """How many actors are wanted; None: as many as do. Raises `RunError` for what is no number of actors."""
     if actors == "auto":
-        return min(nodes, max(ACTORS_AT_LEAST, ACTORS_PER_CORE * cores))
+        return None
     try:
         number = int(actors)
     except ValueError:
         number = 0
     if number < 1:
-        raise RunError(f"actors is {actors!r}, expected auto or a whole number from 1 to {nodes}")
-    return min(number, nodes)
+        raise RunError(f"actors is {actors!r}, expected auto or a whole number of at least 1")
+    return number
 
 
 def reach(address: str) -> None:
-    """Raise `RunError` when nobody listens at `host:port`; Ray itself would try for minutes."""
+    """Raise `RunError` when nobody answers at `host:port` as Ray does; Ray itself would try for minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S) as connection:
+            if not os.environ.get("RAY_USE_TLS"):
+                connection.sendall(_HELLO)
+                if connection.recv(4)[3:] != _SETTINGS:
+                    raise OSError("what listens there is no Ray")
     except (OSError, OverflowError) as error:
-        raise RunError(f"cannot join Ray at {address}: {error}; --local runs the same without Ray") from None
+        why = "nobody answers in time" if isinstance(error, TimeoutError) else error
+        raise RunError(f"cannot join Ray at {address}: {why}; --local runs the same without Ray") from None

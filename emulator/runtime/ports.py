@@ -48,15 +48,6 @@ class Plans(Protocol):
         ...
 
 
-class TimedPlans(Plans, Protocol):
-    """The same, on the watch."""
-
-    @property
-    def took_s(self) -> list[tuple[str, int, float]]:
-        """Of each planning so far: the planner, the number of the request, and wall-clock seconds."""
-        ...
-
-
 class DataPlane(Protocol):
     """Who runs the pieces, if anybody."""
 

@@ -4,43 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
-from layerlift.emulator.network.byte_ledger import ByteLedger, Sample
-from layerlift.emulator.results.rows import Rows, UsageReading, UsageRow, Write
-from layerlift.emulator.results.tables import TABLES
+from layerlift.emulator.network.byte_ledger import ByteLedger
+from layerlift.emulator.results.rows import Rows, UsageRow, Write
+from layerlift.emulator.runtime.usage_books import UsageBooks
 from layerlift.emulator.world.world import World
-
-_BATCH_ROWS = 8_192
 
 
 class RowBooks:
     """Takes rows in their final order and passes them on table by table."""
 
     def __init__(self, world: World, ledger: ByteLedger, write: Write) -> None:
-        self._world, self._ledger, self._write = world, ledger, write
-        self._tables: Rows = {table: [] for table in TABLES}
-        self._pending = 0
-        self._queries = 0
-        self._last: dict[int, Sample] = {}
+        self._write = write
+        self._usage = UsageBooks(world, ledger)
+        self.queries = 0
+        """Queries that have ended so far."""
         self._index = {node.name: node.index for node in world.nodes}
 
-    @property
-    def queries(self) -> int:
-        """Queries that have ended so far."""
-        return self._queries + len(self._tables["queries"])
-
     def add(self, rows: Rows) -> None:
-        """Take rows, each table in order of (emission time, node), after all earlier ones."""
-        for table, more in rows.items():
-            self._tables[table] += map(self._usage, more) if table == "usage" else more
-            self._pending += len(more)
-        if self._pending >= _BATCH_ROWS:
-            self.flush()
+        """Pass rows on, each table in order of (emission time, node), after all earlier ones.
+
+        To be called at the end of each window, with rows or without: the network's books have something to add. Nothing
+        is held back but the rows of use that end with the last sample: idle nodes may have one that comes before them.
+        """
+        self._pass_on(rows, self._usage.add(rows.get("usage", ())))
 
     def close(self, rows: Rows, end: float) -> None:
         """Take the last rows of a run that ended at `end`, and pass everything on; what came later is cut."""
-        self._last = self._ledger.last(end)
-        self.add({table: [row for row in more if row[0] <= end] for table, more in rows.items()})
-        self.flush()
+        in_time = {table: [row for row in more if row[0] <= end] for table, more in rows.items()}
+        self._pass_on(in_time, self._usage.close(in_time.get("usage", ()), end))
+
+    def break_off(self, at_s: float) -> None:
+        """Pass on what is left of a run that is broken off at `at_s`, before which all has happened."""
+        self._pass_on({}, self._usage.break_off(at_s))
+
+    def _pass_on(self, rows: Rows, usage: list[UsageRow]) -> None:
+        self.queries += len(rows.get("queries", ()))
+        for table, more in rows.items():
+            if more and table != "usage":
+                self._write(table, more)
+        if usage:
+            self._write("usage", usage)
 
     def sort(self, rows: Rows) -> None:
         """Put rows of several hosts, each in its own order, into the order of the tables."""
@@ -49,37 +52,3 @@ class RowBooks:
 
     def _order(self, row: tuple[Any, ...]) -> tuple[float, int]:
         return row[0], self._index[row[1]]
-
-    def flush(self) -> None:
-        """Pass on what is held back."""
-        for table, rows in self._tables.items():
-            if rows:
-                if table == "queries":
-                    self._queries += len(rows)
-                self._tables[table] = []
-                self._write(table, rows)
-        self._pending = 0
-
-    def _usage(self, told: UsageReading) -> UsageRow:
-        """Add bytes, radio time, energy and money to what the node itself could measure."""
-        node = self._index[told.node]
-        if told.number:
-            sample = self._ledger.at(told.number, node)
-        else:
-            sample = self._last.get(node, Sample())
-            sample = sample._replace(radio_s=min(sample.radio_s, told.period_s))
-        spec = self._world.nodes[node]
-        energy_j = spec.idle_w * told.on_s + spec.compute_w * told.busy_s + spec.radio_w * sample.radio_s
-        return UsageRow(
-            at_s=told.at_s,
-            node=told.node,
-            period_s=told.period_s,
-            busy_s=told.busy_s,
-            held_bytes=told.held_bytes,
-            held_byte_s=told.held_byte_s,
-            sent_bytes=sample.sent_bytes,
-            received_bytes=sample.received_bytes,
-            radio_s=sample.radio_s,
-            energy_j=energy_j,
-            money=spec.price_per_s * told.busy_s + spec.price_per_byte_s * told.held_byte_s + sample.money,
-        )

@@ -106,6 +106,8 @@ def _defaults(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, objec
     if isinstance(value, MachineSection):
         yield from _power(value, path)
     for name, info in type(value).model_fields.items():
+        if name.endswith("_mb_s") and getattr(value, f"{name.removesuffix('_mb_s')}_mbit_s") is not None:
+            continue  # given, in the other unit
         given: Any = getattr(value, name)
         extra = info.json_schema_extra
         if isinstance(extra, dict) and "assumed" in extra and name not in value.model_fields_set:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, parse, printable
+from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, named, parse
 from layerlift.emulator.scenario.schema.fields import shown
 from layerlift.models.errors import ScenarioError
+from layerlift.models.text import printable
 
 
 def override(data: object, setting: str, places: Places) -> None:
@@ -16,8 +17,8 @@ def override(data: object, setting: str, places: Places) -> None:
     path, equals, text = setting.partition("=")
     parts = path.strip().split(".")
     if not equals or not all(parts):
-        raise ScenarioError(printable(f"--set {setting}: expected path=value, such as users.0.queries=5"))
-    _set(data, parts, parse(text, f"--set {setting}"), (), _Note(places, setting))
+        raise ScenarioError(printable(f"{named(setting)}: expected path=value, such as users.0.queries=5"))
+    _set(data, parts, parse(text, named(setting)), (), _Note(places, setting))
 
 
 class _Note:
@@ -26,7 +27,7 @@ class _Note:
         self.setting = setting
 
     def refusal(self, text: str) -> ScenarioError:
-        return ScenarioError(printable(f"--set {self.setting}: {text}"))
+        return ScenarioError(printable(f"{named(self.setting)}: {text}"))
 
 
 def _set(inside: object, parts: list[str], value: object, path: FieldPath, note: _Note) -> None:
@@ -34,6 +35,7 @@ def _set(inside: object, parts: list[str], value: object, path: FieldPath, note:
     for key in _keys(inside, first, path, note):
         here = (*path, key)
         if not rest:
+            _forget_other_unit(inside, key)
             inside[key] = value  # type: ignore[index]
             note.places.set(here, note.setting)
             continue
@@ -41,6 +43,13 @@ def _set(inside: object, parts: list[str], value: object, path: FieldPath, note:
             inside[key] = {}
             note.places.set(here, note.setting)
         _set(inside[key], rest, value, here, note)  # type: ignore[index]
+
+
+def _forget_other_unit(inside: object, key: str | int) -> None:
+    """A rate has one unit: who sets it in Mbit/s does not mean what the file says in MB/s."""
+    for unit, other in (("_mb_s", "_mbit_s"), ("_mbit_s", "_mb_s")):
+        if isinstance(inside, dict) and isinstance(key, str) and key.endswith(unit):
+            inside.pop(key.removesuffix(unit) + other, None)
 
 
 def _keys(inside: object, part: str, path: FieldPath, note: _Note) -> list[str] | list[int]:

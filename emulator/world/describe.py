@@ -11,7 +11,6 @@ from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
-from layerlift.models.graph.graph import Layer
 
 
 def describe_world(world: World) -> dict[str, Any]:
@@ -39,7 +38,8 @@ def describe_world(world: World) -> dict[str, Any]:
                 "source": model.source,
                 "digest": model.digest,
                 "reference_ghz": dict(model.reference_ghz),
-                "layers": [_label(layer) for layer in model.graph.layers],
+                "layers": [layer.name for layer in model.graph.layers],
+                "unpredicted": dict(model.unpredicted),
             }
             for model in world.models
         ],
@@ -96,12 +96,6 @@ def asking_words(user: UserSpec) -> str:
     if user.late == "drop":
         waiting = "the freshest"
     return f"{user.asks.words()}, {user.in_flight} at once, {waiting} waiting"
-
-
-def _label(layer: Layer) -> str:
-    """What a person reads: the layer's own name, or its operator and number where the file gave it none."""
-    unnamed = layer.name == f"n{layer.index}" or not layer.name
-    return f"{layer.op_type.lower()}{layer.index}" if unnamed else layer.name
 
 
 def _plain(value: LinkSpec | Any, *without: str) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class NodeSpec:
     compute_w: float = 0.0
     """Increment while computing (client), or what a busy core draws (server)."""
     radio_w: float = 0.0
+    off_w: float = 0.0
+    """What a server draws while it is down after a crash."""
     price_per_s: float = 0.0
     """Money (USD) per core-second of busy time."""
     price_per_byte_s: float = 0.0
@@ -43,3 +45,9 @@ class NodeSpec:
     uplink_bytes_s: float = INF
     downlink_bytes_s: float = INF
     battery_j: float | None = None
+    """Of a client. It is switched on, fully charged, when its user arrives, and is off for good when it is empty."""
+
+    @property
+    def begins_off(self) -> bool:
+        """Whether it is off at the start of the run."""
+        return self.battery_j is not None

@@ -25,3 +25,5 @@ class ModelSpec:
     predicted_s: tuple[float, ...] = ()
     """What a regression says of each layer, in seconds at `predicted_ghz`; empty unless predictions are regressions."""
     predicted_ghz: float = 1.0
+    unpredicted: Mapping[str, int] = field(default_factory=dict)
+    """Layers by operator that no regression of their own says anything of; empty unless predictions are regressions."""

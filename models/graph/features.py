@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 import onnx
 
+from layerlift.models.sums import int_sum
+
 Shape = tuple[int, ...]
 
 Shapes = Callable[[str], Shape]
@@ -30,7 +32,7 @@ def macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
 def flops(node: onnx.NodeProto, shape_of: Shapes) -> int:
     """Floating-point operations of `node`, by the convention of this module."""
     multiplied = macs(node, shape_of)
-    return 2 * multiplied if multiplied else sum(math.prod(shape_of(name)) for name in node.output if name)
+    return 2 * multiplied if multiplied else int_sum(math.prod(shape_of(name)) for name in node.output if name)
 
 
 def features(node: onnx.NodeProto, shape_of: Shapes, activations: Sequence[str]) -> dict[str, float]:
@@ -38,8 +40,8 @@ def features(node: onnx.NodeProto, shape_of: Shapes, activations: Sequence[str])
 
     All operators have elements in and out (`input_elements`, `output_elements`) and `macs`; some have more (`MORE`).
     """
-    read = float(sum(math.prod(shape_of(name)) for name in activations))
-    made = float(sum(math.prod(shape_of(name)) for name in node.output if name))
+    read = float(int_sum(math.prod(shape_of(name)) for name in activations))
+    made = float(int_sum(math.prod(shape_of(name)) for name in node.output if name))
     known = {"input_elements": read, "output_elements": made, "macs": float(macs(node, shape_of))}
     more = MORE.get(node.op_type)
     return known if more is None else {**known, **more(node, shape_of)}
@@ -87,7 +89,7 @@ def _convolution(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
 
 def _connected(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
     """Neurons in and out."""
-    made = sum(math.prod(shape_of(name)) for name in node.output if name)
+    made = int_sum(math.prod(shape_of(name)) for name in node.output if name)
     return {"in_neurons": float(math.prod(shape_of(node.input[0]))), "out_neurons": float(made)}
 
 

@@ -45,6 +45,7 @@ def build(
     held = set(parameters)
     inputs = [value.name for value in light.graph.input if value.name not in held]
     outputs = [value.name for value in light.graph.output]
+    answered = frozenset(outputs)
     maker = {made: index for index, node in enumerate(light.graph.node) for made in node.output if made}
     readers: dict[str, list[int]] = {}
     for index, node in enumerate(light.graph.node):
@@ -60,7 +61,7 @@ def build(
             bytes_of(types[tensor], tensor, name),
             maker.get(tensor, -1),
             tuple(readers.get(tensor, ())),
-            tensor in outputs,
+            tensor in answered,
             types[tensor][1],
             dtype_name(types[tensor][0]),
         )

@@ -174,7 +174,7 @@ class LayerGraph:
             inputs.update(t for t in layer.inputs if self.tensors[t].producer < first)
             for tensor in layer.outputs:
                 made = self.tensors[tensor]
-                if made.is_output or any(reader > last for reader in made.consumers):
+                if made.is_output or (made.consumers and made.consumers[-1] > last):
                     outputs.add(tensor)
         return tuple(sorted(inputs)), tuple(sorted(outputs))
 

@@ -9,13 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError, near
-from layerlift.models.loading import preparing, zoo
-from layerlift.models.onnx_files import external, protos, untrusted
+from layerlift.models.graph import from_onnx
+from layerlift.models.loading import preparing, reading, zoo
+from layerlift.models.loading.files import open_file
+from layerlift.models.loading.opener import OPENER, answered_badly
+from layerlift.models.onnx_files import untrusted
 from layerlift.models.running.network import MemorySource, Network, assemble
+from layerlift.models.sums import int_sum
 
-_CHUNK = 1 << 24
+_UNPACKED = 8
+"""Types below a byte are packed in a file, and take a byte each as arrays."""
 
 
 def load(
@@ -63,7 +69,7 @@ def from_model(
     untrusted.refuse(model, name)
     prepared = preparing.prepare(model, None, onnx.numpy_helper.to_array, name)
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    arrays = _computed(stored, prepared, name)
+    arrays = reading.computed(stored, prepared, name)
     if weights_id is None:
         hasher = hashlib.sha256()
         for parameter in prepared.parameters:
@@ -88,59 +94,48 @@ class FileSource:
     content: str
     """Hash of the file and its external data when the network was loaded."""
     dims: tuple[tuple[str, int], ...]
+    file_bytes: int
+    """Of the file and its external data."""
 
     def fetch(self, light: onnx.ModelProto) -> Mapping[str, np.ndarray]:
-        """Every parameter; `ModelError` when the file has changed since it was loaded."""
-        origin = str(self.path)
-        model = untrusted.read(self.path)
-        if _content(self.path, model) != self.content:
-            raise ModelError(f"{origin} has changed since it was loaded; load it again")
-        folder = self.path.parent
-
-        def payload(tensor: onnx.TensorProto) -> np.ndarray:
-            return external.array_of(tensor, folder, origin)
-
-        prepared = preparing.prepare(model, dict(self.dims), payload, origin)
-        needed = set(prepared.parameters)
-        if prepared.folding is not None:
-            needed.update(value.name for value in prepared.folding.graph.input)
-        stored = {t.name: payload(t) for t in model.graph.initializer if t.name in needed}
-        return _computed(stored, prepared, origin)
+        """Every parameter; `ModelError` when the file has changed since it was loaded, or cannot be run."""
+        types = from_onnx.types_of(light)
+        most = int_sum(from_onnx.bytes_of(kind, name, str(self.path)) for name, kind in types.items())
+        head, blobs = OPENER.ask(
+            "weights", self.path, self.file_bytes, _UNPACKED * most, dims=dict(self.dims), content=self.content
+        )
+        if "changed" in head:
+            raise ModelError(f"{self.path} has changed since it was loaded; load it again")
+        try:
+            return {name: _array(blob, *types[name]) for name, blob in zip(head["names"], blobs, strict=True)}
+        except (KeyError, TypeError, ValueError):
+            raise answered_badly(self.path) from None
 
 
 def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | None) -> Network:
-    model = untrusted.read(path)
-    content = _content(path, model)
-    folder, origin = path.parent, str(path)
-    prepared = preparing.prepare(model, dims, lambda tensor: external.array_of(tensor, folder, origin), origin)
-    source = FileSource(path.absolute(), content, tuple(sorted((dims or {}).items())))
+    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())))
+    try:
+        light = onnx.ModelProto.FromString(found.light)
+    except DecodeError:
+        raise answered_badly(found.path) from None
+    source = FileSource(found.path, found.content, found.dims, found.file_bytes)
     return assemble(
         path.stem,
-        prepared.light,
-        prepared.parameters,
+        light,
+        found.parameters,
         source,
-        content,
+        found.content,
         input_bytes=input_bytes,
-        upload_bytes=prepared.upload_bytes,
+        upload_bytes=found.upload_bytes,
     )
 
 
-def _computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, origin: str) -> dict[str, np.ndarray]:
-    """All parameters: stored ones, shape constants of the light model, and those that the file computes."""
-    arrays = dict(stored)
-    arrays.update({t.name: onnx.numpy_helper.to_array(t) for t in prepared.light.graph.initializer})
-    arrays.update(prepared.constants)
-    if prepared.folding is not None:
-        graph = prepared.folding.graph
-        feeds = {value.name: arrays[value.name] for value in graph.input}
-        arrays.update(protos.run_once(prepared.folding, feeds, [value.name for value in graph.output], origin))
-    return {name: arrays[name] for name in prepared.parameters}
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError:
+        raise ModelError(f"{path} cannot be found: the working directory is gone; give the whole path") from None
 
 
-def _content(path: Path, model: onnx.ModelProto) -> str:
-    hasher = hashlib.sha256()
-    for file in (path, *external.files_of(model, path.parent, str(path))):
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                hasher.update(chunk)
-    return hasher.hexdigest()
+def _array(blob: np.ndarray, elem_type: int, shape: tuple[int, ...]) -> np.ndarray:
+    return blob.view(onnx.helper.tensor_dtype_to_np_dtype(elem_type)).reshape(shape)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import dimensions
 from layerlift.models.onnx_files import protos, untrusted
+from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
 
@@ -85,7 +86,8 @@ class _Preparation:
         # Before IR version 4 every initializer was listed as a graph input too: those are not inputs that somebody
         # feeds.
         self.inputs = [value for value in model.graph.input if value.name not in self.stored]
-        self.outputs = [value.name for value in model.graph.output]
+        # One that is named twice is the same tensor, and is answered once.
+        self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
         self.types: dict[str, tuple[int, tuple[int, ...] | None]] = {}
         self.folded: list[onnx.NodeProto] = []
 
@@ -114,6 +116,8 @@ class _Preparation:
         try:
             inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
         # onnx raises whatever its C++ checks raise, by no common class; the file is a stranger's.
+        except MemoryError:
+            raise
         except Exception as error:
             raise ModelError(f"{self.origin} is corrupt: {protos.one_line(error)}") from None
         self.types = {}
@@ -166,7 +170,8 @@ class _Preparation:
         nodes: list[onnx.NodeProto] = []
         inputs: dict[str, onnx.ValueInfoProto] = {}
         feeds: dict[str, np.ndarray] = dict(self.values)
-        wanted: list[str] = []
+        # In order, and each once.
+        wanted: dict[str, None] = {}
         for node in self.nodes:
             # Large results are weights that the file computes: they are left to `folding`, which runs when somebody
             # needs them.
@@ -179,12 +184,12 @@ class _Preparation:
                 shape = self.types[node.input[0]][1]
                 assert shape is not None
                 feeds.update(protos.shape_value(node, shape))
-                wanted.extend(node.output)
+                wanted.update(dict.fromkeys(node.output))
                 continue
             # An input without a value is a large constant, or known in the next round only: this result has to wait.
             if all(name in feeds or name in wanted for name in node.input if name):
                 nodes.append(node)
-                wanted.extend(name for name in node.output if name)
+                wanted.update(dict.fromkeys(name for name in node.output if name))
         if not wanted:
             return {}
         computed = [name for node in nodes for name in node.output if name]
@@ -295,25 +300,30 @@ class _Preparation:
         return ""
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
-        maker = {name: node for node in self.folded for name in node.output if name}
+        """What each parameter that the file widens takes to upload: what it is made of, where that is less."""
+        narrow: dict[str, int] = {}
+        # Makers come before readers, so each is sized once, however many ways lead to it.
+        for node in self.folded:
+            for name in (n for n in node.output if n and node.op_type in _WIDENING and self._is_sized(n)):
+                # A Cast to fewer bytes widens nothing: the smaller form travels.
+                reads = [narrow[read] if read in narrow else self._size(read) for read in node.input if read]
+                narrow[name] = min(self._size(name), int_sum(reads))
+        return {name: narrow[name] for name in parameters if name in narrow}
 
-        def size(name: str) -> int:
-            dtype, shape = self.types[name]
-            own = untrusted.check_size(name, shape or (), untrusted.bits_of(dtype, name, self.origin), self.origin)
-            node = maker.get(name)
-            if node is None or node.op_type not in _WIDENING:
-                return own
-            # A Cast to fewer bytes widens nothing: the smaller form travels.
-            return min(own, sum(size(read) for read in node.input if read))
+    def _is_sized(self, name: str) -> bool:
+        return self.types.get(name, (0, None))[1] is not None
 
-        return {name: size(name) for name in parameters if name in maker and maker[name].op_type in _WIDENING}
+    def _size(self, name: str) -> int:
+        dtype, shape = self.types[name]
+        return untrusted.check_size(name, shape or (), untrusted.bits_of(dtype, name, self.origin), self.origin)
 
     def _info(self, name: str) -> onnx.ValueInfoProto:
         dtype, shape = self.types[name]
         return helper.make_tensor_value_info(name, dtype, list(shape or ()))
 
     def _light(self, parameters: Sequence[str]) -> onnx.ModelProto:
-        made = [name for node in self.nodes for name in node.output if name and name not in self.outputs]
+        answered = set(self.outputs)
+        made = [name for node in self.nodes for name in node.output if name and name not in answered]
         graph = helper.make_graph(
             self.nodes,
             self.model.graph.name or "network",

@@ -24,9 +24,14 @@ def locate(tensor: onnx.TensorProto, folder: Path, origin: str) -> tuple[Path, i
         raise ModelError(f"{origin}: external data of {tensor.name!r} at {given!r} is outside the model's folder")
     root = folder.resolve()
     path = root.joinpath(*parts)
-    if path.resolve() != path:
+    try:
+        is_link, is_file = path.resolve() != path, path.is_file()
+    # A name with a NUL or of thousands of characters is none that a file could have; links may go round in a circle.
+    except (OSError, ValueError, RuntimeError):
+        is_link, is_file = False, False
+    if is_link:
         raise ModelError(f"{origin}: external data of {tensor.name!r} at {given!r} is a link; copy the file instead")
-    if not path.is_file():
+    if not is_file:
         raise ModelError(f"{origin}: external data file {given!r} of {tensor.name!r} is missing")
     expected = check_size(tensor.name, tuple(tensor.dims), bits_of(tensor.data_type, tensor.name, origin), origin)
     try:

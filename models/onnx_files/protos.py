@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from layerlift.models.errors import ModelError
+from layerlift.models.onnx_files.runtime import ort
 
 
 def run_once(
@@ -29,6 +29,8 @@ def run_once(
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(list(outputs), dict(feeds))
+    except MemoryError:
+        raise
     except Exception as error:
         raise ModelError(f"{origin}: its constants cannot be computed: {one_line(error)}") from None
     return dict(zip(outputs, found, strict=True))
@@ -104,4 +106,4 @@ def optional_outputs(node: onnx.NodeProto, version: int) -> frozenset[int]:
 
 def one_line(error: Exception) -> str:
     """The message of `error` without line breaks, cut to a sentence's length."""
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:140]

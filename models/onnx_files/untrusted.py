@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError
+from layerlift.models.onnx_files import names
 from layerlift.models.onnx_files.protos import one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """No single tensor may be larger: checked from its shape, before anything is allocated."""
 MAX_PARAMETER_BYTES = 16 * 2**30
 """All parameters of one network together."""
+MAX_RANK = 64
+"""What numpy holds."""
 OLDEST_OPSET = 7
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -39,7 +43,11 @@ def read(path: Path) -> onnx.ModelProto:
     control flow, operators outside the ONNX standard, model-local functions, random operators, sequences,
     sparse or string tensors, or payloads that do not fit their shapes.
     """
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:
+        is_file = False
+    if not is_file:
         raise ModelError(f"{path} is not a file; give the path of an .onnx file or the name of a zoo network")
     if path.stat().st_size > onnx.checker.MAXIMUM_PROTOBUF:
         raise ModelError(f"{path} is larger than 2 GiB, which protobuf cannot hold; save it with external data")
@@ -47,6 +55,8 @@ def read(path: Path) -> onnx.ModelProto:
         model = onnx.load_model(str(path), load_external_data=False)
     except (DecodeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is not a readable ONNX model ({one_line(error)}); export it again") from None
+    for text in names.broken(model):
+        raise ModelError(f"{path} holds the name {text!r}, which is not UTF-8; export it again")
     if not model.graph.node:
         raise ModelError(f"{path} holds no operators; expected an ONNX model")
     refuse(model, str(path))
@@ -69,6 +79,8 @@ def refuse(model: onnx.ModelProto, origin: str) -> None:
         )
     for node in model.graph.node:
         _refuse_node(node, version, origin)
+    for twice in names.repeated(model):
+        raise ModelError(f"{origin} defines {twice!r} more than once; each tensor needs a name of its own")
     if model.graph.sparse_initializer:
         name = model.graph.sparse_initializer[0].values.name
         raise ModelError(f"{origin} has the sparse initializer {name!r}; store it dense")
@@ -93,6 +105,8 @@ def payloads(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 def check_size(name: str, shape: tuple[int, ...], bits: int, origin: str) -> int:
     """Bytes of a tensor of `shape` with `bits` per element; `ModelError` when negative or too large to be honest."""
+    if len(shape) > MAX_RANK:
+        raise ModelError(f"{origin}: tensor {name!r} has {len(shape)} dimensions; no more than {MAX_RANK} can be run")
     total = bits
     for extent in shape:
         if extent < 0:
@@ -111,10 +125,18 @@ def bits_of(dtype: int, name: str, origin: str) -> int:
     """Bits per element of an ONNX element type; `ModelError` for strings and for types unknown to this onnx."""
     if dtype == onnx.TensorProto.STRING:
         raise ModelError(f"{origin}: tensor {name!r} holds strings; only tensors of numbers can be cut")
+    bits = _bits(dtype)
+    if bits is None:
+        raise ModelError(f"{origin}: tensor {name!r} has the unknown element type {dtype}")
+    return bits
+
+
+@cache
+def _bits(dtype: int) -> int | None:
     try:
         kind = onnx.helper.tensor_dtype_to_np_dtype(dtype)
     except (KeyError, TypeError, ValueError):
-        raise ModelError(f"{origin}: tensor {name!r} has the unknown element type {dtype}") from None
+        return None
     if kind.name in ("int4", "uint4", "float4_e2m1fn"):
         return 4
     if kind.name in ("int2", "uint2"):
@@ -158,5 +180,12 @@ def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
         raise ModelError(f"{origin} has the random operator {where}; a network must answer the same every time")
     if node.op_type.startswith(("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")):
         raise ModelError(f"{origin} has the sequence operator {where}; only plain tensors can be moved")
-    if node.domain in ("", "ai.onnx") and not onnx.defs.has(node.op_type, version, ""):
+    if node.domain == "ai.onnx.ml":
+        return
+    if not onnx.defs.has(node.op_type, version, ""):
         raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
+    schema = onnx.defs.get_schema(node.op_type, version, "")
+    if not schema.min_input <= len(node.input) <= schema.max_input:
+        raise ModelError(f"{origin}: {where} reads {len(node.input)} tensors, which is not what ONNX says of it")
+    if not schema.min_output <= len(node.output) <= schema.max_output:
+        raise ModelError(f"{origin}: {where} makes {len(node.output)} tensors, which is not what ONNX says of it")

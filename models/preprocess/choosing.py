@@ -11,6 +11,7 @@ import onnx
 from layerlift.models.errors import ModelError, near
 from layerlift.models.graph import features
 from layerlift.models.running.network import Network
+from layerlift.models.sums import int_sum
 
 _LISTED = 12
 FLOATS = frozenset({"float16", "float32", "float64"})
@@ -77,4 +78,4 @@ def _matching(nodes: Iterable[onnx.NodeProto], pattern: str) -> bool:
 
 def numbers(shapes: Iterable[Sequence[int]]) -> int:
     """How many numbers arrays of these shapes hold together."""
-    return sum(int(np.prod(shape, dtype=object)) for shape in shapes)
+    return int_sum(int(np.prod(shape, dtype=object)) for shape in shapes)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer, LayerGraph, Tensor
 from layerlift.models.running.network import Network
+from layerlift.models.sums import left_sum
 
 MERGED = "Merged"
 """The operator of a layer that stands for several."""
@@ -157,7 +158,7 @@ def _merged(graph: LayerGraph, members: Sequence[int], position: int, number: di
         tuple(dict.fromkeys(p for layer in layers for p in layer.parameters)),
         sum(layer.flops for layer in layers),
         _peak_bytes(graph, layers, set(number)),
-        {key: sum(layer.features.get(key, 0.0) for layer in layers) for key in _SUMMED},
+        {key: left_sum(layer.features.get(key, 0.0) for layer in layers) for key in _SUMMED},
         tuple(node for layer in layers for node in layer.nodes),
     )
 

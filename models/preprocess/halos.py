@@ -17,6 +17,7 @@ from layerlift.models.graph import features
 from layerlift.models.preprocess.choosing import weight_shape
 from layerlift.models.preprocess.windows import Range, Window, windows
 from layerlift.models.running.network import Network
+from layerlift.models.sums import int_sum, left_sum
 
 Box = tuple[Range, Range]
 """Rows and columns of a map."""
@@ -149,8 +150,10 @@ def walk_back(region: Region, box: Box) -> Tile:
 
 def flops(region: Region, tiles: Sequence[Tile]) -> int:
     """FLOPs of all tiles together, overlaps counted as often as they are computed."""
-    return sum(
-        layer.flops // (layer.extents[0] * layer.extents[1]) * sum(_area(tile.boxes[layer.output]) for tile in tiles)
+    return int_sum(
+        layer.flops
+        // (layer.extents[0] * layer.extents[1])
+        * int_sum(_area(tile.boxes[layer.output]) for tile in tiles)
         for layer in region.layers
     )
 
@@ -165,10 +168,10 @@ def shares(extent: int, parts: Sequence[float]) -> list[Range]:
 
     Raises `ModelError` when a part would get no row.
     """
-    exact = [extent * part / sum(parts) for part in parts]
+    exact = [extent * part / left_sum(parts) for part in parts]
     rows = [int(size) for size in exact]
     by_remainder = sorted(range(len(parts)), key=lambda at: rows[at] - exact[at])
-    for at in by_remainder[: extent - sum(rows)]:
+    for at in by_remainder[: extent - int_sum(rows)]:
         rows[at] += 1
     if min(rows) < 1:
         raise ModelError(f"tile: {extent} rows or columns cannot be shared as {list(parts)}; use fewer or evener parts")

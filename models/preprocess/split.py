@@ -17,6 +17,7 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.modules import Module, modules
 from layerlift.models.running.network import Network
+from layerlift.models.sums import int_sum, left_sum
 
 FlowAlgorithm = Literal["dinic", "boykov_kolmogorov"]
 """The maximum flow by which a cut is found; both find the same cut."""
@@ -108,11 +109,11 @@ def cost_of(graph: LayerGraph, module: Module, head: Iterable[int], speeds: Spee
         and any(_is_behind(module, reader, first) for reader in tensor.consumers)
     ]
     if speeds is None:
-        return float(sum(sent))
+        return float(int_sum(sent))
     flops = {at: graph.layers[at].flops for at in module.layers}
-    here = sum(flops[at] / speeds.client_flops_s for at in module.layers if at in first)
-    there = sum(flops[at] / speeds.server_flops_s for at in module.layers if at not in first)
-    return here + there + sum(size / speeds.bytes_s for size in sent)
+    here = left_sum(flops[at] / speeds.client_flops_s for at in module.layers if at in first)
+    there = left_sum(flops[at] / speeds.server_flops_s for at in module.layers if at not in first)
+    return here + there + left_sum(size / speeds.bytes_s for size in sent)
 
 
 def _is_behind(module: Module, reader: int, head: set[int]) -> bool:

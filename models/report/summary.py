@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from layerlift.models.graph import cuts
 from layerlift.models.graph.graph import LayerGraph
@@ -84,10 +85,10 @@ class ModelReport:
 def report(graph: LayerGraph, profile: Profile | None = None) -> ModelReport:
     """Describe `graph`; with a `profile` of it, times as well. Nothing is measured and no weight is read."""
     seconds = profile.seconds if profile is not None else None
-    found = cuts.cuts(graph)
+    found, before = cuts.cuts(graph), _Before(graph, seconds)
     widths: dict[int, int] = {}
     for cut in found:
-        widths[len(cut.tensors)] = widths.get(len(cut.tensors), 0) + 1
+        widths[cut.width] = widths.get(cut.width, 0) + 1
     everything = range(len(graph))
     return ModelReport(
         name=graph.name,
@@ -100,12 +101,12 @@ def report(graph: LayerGraph, profile: Profile | None = None) -> ModelReport:
         input_bytes=sum(graph.tensors[t].bytes for t in graph.inputs),
         output_bytes=sum(graph.tensors[t].bytes for t in graph.outputs),
         peak_run_bytes=max(layer.run_bytes for layer in graph.layers),
-        peak_live_bytes=_peak_live(graph, found),
+        peak_live_bytes=cuts.peak_live_bytes(graph),
         seconds=profile.total_s if profile is not None else None,
         ghz=profile.ghz if profile is not None else None,
         cut_widths=dict(sorted(widths.items())),
         operators=_operators(graph, seconds),
-        best_cuts=tuple(_cut_row(graph, cut, seconds) for cut in cuts.best(graph)),
+        best_cuts=tuple(before.row(cut) for cut in cuts.best(graph)),
         rows=_rows(graph, found, seconds),
     )
 
@@ -143,36 +144,48 @@ def _rows(graph: LayerGraph, found: Sequence[cuts.Cut], seconds: Sequence[float]
                 layer.run_bytes,
                 layer.flops,
                 None if seconds is None else seconds[layer.index],
-                None if cut is None else len(cut.tensors),
+                None if cut is None else cut.width,
                 None if cut is None else cut.bytes,
             )
         )
     return tuple(rows)
 
 
-def _cut_row(graph: LayerGraph, cut: cuts.Cut, seconds: Sequence[float] | None) -> CutRow:
-    before, after = range(cut.after + 1), range(cut.after + 1, len(graph))
-    return CutRow(
-        cut.after,
-        graph.layers[cut.after].name,
-        len(cut.tensors),
-        cut.bytes,
-        sum(graph.layers[i].flops for i in before),
-        sum(graph.layers[i].flops for i in after),
-        graph.held_bytes(before),
-        graph.held_bytes(after),
-        _sum(seconds, before),
-        _sum(seconds, after),
-    )
+class _Before:
+    """What lies before each cut and behind it, from one pass over the layers."""
 
+    def __init__(self, graph: LayerGraph, seconds: Sequence[float] | None) -> None:
+        self.graph, self.seconds = graph, seconds
+        sizes = [parameter.held_bytes for parameter in graph.parameters]
+        # A weight that layers share is held on both sides of a cut between them.
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for layer in graph.layers:
+            for parameter in layer.parameters:
+                first.setdefault(parameter, layer.index)
+                last[parameter] = layer.index
+        begun, ended = [0] * len(graph), [0] * len(graph)
+        for parameter in first:
+            begun[first[parameter]] += sizes[parameter]
+            ended[last[parameter]] += sizes[parameter]
+        self.flops = list(accumulate(layer.flops for layer in graph.layers))
+        self.begun, self.ended = list(accumulate(begun)), list(accumulate(ended))
 
-def _peak_live(graph: LayerGraph, found: Sequence[cuts.Cut]) -> int:
-    """While a layer runs, what crosses the cut before it is alive, and what it makes."""
-    before = [sum(graph.tensors[t].bytes for t in graph.inputs), *(cut.bytes for cut in found)]
-    return max(
-        alive + sum(graph.tensors[t].bytes for t in layer.outputs)
-        for alive, layer in zip(before, graph.layers, strict=True)
-    )
+    def row(self, cut: cuts.Cut) -> CutRow:
+        """The row of one cut."""
+        after, seconds = cut.after, self.seconds
+        return CutRow(
+            after,
+            self.graph.layers[after].name,
+            cut.width,
+            cut.bytes,
+            self.flops[after],
+            self.flops[-1] - self.flops[after],
+            self.begun[after],
+            self.begun[-1] - self.ended[after],
+            None if seconds is None else sum(seconds[: after + 1]),
+            None if seconds is None else sum(seconds[after + 1 :]),
+        )
 
 
 def _sum(seconds: Sequence[float] | None, layers: Sequence[int]) -> float | None:

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.running import limits
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
 
@@ -65,12 +66,14 @@ class Network:
     def weights(self) -> dict[str, np.ndarray]:
         """Every parameter by name, small and large; fetched at the first call and kept. Do not write to them.
 
-        Raises `ModelError` when the source does not fit the topology.
+        Raises `ModelError` when the source does not fit the topology, and when a query would hold more tensors at once
+        than `layerlift.models.running.limits` allows.
         """
         if self.base is not None:
             return self.base.weights()
         held = self._cache.get("weights")
         if held is None:
+            limits.check_live(self.graph)
             found = self.source.fetch(self.light)
             held = {p.name: _fitting(found, p.name, p.shape, p.dtype, self.name) for p in self.graph.parameters}
             self._cache["weights"] = held

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import one_line
+from layerlift.models.onnx_files.runtime import ort
 from layerlift.models.running.network import Network
 
 Optimization = Literal["off", "all"]

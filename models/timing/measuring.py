@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
+from layerlift.models.onnx_files.runtime import ort
 from layerlift.models.running.cutting import subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, Session, Uncut, uncut_session
+from layerlift.models.sums import left_sum
 from layerlift.models.timing import this_machine
 from layerlift.models.timing.profile import Profile, described
 
@@ -39,7 +40,7 @@ def measure(
 
     A layer's seconds are the median of its node's event, which is wall time at microsecond resolution, over the runs
     that were not preempted. When the medians sum to more than 10 % off the uncut network's median thread CPU time, the
-    events are taken again (twice at most); what then differs is shared by the layers (`fit_total`), so that the
+    both are taken again (twice at most); what then differs is shared by the layers (`fit_total`), so that the
     profile sums to that time, and `coverage` keeps the ratio. Raises `ModelError` when onnxruntime refuses the network,
     `runs` is below 1, or the machine does not tell its clock and `ghz` is not given. Of a network whose layers were
     merged the ONNX nodes are measured, and merged layers have their sums (`Profile.over`).
@@ -53,10 +54,12 @@ def measure(
     uncut_s = statistics.median(timed(network, runs, "off", tick))
     fused_s = statistics.median(timed(network, runs, "all", tick))
     for attempt in range(_ATTEMPTS):
-        tick.total += runs if attempt else 0
+        if attempt:  # a machine that was busy may have been so while the whole network ran, too
+            tick.total += 2 * runs
+            uncut_s = statistics.median(timed(network, runs, "off", tick))
         durations = _events(network, runs, tick)
         raw = [statistics.median(durations[layer.name]) for layer in network.graph.layers]
-        if abs(sum(raw) / uncut_s - 1) <= _TOLERANCE:
+        if abs(left_sum(raw) / uncut_s - 1) <= _TOLERANCE:
             break
     seconds = fit_total(raw, uncut_s)
     return Profile(
@@ -70,7 +73,7 @@ def measure(
         blocks=_blocks(network, runs, tick),
         uncut_s=round(uncut_s, 9),
         fused_s=round(fused_s, 9),
-        coverage=round(sum(raw) / uncut_s, 3),
+        coverage=round(left_sum(raw) / uncut_s, 3),
         runs=runs,
         date=datetime.date.today().isoformat(),
         method=f"onnxruntime {ort.__version__}, 1 thread, optimisation off, node events scaled to thread CPU time",
@@ -93,7 +96,7 @@ def fit_total(raw: Sequence[float], total_s: float) -> list[float]:
     """Per-layer seconds that sum to `total_s`: the difference is shared evenly, because dispatch and the taking of an
     event cost every layer the same; but no layer loses more than half, and beyond that all shrink in proportion.
     """
-    held = sum(raw)
+    held = left_sum(raw)
     if held <= 0:
         return [total_s / len(raw)] * len(raw)
     if held <= total_s:
@@ -101,10 +104,10 @@ def fit_total(raw: Sequence[float], total_s: float) -> list[float]:
     low, high = 0.0, max(raw)
     for _ in range(_HALVINGS):
         share = (low + high) / 2
-        left = sum(max(value / 2, value - share) for value in raw)
+        left = left_sum(max(value / 2, value - share) for value in raw)
         low, high = (share, high) if left > total_s else (low, share)
     cut = [max(value / 2, value - high) for value in raw]
-    return [value * total_s / sum(cut) for value in cut]
+    return [value * total_s / left_sum(cut) for value in cut]
 
 
 class _Ticker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -68,6 +69,11 @@ class Predictor:
     def kind(self, op_type: str) -> str:
         """Which regression serves an operator type: its own, that of a near relative, or the general one."""
         return next((kind for kind in (op_type, _LIKE.get(op_type, "")) if kind in self.fits), ANY)
+
+    def unpredicted(self, network: Network) -> dict[str, int]:
+        """Layers by operator for which there is only the general regression, over elements alone."""
+        layers = network.unmerged.graph.layers
+        return dict(Counter(layer.op_type for layer in layers if self.kind(layer.op_type) == ANY))
 
     def seconds(self, network: Network, ghz: float | None = None) -> tuple[float, ...]:
         """Seconds per layer of `network` on a core at `ghz` (default: the training's), rounded to 1 ns.

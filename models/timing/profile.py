@@ -7,14 +7,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from layerlift.models.errors import ModelError
+from layerlift.models.files import read_regular
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
 
 FORMAT = 1
+_MOST_BYTES: Final = 64 << 20
+TRUSTED: Final = (0.9, 1.1)
+"""Coverage outside of which a profile is doubted."""
+
+
+def within(coverage: float) -> bool:
+    """Whether a coverage is one of a quiet machine."""
+    return TRUSTED[0] <= coverage <= TRUSTED[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,19 @@ class Profile:
         """Seconds of all layers."""
         return math.fsum(self.seconds)
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the layers' times explain the whole network's: they do not where the machine was busy."""
+        return within(self.coverage)
+
+    @property
+    def doubt(self) -> str:
+        """Why it is not trusted, in a sentence."""
+        return (
+            f"the layers of {self.network} were measured at {self.coverage:.2f} of the whole network's time, expected "
+            f"{TRUSTED[0]:g} to {TRUSTED[1]:g}: this machine was busy, or the network is too small to be measured"
+        )
+
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         body = {"format": FORMAT, **asdict(self)}
@@ -74,9 +96,15 @@ class Profile:
     def load(cls, path: Path) -> Profile:
         """Read what `save` wrote. Raises `ModelError` for a missing, damaged or impossible file."""
         try:
-            text = path.read_text()
-        except OSError:
+            text = read_regular(path, _MOST_BYTES).decode("utf-8")
+        except FileNotFoundError:
             raise ModelError(f"there is no profile at {path}; make one with layerlift profile") from None
+        except OSError as error:
+            raise ModelError(f"the profile {path} cannot be read: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise ModelError(
+                f"{path} is not text in UTF-8: expected a profile; make one with layerlift profile"
+            ) from None
         return cls.parse(text, str(path))
 
     @classmethod

@@ -10,22 +10,35 @@ from pathlib import Path
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
-from layerlift.models.timing.measuring import measure
+from layerlift.models.timing.measuring import measure, timed
 from layerlift.models.timing.profile import Profile
 
 Notify = Callable[[str], None]
+_RUNS, _FEWEST_RUNS = 30, 3
+_MEASURING_S = 20.0
+"""For each of the four ways in which a network is run to be measured."""
 _LOG = logging.getLogger("layerlift.profile")
 
 
 def known(network: Network) -> Profile | None:
     """The profile of `network` that ships or that was measured here before; None when it would have to be measured."""
-    shipped = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
-    if shipped.is_file():
-        found = Profile.parse(shipped.read_text(), f"the shipped profile of {network.name}").over(network)
-        if found is not None:
-            return found
+    shipped = _shipped(network)
+    if shipped is not None:
+        return shipped
     path = _kept(network)
     return Profile.load(path).over(network) if path.is_file() else None
+
+
+def ships(network: Network) -> bool:
+    """Whether the profile of `network` is one that ships with Layerlift."""
+    return _shipped(network) is not None
+
+
+def _shipped(network: Network) -> Profile | None:
+    file = resources.files("layerlift.models").joinpath("profiles", f"{network.name}.json")
+    if not file.is_file():
+        return None
+    return Profile.parse(file.read_text(), f"the shipped profile of {network.name}").over(network)
 
 
 def reference(network: Network, *, notify: Notify | None = None) -> Profile:
@@ -39,13 +52,19 @@ def reference(network: Network, *, notify: Notify | None = None) -> Profile:
         return held
     tell = notify or _LOG.warning
     tell(f"measuring {network.name} on this machine once: no profile of it is known")
-    profile = measure(network.unmerged)
+    profile = measure(network.unmerged, _runs(network.unmerged))
     try:
         profile.save(_kept(network))
     except ModelError as error:
         tell(str(error))
-    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz")
+    tell(f"its profile: {profile.total_s * 1e3:.1f} ms at {profile.ghz} GHz, coverage {profile.coverage:g}")
     return profile if network.base is None else profile.merged(network)
+
+
+def _runs(network: Network) -> int:
+    """As many runs as a profile is made of, or fewer, where each takes so long that nobody would wait for them."""
+    alone_s = timed(network, 1, "off", lambda: None)[0]
+    return max(_FEWEST_RUNS, min(_RUNS, round(_MEASURING_S / max(alone_s, 1e-6))))
 
 
 def _kept(network: Network) -> Path:

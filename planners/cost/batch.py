@@ -6,7 +6,7 @@ time grows with layers and tensors that cross, not with Python calls per placeme
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,10 +78,14 @@ def held_bytes(problem: Problem, placements: Placements) -> Floats:
     for parameter, layers in users.items():
         size = float(problem.graph.parameters[parameter].held_bytes)
         own[layers[0]] += size
+        if len(layers) == 1:
+            continue
+        there = np.zeros(len(rows) * count, dtype=np.bool_)
+        there[base + rows[:, layers[0]]] = True
         for position in range(1, len(layers)):
-            node = rows[:, layers[position]]
-            first_there = (rows[:, layers[:position]] != node[:, None]).all(axis=1)
-            held[(base + node)[first_there]] += size
+            place = base + rows[:, layers[position]]
+            held[place[~there[place]]] += size
+            there[place] = True
     for layer_index, size in enumerate(own):
         if size:
             held[base + rows[:, layer_index]] += size
@@ -143,14 +147,16 @@ class _BatchWalk:
                 joules = joules + problem.busy_w[node] * busy[:, node]
         if problem.price_per_byte_s.any():
             held = held_bytes(problem, self.rows)
-            rate = sum(problem.price_per_byte_s[node] * held[:, node] for node in problem.servers)
+            rate = np.zeros(len(held))
+            for node in problem.servers:
+                rate += problem.price_per_byte_s[node] * held[:, node]
             spent += rate * end
         return BatchCosts(end, joules, spent, self._variation(busy), busy)
 
     def _walk(self) -> None:
         graph = self.problem.graph
         self._open()
-        live: list[int] = []
+        live: set[int] = set()
         for position, layer in enumerate(graph.layers):
             node = self.columns[position]
             if position:
@@ -168,9 +174,10 @@ class _BatchWalk:
             seconds = self.problem.seconds[position][node]
             self.work_s += seconds
             self.busy_s[here] += seconds
-            made = [t for t in layer.outputs if graph.tensors[t].consumers or graph.tensors[t].is_output]
-            kept = [t for t in live if graph.tensors[t].is_output or graph.tensors[t].consumers[-1] > position]
-            live = sorted(kept + made)
+            live.difference_update(
+                t for t in layer.inputs if not graph.tensors[t].is_output and graph.tensors[t].consumers[-1] == position
+            )
+            live.update(t for t in layer.outputs if graph.tensors[t].consumers or graph.tensors[t].is_output)
         self._close(self.index, len(graph), live)
 
     def _open(self) -> None:
@@ -202,7 +209,7 @@ class _BatchWalk:
         arrived = self.link_free_s[(rows * self.nodes + home) * self.nodes + node]
         self.ready_s[rows] = np.maximum(self.ready_s[rows], arrived)
 
-    def _close(self, rows: Placements, position: int, live: Iterable[int]) -> None:
+    def _close(self, rows: Placements, position: int, live: Set[int]) -> None:
         """End the segment before `position` in `rows`, and emit what the client or later layers elsewhere read."""
         home = self.columns[position - 1][rows]
         slow = self.problem.slowdown[home] if self.slowdown is None else self.slowdown[rows, home]
@@ -210,7 +217,11 @@ class _BatchWalk:
         self.node_free_s[rows * self.nodes + home] = end
         if self.serial:
             self.told.reshape(-1, self.nodes)[rows] = False
-        for number in live:
+        # Only what a segment that ends has made: where thousands of tensors are live, most are of segments long gone.
+        begun = int(self.first[rows].min())
+        if len(live) > position - begun:
+            live = live & {t for layer in self.problem.graph.layers[begun:position] for t in layer.outputs}
+        for number in sorted(live):
             tensor = self.problem.graph.tensors[number]
             own = np.flatnonzero(self.first[rows] <= tensor.producer)
             if not len(own):

@@ -15,6 +15,7 @@ import numpy as np
 
 from layerlift.models.graph.per_graph import makers
 from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
+from layerlift.models.sums import left_sum
 from layerlift.planners.cost.holdings import held_on
 from layerlift.planners.problem.problem import Problem
 
@@ -64,7 +65,7 @@ class _QueryWalk:
             begun = self.node_free_s[node]
             for tensor in step.waits:
                 begun = max(begun, self.arrived_s[tensor, node])
-            work = sum(tables.seconds[node][segment.first : segment.last + 1])
+            work = left_sum(tables.seconds[node][segment.first : segment.last + 1])
             end = begun + work * tables.slowdown[node]
             self.busy_s[node] += work
             self.node_free_s[node] = end
@@ -107,11 +108,11 @@ def evaluate(problem: Problem, placement: Sequence[int]) -> Cost:
     busy, end, power = walked.busy_s, walked.ended_s, problem.power
     client = power.idle_w * end + power.compute_w * busy[CLIENT] + power.radio_w * walked.radio_s
     tables = problem.tables
-    servers = sum(tables.busy_w[node] * busy[node] for node in problem.servers)
-    spent = walked.carried_money + sum(price * busy[node] for node, price in enumerate(tables.price_per_s))
+    servers = left_sum(tables.busy_w[node] * busy[node] for node in problem.servers)
+    spent = walked.carried_money + left_sum(price * busy[node] for node, price in enumerate(tables.price_per_s))
     if problem.price_per_byte_s.any():
         held = held_bytes(problem, placement)
-        spent += sum(float(problem.price_per_byte_s[node]) * held[node] for node in problem.servers) * end
+        spent += left_sum(float(problem.price_per_byte_s[node]) * held[node] for node in problem.servers) * end
     return Cost(
         latency_s=end,
         client_energy_j=client,
@@ -162,5 +163,5 @@ def _variation(problem: Problem, busy_s: Sequence[float], latency_s: float) -> f
     running = [busy_s[node] / latency_s if latency_s > 0 else 0.0 for node in problem.servers]
     load, cores = problem.tables.load, problem.tables.cores
     used = [(own + load[node]) / cores[node] for own, node in zip(running, problem.servers, strict=True)]
-    mean = sum(used) / len(used)
-    return sqrt(sum((u - mean) ** 2 for u in used) / len(used)) / mean if mean > 0 else 0.0
+    mean = left_sum(used) / len(used)
+    return sqrt(left_sum((u - mean) ** 2 for u in used) / len(used)) / mean if mean > 0 else 0.0

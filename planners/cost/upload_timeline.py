@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners.cost.query import latency
 from layerlift.planners.problem.plan import Plan, Upload
 from layerlift.planners.problem.problem import Problem
@@ -79,7 +80,7 @@ class Timeline:
     def delay_area(self, until_s: float) -> float:
         """Area under the latency of a query begun at t, for t from 0 to `until_s`: the total system delay (s * s)."""
         ends = (*self.changes_s[1:], until_s)
-        return sum(
+        return left_sum(
             each * max(0.0, min(end, until_s) - since)
             for since, end, each in zip(self.changes_s, ends, self.latencies_s, strict=True)
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerlift.models.sums import left_sum
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.highs import INF, Program
 from layerlift.planners.exact.linear import Linear, Paths, Terms, held_share
@@ -116,7 +117,7 @@ class Dual:
                 terms.money + price * limit.terms.money,
             )
             added += price * limit.share
-        return Linear(free.problem, terms, free.allowed, added), float(sum(prices))
+        return Linear(free.problem, terms, free.allowed, added), float(left_sum(prices))
 
     def _used(self, limit: Limit, placement: tuple[int, ...]) -> float:
         return Linear(self.free.problem, limit.terms, added=limit.share).value(placement)

@@ -11,6 +11,7 @@ import numpy as np
 
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.query import Cost
@@ -64,7 +65,7 @@ def held_share(graph: LayerGraph) -> Floats:
     holders = Counter(parameter for layer in graph.layers for parameter in set(layer.parameters))
     return np.array(
         [
-            float(sum(graph.parameters[each].held_bytes / holders[each] for each in sorted(set(layer.parameters))))
+            float(left_sum(graph.parameters[each].held_bytes / holders[each] for each in sorted(set(layer.parameters))))
             for layer in graph.layers
         ]
     )
@@ -115,7 +116,7 @@ class Linear:
         # What memory costs while the query lasts is latency times bytes and not linear; `added` holds its lower bound.
         if problem.price_per_byte_s.any():
             problem = replace(problem, price_per_byte_s=np.zeros(len(problem.nodes)))
-        joined = sum(float(self.added[layer, node]) for layer, node in enumerate(placement))
+        joined = left_sum(float(self.added[layer, node]) for layer, node in enumerate(placement))
         return replace(self.terms, balance=0.0).value(cost.evaluate(problem, placement)) + joined
 
     def hops(self, size: int) -> tuple[Floats, Floats]:
@@ -150,7 +151,7 @@ class Linear:
     @cached_property
     def base(self) -> float:
         """The least extra of all layers together."""
-        return float(sum(self.least_extra.tolist()))
+        return float(left_sum(self.least_extra.tolist()))
 
     @cached_property
     def layer_cost(self) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners.problem.problem import Problem
 
 TOKEN = -1
@@ -53,7 +54,7 @@ class PrefixWalk:
             for tensor in layer.inputs:
                 ready = max(ready, self.arrived_s.get((tensor, node), 0.0))
             made.extend(layer.outputs)
-        work = sum(problem.tables.seconds[node][first:end])
+        work = left_sum(problem.tables.seconds[node][first:end])
         emitted = ready + work * problem.tables.slowdown[node]
         self.free_s[node] = emitted
         self._told = {}

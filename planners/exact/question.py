@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 
+from layerlift.models.sums import left_sum
 from layerlift.planners.cost.judge import Rank
 from layerlift.planners.exact.branch_and_bound import INF, Search, SearchResult
 from layerlift.planners.exact.effort import Effort
@@ -73,5 +74,5 @@ class Question:
     def _longest_s(self) -> float:
         """Everything one after another, each on its slowest node."""
         linear, graph = self.bounds[0], self.problem.graph
-        hops = sum(float(linear.hops(tensor.bytes)[0].max()) * len(self.problem.nodes) for tensor in graph.tensors)
+        hops = left_sum(float(linear.hops(tensor.bytes)[0].max()) * len(self.problem.nodes) for tensor in graph.tensors)
         return float(linear.lasting_s.max(axis=1).sum()) + hops

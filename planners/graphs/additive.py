@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners.cost.judge import Judge, Quantity
 from layerlift.planners.problem.problem import Floats, Ints, Problem
 
@@ -121,13 +122,13 @@ class Additive:
     def value(self, placement: tuple[int, ...]) -> float:
         """Sum of all layers and transfers of a placement: each tensor once per node that reads it, answers home."""
         graph = self.problem.graph
-        total = sum(float(self.layers[layer, node]) for layer, node in enumerate(placement))
+        total = left_sum(float(self.layers[layer, node]) for layer, node in enumerate(placement))
         for tensor in graph.tensors:
             home = CLIENT if tensor.producer < 0 else placement[tensor.producer]
             readers = {placement[reader] for reader in tensor.consumers}
             if tensor.is_output:
                 readers.add(CLIENT)
-            total += sum(self.transfer(tensor.bytes, home, reader) for reader in sorted(readers - {home}))
+            total += left_sum(self.transfer(tensor.bytes, home, reader) for reader in sorted(readers - {home}))
         return total
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.unit_costs import UnitCosts, UnitFacts
 from layerlift.planners.graphs.units import Unit, units_of
@@ -145,14 +146,14 @@ class Chain:
     def _planned(self, unit: Unit) -> float:
         """Cost of the unit where the target has it: layers, tensors between its layers, and answers home."""
         graph, additive, target = self.additive.problem.graph, self.additive, self.target
-        total = sum(float(additive.layers[layer, target[layer]]) for layer in unit.layers)
+        total = left_sum(float(additive.layers[layer, target[layer]]) for layer in unit.layers)
         for layer in unit.layers:
             for number in graph.layers[layer].outputs:
                 tensor = graph.tensors[number]
                 to = {target[reader] for reader in tensor.consumers if reader <= unit.last}
                 if tensor.is_output:
                     to.add(CLIENT)
-                total += sum(additive.transfer(tensor.bytes, target[layer], node) for node in sorted(to))
+                total += left_sum(additive.transfer(tensor.bytes, target[layer], node) for node in sorted(to))
         return total
 
     def _home(self, tensor: int) -> int:
@@ -164,7 +165,7 @@ class Chain:
         for number in unit.entering:
             tensor = self.additive.problem.graph.tensors[number]
             readers = {node_of(reader) for reader in tensor.consumers if unit.first <= reader <= unit.last}
-            total += sum(self.additive.transfer(tensor.bytes, home(number), node) for node in sorted(readers))
+            total += left_sum(self.additive.transfer(tensor.bytes, home(number), node) for node in sorted(readers))
         return total
 
     def _uploads(self, costs: UnitCosts, nodes: Ints, whole: Bools) -> tuple[Floats, Floats, Floats]:

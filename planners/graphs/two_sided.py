@@ -11,6 +11,7 @@ import numpy as np
 from layerlift.models.graph.flow import INFINITE, FlowGraph
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Unit, units_of
 
@@ -56,8 +57,8 @@ class Sides:
             readers = {moved[reader] for reader in tensor.consumers} | ({False} if tensor.is_output else set())
             if (not home) in readers:
                 way += self.down[number] if home else self.up[number]
-        client = sum(cost for cost, away in zip(self.client, moved, strict=True) if not away)
-        return client, way, sum(cost for cost, away in zip(self.server, moved, strict=True) if away)
+        client = left_sum(cost for cost, away in zip(self.client, moved, strict=True) if not away)
+        return client, way, left_sum(cost for cost, away in zip(self.server, moved, strict=True) if away)
 
 
 def cut(sides: Sides, units: Sequence[Unit] | None = None) -> list[bool]:
@@ -142,7 +143,7 @@ def _join(flow: FlowGraph, home: int, readers: Iterable[int], up: float, down: f
 def _unit_cost(sides: Sides, unit: Unit, before: bool, moved: Sequence[bool]) -> float:
     graph = sides.graph
     side = dict(zip(unit.layers, moved, strict=True))
-    total = sum(sides.server[layer] if away else sides.client[layer] for layer, away in side.items())
+    total = left_sum(sides.server[layer] if away else sides.client[layer] for layer, away in side.items())
     for tensor in (*unit.entering, *(t for layer in unit.layers for t in graph.layers[layer].outputs)):
         made = graph.tensors[tensor]
         home = side.get(made.producer, before)

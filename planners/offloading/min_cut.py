@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.graphs.additive import Additive, leaning
@@ -69,7 +70,7 @@ def light(additive: Additive, server: int) -> Placement:
         priced = (np.array(sides.server) + held * price[server]).tolist()
         return _placement(cut(replace(sides, server=priced), units), server)
 
-    return within_memory(problem, solve, unit_price=(sum(sides.client) or 1.0) / max(1.0, held.sum()))
+    return within_memory(problem, solve, unit_price=(left_sum(sides.client) or 1.0) / max(1.0, held.sum()))
 
 
 def _heavy_anywhere(additive: Additive) -> list[tuple[float, Placement]]:
@@ -79,7 +80,7 @@ def _heavy_anywhere(additive: Additive) -> list[tuple[float, Placement]]:
     for server in problem.servers:
         sides = Sides.towards(additive, server)
         ranked.append((max(sides.stages(cut(sides))), server))
-    stay = (sum(additive.layers[:, CLIENT].tolist()), (CLIENT,) * len(problem.graph))
+    stay = (left_sum(additive.layers[:, CLIENT].tolist()), (CLIENT,) * len(problem.graph))
     return [stay, *(heavy(additive, server) for _, server in sorted(ranked)[:HEAVY_SERVERS])]
 
 
@@ -90,7 +91,7 @@ def heavy(additive: Additive, server: int) -> tuple[float, Placement]:
     """
     problem = additive.problem
     sides, units = Sides.towards(additive, server), separate(problem.graph)
-    best = (sum(sides.client), (CLIENT,) * len(problem.graph))
+    best = (left_sum(sides.client), (CLIENT,) * len(problem.graph))
     at = (1.0, 1.0)
 
     def look(alpha: float, gamma: float) -> None:

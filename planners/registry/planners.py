@@ -7,6 +7,7 @@ one piece per server (`direct`), and one that orders uploads chooses its own P1.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ __all__ = [
     "NO_PLUGINS",
     "Maker",
     "Spec",
+    "asked",
     "available",
     "make",
     "register",
@@ -71,11 +73,16 @@ class Spec(plugins.Spec):
         """Whether it can be the second half of a pair."""
         return self.attribute("upload") is not None
 
+    @property
+    def orders(self) -> bool:
+        """Whether it may be the second half of a pair: a function that makes planners has yet to show what."""
+        return self.uploads or not inspect.isclass(self.load())
 
-_registry = plugins.Registry(Spec, GROUP, BUILTIN)
+
+_registry = plugins.Registry(Spec, GROUP, BUILTIN, "plan(problem, rng)")
 _plugins = _registry.plugins
 register, unregister = _registry.register, _registry.unregister
-available, spec, specs = _registry.available, _registry.spec, _registry.specs
+available, asked, spec, specs = _registry.available, _registry.asked, _registry.spec, _registry.specs
 
 
 def make(text: str, options: Mapping[str, object] | None = None) -> Planner:
@@ -92,13 +99,19 @@ def make(text: str, options: Mapping[str, object] | None = None) -> Planner:
         raise PlanError(f"planner {halves[0]!r} makes a {type(first).__name__}, which has no method plan(problem, rng)")
     if len(halves) == 1:
         return first
-    second = _half(halves[1], None)
+    if not _registry.named(halves[1].strip())[0].orders:
+        raise _no_uploader(halves[1])
+    second = _half(halves[1], None, "upload(problem, placement, rng)")
     if not isinstance(second, Uploader):
-        uploaders = ", ".join(found.name for found in specs() if found.uploads)
-        raise PlanError(f"planner {halves[1]!r} cannot order uploads, expected one of: {uploaders}")
+        raise _no_uploader(halves[1])
     return Combined(first, second)
 
 
-def _half(text: str, options: Mapping[str, object] | None) -> object:
-    made: object = _registry.make(text.strip(), options)
+def _no_uploader(half: str) -> PlanError:
+    uploaders = ", ".join(found.name for found in specs() if found.uploads)
+    return PlanError(f"planner {half!r} cannot order uploads, expected one of: {uploaders}")
+
+
+def _half(text: str, options: Mapping[str, object] | None, method: str | None = None) -> object:
+    made: object = _registry.make(text.strip(), options, method)
     return made

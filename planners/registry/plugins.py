@@ -2,23 +2,30 @@
 
 Grammar: `NAME[:OPTIONS] | MODULE:CLASS[:OPTIONS]` with `OPTIONS = name=value[,name=value]`. A name is built in, was
 registered, or is an installed package's entry point. Nothing is imported before it is wanted.
+
+Code is what `MODULE:CLASS` names: any module at all. Only somebody who types it may name it, so what makes a plug-in
+from the words of a file does it within `code_allowed(False)`; plug-ins that are made meanwhile, as `inner` of
+`best_response` is, are under the same rule.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from layerlift.models.errors import LayerliftError, near
+from layerlift.models.errors import CodeRefused, LayerliftError, near
 from layerlift.planners.registry.base import PlannerBase, capability
 from layerlift.planners.registry.options import PLANNER, Option, Wording, options_of, split_options, typed
 
@@ -26,6 +33,20 @@ NO_PLUGINS = "LAYERLIFT_NO_PLUGINS"
 """Environment variable that, when not empty, switches the plug-ins of other packages off."""
 
 Maker = Callable[..., Any]
+
+TYPED: Final = "the command line"
+"""The source of a class that somebody typed."""
+_CODE: ContextVar[bool] = ContextVar("code", default=True)
+
+
+@contextmanager
+def code_allowed(allowed: bool) -> Iterator[None]:
+    """Whether texts may name code (`module:Class`) within the block; what an outer block forbids stays forbidden."""
+    token = _CODE.set(_CODE.get() and allowed)
+    try:
+        yield
+    finally:
+        _CODE.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,19 @@ class Spec:
             return self.target
         return _import(self.name, self.target, self.source, self.wording)
 
+    def check(self, method: str) -> None:
+        """Raise the kind's error for what lacks a method, such as `plan(problem, rng)`: nothing of it is called.
+
+        What is typed must be a class, whose methods can be seen; a function that makes plug-ins can be registered.
+        """
+        maker, noun, name = self.load(), self.wording.noun, method.partition("(")[0]
+        if inspect.isclass(maker):
+            if not callable(capability(maker, name, object)):
+                raise self.wording.error(f"{noun} {self.name!r} is a class that has no method {method}")
+        elif self.source == TYPED:
+            kind = type(maker).__name__
+            raise self.wording.error(f"{noun} {self.name!r} is a {kind}, expected a class with a method {method}")
+
     def attribute(self, name: str) -> Any:
         """A capability, with its default where the plug-in does not say."""
         return capability(self.load(), name, self.base)
@@ -68,9 +102,12 @@ S = TypeVar("S", bound=Spec)
 class Registry(Generic[S]):
     """All plug-ins of one kind. Mistakes raise the error of the kind's wording, with what was given and what to try."""
 
-    def __init__(self, kind: type[S], group: str, builtin: Mapping[str, str]) -> None:
-        """`group` is the entry-point group of installed packages, `builtin` maps names to `module:Class`."""
-        self.kind, self.group, self.builtin = kind, group, builtin
+    def __init__(self, kind: type[S], group: str, builtin: Mapping[str, str], method: str) -> None:
+        """`group` is the entry-point group of installed packages, `builtin` maps names to `module:Class`.
+
+        `method` is what every plug-in of the kind has, such as `plan(problem, rng)`.
+        """
+        self.kind, self.group, self.builtin, self.method = kind, group, builtin, method
         self.plugins = lru_cache(maxsize=1)(self._read_plugins)
         """What installed packages offer; read once, imported only when wanted."""
         self._registered: dict[str, S] = {name: kind(name, target) for name, target in builtin.items()}
@@ -114,6 +151,16 @@ class Registry(Generic[S]):
             raise self._error(f"{noun} {name!r} is offered twice, by {packages}: uninstall one or set {NO_PLUGINS}=1")
         return first
 
+    def asked(self, text: str) -> S:
+        """What somebody who types `text` asks to have explained: a name, or `module:Class` of their own; no options.
+
+        Raises what `spec` raises, and the kind's error for a class that cannot be imported or is none of the kind.
+        """
+        found, _ = self.named(text)
+        if found.source == TYPED:
+            found.check(self.method)
+        return found
+
     def specs(self) -> Iterator[S]:
         """All that can be imported, by name; one that cannot is skipped with a warning."""
         for name in self.available():
@@ -125,24 +172,34 @@ class Registry(Generic[S]):
                 continue
             yield found
 
-    def make(self, text: str, options: Mapping[str, object] | None = None) -> Any:
+    def make(self, text: str, options: Mapping[str, object] | None = None, method: str | None = None) -> Any:
         """Make what `text` describes (see the grammar above); `options` adds to those in the text.
 
-        Raises the kind's error for an unknown name or option, a value of the wrong type, or a missing module. Whether
-        what is made is of the kind is for the caller to check.
+        Raises the kind's error for an unknown name or option, a value of the wrong type, a missing module, or a class
+        without the kind's method (or `method`), before anything of it is called; `CodeRefused` for a class where
+        texts may not name code. Whether what a registered function makes is of the kind is for the caller to check.
         """
+        found, rest = self.named(text)
+        name, wording = found.name, self.kind.wording
+        given: dict[str, object] = {**(split_options(name, rest, wording) if rest else {}), **(options or {})}
+        found.check(method or self.method)
+        self._require(found)
+        maker = found.load()
+        return maker(**typed(name, maker, given, wording))
+
+    def named(self, text: str) -> tuple[S, str]:
+        """What a text names, and its options; nothing is imported."""
         name, _, rest = text.partition(":")
         if name in self._known() or not rest or "=" in rest.split(":")[0]:
-            found = self.spec(name)
-        else:
-            class_name, _, rest = rest.partition(":")
-            name = f"{name}:{class_name}"
-            found = self.kind(name, name, "the command line")
-        wording = self.kind.wording
-        given: dict[str, object] = {**(split_options(name, rest, wording) if rest else {}), **(options or {})}
-        maker = found.load()
-        self._require(found)
-        return maker(**typed(name, maker, given, wording))
+            return self.spec(name), rest
+        class_name, _, rest = rest.partition(":")
+        if not _CODE.get():
+            raise CodeRefused(
+                f"it names code, and a file may only name a registered {self.kind.wording.noun}, unless you trust it "
+                "(allow_code=True)"
+            )
+        name = f"{name}:{class_name}"
+        return self.kind(name, name, TYPED), rest
 
     def _error(self, message: str) -> LayerliftError:
         return self.kind.wording.error(message)
@@ -173,8 +230,8 @@ def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
     module_name, _, attribute = target.partition(":")
     which = f"{wording.noun} {name!r} (from {source})"
     try:
-        found: Any = _module(module_name)
-    except Exception as problem:
+        found: Any = _beside(module_name) if source == TYPED else importlib.import_module(module_name)
+    except (Exception, SystemExit) as problem:  # a stranger's module may think that it is a program
         raise wording.error(f"{which} cannot be imported: {type(problem).__name__}: {problem}") from problem
     for part in attribute.split("."):
         try:
@@ -187,8 +244,8 @@ def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
     return maker
 
 
-def _module(name: str) -> object:
-    """Import `name`; a module beside the user's files counts, although a console script does not look there."""
+def _beside(name: str) -> object:
+    """Import a typed `name`; a module beside the user's files counts, although a console script does not look there."""
     here = os.getcwd()
     if here in sys.path or find_spec(name.split(".")[0]) is not None:
         return importlib.import_module(name)

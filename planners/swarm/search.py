@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from layerlift.models.errors import PlanError
+from layerlift.models.sums import int_sum
 from layerlift.planners.cost.batch import Placements, fits, held_bytes
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.judge import Judge, Rank
@@ -35,7 +36,7 @@ class Space:
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.crowd = Crowd(problems)
         sizes = [len(problem.graph) for problem in problems]
-        firsts = [sum(sizes[:user]) for user in range(len(sizes))]
+        firsts = [int_sum(sizes[:user]) for user in range(len(sizes))]
         self.spans = [slice(first, first + size) for first, size in zip(firsts, sizes, strict=True)]
         self.genome = Genome(np.concatenate([problem.allowed for problem in problems]), firsts)
         self._limited = [bool(np.isfinite(problem.memory_bytes[1:]).any()) for problem in problems]

@@ -38,6 +38,21 @@ def test_a_run_in_memory_has_tables_and_a_summary(whole: RunResult) -> None:
     assert whole.verify() == whole.digest
 
 
+def test_a_run_whose_queries_may_hold_more_than_there_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+
+    def told(*overrides: str) -> bool:
+        heard.clear()
+        run(phones("nodes.0.count=4", "users.0.queries=1", *overrides), local=True, warn=heard.append)
+        return any("of 4 users may hold 0.0 GB of tensors at once, more than 0.01 GB" in said for said in heard)
+
+    assert not told()
+    monkeypatch.setenv("LAYERLIFT_LIVE_MEMORY_GB", "0.01")
+    assert told()
+    assert not told("execution=once")
+    assert not told("execution=none")
+
+
 def test_every_query_was_really_run_and_is_exact(whole: RunResult) -> None:
     assert whole.run["executed_pieces"] == len(whole.segments)
     kinds = whole.measured.column("kind").to_pylist()

@@ -34,7 +34,7 @@ WORLD: dict[str, Any] = {
         {"loss": "client-cloud", "share": 0.05},
         {"move": ["walker"], "within_m": [300, 100], "speed_m_s": [60, 120], "pause_s": 0, "handover": "copy"},
     ],
-    "reference_ghz": 48.6,
+    "reference_ghz": 72.5,
 }  # fmt: skip
 
 

@@ -97,6 +97,7 @@ class FakeInstaller:
         self.told: list[tuple[Any, ...]] = []
         self.has: tuple[int, ...] = ()
         self._stamp = 0
+        self.asking = False
 
     def count(self) -> None:
         self.told.append(("count",))
@@ -140,6 +141,8 @@ class FakeUploader:
 
     def resume(self, server: int) -> None:
         self.told.append(("resume", server))
+
+    def tidy(self) -> None: ...
 
     def move(self, old: int, new: int, copy: bool) -> None:
         self.told.append(("move", old, new, copy))

@@ -20,7 +20,7 @@ FACE = ROOT / "emulator" / "face"
 Tree = Mapping[str, str]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("layerlift.models.errors",),
+    ("layerlift.models.errors", "layerlift.models.sums", "layerlift.models.text", "layerlift.models.files"),
     ("layerlift.models.onnx_files",),
     ("layerlift.models.graph",),
     ("layerlift.models.running",),
@@ -67,6 +67,7 @@ MOST_FILES = 20
 MOST_LINES = 400
 
 _RAY_ROOM = "layerlift.emulator.cluster"
+QUIET_RUNTIME = "layerlift.models.onnx_files.runtime"
 VIRTUAL_ROOMS = tuple(
     f"layerlift.emulator.{room}"
     for room in ("kernel", "protocol", "world", "conditions", "network", "policies", "nodes", "runtime")
@@ -226,6 +227,16 @@ def ray_users(tree: Tree) -> list[str]:
         for name, source in tree.items()
         for target in targets(source)
         if target.split(".")[0] == "ray" and room_of(name) != _RAY_ROOM
+    ]
+
+
+def loud_imports(tree: Tree) -> list[str]:
+    """onnxruntime comes from the one module that keeps it quiet."""
+    return [
+        f"{name} imports {target}: take `ort` from {QUIET_RUNTIME}"
+        for name, source in tree.items()
+        for target in targets(source)
+        if target.split(".")[0] == "onnxruntime" and name != QUIET_RUNTIME
     ]
 
 

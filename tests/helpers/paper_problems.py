@@ -13,7 +13,7 @@ GHZ = [1.1, *np.linspace(4.2, 18.3, 5).tolist(), *np.linspace(40.0, 120.0, 5).to
 TIERS = [0, *[1] * 5, *[2] * 5]
 BANDWIDTH_MB_S = {(0, 1): 10.0, (0, 2): 0.5, (1, 2): 0.5, (1, 1): 10.0, (2, 2): 5.0, (0, 0): np.inf}
 LATENCY_S = {(0, 1): 0.002, (0, 2): 0.03, (1, 2): 0.03, (1, 1): 0.002, (2, 2): 0.005, (0, 0): 0.0}
-REFERENCE_GHZ = 48.6
+REFERENCE_GHZ = 72.5
 
 
 def paper_problem(name: str, client_ghz: float = 1.1, servers: range = range(1, 11)) -> Problem:

@@ -24,7 +24,7 @@ PHONES: dict[str, Any] = {
         "edge-edge": {"bandwidth_mb_s": 50, "latency_ms": 1},
     },
     "users": [{"model": "squeezenet", "planner": "ionn", "queries": 12}],
-    "reference_ghz": 48.6,
+    "reference_ghz": 72.5,
     "inputs": 2,
 }
 

@@ -128,7 +128,7 @@ def test_a_dead_client_draws_nothing(share: bool) -> None:
     rows = [row for row in run.tables["usage"] if row["node"] == "c0"]
     assert rows[-1]["at_s"] > 8.0
     after = [row for row in rows if row["at_s"] - row["period_s"] >= death(run)]
-    assert len(after) >= 8
+    assert sum(row["period_s"] for row in after) >= 4.0
     assert {(row["energy_j"], row["radio_s"], row["busy_s"]) for row in after} == {(0.0, 0.0, 0.0)}
     assert energy(run) == pytest.approx(7.3, abs=0.15)
     assert energy(run) <= 7.3 + 1e-9

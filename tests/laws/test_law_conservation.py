@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from typing import Any
 
 import pytest
 from hypothesis import given
-from worlds import Run, examples, run_world, worlds
+from worlds import Run, chain_graph, examples, fixed, run_world, small_world, worlds
 
 from layerlift.emulator.protocol.messages import Cancel, PlanReady
 from layerlift.emulator.world.world import World
@@ -159,3 +160,19 @@ def test_memory_is_given_back_when_a_user_leaves(world: World) -> None:
         user = next(user for user in world.users if user.name == name)
         if gone.get(user.index, inf) + longest < run.ending.at_s:
             assert bytes_left == 0, f"{name} left {bytes_left} bytes behind"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_memory_is_kept_by_whoever_shares_it(first: int) -> None:
+    """Two users share a model of 1,000 and 200 bytes; the one who came first, or last, leaves first."""
+    world = small_world(
+        chain_graph([0, 0, 0], [1000, 200]), (0.1, 0.1), fixed((1, 1)), clients=3,
+        server={"share_models": True, "memory_bytes": 1200}, until_s=4.0,
+    )  # fmt: skip
+    users = [replace(user, arrival_s=0.5 * user.index, queries=6, think_s=0.3) for user in world.users]
+    users[first] = replace(users[first], queries=2)
+    users[2] = replace(users[2], planner="local", arrival_s=0.0, queries=20)  # the run goes on without the others
+    run = run_world(replace(world, users=tuple(users)))  # servers check themselves: what is held is charged to somebody
+    decided = [(row["user"], row["event"], row["bytes"], row["held_bytes"]) for row in run.tables["allocations"]]
+    assert decided[:2] == [("u0", "admitted", 1200, 1200), ("u1", "admitted", 0, 1200)]
+    assert decided[2:] == [(f"u{first}", "released", 0, 1200), (f"u{1 - first}", "released", 1200, 0)]

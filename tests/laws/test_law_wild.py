@@ -11,6 +11,8 @@ from math import inf
 from typing import Any
 
 import pytest
+from charge_books import charge_is_kept
+from held_parts import nothing_held_is_sent
 from hypothesis import given
 from hypothesis import strategies as st
 from wild import wild_worlds
@@ -38,6 +40,9 @@ def check_every_law(world: World, groups: list[list[int]]) -> None:
     layers_run(run)
     busy_time_fits(run)
     memory_fits(run)
+    use_is_told_without_gaps(run)
+    charge_is_kept(run)
+    nothing_held_is_sent(run)
 
 
 def _told(rows: dict[str, list[Any]], ending: Any) -> tuple[object, ...]:
@@ -190,6 +195,21 @@ def memory_fits(run: Run) -> None:
             assert nodes[row["server"]].policy not in ("first_come", "greedy")
     last = {row["node"]: row["held_bytes"] for row in run.tables["usage"]}
     assert all(last.get(name, 0) == held[name] for name in nodes if run.ending.at_s > 0)
+
+
+def use_is_told_without_gaps(run: Run) -> None:
+    """Each row of a node begins where the one before ended; one that is longer than a period says that it was idle."""
+    ended: dict[str, float] = defaultdict(float)
+    order = {node.name: node.index for node in run.world.nodes}
+    usage = run.tables["usage"]
+    assert [(row["at_s"], order[row["node"]]) for row in usage] == sorted((r["at_s"], order[r["node"]]) for r in usage)
+    for row in usage:
+        assert row["at_s"] - row["period_s"] == pytest.approx(ended[row["node"]], abs=1e-9)
+        ended[row["node"]] = row["at_s"]
+        if row["period_s"] > run.world.sample_s * (1.0 + 1e-9):
+            assert row["busy_s"] == row["sent_bytes"] == row["received_bytes"] == row["radio_s"] == 0
+            assert row["held_byte_s"] == pytest.approx(row["held_bytes"] * row["period_s"])
+    assert all(ended[name] == run.ending.at_s for name in order if run.ending.at_s > 0)
 
 
 @given(wild_worlds(), st.data())

@@ -11,16 +11,20 @@ from typing import Any, Final
 
 import click
 import rich.progress
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.cli.paths import FilePath
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
+from layerlift.emulator.runtime.interruption import Stopped
+from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
-from layerlift.emulator.studies.compare.directories import is_run
+from layerlift.emulator.studies.compare.directories import means_run
 from layerlift.emulator.studies.compare.jobs import Asked
 from layerlift.emulator.studies.compare.page import FILES, check, draw
 from layerlift.emulator.studies.compare.study import MOST_SEEDS, SEEDS, Progress, carry_out, compare_finished
 from layerlift.emulator.studies.compare.sweep import Sweep
-from layerlift.emulator.studies.compare.terminal import WIDEST, show
+from layerlift.emulator.studies.compare.terminal import show
 from layerlift.models.errors import RunError
 
 
@@ -39,8 +43,9 @@ from layerlift.models.errors import RunError
 @click.option("--each", is_flag=True, help="Run every user alone, not one of each kind.")
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
 @click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write compare.json, .parquet and .html to this folder.")
-@click.option("--chart", type=click.Path(path_type=Path), help="Draw all charts as one .png, .svg or .html.")
+@click.option("--allow-code", is_flag=True, help="Let the file or the runs name planners and policies as module:Class.")
+@click.option("--out", type=FilePath(), help="Write compare.json, .parquet and .html to this folder.")
+@click.option("--chart", type=FilePath(), help="Draw all charts as one .png, .svg or .html.")
 @click.option("--force", is_flag=True, help="Replace a comparison that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def compare(
@@ -52,10 +57,10 @@ def compare(
     at a time as there are CPUs. docs/compare.md says what each number means.
     """
     check(out, chart, force)
-    if len(targets) > 1 or is_run(targets[0]):
+    if len(targets) > 1 or means_run(targets[0]):
         _only_runs(targets, given)
-        how = {"alone": not given["no_alone"], "each": given["each"]}
-        found = compare_finished(targets, **how, out=out, force=force, notice=partial(click.echo, err=True))
+        how = {"alone": not given["no_alone"], "each": given["each"], "allow_code": given["allow_code"]}
+        found = compare_finished(targets, **how, out=out, force=force, notice=partial(echo, err=True))
     else:
         asked = _asked(targets[0], given)
         with _bar() as progress:
@@ -63,7 +68,7 @@ def compare(
             found = carry_out(asked, **where, out=out, force=force, progress=progress)
     _tell(found, out, chart, as_json)
     if not found.complete:
-        raise click.exceptions.Exit(130)
+        raise click.exceptions.Exit(Stopped(found.signal).code)
     if not any(trial.seen for trial in found.trials):
         raise RunError("no variant could be run: the reasons are above")
 
@@ -81,6 +86,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         raise RunError("--seed and --seeds both say which seeds: expected one of them")
     if given["no_alone"] and given["each"]:
         raise RunError("--each says how users run alone, --no-alone that they do not: expected one of them")
+    execution = given["execution"] or "none"
     return Asked(
         scenario,
         planners=tuple(dict.fromkeys(given["planners"])),
@@ -88,9 +94,10 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         seeds=_seeds(given["listed"]) if given["listed"] is not None else (),
         count=given["seeds"] or SEEDS,
         sweep=Sweep.parse(given["sweep"]) if given["sweep"] is not None else None,
-        settings=(*given["settings"], f"execution={given['execution'] or 'none'}"),
+        settings=(*given["settings"], Given.by(f"--execution {execution}", f"execution={execution}")),
         alone=not given["no_alone"],
         each=given["each"],
+        allow_code=given["allow_code"],
     )
 
 
@@ -104,8 +111,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
-    console = Console(stderr=True)
-    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = screen(err=True)
+    shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Runs", total=None)
         yield lambda ended, total: bar.update(task, completed=ended, total=total)
@@ -118,10 +125,9 @@ def _tell(found: Comparison, out: Path | None, chart: Path | None, as_json: bool
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
     else:
-        console = Console()
-        show(found, console if console.is_terminal else Console(width=WIDEST))
+        show(found, screen())
     if out is not None:
-        click.echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
+        echo(f"Written to {out}: {', '.join(name for name in FILES if (out / name).exists())}", err=True)
 
 
 COMMANDS: Final[list[click.Command]] = [compare]

@@ -12,7 +12,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import NOTHING, dollars, joules, seconds, share
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness import study
 
@@ -21,21 +24,23 @@ _WORST: Final = 5
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=FilePath())
 @click.option("--alone", is_flag=True, help="First run one user of each kind alone: costs are then slowdowns.")
 @click.option("--each", is_flag=True, help="With --alone: run every user alone, not one of each kind.")
+@click.option("--allow-code", is_flag=True, help="Let the run's scenario name planners and policies as module:Class.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
-def fairness(directory: Path, alone: bool, each: bool, as_json: bool) -> None:
+def fairness(directory: Path, alone: bool, each: bool, allow_code: bool, as_json: bool) -> None:
     """Show how fairly the run in DIRECTORY treated its users (docs/fairness.md says what each number means)."""
     result = RunResult.load(directory)
     windows = 60 if as_json else _WINDOWS
-    found = study.fairness(result, alone=alone, each=each, most_windows=windows, notice=partial(click.echo, err=True))
+    say = partial(echo, err=True)
+    found = study.fairness(result, alone=alone, each=each, most_windows=windows, notice=say, allow_code=allow_code)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
-    console = Console()
+    console = screen()
     if not result.complete:
-        console.print(f"This run is {result.run['status']}: the numbers are those so far.")
+        console.print(f"This run is {result.standing}: the numbers are those so far.")
     if not alone:
         console.print("Costs are mean latencies, with the differences of devices and models in them; see --alone.")
     elif not each:

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
@@ -38,7 +40,7 @@ _DIMS: Final = click.option(
 @click.command("models")
 @click.argument("name", required=False)
 @_DIMS
-@click.option("--graph", "picture", type=click.Path(path_type=Path), help="Also draw it: an .svg file.")
+@click.option("--graph", "picture", type=FilePath(), help="Also draw it: an .svg file.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
@@ -53,16 +55,16 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(found), "digest": network.digest}, indent=1))
         return
-    console = Console()
+    console = screen()
     _head(console, network, found)
     console.print(_operator_table(found))
     if every or found.layers <= _FULL:
         console.print(_layer_table(found))
     console.print(_cut_table(found))
     if not every and found.layers > _FULL:
-        console.print(f"[dim]--layers lists all {found.layers} layers[/dim]")
+        console.print(f"--layers lists all {found.layers} layers", style="dim")
     if picture is not None:
-        console.print(f"Drawn: {picture}", markup=False)
+        console.print(f"Drawn: {picture}")
 
 
 @click.command()
@@ -71,9 +73,16 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write it; default MODEL.json here.")
+@click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
+@click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
 def profile(
-    model: str, dims: Sequence[str], runs: int, ghz: float | None, mem_gb_s: float | None, output: Path | None
+    model: str,
+    dims: Sequence[str],
+    runs: int,
+    ghz: float | None,
+    mem_gb_s: float | None,
+    accept: bool,
+    output: Path | None,
 ) -> None:
     """Measure MODEL on this machine, layer by layer, and write its profile (file_1).
 
@@ -83,14 +92,17 @@ def profile(
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
     network = load(model, dims=_parsed(dims))
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(f"measuring {escape(network.name)}")
+    console = screen(err=True)
+    told = TextColumn("{task.description}", markup=False)
+    with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(f"measuring {network.name}")
         found = measure(network, runs, lambda done, total: bar.update(task, completed=done, total=total), ghz=ghz)
     found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
+    if not found.trusted and not accept:
+        raise ModelError(f"{found.doubt} (--accept takes it as it is)")
     path = output or Path(f"{network.name}.json")
     found.save(path)
-    _print_profile(Console(), found, path)
+    _print_profile(screen(), found, path)
 
 
 @click.command()
@@ -106,7 +118,7 @@ def profile(
     "--out",
     "--output",
     "output",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Write layer -> seconds (file_2) as JSON; with --train, the regressions.  [default: predictor.json]",
 )
 def predict(
@@ -124,7 +136,7 @@ def predict(
         raise ModelError("nothing to predict was given; expected a MODEL, --report or --train")
     if model is not None and trained:
         raise ModelError(f"--train and {model} were given; expected --train alone, for it predicts nothing")
-    console = Console()
+    console = screen()
     if trained:
         _train(console, output or Path("predictor.json"))
     if scores:
@@ -143,7 +155,7 @@ def predict(
         rows = dict(zip((layer.name for layer in network.graph.layers), times, strict=True))
         body = {"network": network.name, "digest": network.digest, "ghz": ghz or predictor.ghz, "seconds": rows}
         write_bytes(output, json.dumps(body, indent=1).encode())
-        console.print(f"Written: {output}", markup=False)
+        console.print(f"Written: {output}")
 
 
 def _train(console: Console, path: Path) -> None:
@@ -152,7 +164,7 @@ def _train(console: Console, path: Path) -> None:
     same = "the same as" if predictor == shipped() else "not the same as"
     networks = len(predictor.trained_on)
     console.print(f"{len(predictor.fits)} regressions over {networks} networks, {same} those that ship")
-    console.print(f"Written: {path}", markup=False)
+    console.print(f"Written: {path}")
 
 
 def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
@@ -185,9 +197,9 @@ def _list_zoo(as_json: bool) -> None:
             str(max(found.cut_widths)),
             seconds(found.seconds),
         )
-    console = Console()
+    console = screen()
     console.print(table)
-    console.print("[dim]layerlift models NAME shows one; any feed-forward .onnx file works in its place[/dim]")
+    console.print("layerlift models NAME shows one; any feed-forward .onnx file works in its place", style="dim")
 
 
 def _summary(network: Network) -> dict[str, Any]:
@@ -216,7 +228,7 @@ def _head(console: Console, network: Network, found: summary.ModelReport) -> Non
     kind = "a chain" if found.is_chain else f"branching, cuts up to {max(found.cut_widths, default=0)} tensors wide"
     widths = ", ".join(f"{count} of width {width}" for width, count in found.cut_widths.items())
     weights = "seeded weights (errors are synthetic)" if network.synthetic else "its own weights"
-    console.print(f"[bold]{escape(found.name)}[/bold]: {found.layers} layers, {kind}; {weights}, {network.digest}")
+    console.print(Text(found.name, style="bold") + f": {found.layers} layers, {kind}; {weights}, {network.digest}")
     console.print(
         f"{size(found.parameter_bytes)} of parameters, {_macs(network) / 1e9:.3f} GMACs, "
         f"{found.flops / 1e9:.3f} GFLOP; input {size(found.input_bytes)}, output {size(found.output_bytes)}"
@@ -235,7 +247,7 @@ def _operator_table(found: summary.ModelReport) -> Table:
     for row in found.operators:
         share = "" if row.seconds is None or not found.seconds else f"{row.seconds / found.seconds:.1%}"
         flops, held = f"{row.flops / 1e6:,.1f}", size(row.parameter_bytes)
-        table.add_row(escape(row.op_type), str(row.layers), held, flops, seconds(row.seconds), share)
+        table.add_row(row.op_type, str(row.layers), held, flops, seconds(row.seconds), share)
     return table
 
 
@@ -248,8 +260,8 @@ def _layer_table(found: summary.ModelReport) -> Table:
         cut = "" if row.cut_tensors is None else f"{row.cut_tensors}: {size(row.cut_bytes)}"
         table.add_row(
             str(row.index),
-            escape(row.name),
-            escape(row.op_type),
+            row.name,
+            row.op_type,
             shapes,
             size(row.output_bytes),
             size(row.hold_bytes),
@@ -268,7 +280,7 @@ def _cut_table(found: summary.ModelReport) -> Table:
     for row in found.best_cuts:
         table.add_row(
             str(row.after),
-            escape(row.name),
+            row.name,
             f"{size(row.bytes)} in {row.tensors}",
             seconds(row.seconds_before) if row.seconds_before is not None else f"{row.flops_before / 1e9:.2f} GFLOP",
             seconds(row.seconds_after) if row.seconds_after is not None else f"{row.flops_after / 1e9:.2f} GFLOP",
@@ -293,8 +305,8 @@ def _print_profile(console: Console, found: Profile, path: Path) -> None:
         strict=True,
     )
     for spent, name, kind, spread, held, made in sorted(rows, key=lambda row: -row[0])[:15]:
-        table.add_row(escape(name), escape(kind), seconds(spent), seconds(spread), size(held), size(made))
-    table.title = f"{escape(found.network)}: its slowest layers"
+        table.add_row(name, kind, seconds(spent), seconds(spread), size(held), size(made))
+    table.title = f"{found.network}: its slowest layers"
     console.print(table)
     blocks = sum(block[2] for block in found.blocks)
     console.print(
@@ -302,7 +314,7 @@ def _print_profile(console: Console, found: Profile, path: Path) -> None:
         f"{seconds(blocks)} fused in {len(found.blocks)} blocks; one thread at {found.ghz} GHz, {found.runs} runs"
     )
     console.print(f"the layers explain {found.coverage:.1%} of the uncut run")
-    console.print(f"Written: {path}", markup=False)
+    console.print(f"Written: {path}")
 
 
 def _print_scores(console: Console) -> None:
@@ -344,11 +356,11 @@ def _print_prediction(
         layer = network.graph.layers[at]
         kind = predictor.kind(layer.op_type)
         form = f"{kind}, {predictor.fits[kind].form}"
-        table.add_row(str(at), escape(layer.name), escape(layer.op_type), form, seconds(times[at]))
+        table.add_row(str(at), layer.name, layer.op_type, form, seconds(times[at]))
     console.print(table)
     measured = known(network)
     told = "" if measured is None else f"; measured {seconds(measured.total_s * predictor.ghz / ghz)} (scaled)"
-    console.print(f"{escape(network.name)} on one core at {ghz:g} GHz: {seconds(sum(times))} predicted{told}")
+    console.print(f"{network.name} on one core at {ghz:g} GHz: {seconds(sum(times))} predicted{told}")
 
 
 COMMANDS: Final = [models, profile, predict]

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
 
 from layerlift.emulator.report.front_report import draw_front, front_report, show_front
 from layerlift.emulator.report.plan_report import explain, show
+from layerlift.emulator.report.screen import screen
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import Given
 
 
 @click.command("plan")
@@ -24,6 +25,7 @@ from layerlift.emulator.scenario import Scenario
     "--front", metavar="TERMS", help="Show what trades for what instead: two or three of latency,energy,money."
 )
 @click.option("--chart", type=click.Path(path_type=Path), help="With --front, also draw it: .html, .svg or .png.")
+@click.option("--allow-code", is_flag=True, help="Let the scenario's file name planners and policies as module:Class.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON instead.")
 def plan(
     scenario: str,
@@ -32,6 +34,7 @@ def plan(
     settings: tuple[str, ...],
     front: str | None,
     chart: Path | None,
+    allow_code: bool,
     as_json: bool,
 ) -> None:
     """Explain the plan that a user of SCENARIO would get: P1 and P2, each P3, and the delay after each.
@@ -41,25 +44,26 @@ def plan(
     """
     if chart is not None and front is None:
         raise click.UsageError("--chart draws a front: give --front latency,energy,money as well")
-    loaded = Scenario.load(scenario, settings)
+    loaded = Scenario.load(scenario, settings, allow_code=allow_code)
     if planner is not None:
-        every = [f"users.{number}.planner={planner}" for number in range(len(loaded.users))]
-        loaded = Scenario.load(scenario, [*settings, *every])
+        told = f"--planner {planner}"
+        every = [Given.by(told, f"users.{number}.planner={planner}") for number in range(len(loaded.users))]
+        loaded = Scenario.load(scenario, [*settings, *every], allow_code=allow_code)
     world = loaded.resolve()
     chosen = user if user is not None else world.users[0].name
-    told: dict[str, Any]
+    found: dict[str, Any]
     if front is not None:
-        told = front_report(world, chosen, [term.strip() for term in front.split(",")])
+        found = front_report(world, chosen, [term.strip() for term in front.split(",")])
     else:
-        told = explain(world, chosen)
+        found = explain(world, chosen)
     if as_json:
-        click.echo(json.dumps(jsonable(told), indent=1))
+        click.echo(json.dumps(jsonable(found), indent=1))
     elif front is not None:
-        show_front(told, Console())
+        show_front(found, screen())
     else:
-        show(told, Console())
+        show(found, screen())
     if chart is not None:
-        draw_front(told, chart)
+        draw_front(found, chart)
         click.echo(f"Chart: {chart}", err=as_json)
 
 

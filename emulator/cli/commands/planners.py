@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.models.errors import PlanError
 from layerlift.planners import registry
 from layerlift.planners.registry.planners import Spec
@@ -27,11 +29,11 @@ def planners(name: str | None, check: bool, as_json: bool) -> None:
     A planner is written NAME[:option=value,...], two halves PLACING+ORDERING (as in min_cut+recursive), or
     module:Class for your own.
     """
-    console = Console()
+    console = screen()
     if check:
         _check(console, name)
     elif name is not None:
-        found = registry.spec(name)
+        found = registry.asked(name)
         explain(console, found, _facts(found), as_json)
     else:
         _list(console, as_json)
@@ -42,11 +44,11 @@ def _list(console: Console, as_json: bool) -> None:
         warnings.simplefilter("always")
         rows = [_facts(found) for found in registry.specs()]
     for each in broken:
-        click.echo(f"Skipped: {each.message}", err=True)
+        echo(f"Skipped: {each.message}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    table = Table("planner", "does", "networks", "servers", "users", "optimises", "source", title="Planners")
+    table = Table("planner", "does", "networks", "servers", "users", "optimises", title="Planners")
     for row in rows:
         table.add_row(
             row["name"],
@@ -55,11 +57,12 @@ def _list(console: Console, as_json: bool) -> None:
             "many" if row["multi_server"] else "places on one, orders for many" if row["orders"] else "one",
             "together" if row["multi_user"] else "one by one",
             row["optimises"],
-            row["cite"],
         )
     console.print(table)
     console.print(
-        "[dim]layerlift planners NAME explains one; PLACING+ORDERING combines two, as in min_cut+recursive[/dim]"
+        "layerlift planners NAME explains one and names its source; PLACING+ORDERING combines two, as in "
+        "min_cut+recursive; module:Class is one of your own",
+        style="dim",
     )
 
 

@@ -15,6 +15,8 @@ from layerlift.emulator.policies.allocation import PolicyError
 from layerlift.emulator.policies.registry import Spec
 from layerlift.emulator.policies.testing import findings
 from layerlift.emulator.report.plugins import explain, facts_of, tell_check
+from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 
 CAPABILITIES: Final = ("claims", "revokes", "weighs_cpu", "weighs_links", "disruptions", "starves")
 
@@ -28,11 +30,11 @@ def policies(name: str | None, check: bool, as_json: bool) -> None:
 
     A policy is written NAME[:option=value,...], or module:Class for your own.
     """
-    console = Console()
+    console = screen()
     if check:
         _check(console, name)
     elif name is not None:
-        found = registry.spec(name)
+        found = registry.asked(name)
         explain(console, found, _facts(found), as_json)
     else:
         _list(console, as_json)
@@ -43,11 +45,11 @@ def _list(console: Console, as_json: bool) -> None:
         warnings.simplefilter("always")
         rows = [_facts(found) for found in registry.specs()]
     for each in broken:
-        click.echo(f"Skipped: {each.message}", err=True)
+        echo(f"Skipped: {each.message}", err=True)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    table = Table("policy", "takes back", "weighs", "disrupted per arrival", "all get some", "source", title="Policies")
+    table = Table("policy", "takes back", "weighs", "disrupted per arrival", "all get some", title="Policies")
     for row in rows:
         weighed = [what for what, key in (("CPU", "weighs_cpu"), ("links", "weighs_links")) if row[key]]
         table.add_row(
@@ -56,10 +58,13 @@ def _list(console: Console, as_json: bool) -> None:
             " and ".join(weighed) or "nothing",
             "any" if row["disruptions"] is None else str(row["disruptions"]),
             "no" if row["starves"] else "yes",
-            row["cite"],
         )
     console.print(table)
-    console.print("[dim]layerlift policies NAME explains one; options may change what a policy takes back[/dim]")
+    console.print(
+        "layerlift policies NAME explains one and names its source; options may change what a policy takes back; "
+        "module:Class is one of your own",
+        style="dim",
+    )
 
 
 def _facts(found: Spec) -> dict[str, Any]:

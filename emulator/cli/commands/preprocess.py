@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
+from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
@@ -27,9 +27,7 @@ _LABEL: Final = "synthetic"
 @click.command("preprocess")
 @click.argument("model", required=False)
 @click.argument("steps", nargs=-1)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the result: an .onnx file."
-)
+@click.option("-o", "--output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
 @click.option("--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension: --dim batch=1")
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
@@ -62,10 +60,10 @@ def preprocess(
     if as_json:
         click.echo(json.dumps(_as_json(after, reports, total), indent=1))
         return
-    console = Console()
+    console = screen()
     console.print(_table(before, reports, total, size_of(before), size_of(after)))
     for line in _notes(after, reports, output):
-        console.print(line, markup=False)
+        console.print(line)
 
 
 def _write(network: Network, output: Path) -> None:
@@ -92,8 +90,8 @@ def _list_steps(as_json: bool) -> None:
         return
     table = Table("step", "options", "lossless", "what it does", title="Steps")
     for kind in kinds:
-        table.add_row(kind.name, escape(kind.signature()), "yes" if kind.lossless else "no", escape(kind.summary))
-    Console().print(table)
+        table.add_row(kind.name, kind.signature(), "yes" if kind.lossless else "no", kind.summary)
+    screen().print(table)
 
 
 def _total(before: Network, after: Network, reports: Sequence[StepReport], samples: int) -> OutputError | None:
@@ -108,12 +106,12 @@ def _table(
     before: Network, reports: Sequence[StepReport], total: OutputError | None, first: NetworkSize, last: NetworkSize
 ) -> Table:
     label = f"output error ({_LABEL})" if before.synthetic else "output error"
-    table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=escape(before.name))
+    table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=before.name)
     for column in table.columns[1:]:
         column.justify = "right"
     table.add_row("as it is", *_cells(first), "")
     for report in reports:
-        table.add_row(escape(report.step), *_cells(report.after), _error_of(report))
+        table.add_row(report.step, *_cells(report.after), _error_of(report))
     if len(reports) > 1:
         table.add_section()
         table.add_row(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
+from layerlift.emulator.report.screen import Screen, screen
+from layerlift.emulator.report.terminal import echo_lines
 from layerlift.emulator.scenario import Scenario, bundled, source_text
 from layerlift.emulator.scenario.checks.names import node_names
 from layerlift.emulator.scenario.json_schema import json_schema
@@ -33,9 +34,9 @@ def scenarios() -> None:
             models,
             _first_sentence(scenario.about),
         )
-    console = Console()
+    console = screen()
     console.print(table)
-    console.print("[dim]layerlift scenario NAME shows one; layerlift run NAME runs it[/dim]")
+    console.print("layerlift scenario NAME shows one; layerlift run NAME runs it", style="dim")
 
 
 @click.command("scenario")
@@ -56,11 +57,11 @@ def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool,
     if name is None:
         raise click.UsageError("no scenario is named: expected a NAME, such as quickstart, or --schema")
     loaded = Scenario.load(name, overrides)
-    console = Console()
+    console = screen()
     if not only_assumptions:
-        console.print(Syntax(source_text(name), "yaml", background_color="default", word_wrap=True))
+        _print_file(console, source_text(name))
         for setting in overrides:
-            console.print(f"--set {setting}", markup=False)
+            console.print(f"--set {setting}")
         size = _sizes(loaded)
         console.print(
             f"{loaded.user_count} users, {size['client']} clients, {size['edge']} edge servers, "
@@ -70,6 +71,14 @@ def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool,
     for entry in loaded.assumptions():
         table.add_row(entry["path"], _shown(entry["value"]), entry["source"])
     console.print(table)
+
+
+def _print_file(console: Screen, text: str) -> None:
+    """With colours on a terminal; elsewhere as it is, so that what is piped is the file."""
+    if console.is_terminal:
+        console.print(Syntax(text, "yaml", background_color="default", word_wrap=True))
+    else:
+        echo_lines(text)
 
 
 def _sizes(scenario: Scenario) -> Counter[str]:

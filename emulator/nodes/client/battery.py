@@ -14,16 +14,20 @@ _STEP_S = 0.01
 
 
 class Battery:
-    """Charged with `battery_j` when its user arrives. Watts and joules are those of the client's `NodeSpec`."""
+    """Charged with `battery_j` when its user arrives. Watts and joules are those of the client's `NodeSpec`.
 
-    __slots__ = ("_began_s", "_busy_s", "_client", "_radio_s", "charge_j")
+    It never gives more than it holds, whether its user is there or has left: the last reading comes before that could
+    be, even at full power.
+    """
+
+    __slots__ = ("_began_s", "_busy_s", "_client", "_empty", "_radio_s", "charge_j")
 
     def __init__(self, client: Powered, charge_j: float) -> None:
         self._client, self.charge_j = client, charge_j
         self._began_s = client.kernel.now
         self._busy_s = client.busy_s(self._began_s)
         self._radio_s = 0.0
-        self._read(None)
+        self._empty = False
 
     def left_j(self) -> float:
         """What is left now, as far as the last reading of the meter tells; not below 0."""
@@ -34,16 +38,22 @@ class Battery:
 
     def meter(self, message: Meter) -> None:
         """Take a reading; the battery is empty, or is looked at again when it could be."""
-        client, spec = self._client, self._client.spec
         self._radio_s = message.radio_s
+        if not self._empty:
+            self.watch()
+
+    def watch(self) -> None:
+        """Have the meter read before the charge could be gone at full power; if that is too soon, it is gone."""
+        client, spec = self._client, self._client.spec
         full_w = spec.idle_w + spec.compute_w * spec.cores + spec.radio_w
-        left_s = self.left_j() / full_w if full_w > 0.0 else 0.0
-        if left_s <= _STEP_S and full_w > 0.0:
+        if full_w <= 0.0:
+            return
+        left_s, reading_s = self.left_j() / full_w, client.host.world.lookahead_s
+        if left_s <= max(_STEP_S, reading_s):
+            self._empty = True
             client.die()
-        elif full_w > 0.0:
-            wait_s = max(0.0, left_s - client.host.world.lookahead_s)  # the reading itself takes that long
-            client.call_at(client.kernel.now + wait_s, self._read)
+        else:
+            client.call_at(client.kernel.now + left_s - reading_s, self._read)
 
     def _read(self, _: object) -> None:
-        if not self._client.left:
-            self._client.send(self._client.host.world.planner, 0, ReadMeter())
+        self._client.send(self._client.host.world.planner, 0, ReadMeter())

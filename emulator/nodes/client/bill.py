@@ -8,6 +8,7 @@ from typing import NamedTuple
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.protocol.routes import Itinerary, Parcel, Stage
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 
 
 class Figures(NamedTuple):
@@ -60,7 +61,7 @@ class Sums:
         """Add the stages of a place."""
         node = self._host.address(self._user, place)
         seconds = self._world.seconds(self._model, node)
-        work_s = sum(sum(seconds[stage.first : stage.last + 1]) for stage in stages)
+        work_s = left_sum(left_sum(seconds[stage.first : stage.last + 1]) for stage in stages)
         self._work_s[place] = self._work_s.get(place, 0.0) + work_s
         self._money += work_s * self._world.nodes[node].price_per_s
 
@@ -76,5 +77,5 @@ class Sums:
     def figures(self) -> Figures:
         """The sums."""
         local = self._work_s.get(CLIENT, 0.0)
-        elsewhere = sum(work_s for place, work_s in self._work_s.items() if place != CLIENT)
+        elsewhere = left_sum(work_s for place, work_s in self._work_s.items() if place != CLIENT)
         return Figures(local, elsewhere, self._sent, self._received, self._money)

@@ -38,6 +38,7 @@ from layerlift.emulator.results.rows import ChangeKind, ChangeRow, FallbackCause
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.route import CLIENT
+from layerlift.models.sums import left_sum
 
 
 class Client(Runner):
@@ -66,16 +67,19 @@ class Client(Runner):
         self.call_at(user.arrival_s, self._arrive)
 
     def _arrive(self, _: object) -> None:
+        self.switch(on=True)
         if self.spec.battery_j is not None:
             self._battery = Battery(self, self.spec.battery_j)
-        self.spawn(self._live())
+            self._battery.watch()
+        if not self.left:
+            self.spawn(self._live())
 
     async def _live(self) -> None:
         user = self.user
         self.installer.greet()
         if user.profile_runs:
             profiled = self.signal()
-            self.cpu.serve(user.profile_runs * sum(self.seconds(user.model)), profiled.set)
+            self.cpu.serve(user.profile_runs * left_sum(self.seconds(user.model)), profiled.set)
             await profiled
         if self.left:
             return
@@ -94,6 +98,8 @@ class Client(Runner):
         elif not self.left:
             self.uploader.go_on()
         self.installer.planned()
+        if not self.left:
+            self.uploader.tidy()
 
     def charge_j(self) -> float | None:
         """What is left in the battery; None without one."""
@@ -154,7 +160,7 @@ class Client(Runner):
             self._ended()
 
     def _ended(self) -> None:
-        if self.uploader.tidies:
+        if self.uploader.tidies.places:
             self.uploader.tidy()
         self._questions.ended()
 
@@ -284,7 +290,7 @@ class Client(Runner):
 
     def read_meter(self, message: Meter) -> None:
         """Pass a reading to the battery."""
-        if self._battery is not None and not self.left:
+        if self._battery is not None:
             self._battery.meter(message)
 
     def change(self, kind: ChangeKind, peer: str = "", note: str = "") -> None:
@@ -295,17 +301,22 @@ class Client(Runner):
     # The end
 
     def die(self) -> None:
-        """The device is off for good: everything open fails, and servers notice by the connection that is gone."""
-        reason = "battery empty"
+        """The device is off for good: everything open fails, and servers notice by the connection that is gone.
+
+        The user may have left long ago: then nobody has anything open, and the device was only idle.
+        """
+        reason, alone = "battery empty", self.left
         self.change("battery empty")
         self.left = True
-        self._questions.give_up(reason)
-        for query in list(self.open.values()):
-            self._fail(query, reason)
+        if not alone:
+            self._questions.give_up(reason)
+            for query in list(self.open.values()):
+                self._fail(query, reason)
         self.cpu.clear()
-        self.switched_off_s = self.kernel.now
+        self.switch(on=False)
         self.send(self.host.world.planner, 0, SwitchOff())
-        self._leave(reason)
+        if not alone:
+            self._leave(reason)
 
     def _leave(self, reason: str) -> None:
         self.left = True

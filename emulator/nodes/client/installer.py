@@ -9,6 +9,7 @@ from layerlift.emulator.nodes.index_set import IndexSet
 from layerlift.emulator.nodes.ports import Installing
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, ClaimRequest, Hello, PlanRequest, Prediction
 from layerlift.emulator.results.rows import PlanCause
+from layerlift.models.sums import left_sum
 
 PATIENCE_S: Final = 2.0
 """How long predictions are waited for in a world of faults (assumed)."""
@@ -17,7 +18,7 @@ PATIENCE_S: Final = 2.0
 class Installer:
     """Belongs to one client: asks servers what they would cost and offer (file_2), and the planner for a plan."""
 
-    __slots__ = ("_again", "_client", "_greeted", "_has", "_predicted", "_predictions", "_seconds", "_stamp")
+    __slots__ = ("_again", "_client", "_greeted", "_has", "_predicted", "_predictions", "_seconds", "_stamp", "_wanted")
 
     def __init__(self, client: Installing) -> None:
         self._client = client
@@ -29,6 +30,13 @@ class Installer:
         self._greeted = False
         self._again: PlanCause | None = None
         self._stamp = 0
+        self._wanted = 0
+        """Plans that are being asked for: a period may end while the one before it has had no answer."""
+
+    @property
+    def asking(self) -> bool:
+        """Whether a plan is being asked for that has not come yet."""
+        return self._wanted > 0
 
     def greet(self) -> None:
         """Ask every server that is up."""
@@ -62,6 +70,7 @@ class Installer:
 
     def start(self, cause: PlanCause) -> None:
         """Ask for a plan once every server has answered."""
+        self._wanted += 1
         self._client.spawn(self._install(cause))
 
     def replan(self, cause: PlanCause) -> None:
@@ -88,6 +97,7 @@ class Installer:
 
     def planned(self) -> None:
         """A plan has come; if another was wanted meanwhile, ask for it now."""
+        self._wanted -= 1
         if self._again is not None:
             cause, self._again = self._again, None
             self.replan(cause)
@@ -127,7 +137,7 @@ class Installer:
         seconds = self._seconds.get(server) or client.seconds(client.user.model)
         size = client.uploader.link_bytes(place)
         period_s = max(client.uploader.predicted_s + client.user.think_s, 1e-9)
-        work_s = sum(seconds[layer] for layer in layers)
+        work_s = left_sum(seconds[layer] for layer in layers)
         return ClaimRequest(client.user.index, layers, only, self.stamp(), work_s, size, period_s)
 
     def stamp(self) -> int:

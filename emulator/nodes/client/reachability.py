@@ -62,6 +62,7 @@ class Reachability:
             client.roaming.reached(server)
             client.uploader.resume(server)
             client.installer.on_change("up")
+            client.uploader.tidy()
 
     def _name(self, server: int) -> str:
         return self._client.host.world.nodes[server].name

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from layerlift.emulator.nodes.client.attempts import MOVED, Attempt, Attempts, Outcome
 from layerlift.emulator.nodes.client.deployment import Deployment
+from layerlift.emulator.nodes.client.tidying import Tidying
 from layerlift.emulator.nodes.ports import Uploading
 from layerlift.emulator.protocol.messages import Cancel, ClaimRequest, Confirm, CopyPart, Failed, PlanReply, UploadPart
 from layerlift.emulator.protocol.routes import Itinerary
@@ -32,7 +33,7 @@ class Uploader:
     """Belongs to one client. Sends the parts of the plan in force, and again where it must."""
 
     __slots__ = (
-        "_attempts", "_client", "_epoch", "_full", "_lanes", "_replans", "_roams", "_seen", "_strays", "_tidy_s",
+        "_attempts", "_client", "_epoch", "_full", "_lanes", "_replans", "_roams", "_seen", "_strays",
         "_tries", "deployment", "predicted_s", "servers", "tidies", "version",
     )  # fmt: skip
 
@@ -43,9 +44,7 @@ class Uploader:
         self._tries: dict[int, int] = {}
         """How often each part of the plan in force has been sent."""
         self._roams = False
-        self._tidy_s = 0.0
-        self.tidies: set[int] = set()
-        """Places that have still to be told what they may let go."""
+        self.tidies = Tidying(client)
         self._strays: dict[tuple[int, int, int], int] = {}
         """Places of copies between servers that were given up: nobody can stop them, and they may arrive yet."""
         self._lanes: dict[int, _Lane] = {}
@@ -181,6 +180,7 @@ class Uploader:
     def lost(self, server: int) -> None:
         """A server (node index) has crashed: everything there is lost, and what was on its way has failed."""
         self.deployment.lose(self._client.host.place_of(server))
+        self.tidies.forget(self._client.host.place_of(server))
         self._client.installer.forget_shared(server)
         # A part that had arrived and was being built is answered by nobody but the client itself.
         reason = f"{self._client.host.world.nodes[server].name} is down"
@@ -355,19 +355,15 @@ class Uploader:
 
     def _tidy_later(self, places: set[int]) -> None:
         """Let servers free what the plan does not want, once no query is under way that began before now."""
-        self.tidies |= places
-        self._tidy_s = self._client.kernel.now
+        self.tidies.add(places)
         self.tidy()
 
     def tidy(self) -> None:
         """Send what `_tidy_later` has put off, if it can be done now."""
-        if self._client.oldest_begun_s() <= self._tidy_s:
-            return  # a query that was begun under the old plan still runs where that had put its layers
-        places, self.tidies = sorted(self.tidies), set()
-        for place in places:
+        for place in self.tidies.due():
             self.deployment.keep_only(place)
             self._claim(place, only=True)
-        self._client.changed()
+            self._client.changed()
 
     def _claim(self, place: int, only: bool = False) -> None:
         """Tell a server what is wanted of it, if its policy cares or something there may be let go."""

@@ -14,7 +14,8 @@ from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.protocol.messages import ClaimRequest, Weigh
 from layerlift.emulator.world.machines import NodeSpec
-from layerlift.models.errors import LayerliftError, RunError, storable, words_of
+from layerlift.models.errors import LayerliftError, RunError, place_of, storable, words_of
+from layerlift.models.sums import left_sum
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ class Admission:
         """What a user would get that wanted the whole of its model here."""
         server = self._server
         world, graph = server.host.world, server.host.model_of(user).graph
-        work_s = sum(server.seconds(world.users[user].model))
+        work_s = left_sum(server.seconds(world.users[user].model))
         size = sum(graph.tensors[tensor].bytes for tensor in (*graph.inputs, *graph.outputs))
         claim = self._made(user, graph.held_bytes(range(len(graph))), work_s, size, max(work_s, 1e-9))
         others = [self._now(other) for other in sorted(self._claims) if other != user]
@@ -224,7 +225,7 @@ def _asked(name: str, call: Callable[[], T]) -> T:
     except LayerliftError as error:
         raise RunError(f"policy {name}: {words_of(error)}") from error
     except (Exception, SystemExit) as error:
-        raise RunError(f"policy {name} raised {words_of(error)}") from error
+        raise RunError(f"policy {name} raised {words_of(error)} ({place_of(error)})") from error
 
 
 def _sound(name: str, grant: object) -> Grant:

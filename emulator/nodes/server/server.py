@@ -331,6 +331,7 @@ class Server(Runner):
         self._alive = False
         self._change("crash")
         self.cpu.clear()
+        self.switch(on=False)
         for visit in self.visits.values():
             visit.stop()
         self.visits.clear()
@@ -346,6 +347,7 @@ class Server(Runner):
     def _restart(self, _: object) -> None:
         self._alive = True
         self._change("restart")
+        self.switch(on=True)
         self._next_crash()
 
     def _change(self, kind: ChangeKind) -> None:

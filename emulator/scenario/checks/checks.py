@@ -23,6 +23,12 @@ def check(scenario: Description) -> None:
     _links(scenario)
     _names(scenario)
     check_faults(scenario)
+    if scenario.compute == "measured" and scenario.execution == "none":
+        raise flaw(
+            ("execution",),
+            "is none, but compute is measured, which takes the seconds of what is executed: "
+            "expected execution: every, or compute: profiled",
+        )
 
 
 def _servers(scenario: Description) -> None:
@@ -115,6 +121,14 @@ def _names(scenario: Description) -> None:
         raise flaw(
             ("planner", "at"),
             f"is {shown(scenario.planner.at)}, expected client or a node{near(scenario.planner.at, known)}",
+        )
+    place = taken.get(scenario.planner.at, ("planner",))
+    lonely = "client-client" not in scenario.links and scenario.user_count > 1
+    if lonely and (place[0] == "users" or (place[0] == "nodes" and scenario.nodes[int(place[1])].tier == "client")):
+        raise flaw(
+            ("planner", "at"),
+            f"is {shown(scenario.planner.at)}, a client, which other clients reach by no link: "
+            "expected a server, or client-client under links",
         )
     if scenario.planner.heartbeat_s is not None and scenario.planner.at == "client":
         raise flaw(

@@ -7,18 +7,31 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from layerlift.emulator.scenario.schema.sections import ModelSection
 from layerlift.models.errors import ModelError
+from layerlift.models.files import file_digest as digest_of_file
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.loading import zoo
 from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
 from layerlift.models.running.network import Network
 from layerlift.models.timing.predictor import shipped
 from layerlift.models.timing.profile import Profile
-from layerlift.models.timing.profiles import reference
+from layerlift.models.timing.profiles import reference, ships
 from layerlift.planners.registry.planners import make
+
+
+class Profiled(NamedTuple):
+    """What is to be known of a profile besides its seconds."""
+
+    origin: str
+    """`shipped`, `measured` on the machine of the run, or `file`."""
+    host: str
+    date: str
+    coverage: float
+    """How well the layers' times explain the whole network's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +45,15 @@ class Priced:
     """The speed at which each class was measured."""
     floors: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Seconds per layer that no clock makes shorter, by device class, where its memory's speed is known."""
+    profiles: Mapping[str, Profiled] = field(default_factory=dict)
+    """Where the seconds of each class come from."""
+    file_digest: str | None = None
+    """Of the file that the network was read from; None for one of the zoo."""
     predicted: tuple[float, ...] = ()
     """What the shipped regressions say of each layer at `predicted_ghz`."""
     predicted_ghz: float = 1.0
+    unpredicted: Mapping[str, int] = field(default_factory=dict)
+    """Layers by operator that the shipped regressions have nothing of their own for."""
 
 
 class ProfileError(ModelError):
@@ -100,9 +119,27 @@ def _price(source: str, options: str, classes: tuple[str, ...], files: object) -
         {name: found.ghz for name, found in profiles.items()},
         # At an endless clock only the memory's speed is left.
         {name: found.seconds_at(loaded.graph, inf) for name, found in profiles.items() if found.mem_gb_s is not None},
+        {name: _profiled(name, found, loaded) for name, found in profiles.items()},
+        file_digest(source),
         shipped().seconds(loaded),
         shipped().ghz,
+        shipped().unpredicted(loaded),
     )
+
+
+def _profiled(name: str, found: Profile, loaded: Network) -> Profiled:
+    origin = "file" if name != "reference" else "shipped" if ships(loaded) else "measured"
+    return Profiled(origin, found.host, found.date, found.coverage)
+
+
+def file_digest(source: str) -> str | None:
+    """The digest of the file that a network is read from; None for one of the zoo. Raises `ModelError`."""
+    if zoo.is_known(source):
+        return None
+    try:
+        return digest_of_file(Path(source))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _measured(name: str, loaded: Network) -> Profile:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.names import Machines
 from layerlift.emulator.world.faults import Fault, LinkFault, MachineFault
 from layerlift.emulator.world.machines import NodeSpec
@@ -14,13 +15,13 @@ from layerlift.emulator.world.users import UserSpec
 
 
 def resolve_faults(
-    scenario: Description, nodes: Sequence[NodeSpec], users: Sequence[UserSpec]
+    scenario: Description, nodes: Sequence[NodeSpec], users: Sequence[UserSpec], files: Files
 ) -> tuple[tuple[Fault, ...], tuple[Mobility, ...]]:
     """Build `World.faults` and `World.mobility`.
 
     Raises `Flaw` for a file that cannot be used and for a client that two entries move.
     """
-    machines = _machines(scenario, nodes, users)
+    machines = _machines(nodes, users, files)
     broken: list[Fault] = []
     moving: list[Mobility] = []
     moved: dict[int, int] = {}
@@ -38,11 +39,11 @@ def resolve_faults(
     return tuple(broken), tuple(moving)
 
 
-def _machines(scenario: Description, nodes: Sequence[NodeSpec], users: Sequence[UserSpec]) -> Machines:
+def _machines(nodes: Sequence[NodeSpec], users: Sequence[UserSpec], files: Files) -> Machines:
     kinds: dict[str, list[int]] = {}
     for user in users:
         kinds.setdefault(user.kind, []).append(user.client)
-    return Machines({node.name: node for node in nodes if node.tier != "planner"}, kinds, scenario.folder)
+    return Machines({node.name: node for node in nodes if node.tier != "planner"}, kinds, files)
 
 
 def _once(spec: Mobility, moved: dict[int, int], index: int, nodes: Sequence[NodeSpec]) -> None:

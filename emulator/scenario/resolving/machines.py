@@ -13,10 +13,12 @@ from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
-from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw, Range
+from layerlift.emulator.scenario.schema.fields import GB, MB, MBIT, CodeFlaw, Flaw, Range, shown
+from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
-from layerlift.models.errors import LayerliftError
+from layerlift.models.errors import CodeRefused, LayerliftError
+from layerlift.planners.registry.plugins import code_allowed
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
 """IONN's Odroid XU4 board: idle, and the increments of computing (7.239 W) and of its radio (6.611 W)."""
@@ -32,13 +34,18 @@ class _Spread:
         self.group = group
 
     def values(self, name: str, missing: float, scale: float = 1.0) -> list[float]:
-        span: Range | None = getattr(self.machine, name)
+        span: Range | None = self.machine.clock if name == "ghz" else getattr(self.machine, name)
         if span is None:
             return [missing] * self.count
         if self.machine.spread == "even" or span.low == span.high:
             return [value * scale for value in span.even(self.count)]
         rng = streams.machines(self.seed, self.group, name)
         return [round(rng.uniform(span.low, span.high), 9) * scale for _ in range(self.count)]
+
+    def rates(self, of: str) -> list[float]:
+        """Bytes per second, from the unit that was given."""
+        given: Range | None = getattr(self.machine, f"{of}_mbit_s")
+        return self.values(f"{of}_mb_s", INF, MB) if given is None else self.values(f"{of}_mbit_s", INF, MBIT)
 
 
 def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool) -> Iterator[NodeSpec]:
@@ -50,9 +57,9 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
     power = {name: spread.values(name, default) for name, default in watts.items()}
     price = spread.values("price_per_core_hour", 0.0, 1 / 3600)
     price_held = spread.values("price_per_gb_hour", 0.0, 1 / 3600 / GB)
-    uplink = spread.values("uplink_mb_s", INF, MB)
-    downlink = spread.values("downlink_mb_s", INF, MB)
+    uplink, downlink = spread.rates("uplink"), spread.rates("downlink")
     battery = spread.values("battery_j", INF)
+    off = spread.values("off_w", 0.0) if isinstance(machine, sections.NodesSection) else [0.0] * len(names)
     for k, name in enumerate(names):
         yield NodeSpec(
             index=0,
@@ -70,6 +77,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
             idle_w=power["idle_w"][k],
             compute_w=power["compute_w"][k],
             radio_w=power["radio_w"][k],
+            off_w=off[k],
             price_per_s=price[k],
             price_per_byte_s=price_held[k],
             uplink_bytes_s=uplink[k],
@@ -98,16 +106,19 @@ def nodes(scenario: Description) -> list[NodeSpec]:
             tier, drawn_as = "client", f"users/{kind_name(scenario, int(path[1]))}"
         if section is not None:
             profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
-            revokes = _revokes(section.policy, (*path, "policy"))
+            revokes = _revokes(section.policy, (*path, "policy"), scenario.trust)
             made.extend(_machines(_Spread(section, len(group), scenario.seed, drawn_as), tier, group, profile, revokes))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
 
 
-def _revokes(policy: str, path: FieldPath) -> bool:
+def _revokes(policy: str, path: FieldPath, trust: Trust) -> bool:
     """Whether a policy takes memory back: asked here, so that a world need not know any policy."""
     try:
-        return takes_back(policy)
+        with code_allowed(trust.allows(policy)):
+            return takes_back(policy)
+    except CodeRefused as error:
+        raise CodeFlaw(path, f"is {shown(policy)}: {error}") from None
     except LayerliftError as error:
         raise Flaw(path, f"is {policy!r}: {error}") from None
 

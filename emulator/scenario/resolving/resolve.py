@@ -10,10 +10,11 @@ from layerlift.emulator.scenario.resolving.faults import resolve_faults
 from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
-from layerlift.emulator.scenario.schema import sections
+from layerlift.emulator.scenario.schema import link_sections, sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw
+from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.models import ModelSpec
@@ -23,14 +24,14 @@ from layerlift.models.errors import LayerliftError
 from layerlift.models.graph.graph import LayerGraph, Parameter
 
 
-def resolve(scenario: Description, catalog: Catalog | None = None) -> World:
+def resolve(scenario: Description, catalog: Catalog | None = None, files: Files | None = None) -> World:
     """Build the world. Raises `Flaw` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
-    shelf = catalog or Shelf()
+    shelf, named = catalog or Shelf(), files or Files(scenario.folder)
     nodes = machines(scenario)
-    users = population(scenario, nodes, shelf)
+    users = population(scenario, nodes, shelf, named)
     index = {node.name: node.index for node in nodes}
     links = _links(scenario)
-    faults, mobility = resolve_faults(scenario, nodes, users.made)
+    faults, mobility = resolve_faults(scenario, nodes, users.made, named)
     place = scenario.planner
     off = place.predictions if isinstance(place.predictions, sections.ErrorSection) else None
     wrong = off or sections.ErrorSection()
@@ -80,8 +81,8 @@ def _links(scenario: Description) -> dict[tuple[str, str], LinkSpec]:
     return made
 
 
-def _link(link: sections.LinkSection) -> LinkSpec:
-    return LinkSpec(link.latency_ms / 1000, link.bandwidth_mb_s * MB, link.price_per_gb / GB)
+def _link(link: link_sections.LinkSection) -> LinkSpec:
+    return LinkSpec(link.latency_ms / 1000, link.bandwidth_bytes_s or 0.0, link.price_per_gb / GB)
 
 
 def _pairs(
@@ -96,14 +97,15 @@ def _pairs(
     return made
 
 
-def _changed(usual: LinkSpec | None, pair: sections.PairSection, path: FieldPath) -> LinkSpec:
-    for name in ("bandwidth_mb_s", "latency_ms"):
-        if usual is None and getattr(pair, name) is None:
+def _changed(usual: LinkSpec | None, pair: link_sections.PairSection, path: FieldPath) -> LinkSpec:
+    rate = pair.bandwidth_bytes_s
+    for name, given in (("bandwidth_mb_s", rate), ("latency_ms", pair.latency_ms)):
+        if usual is None and given is None:
             raise Flaw((*path, name), "is missing, and `links` says nothing of these tiers either")
     base = usual or LinkSpec(0.0, 0.0)
     return LinkSpec(
         base.latency_s if pair.latency_ms is None else pair.latency_ms / 1000,
-        base.bandwidth_bytes_s if pair.bandwidth_mb_s is None else pair.bandwidth_mb_s * MB,
+        base.bandwidth_bytes_s if rate is None else rate,
         base.price_per_byte if pair.price_per_gb is None else pair.price_per_gb / GB,
     )
 
@@ -137,10 +139,12 @@ def _models(
             if "reference" in ghz:
                 ghz["reference"] = scenario.reference_ghz
         graph = charged(priced.graph, options)
-        told = priced.predicted if scenario.planner.predictions == "regression" else ()
-        made.append(
-            ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors, told, predicted_ghz)
-        )
+        spec = ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors)
+        if scenario.planner.predictions == "regression":
+            spec = replace(
+                spec, predicted_s=priced.predicted, predicted_ghz=predicted_ghz, unpredicted=priced.unpredicted
+            )
+        made.append(spec)
     return tuple(made)
 
 

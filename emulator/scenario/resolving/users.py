@@ -18,14 +18,17 @@ from layerlift.emulator.scenario.schema.arrivals import Law
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
-from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, shown
+from layerlift.emulator.scenario.schema.files import Files
+from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.scenario.schema.unions import key_of
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.users import UserSpec
-from layerlift.models.errors import LayerliftError, ScenarioError
+from layerlift.models.errors import CodeRefused, LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
+from layerlift.planners.registry.plugins import code_allowed
 
 
 @dataclass
@@ -36,7 +39,7 @@ class Population:
     models: list[tuple[str, FieldPath]]
 
 
-def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog) -> Population:
+def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalog, files: Files) -> Population:
     """Give each user a client: those a kind brings, or the next listed ones.
 
     Raises `Flaw` for an unknown planner, or a trace that cannot be used or is too short.
@@ -46,11 +49,11 @@ def population(scenario: Description, clients: Sequence[NodeSpec], shelf: Catalo
     models: dict[str, FieldPath] = {}
     made: list[UserSpec] = []
     for index, kind in enumerate(scenario.users):
-        _known_planner(kind.planner, ("users", index, "planner"), shelf)
+        _known_planner(kind.planner, ("users", index, "planner"), shelf, scenario.trust)
         for name in kind.model:
             models.setdefault(name, ("users", index, "model"))
         own = brought[index] if kind.device else list(islice(listed, kind.count))
-        made.extend(_kind(scenario, index, own, list(models), len(made)))
+        made.extend(_kind(scenario, index, own, list(models), len(made), files))
     return Population(tuple(made), list(models.items()))
 
 
@@ -65,15 +68,20 @@ def _brought(scenario: Description, index: int, nodes: Sequence[NodeSpec]) -> li
     return list(range(before, before + (scenario.users[index].count or 1)))
 
 
-def _known_planner(text: str, path: FieldPath, shelf: Catalog) -> None:
+def _known_planner(text: str, path: FieldPath, shelf: Catalog, trust: Trust) -> None:
     try:
-        shelf.planner(text)
+        with code_allowed(trust.allows(text)):
+            shelf.planner(text)
+    except CodeRefused as error:
+        raise CodeFlaw(path, f"is {shown(text)}: {error}") from None
     except LayerliftError as error:
         raise Flaw(path, f"is {text!r}: {error}") from None
 
 
-def _kind(scenario: Description, index: int, clients: list[int], models: list[str], first: int) -> list[UserSpec]:
-    kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients))
+def _kind(
+    scenario: Description, index: int, clients: list[int], models: list[str], first: int, files: Files
+) -> list[UserSpec]:
+    kind, drawn = scenario.users[index], _Drawn(scenario, index, len(clients), files)
     arrivals, objectives, stays = drawn.arrivals(), drawn.objectives(), drawn.stays()
     asked, asks, think = drawn.models(models), drawn.asks(), draw_of(kind.think_s)
     return [
@@ -114,11 +122,11 @@ def _kind(scenario: Description, index: int, clients: list[int], models: list[st
 class _Drawn:
     """What the members of one kind draw, each purpose from its own substream of the seed."""
 
-    def __init__(self, scenario: Description, index: int, count: int) -> None:
+    def __init__(self, scenario: Description, index: int, count: int, files: Files) -> None:
         self.kind = scenario.users[index]
         self.name = kind_name(scenario, index)
         self._path: FieldPath = ("users", index)
-        self._seed, self._folder, self._count = scenario.seed, scenario.folder, count
+        self._seed, self._files, self._count = scenario.seed, files, count
 
     def arrivals(self) -> list[float]:
         times = self._law("arrival", self.kind.arrival).times(self._count, self._stream("arrival"))
@@ -157,7 +165,7 @@ class _Drawn:
 
     def _law(self, field: str, section: Law) -> Asks:
         try:
-            return section.law(self._folder)
+            return section.law(self._files)
         except ScenarioError as error:
             raise Flaw((*self._path, field, key_of(type(section))), f"cannot be used: {error}") from None
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict, model_validator
 
 from layerlift.emulator.scenario.schema.arrival_files import recorded
 from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, Text, assume, flaw
+from layerlift.emulator.scenario.schema.files import Files
+from layerlift.emulator.scenario.schema.instants import Start
 from layerlift.emulator.scenario.schema.unions import one_of
 from layerlift.emulator.world import laws
 
@@ -28,8 +29,8 @@ class Law(Section):
     """How it is written, as an error message shows it."""
 
     @abstractmethod
-    def law(self, folder: str) -> laws.Asks:
-        """Return the law as a world carries it. `folder` is where relative file names begin.
+    def law(self, files: Files) -> laws.Asks:
+        """Return the law as a world carries it. `files` has those that a scenario names.
 
         Raises `ScenarioError` for a trace that cannot be used.
         """
@@ -59,7 +60,7 @@ class AtOnce(Law):
         """See `Law`."""
         return True
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         """See `Law`."""
         return laws.AllAt(self.at_s)
 
@@ -72,7 +73,7 @@ class Every(Law):
     every_ms: Positive
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         """See `Law`."""
         return laws.Regular(self.every_ms, self.start_s)
 
@@ -85,7 +86,7 @@ class Poisson(Law):
     per_s: Positive
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         """See `Law`."""
         return laws.Steady(self.per_s, self.start_s)
 
@@ -119,7 +120,7 @@ class Bursting(Law):
     burst: Burst
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         """See `Law`."""
         burst = self.burst
         return laws.Bursts(burst.quiet_per_s, burst.busy_per_s, burst.quiet_s, burst.busy_s, self.start_s)
@@ -153,7 +154,7 @@ class Daily(Law):
     diurnal: Diurnal
     start_s: NonNegative = 0.0
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         """See `Law`."""
         day = self.diurnal
         return laws.Day(day.low_per_s, day.high_per_s, day.period_s, day.peak_s, self.start_s)
@@ -166,8 +167,8 @@ class Recorded(Law):
 
     trace: Text
     column: Text = "time_s"
-    start_s: NonNegative = 0.0
-    """Second 0 of the file."""
+    start_s: Start = 0.0
+    """When second 0 of the file is; below 0 for a file that counts from long ago, such as from 1970."""
     repeat_s: Positive | None = None
     """The rows come again after this long."""
 
@@ -176,11 +177,12 @@ class Recorded(Law):
         """See `Law`."""
         return self.repeat_s is None
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         """See `Law`."""
-        return laws.RecordedInstants(
-            recorded(Path(folder) / self.trace, self.column, self.repeat_s), self.start_s, self.repeat_s
-        )
+        # What a file counts from 1970 would lose its fractions where it is shifted later.
+        early_s = min(self.start_s, 0.0)
+        times = recorded(files, self.trace, self.column, self.repeat_s, early_s)
+        return laws.RecordedInstants(times, max(self.start_s, 0.0), self.repeat_s)
 
 
 ARRIVALS: Final[tuple[type[Law], ...]] = (AtOnce, Every, Poisson, Bursting, Daily, Recorded)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
-from layerlift.emulator.scenario.schema.document import Places, dotted
+from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, named
 from layerlift.emulator.scenario.schema.faults import AnyFault
 from layerlift.emulator.scenario.schema.fields import Flag, Positive, Section, Text, Whole, assume
+from layerlift.emulator.scenario.schema.link_sections import LinkSection, PairSection
 from layerlift.emulator.scenario.schema.sections import (
-    LinkSection,
     ModelSection,
     NodesSection,
-    PairSection,
     PlanningSection,
     StepList,
     UsersSection,
 )
+from layerlift.emulator.scenario.schema.trust import Trust
 
 
 class Description(Section):
@@ -60,11 +61,26 @@ class Description(Section):
     """Where relative file names begin; the scenario file's own folder when it was loaded from one."""
 
     _places: Places = PrivateAttr(default_factory=Places)
+    _trust: Trust = PrivateAttr(default_factory=Trust)
+
+    @property
+    def trust(self) -> Trust:
+        """Which of its texts may name code."""
+        return self._trust
+
+    def plugged(self) -> Iterator[tuple[FieldPath, str]]:
+        """Yield every text that names a planner or a policy, with its path."""
+        for number, group in enumerate(self.nodes):
+            yield ("nodes", number, "policy"), group.policy
+        for number, kind in enumerate(self.users):
+            yield ("users", number, "planner"), kind.planner
+            if kind.device is not None:
+                yield ("users", number, "device", "policy"), kind.device.policy
 
     def setting(self, path: str) -> str:
         """Return the `--set ...` that gave the value at a dotted path; empty when none did."""
         changed = self._places.settings
-        return next((f"--set {changed[at]}" for at in changed if f"{path}.".startswith(f"{dotted(at)}.")), "")
+        return next((named(changed[at]) for at in changed if f"{path}.".startswith(f"{dotted(at)}.")), "")
 
     @cached_property
     def user_count(self) -> int:

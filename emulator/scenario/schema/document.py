@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 
 from layerlift.models.errors import ScenarioError
+from layerlift.models.text import printable
 
 FieldPath = tuple[str | int, ...]
 """Where a value is: keys and list indices from the top."""
@@ -38,6 +39,36 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), _first)
 
 
+_PART: Final = 50
+"""Characters of a part of a path that a message shows."""
+
+
+_TOLD: Final = 90
+"""Characters of a setting that a message shows."""
+_QUOTED: Final = re.compile(r"'([^']{61,})'")
+MOST: Final = 300
+"""Characters of a sentence."""
+
+
+class Given(str):
+    """A `path=value` that was not given as such: messages name the option or argument that it stands for."""
+
+    option: str
+
+    @classmethod
+    def by(cls, option: str, setting: str) -> Given:
+        """Make the setting that stands for `option`, such as `--planner ionn`."""
+        made = cls(setting)
+        made.option = option
+        return made
+
+
+def named(setting: str) -> str:
+    """Return what somebody gave, in their terms: `--set users.0.planner=ionn`, or `--planner ionn`."""
+    told = setting.option if isinstance(setting, Given) else f"--set {setting}"
+    return told if len(told) <= _TOLD else f"{told[:_TOLD]}..."
+
+
 @dataclass
 class Places:
     """Says where each value of a document was written: a line of a file, or a `--set` of the command line.
@@ -54,7 +85,7 @@ class Places:
         """Return how a message about `path` begins: `paper.yaml, line 12: `; the nearest known parent's place."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.settings:
-                return f"--set {self.settings[path[:length]]}: "
+                return f"{named(self.settings[path[:length]])}: "
             if path[:length] in self.lines:
                 return f"{self.name}, line {self.lines[path[:length]]}: "
         return f"{self.name}: " if self.name else ""
@@ -67,14 +98,20 @@ class Places:
         self.settings[path] = setting
 
 
-def printable(text: str) -> str:
-    """Return `text` on one line: what a file says must not move a terminal's cursor."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def dotted(path: FieldPath) -> str:
     """Return `path` as it is written on the command line: `users.0.queries`."""
     return ".".join(str(part) for part in path)
+
+
+def brief(path: FieldPath) -> str:
+    """Return `path` as a message shows it: dotted, with very long parts cut."""
+    return dotted(tuple(part if len(str(part)) <= _PART else f"{str(part)[:_PART]}..." for part in path))
+
+
+def brief_text(text: str) -> str:
+    """Return a sentence short enough to be read: what it quotes is cut, and if that does not do, its middle."""
+    text = _QUOTED.sub(lambda found: f"'{found[1][:57]}...'", text)
+    return text if len(text) <= MOST else f"{text[: MOST - 65]} ... {text[-55:]}"
 
 
 def read(text: str, name: str) -> tuple[object, Places]:

@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from layerlift.emulator.scenario.schema.fault_section import Duration, FaultSection, Instant, LinkNames, NameList, Share
 from layerlift.emulator.scenario.schema.fields import Flag, Text, flaw
+from layerlift.emulator.scenario.schema.instants import Start
 from layerlift.emulator.scenario.schema.link_traces import COLUMNS, OPTIONAL, link_points, period_s
 from layerlift.emulator.scenario.schema.moves import JourneySection, MoveSection
 from layerlift.emulator.scenario.schema.names import Machines, Names
@@ -103,6 +104,8 @@ class TraceSection(FaultSection):
     file: Text
     repeat: Flag | Duration = False
     """From the beginning again: true when its last row has lasted as long as the one before, or this period in s."""
+    start_s: Start = 0.0
+    """When second 0 of the file is; below 0 for a file that counts from long ago, such as from 1970."""
     one_way: Flag = False
 
     def check(self, names: Names) -> None:
@@ -112,8 +115,8 @@ class TraceSection(FaultSection):
     def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
         """See `FaultSection`."""
         table = machines.read(self.file, "file", COLUMNS, OPTIONAL)
-        points = link_points(table, self.file)
-        again_s = period_s(self.repeat, table["time_s"], self.file)
+        points = link_points(table, self.file, self.start_s)
+        again_s = period_s(self.repeat, [at_s for at_s, _, _ in points], self.file)
         return [faults.Trace(machines.pairs(self.trace, self.one_way), points, again_s)]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -20,11 +20,14 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
-from layerlift.emulator.scenario.schema.titles import titled
-from layerlift.models.errors import near
+from layerlift.emulator.scenario.schema.titles import titled, with_unit
+from layerlift.models.errors import ScenarioError, near
+from layerlift.models.text import printable
 
 MB: Final = 1 << 20
 GB: Final = 1 << 30
+MBIT: Final = 125_000
+"""Bytes of a megabit (10**6 bits), so that 1 MB/s is 8.388608 Mbit/s."""
 LARGEST: Final = 1e15
 """No number of a scenario is larger, so that no product of two overflows."""
 
@@ -46,6 +49,10 @@ class Flaw(Exception):
         self.text = text
 
 
+class CodeFlaw(Flaw):
+    """A text that names code where only somebody who types it may."""
+
+
 class Section(BaseModel):
     """A section of a scenario: frozen, and an unknown field is answered with the near names."""
 
@@ -57,6 +64,25 @@ class Section(BaseModel):
         model_title_generator=lambda section: section.__name__.removesuffix("Section"),
         field_title_generator=lambda name, _: titled(name),
     )
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy it with some fields changed, checked like any other: pydantic's own would take whatever it is given."""
+        if not update:
+            return super().model_copy(deep=deep)
+        return type(self)._checked({name: getattr(self, name) for name in self.model_fields_set} | dict(update))
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+        """Make one of fields that are checked all the same: what was not checked cannot run."""
+        return cls._checked(values)
+
+    @classmethod
+    def _checked(cls, values: dict[str, Any]) -> Self:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            wrong = first_flaw(error, values)
+            raise ScenarioError(printable(f"{dotted(wrong.path) or cls.__name__} {wrong.text}")) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -75,6 +101,13 @@ class Range:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"[{self.low:g}, {self.high:g}]"
+
+    def alike(self, other: Range) -> bool:
+        """Whether another range has the same ends but for rounding."""
+        return math.isclose(self.low, other.low) and math.isclose(self.high, other.high)
+
     def even(self, count: int) -> list[float]:
         """Return `count` values evenly spaced over the range, both ends included; of one, the middle."""
         if self.low == self.high:
@@ -83,6 +116,11 @@ class Range:
             return [tidy((self.low + self.high) / 2)]
         inner = (tidy(self.low + (self.high - self.low) * k / (count - 1)) for k in range(1, count - 1))
         return [self.low, *inner, self.high]
+
+
+def clock_of_all(one: Range | None, cores: int) -> Range | None:
+    """GHz over all cores of what each of them has."""
+    return None if one is None else Range(one.low * cores, one.high * cores)
 
 
 def tidy(value: float) -> float:
@@ -105,10 +143,19 @@ def _ranges(least: float, wording: str) -> Callable[[object], Range]:
         except (ValueError, OverflowError):
             low, high = 1.0, 0.0
         if not least <= low <= high <= LARGEST:
-            raise PydanticCustomError("range", "{wanted}", {"wanted": f"{wording}, or a range [low, high] of them"})
+            bounds = _bounds(low, high, least)
+            wanted = f"{wording}{bounds}, or a range [low, high] of them"
+            raise PydanticCustomError("range", "{wanted}", {"wanted": wanted})
         return Range(low, high)
 
     return parse
+
+
+def _bounds(low: float, high: float, least: float) -> str:
+    """Which bound was missed, where "above 0" does not say it."""
+    if high > LARGEST:
+        return f" and at most {LARGEST:g}"
+    return f" and at least {least:g}" if 0 < low < least else ""
 
 
 def _plain(given: Range) -> float | list[float]:
@@ -157,7 +204,7 @@ def _flaw(detail: ErrorDetails, data: object) -> Flaw:
     kind = detail["type"]
     if kind == "unknown_field":
         path = (*path, context["field"])
-        return Flaw(path, f"is not a known field{near(context['field'], context['known'])}")
+        return Flaw(path, f"is not a known field{near(context['field'], context['known'], with_unit)}")
     if kind == "flaw":
         return Flaw((*path, *context["path"]), context["text"])
     if kind == "missing":
@@ -200,7 +247,7 @@ def shown(value: object) -> str:
 def _expected(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
-        case "greater_than_equal" if context["ge"] == 1e-9:
+        case "greater_than_equal" if context["ge"] == 1e-9 and not detail["input"] > 0:
             return "a number above 0"
         case "greater_than_equal":
             return f"a number of at least {context['ge']:g}"
@@ -241,7 +288,9 @@ __all__ = [
     "ASSUMED",
     "GB",
     "MB",
+    "MBIT",
     "NOTHING",
+    "CodeFlaw",
     "Count",
     "Flag",
     "Flaw",
@@ -255,6 +304,7 @@ __all__ = [
     "Text",
     "Whole",
     "assume",
+    "clock_of_all",
     "dotted",
     "first_flaw",
     "flaw",

@@ -6,20 +6,26 @@ from collections.abc import Sequence
 from typing import Final
 
 from layerlift.emulator.scenario.schema.fields import LARGEST, MB, Flaw, tidy
+from layerlift.emulator.scenario.schema.instants import since_start
 from layerlift.emulator.scenario.schema.trace_files import ColumnKind, Columns
 from layerlift.emulator.world.faults import Point
+from layerlift.models.errors import ScenarioError
 
 COLUMNS: Final[dict[str, ColumnKind]] = {"time_s": "float", "bandwidth_mb_s": "float", "latency_ms": "float"}
 OPTIONAL: Final = ("bandwidth_mb_s", "latency_ms")
 
 
-def link_points(table: Columns, file: str) -> tuple[Point, ...]:
-    """Return the points of a trace in SI units. Raises `Flaw` of the field `file` for values that do not do."""
-    times, rates, latencies = table["time_s"], table["bandwidth_mb_s"], table["latency_ms"]
+def link_points(table: Columns, file: str, start_s: float = 0.0) -> tuple[Point, ...]:
+    """Return the points of a trace in SI units, second 0 of it at `start_s` of the run.
+
+    Raises `Flaw` of the field `file` for values that do not do.
+    """
+    given, rates, latencies = table["time_s"], table["bandwidth_mb_s"], table["latency_ms"]
     if not any(value is not None for column in (rates, latencies) for value in column):
         raise Flaw(("file",), f"is {file!r}, which has neither bandwidth_mb_s nor latency_ms: expected one of them")
-    for row, (at_s, rate, latency_ms) in enumerate(zip(times, rates, latencies, strict=True)):
-        check_instant(at_s, times[row - 1] if row else None, file, table.place(row), "file")
+    times: list[float] = []
+    for row, (at_s, rate, latency_ms) in enumerate(zip(given, rates, latencies, strict=True)):
+        times.append(instant(at_s, start_s, times[-1] if row else None, file, table.place(row), "file"))
         for name, value, least in (("bandwidth_mb_s", rate, 0.0), ("latency_ms", latency_ms, 1e-6)):
             if value is not None and not least <= value <= LARGEST:
                 wish = "at least 0" if least == 0 else "above 0"
@@ -30,12 +36,15 @@ def link_points(table: Columns, file: str) -> tuple[Point, ...]:
     )
 
 
-def check_instant(at_s: float, before: float | None, file: str, place: str, key: str) -> None:
-    """Raise `Flaw` of the field `key` for an instant of a file that is none, or not after the one before."""
-    if not 0 <= at_s <= 1e9:
-        raise Flaw((key,), f"is {file!r}: {place}: time_s is {at_s:g}, expected 0 to 1e9")
-    if before is not None and at_s <= before:
+def instant(at_s: float, start_s: float, before: float | None, file: str, place: str, key: str) -> float:
+    """Return an instant of a file as seconds of the run. Raises `Flaw` of the field `key` for one that is none."""
+    try:
+        made = since_start(at_s, start_s, place)
+    except ScenarioError as error:
+        raise Flaw((key,), f"is {file!r}: {error}") from None
+    if before is not None and made <= before:
         raise Flaw((key,), f"is {file!r}: {place}: time_s is {at_s:g}, expected more than that before ({before:g})")
+    return made
 
 
 def period_s(repeat: bool | float, times: Sequence[float], file: str) -> float | None:

@@ -24,7 +24,8 @@ from layerlift.emulator.scenario.schema.fields import (
     flaw,
     tidy,
 )
-from layerlift.emulator.scenario.schema.link_traces import check_instant
+from layerlift.emulator.scenario.schema.instants import Start
+from layerlift.emulator.scenario.schema.link_traces import instant
 from layerlift.emulator.scenario.schema.names import Machines, Names, hinted
 from layerlift.emulator.world.faults import Fault
 from layerlift.emulator.world.mobility import Handover, Journey, Mobility, Place, Waypoint
@@ -94,6 +95,8 @@ class JourneySection(FaultSection):
 
     journey: Text
     """The file."""
+    start_s: Start = 0.0
+    """When second 0 of the file is; below 0 for a file that counts from long ago, such as from 1970."""
     interruption_ms: NonNegative = assume(0.0)
     handover: Handover = "reupload"
 
@@ -103,12 +106,12 @@ class JourneySection(FaultSection):
 
     def resolve(self, machines: Machines) -> Sequence[Fault | Mobility]:
         """See `FaultSection`."""
-        stops = _stops(self.journey, machines)
+        stops = _stops(self.journey, self.start_s, machines)
         interruption_s = tidy(self.interruption_ms / 1000)
         return [Journey((client,), tuple(stops[client]), interruption_s, self.handover) for client in sorted(stops)]
 
 
-def _stops(file: str, machines: Machines) -> dict[int, list[tuple[float, int]]]:
+def _stops(file: str, start_s: float, machines: Machines) -> dict[int, list[tuple[float, int]]]:
     """Since when each client of a file (by node index) is attached to which edge server."""
     table = machines.read(file, "journey", {"time_s": "float", "client": "text", "edge": "text"})
     known = {tier: [n for n, node in machines.nodes.items() if node.tier == tier] for tier in ("client", "edge")}
@@ -122,8 +125,8 @@ def _stops(file: str, machines: Machines) -> dict[int, list[tuple[float, int]]]:
                 where = f"is {file!r}: {table.place(row)}"
                 raise Flaw(("journey",), f"{where}: {tier} is {name[:40]!r}, which is none{hint}")
         own = stops.setdefault(machines.nodes[table["client"][row]].index, [])
-        check_instant(at_s, own[-1][0] if own else None, file, table.place(row), "journey")
-        own.append((round(at_s, 9), machines.nodes[table["edge"][row]].index))
+        since_s = instant(at_s, start_s, own[-1][0] if own else None, file, table.place(row), "journey")
+        own.append((since_s, machines.nodes[table["edge"][row]].index))
     return stops
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from layerlift.emulator.scenario.schema.fields import Flaw
+from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.sections import TIERS
 from layerlift.emulator.scenario.schema.trace_files import ColumnKind, Columns, read_columns
 from layerlift.emulator.world.faults import Pairs
@@ -84,8 +84,8 @@ class Machines:
     """By name, in the order of `World.nodes`, without the planner."""
     kinds: Mapping[str, Sequence[int]]
     """The clients of each kind of users, by node index."""
-    folder: str
-    """Where relative file names begin."""
+    files: Files
+    """Those that the scenario names."""
 
     def pairs(self, where: str | tuple[str, str], one_way: bool) -> Pairs:
         """The links that a field names."""
@@ -117,7 +117,7 @@ class Machines:
     def read(self, file: str, key: str, wanted: Mapping[str, ColumnKind], optional: Collection[str] = ()) -> Columns:
         """Read the columns of a file that the field `key` names. Raises `Flaw` for one that cannot be used."""
         try:
-            return read_columns(Path(self.folder) / file, wanted, optional)
+            return read_columns(self.files.source(file), wanted, optional)
         except ScenarioError as error:
             raise Flaw((key,), f"is {file!r}: {error}") from None
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from layerlift.emulator.scenario.schema.arrivals import Arrival, AtOnce
 from layerlift.emulator.scenario.schema.durations import Pause, Spell
@@ -18,12 +27,15 @@ from layerlift.emulator.scenario.schema.fields import (
     Number,
     Positive,
     PositiveRange,
+    Range,
     Section,
     Text,
     Whole,
     assume,
+    clock_of_all,
     flaw,
 )
+from layerlift.emulator.scenario.schema.link_sections import one_rate
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
@@ -60,8 +72,12 @@ M = TypeVar("M", "NodesSection", "DeviceSection")
 class MachineSection(Section):
     """What a node is made of. A range `[low, high]` is spread over the members of the group."""
 
-    ghz: PositiveRange
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["ghz"]}, {"required": ["ghz_per_core"]}]})
+
+    ghz: PositiveRange | None = None
     """Over all cores."""
+    ghz_per_core: PositiveRange | None = None
+    """Of one core, in place of `ghz`."""
     cores: Count = assume(1)
     profile: Text = "reference"
     """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
@@ -81,9 +97,39 @@ class MachineSection(Section):
     """Of memory that holds parameters."""
     uplink_mb_s: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
     downlink_mb_s: PositiveRange | None = assume(None, f"{ASSUMED}: unlimited")
+    uplink_mbit_s: PositiveRange | None = None
+    """Instead of `uplink_mb_s`."""
+    downlink_mbit_s: PositiveRange | None = None
+    """Instead of `downlink_mb_s`."""
     battery_j: PositiveRange | None = None
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""
+
+    @property
+    def clock(self) -> Range:
+        """GHz over all cores, however they were given."""
+        given = self.ghz if self.ghz is not None else clock_of_all(self.ghz_per_core, self.cores)
+        assert given is not None
+        return given
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> MachineSection:
+        if self.ghz is None and self.ghz_per_core is None:
+            raise flaw(("ghz",), "is missing")
+        wanted = clock_of_all(self.ghz_per_core, self.cores)
+        if self.ghz is not None and wanted is not None and not wanted.alike(self.ghz):
+            raise flaw(
+                ("ghz_per_core",),
+                f"is {self.ghz_per_core} with {self.cores} cores, {wanted} over all of them, but ghz "
+                f"is {self.ghz}: expected one of the two, or both alike",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> MachineSection:
+        one_rate(self, "uplink")
+        one_rate(self, "downlink")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +146,16 @@ class NodesSection(MachineSection):
     name: Text | None = None
     count: Count | None = None
     names: Text | None = None
+    off_w: NonNegativeRange = NOTHING
+    """Drawn by a server that is down after a crash."""
+
+    @model_validator(mode="after")
+    def _where_it_counts(self) -> NodesSection:
+        if self.tier == "client" and self.off_w != NOTHING:
+            raise flaw(("off_w",), "is given for a client, which never crashes: expected it for servers only")
+        if self.tier != "client" and self.battery_j is not None:
+            raise flaw(("battery_j",), "is given for a server, which hangs on a wire: expected it for clients only")
+        return self
 
     @model_validator(mode="after")
     def _one_or_many(self) -> NodesSection:
@@ -122,25 +178,6 @@ def _numbered(section: M) -> M:
     if section.names is not None and section.names.count("{}") != 1:
         raise flaw(("names",), f"is {section.names!r}, expected a pattern with one {{}} for the number, such as r{{}}")
     return section
-
-
-class LinkSection(Section):
-    """Between any two nodes of two tiers: each pair has it for itself."""
-
-    bandwidth_mb_s: Positive
-    latency_ms: Positive
-    price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
-
-
-class PairSection(Section):
-    """Two nodes whose link differs from that of their tiers; what is left out stays."""
-
-    between: tuple[Text, Text]
-    one_way: Flag = False
-    """Only from the first to the second."""
-    bandwidth_mb_s: Positive | None = None
-    latency_ms: Positive | None = None
-    price_per_gb: NonNegative | None = None
 
 
 class ObjectiveSection(Section):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from layerlift.emulator.report.formatting import count
+from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.results.notebook import html_table
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.studies.compare.metrics import BY_KEY, METRICS
@@ -36,6 +36,8 @@ class Comparison:
     notes: tuple[str, ...] = ()
     complete: bool = True
     """Whether all that was asked for was tried; not so when the user stopped it."""
+    signal: int = 0
+    """The number of the signal that stopped it; 0: none did."""
 
     def __post_init__(self) -> None:
         pairs = [(trial.variant, trial.seed) for trial in self.trials]
@@ -50,9 +52,10 @@ class Comparison:
         lines, numbers = [], range(len(self.variants))
         for metric in METRICS:
             means = [self.mean(metric.key, number) for number in numbers]
-            if any(mean.mean or mean.half > 0 for mean in means if mean.n):
+            none_given = metric.missing != NOTHING and not any(mean.n for mean in means)
+            if none_given or any(mean.mean or mean.half > 0 for mean in means if mean.n):
                 scale = scale_of(metric, [mean.mean for mean in means])
-                lines.append([scale.title(metric), *(shown(mean, scale.factor) for mean in means)])
+                lines.append([scale.title(metric), *(self.told(metric.key, n, scale.factor) for n in numbers)])
         return html_table(f"Comparison {self._told}", ["mean", *(v.label for v in self.variants)], lines)
 
     @property
@@ -132,6 +135,11 @@ class Comparison:
     def mean(self, key: str, variant: int) -> Interval:
         """Return the mean over seeds of a metric of a variant."""
         return interval(self.values(key, variant).values())
+
+    def told(self, key: str, variant: int, factor: float = 1.0) -> str:
+        """A mean with its interval as text; of a variant that was run without that number, why there is none."""
+        text = shown(self.mean(key, variant), factor)
+        return BY_KEY[key].missing if text == NOTHING and self.of(variant) else text
 
     def against(self, key: str, variant: int) -> Interval | None:
         """Return the paired difference to the baseline, over seeds that both have; None where there is no pair.

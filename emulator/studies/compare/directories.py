@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.results.versions import other_versions
+from layerlift.emulator.scenario import bundled
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.emulator.studies.fairness.people import Alone
-from layerlift.models.errors import LayerliftError, RunError
+from layerlift.models.errors import CodeRefused, LayerliftError, RunError
 
 Run = RunResult | str | Path
 """A run that was made, or its directory."""
@@ -27,23 +29,34 @@ def is_run(target: str | Path) -> bool:
     return (Path(target) / RUN_FILE).is_file()
 
 
+def means_run(target: str | Path) -> bool:
+    """Whether somebody who writes this means a run: a bundled scenario comes first, `./paper` is a folder anyway."""
+    return str(target) not in bundled() and is_run(target)
+
+
 def compare_runs(
-    runs: Sequence[Run], *, alone: bool = True, each: bool = False, notice: Callable[[str], None] | None = None
+    runs: Sequence[Run],
+    *,
+    alone: bool = True,
+    each: bool = False,
+    notice: Callable[[str], None] | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Compare finished, interrupted or running runs by their tables.
 
     Their users run alone first, unless `alone` is False or one of the runs cannot tell its scenario: then costs are
     mean latencies. `notice` gets a sentence before each such run. Totals are against the first run's users
     alone (`each`: every one of them) of the same world and seed.
-    Runs of one scenario and one seed are variants of their own. Raises `RunError` for what is no run.
+    Runs of one scenario and one seed are variants of their own. Raises `RunError` for what is no run, `CodeRefused`
+    when users would run alone in a scenario that names code, unless `allow_code`.
     """
     results = [run if isinstance(run, RunResult) else RunResult.load(run) for run in runs]
     names = _names([result.directory for result in results])
     for name, result in zip(names, results, strict=True):
-        if "world" not in result.run:
+        if result.run.get("world") is None:
             raise RunError(f"the run {name} has no `world` in its run.json, expected that of a run: run it again")
-    notes: list[str] = []
-    yardsticks = [None] * len(results) if not alone else _alone(results, each, notes, notice)
+    notes = [f"{name} was {text}" for name, text in zip(names, map(_elsewhere, results), strict=True) if text]
+    yardsticks = [None] * len(results) if not alone else _alone(results, each, notes, notice, allow_code)
     variants: list[Variant] = []
     trials: list[Trial] = []
     taken: dict[tuple[str, int], int] = {}
@@ -64,23 +77,33 @@ def compare_runs(
     return Comparison(" and ".join(_titles(results)), tuple(named), tuple(trials), notes=tuple(notes))
 
 
+def _elsewhere(result: RunResult) -> str:
+    return other_versions(result.run)
+
+
 def _titles(results: Sequence[RunResult]) -> list[str]:
     return list(dict.fromkeys(str(result.run["world"].get("name", "run")) for result in results))
 
 
 def _alone(
-    results: Sequence[RunResult], each: bool, notes: list[str], notice: Callable[[str], None] | None
+    results: Sequence[RunResult],
+    each: bool,
+    notes: list[str],
+    notice: Callable[[str], None] | None,
+    allow_code: bool,
 ) -> list[Alone | None]:
     memory, known, found = PlanMemory(), dict[str, Alone](), list[Alone | None]()
     try:
         for result in results:
-            if "scenario" not in result.run:
+            if result.run.get("scenario") is None:
                 raise RunError("a run.json has no scenario")
             key = json.dumps(result.run["scenario"], sort_keys=True)
             if key not in known:
-                scenario = Scenario.from_dict(result.run["scenario"])
+                scenario = scenario_of(result, allow_code=allow_code)
                 known[key] = alone_latencies(scenario, each=each, notice=notice, memory=memory)
             found.append(known[key])
+    except CodeRefused:
+        raise  # whoever means it says so; who does not, compares with --no-alone
     except LayerliftError as error:
         notes.append(f"costs are mean latencies, with the differences of devices in them: {error}")
         return [None] * len(results)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,13 +12,16 @@ from typing import Any, Final
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import Given
+from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
-from layerlift.models.errors import LayerliftError, RunError, ScenarioError
+from layerlift.models.errors import LayerliftError, RunError
 
 Alone = dict[str, list[float]]
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -45,6 +48,15 @@ class Asked:
     """Whether users run alone first, so that costs are slowdowns."""
     each: bool = False
     """Every user alone, not one of each kind."""
+    allow_code: bool = False
+    """Whether the scenario's file may name planners and policies as `module:Class`; what is given here always may."""
+    called: bool = False
+    """Whether a program asks: messages then name arguments, not options."""
+
+    def given(self, what: str, value: str, settings: Iterable[str]) -> list[str]:
+        """Return settings whose messages name the option, or argument, that they stand for."""
+        told = f"{what} {value}" if self.called else f"--{what} {value}"
+        return [Given.by(told, setting) for setting in settings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,8 @@ class Job:
     """Jobs of one world share what they have planned."""
     alone: bool
     each: bool
+    trust: Trust
+    """Which texts of both scenarios may name code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,7 @@ def work(asked: Asked) -> Work:
     Seeds are paired: with one seed every variant has the same users, devices and arrivals. Jobs are ordered by world.
     Raises a `LayerliftError` for whatever cannot be run; every variant is resolved with its first seed for that.
     """
-    base = _load(asked.scenario, asked.settings)
+    base = _load(asked, asked.settings)
     seeds = asked.seeds or tuple(range(base.seed, base.seed + asked.count))
     made = [
         _made(asked, base, planner, policy, value, seeds[0])
@@ -110,7 +124,8 @@ def work(asked: Asked) -> Work:
             first = next(n for n, other in enumerate(made) if other.variant.value == each.variant.value)
             world = f"{each.variant.value}/{seed}"
             yardstick = None if first == number else plain[first] | {"seed": seed}
-            jobs.append(Job(number, seed, plain[number] | {"seed": seed}, yardstick, world, asked.alone, asked.each))
+            trust, own = each.scenario.trust.also(made[first].scenario.trust), plain[number] | {"seed": seed}
+            jobs.append(Job(number, seed, own, yardstick, world, asked.alone, asked.each, trust))
     values = asked.sweep.values if asked.sweep else ("",)
     jobs.sort(key=lambda job: (values.index(made[job.variant].variant.value), job.seed, job.variant))
     told = asked.sweep.told(base) if asked.sweep else ""
@@ -129,20 +144,16 @@ def _notes(asked: Asked, told: str) -> tuple[str, ...]:
 
 
 def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, seed: int) -> _Made:
-    settings = {setting: f"--set {setting}" for setting in asked.settings}
-    own = {}
+    own = [*asked.settings]
     if asked.sweep is not None:
-        own = dict.fromkeys(asked.sweep.settings(value, base), f"--sweep {asked.sweep.path}={value}")
+        own += asked.given("sweep", f"{asked.sweep.path}={value}", asked.sweep.settings(value, base))
     if planner:
-        own |= {f"users.{n}.planner={planner}": f"--planner {planner}" for n in range(len(base.users))}
+        own += asked.given("planner", planner, (f"users.{n}.planner={planner}" for n in range(len(base.users))))
     if policy:
         servers = [n for n, group in enumerate(base.nodes) if group.tier != "client"]
-        own |= {f"nodes.{n}.policy={policy}": f"--policy {policy}" for n in servers}
-    try:
-        scenario = _load(asked.scenario, [*settings, *own, f"seed={seed}"])
-        scenario.resolve()
-    except ScenarioError as error:
-        raise _as_given(error, own) from None
+        own += asked.given("policy", policy, (f"nodes.{n}.policy={policy}" for n in servers))
+    scenario = _load(asked, [*own, f"seed={seed}"])
+    scenario.resolve()
     planners = list(dict.fromkeys(kind.planner for kind in scenario.users))
     policies = list(dict.fromkeys(group.policy for group in scenario.nodes if group.tier != "client"))
     named = (" and ".join(planners), " and ".join(policies))
@@ -150,19 +161,10 @@ def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, s
     return _Made(Variant(", ".join(shown or named), *named, value, value or "only"), scenario)
 
 
-def _load(scenario: Scenario | str | Path, settings: Sequence[str]) -> Scenario:
-    if isinstance(scenario, Scenario):
-        return Scenario.from_dict(scenario.model_dump(mode="json"), settings)
-    return Scenario.load(scenario, settings)
-
-
-def _as_given(error: ScenarioError, own: dict[str, str]) -> ScenarioError:
-    """The error with the option that was given in place of the setting that it became."""
-    text = str(error)
-    for setting, option in own.items():
-        if text.startswith(f"--set {setting}: "):
-            return ScenarioError(option + text.removeprefix(f"--set {setting}"))
-    return error
+def _load(asked: Asked, settings: Sequence[str]) -> Scenario:
+    if isinstance(asked.scenario, Scenario):
+        return asked.scenario.changed(settings, allow_code=asked.allow_code)
+    return Scenario.load(asked.scenario, settings, allow_code=asked.allow_code)
 
 
 @dataclass(slots=True)
@@ -185,12 +187,12 @@ def perform(job: Job) -> Trial:
     """
     shelf = _shelf(job.world)
     try:
-        scenario = Scenario.from_dict(job.scenario)
-        alone = _alone(job.scenario, job.each, shelf) if job.alone else None
-        yardstick = _alone(job.baseline, job.each, shelf) if job.alone and job.baseline else alone
+        scenario = Scenario.from_dict(job.scenario, trust=job.trust)
+        alone = _alone(job.scenario, job, shelf) if job.alone else None
+        yardstick = _alone(job.baseline, job, shelf) if job.alone and job.baseline else alone
         result = run(scenario, local=True, memory=shelf.memory)
         if not result.complete:
-            raise KeyboardInterrupt
+            raise Stopped.told(result.run)
         return Trial(job.variant, job.seed, "done", see(result, alone, yardstick))
     except LayerliftError as error:
         return Trial(job.variant, job.seed, "failed", reason=str(error))
@@ -198,10 +200,11 @@ def perform(job: Job) -> Trial:
         return Trial(job.variant, job.seed, "failed", reason=f"{type(error).__name__}: {error}")
 
 
-def _alone(plain: dict[str, Any], each: bool, shelf: _Shelf) -> Alone:
-    key = json.dumps([plain, each], sort_keys=True)
+def _alone(plain: dict[str, Any], job: Job, shelf: _Shelf) -> Alone:
+    key = json.dumps([plain, job.each], sort_keys=True)
     if key not in shelf.alone:
-        shelf.alone[key] = alone_latencies(Scenario.from_dict(plain), each=each, memory=shelf.memory)
+        scenario = Scenario.from_dict(plain, trust=job.trust)
+        shelf.alone[key] = alone_latencies(scenario, each=job.each, memory=shelf.memory)
     return shelf.alone[key]
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
+from layerlift.emulator.report.formatting import NOT_GIVEN, NOTHING
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.indices import mean
 from layerlift.emulator.studies.fairness.measure import fairness
@@ -25,6 +26,8 @@ class Metric(NamedTuple):
     """s | J | USD | share (of 1) | count | number (without unit)."""
     better: Better
     """Which is better: more, less, or nearer to zero; empty where neither is."""
+    missing: str = NOTHING
+    """What is shown of a run that has no such number."""
 
 
 METRICS: Final = (
@@ -56,8 +59,8 @@ METRICS: Final = (
     Metric("price", "price of fairness", "share", "less"),
     Metric("busy_share", "servers busy", "share", ""),
     Metric("node_balance", "node imbalance (cv)", "number", "less"),
-    Metric("energy_j", "energy", "J", "less"),
-    Metric("money", "money", "USD", "less"),
+    Metric("energy_j", "energy", "J", "less", NOT_GIVEN),
+    Metric("money", "money", "USD", "less", NOT_GIVEN),
     Metric("upload_s", "upload, mean over users", "s", "less"),
     Metric("plans_failed", "plans that failed", "count", "less"),
 )
@@ -148,7 +151,7 @@ def _total(result: RunResult, yardstick: Alone | None) -> float:
 
 
 def _note(result: RunResult, reasons: Counter[str]) -> str:
-    said = [] if result.complete else [f"the run is {result.run['status']}: its numbers are those so far"]
+    said = [] if result.complete else [f"the run is {result.standing}: its numbers are those so far"]
     if reasons:
         reason, _ = reasons.most_common(1)[0]
         said.append(f"{sum(reasons.values())} plans failed and left their users local: {reason}")

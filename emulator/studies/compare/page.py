@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +12,14 @@ import pyarrow.parquet as pq
 
 from layerlift.emulator.report.chart import SUFFIXES, save
 from layerlift.emulator.report.formatting import NOTHING, count
+from layerlift.emulator.report.pages import page as with_charts
 from layerlift.emulator.studies.compare.charts import dressed, figures, picture
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import METRICS
 from layerlift.emulator.studies.compare.words import verdicts
 from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.models.errors import RunError
+from layerlift.models.text import escaped
 
 FILES: Final = ("compare.json", "compare.parquet", "compare.html")
 _STYLE: Final = """
@@ -90,40 +90,21 @@ def draw(comparison: Comparison, path: Path) -> None:
 def page(comparison: Comparison) -> str:
     """Return the page: what differs in words, the charts, all means and differences, and remarks."""
     specs = {figure.key: dressed(figure.chart).to_dict() for figure in figures(comparison)}
-    told = json.dumps(specs, allow_nan=False).replace("</", "<\\/")
-    title = escape(f"Comparison: {comparison.title}")
-    script = (
-        f"const specs = {told};\nfor (const key in specs) "
-        "vegaEmbed('#' + key, specs[key], {renderer: 'svg', actions: false}).catch(console.error);"
-    )
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>',
-            f"<script>{_drawing()}</script></head><body>",
-            f"<h1>{title}</h1>",
-            f"<p>{escape(_how(comparison))}</p>",
-            *_listed(verdicts(comparison)),
-            '<div class="charts">',
-            *(f'<div id="{key}"></div>' for key in specs),
-            "</div>",
-            "<h2>All numbers</h2>",
-            '<div class="wide"><table>',
-            *_table(comparison),
-            "</table></div>",
-            *_listed(comparison.remarks()),
-            f"<script>{script}</script></body></html>",
-            "",
-        ]
-    )
-
-
-@cache
-def _drawing() -> str:
-    """The program that draws the charts in a browser."""
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    title = f"Comparison: {comparison.title}"
+    body = [
+        f"<h1>{escaped(title)}</h1>",
+        f"<p>{escaped(_how(comparison))}</p>",
+        *_listed(verdicts(comparison)),
+        '<div class="charts">',
+        *(f'<div id="{key}"></div>' for key in specs),
+        "</div>",
+        "<h2>All numbers</h2>",
+        '<div class="wide"><table>',
+        *_table(comparison),
+        "</table></div>",
+        *_listed(comparison.remarks()),
+    ]
+    return with_charts(title, specs, body, _STYLE)
 
 
 def _how(comparison: Comparison) -> str:
@@ -140,23 +121,23 @@ def _how(comparison: Comparison) -> str:
 def _listed(sentences: list[str]) -> Iterator[str]:
     if sentences:
         yield "<ul>"
-        yield from (f"<li>{escape(text)}</li>" for text in sentences)
+        yield from (f"<li>{escaped(text)}</li>" for text in sentences)
         yield "</ul>"
 
 
 def _table(comparison: Comparison) -> Iterator[str]:
     variants = range(len(comparison.variants))
-    yield _row("th", ["", *(escape(comparison.variants[number].label) for number in variants)])
+    yield _row("th", ["", *(escaped(comparison.variants[number].label) for number in variants)])
     for metric in METRICS:
         means = [comparison.mean(metric.key, number) for number in variants]
         scale = scale_of(metric, (found.mean for found in means))
-        cells: list[Any] = [shown(found, scale.factor) for found in means]
+        cells: list[Any] = [comparison.told(metric.key, number, scale.factor) for number in variants]
         if set(cells) == {NOTHING}:
             continue
         for number in variants:
             apart = shown(comparison.against(metric.key, number), scale.factor, signed=True)
             cells[number] += f'<br><span class="apart">{apart}</span>' if apart != NOTHING else ""
-        yield _row("td", [escape(scale.title(metric)), *cells])
+        yield _row("td", [escaped(scale.title(metric)), *cells])
 
 
 def _row(tag: str, cells: list[str]) -> str:

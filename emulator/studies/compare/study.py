@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
-from layerlift.emulator.studies.compare.directories import Run, compare_runs, is_run
+from layerlift.emulator.studies.compare.directories import Run, compare_runs, means_run
 from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
 from layerlift.emulator.studies.compare.page import check, prepare, write
 from layerlift.emulator.studies.compare.sweep import Sweep
@@ -42,17 +45,20 @@ def compare(
     force: bool = False,
     notice: Callable[[str], None] | None = None,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Run a scenario under all pairs of planners and policies, seeds paired; or put finished runs side by side.
 
     `what` is a `Scenario`, its name or its path; or a list of runs, each a `RunResult` or a run directory, and then
-    only `alone`, `each`, `out`, `force` and `notice` apply. Runs that differ in their seed only are one variant.
+    only `alone`, `each`, `out`, `force`, `notice` and `allow_code` apply. Runs that differ in their seed only are one
+    variant.
 
     `planners` and `policies` are of all users and of all servers; left out they are the scenario's own. `seeds` says
     how many, from the scenario's own on, or lists them: with one seed every variant has the same users, devices and
     arrivals. With `alone` users run alone first, one of each kind or (`each`) every one of them, and costs are
     slowdowns, a ratio; without it they are latencies in seconds. `execution` stands for the scenario's: the numbers
-    are the same with none, and real layers take long. `overrides` are `path=value`, as in `Scenario.load`.
+    are the same with none, and real layers take long. `overrides` are `path=value`, as in `Scenario.load`. With
+    `allow_code` the scenario's file, or a run's, may name planners and policies as `module:Class`.
 
     With `local` one run follows the other in this process; else they are Ray tasks, one per CPU at a time, in a Ray of
     their own or in the cluster at `address`. `out` is a folder for compare.json, .parquet and .html, which `force`
@@ -60,17 +66,17 @@ def compare(
 
     Raises a `LayerliftError`, before anything runs or is written, for what cannot be run: an unknown planner, policy
     or field, no such run, a folder that is taken. A run that fails later is a `Trial` with its reason. An interrupt
-    (Ctrl-C) ends with what had ended, and `complete` False.
+    (Ctrl-C, SIGTERM, SIGHUP) ends with what had ended, and `complete` False.
     """
-    if isinstance(what, Scenario) or (isinstance(what, str | Path) and not is_run(what)):
-        asked = _asked(what, None, planners, policies, seeds, alone, each, execution, overrides)
+    if isinstance(what, Scenario) or (isinstance(what, str | Path) and not means_run(what)):
+        asked = _asked(what, None, planners, policies, seeds, alone, each, execution, overrides, allow_code)
         return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
     runs = _runs(what)
     own: dict[str, object] = {"planners": planners, "policies": policies, "overrides": overrides, "local": local}
     own |= {"seeds": seeds != SEEDS, "execution": execution != "none", "address": address, "progress": progress}
     for name in (name for name, given in own.items() if given):
         raise RunError(f"{name} was given with runs that have ended: expected it with one scenario only")
-    return compare_finished(runs, alone=alone, each=each, out=out, force=force, notice=notice)
+    return compare_finished(runs, alone=alone, each=each, out=out, force=force, notice=notice, allow_code=allow_code)
 
 
 def sweep(
@@ -90,6 +96,7 @@ def sweep(
     out: Path | str | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Compare as `compare` does, at each of several values of one field of the scenario.
 
@@ -101,7 +108,7 @@ def sweep(
     Raises a `LayerliftError`, before anything runs or is written, for a field or value that the scenario cannot have.
     """
     swept = Sweep.of(field, values)
-    asked = _asked(scenario, swept, planners, policies, seeds, alone, each, execution, overrides)
+    asked = _asked(scenario, swept, planners, policies, seeds, alone, each, execution, overrides, allow_code)
     return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
 
 
@@ -130,10 +137,11 @@ def compare_finished(
     out: Path | str | None = None,
     force: bool = False,
     notice: Callable[[str], None] | None = None,
+    allow_code: bool = False,
 ) -> Comparison:
     """Compare runs that are there already, and write what was found; see `compare`."""
     folder = _free(out, force)
-    return _written(compare_runs(runs, alone=alone, each=each, notice=notice), folder)
+    return _written(compare_runs(runs, alone=alone, each=each, notice=notice, allow_code=allow_code), folder)
 
 
 def _run(todo: Work, local: bool, address: str | None, progress: Progress | None) -> Comparison:
@@ -142,15 +150,19 @@ def _run(todo: Work, local: bool, address: str | None, progress: Progress | None
     total, ended, found = len(todo.jobs), itertools.count(1), list[Trial]()
     say(0, total)
     try:
-        for trial in trials(todo, local=local, address=address, done=lambda: say(next(ended), total)):
-            found.append(trial)
-    except KeyboardInterrupt:
-        note = f"interrupted by the user: {len(found)} of {count(total, 'run')} had ended"
-        return todo.compared(found, [note], complete=False)
+        with felt():
+            for trial in trials(todo, local=local, address=address, done=lambda: say(next(ended), total)):
+                found.append(trial)
+    except KeyboardInterrupt as error:
+        stopped = Stopped.of(error)
+        note = f"{stopped.reason}: {len(found)} of {count(total, 'run')} had ended"
+        return replace(todo.compared(found, [note], complete=False), signal=stopped.number)
     return todo.compared(found)
 
 
 def _free(out: Path | str | None, force: bool) -> Path | None:
+    if out == "":
+        raise RunError("out is empty, expected a folder for the comparison")
     folder = Path(out) if out is not None else None
     check(folder, None, force)
     return folder
@@ -180,6 +192,7 @@ def _asked(
     each: bool,
     execution: Execution,
     overrides: Sequence[str],
+    allow_code: bool,
 ) -> Asked:
     if not isinstance(scenario, Scenario | str | Path):
         raise RunError(f"{_short(scenario)} was given, expected a Scenario, or the name or path of one")
@@ -194,9 +207,14 @@ def _asked(
         seeds=() if isinstance(seeds, int) else _listed(seeds),
         count=_counted(seeds) if isinstance(seeds, int) else 1,
         sweep=swept,
-        settings=(*_texts("overrides", overrides, twice=True), f"execution={execution}"),
+        settings=(
+            *_texts("overrides", overrides, twice=True),
+            Given.by(f"execution {execution}", f"execution={execution}"),
+        ),
         alone=alone,
         each=each,
+        called=True,
+        allow_code=allow_code,
     )
 
 

@@ -1,4 +1,4 @@
-"""A comparison on a terminal: a readable part of the numbers, within 110 columns."""
+"""A comparison on a terminal: a readable part of the numbers, within 110 columns but for long names."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _flat(comparison: Comparison, variants: Sequence[int], pick: Pick, signed: b
         unit = title[title.rindex(" (") :] if title.endswith(")") else ""
         heads.append(f"{_HEADS[key]}{unit}")
         columns.append(cells)
-    names = [_cut(comparison.variants[number].label) for number in variants]
+    names = [comparison.variants[number].label for number in variants]
     return Grid(
         [f"variant, {comparison.swept}" if comparison.swept else "variant", *heads],
         [[name, *cells] for name, *cells in zip(names, *columns, strict=True)],
@@ -119,11 +119,9 @@ def _cells(
     chosen = list(variants)
     means = [comparison.mean(key, number).mean for number in range(len(comparison.variants))]
     scale = scale_of(BY_KEY[key], means)
+    if not signed:
+        return [comparison.told(key, number, scale.factor) for number in chosen], scale.title(BY_KEY[key])
     return [shown(pick(key, number), scale.factor, signed) for number in chosen], scale.title(BY_KEY[key])
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 32 else f"{text[:15]}..{text[-15:]}"
 
 
 def _rich(grid: Grid) -> Table:

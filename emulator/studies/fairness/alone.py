@@ -12,7 +12,9 @@ from pydantic import PrivateAttr
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.inputs import Inputs
 from layerlift.emulator.scenario.resolving.catalog import Catalog
 from layerlift.emulator.studies.fairness.people import people
 from layerlift.emulator.world.users import UserSpec
@@ -65,7 +67,7 @@ class _Solitude(Scenario):
 
     _world: World | None = PrivateAttr(None)
 
-    def resolve(self, catalog: Catalog | None = None) -> World:
+    def resolve(self, catalog: Catalog | None = None, inputs: Inputs | None = None) -> World:
         assert self._world is not None
         return self._world
 
@@ -76,7 +78,7 @@ def _latencies(scenario: Scenario, world: World, user: UserSpec, memory: PlanMem
     one._world = alone_world(world, user)
     result = run(one, local=True, memory=memory)
     if not result.complete:
-        raise KeyboardInterrupt
+        raise Stopped.told(result.run)
     person = people(result.queries, result.run["world"])[0]
     answered = [query.latency_s for query in person.queries if query.state == "answered"]
     return answered or [query.latency_s for query in person.waits if query.latency_s > 0][:1]

@@ -58,9 +58,11 @@ def fairness(
     users (of another run); without it the price of fairness is against everybody running alone, a bound on it.
     Raises `RunError` when the run's tables cannot be read.
     """
-    world, summary = result.run.get("world"), result.summary
+    world = result.run.get("world")
     if world is None:
         raise RunError("the run has no `world` in its run.json, expected that of a finished run: run it again")
+    result.check_names()
+    summary = result.summary
     persons = people(result.queries, world)
     deadlines = deadlines_of(world)
     by_kind = {entry["kind"]: entry for entry in summary["kinds"]}

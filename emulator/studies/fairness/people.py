@@ -11,10 +11,9 @@ import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-OPEN: Final = "run ended"
-"""The reason of a query that had no answer yet when the run ended."""
+from layerlift.emulator.results.rows import OPEN
 
 Alone = Mapping[str, Sequence[float]]
 """Latencies (s) that queries 0, 1, 2, ... of a user take while nobody else is there; the last one stands for later

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from layerlift.emulator.results.reader import RunResult
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario.from_run import scenario_of
 from layerlift.emulator.studies.fairness import measure
 from layerlift.emulator.studies.fairness.alone import alone_latencies
 from layerlift.models.errors import RunError
@@ -21,6 +21,7 @@ def fairness(
     most_windows: int = 60,
     best_total: float | None = None,
     notice: Callable[[str], None] | None = None,
+    allow_code: bool = False,
 ) -> dict[str, Any]:
     """Measure whom a run hurt, and by how much.
 
@@ -29,7 +30,7 @@ def fairness(
     this process and without real layers, and costs are slowdowns, a ratio; else they are mean latencies in seconds,
     with the differences of devices and models in them. `best_total` is the best total benefit known for the same users,
     of another run: the price of fairness is against it, else against everybody alone. `notice` gets a sentence before
-    each user who runs alone.
+    each user who runs alone. The run's scenario may name code, `module:Class`, only with `allow_code`.
 
     Return plain values, ready for JSON (None where something has no value, `"inf"` for infinity). `all` and, for each
     kind of user, `kinds`: queries, latencies and slowdowns over queries and over users, and of the benefits 1 / cost
@@ -47,11 +48,11 @@ def fairness(
     if not isinstance(run, RunResult | str | Path):
         raise RunError(f"fairness of a {type(run).__name__} was asked for, expected a RunResult or a run's directory")
     result = run if isinstance(run, RunResult) else RunResult.load(run)
-    known = _alone(result, each, notice) if alone else None
+    known = _alone(result, each, notice, allow_code) if alone else None
     return measure.fairness(result, known, best_total=best_total, most_windows=most_windows)
 
 
-def _alone(result: RunResult, each: bool, notice: Callable[[str], None] | None) -> dict[str, list[float]]:
-    if "scenario" not in result.run:
-        raise RunError("run.json has no scenario, expected that of a run: without it nobody can run alone")
-    return alone_latencies(Scenario.from_dict(result.run["scenario"]), each=each, notice=notice)
+def _alone(
+    result: RunResult, each: bool, notice: Callable[[str], None] | None, allow_code: bool
+) -> dict[str, list[float]]:
+    return alone_latencies(scenario_of(result, allow_code=allow_code), each=each, notice=notice)

@@ -30,13 +30,18 @@ def prepare(folder: Path, force: bool) -> None:
         raise RunError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from error
 
 
-def write(results: Sequence[Result], folder: Path, command: str) -> list[Path]:
-    """Write everything; return the files. Raises `RunError` for one that cannot be written."""
+def write(results: Sequence[Result], folder: Path, command: str, note: str = "") -> list[Path]:
+    """Write everything; return the files. `note` says what is missing, where something is.
+
+    Raises `RunError` for a file that cannot be written.
+    """
     rows = [row(result, curve) for result in results for curve in result.curves]
     paths = [folder / name for name in ("figure5.md", NUMBERS, "figure5.csv", "figure5-delay.csv")]
     try:
-        paths[0].write_text(page(results, command), encoding="utf-8")
-        paths[1].write_text(json.dumps(jsonable(_numbers(results, rows, command)), indent=1) + "\n", encoding="utf-8")
+        paths[0].write_text(page(results, command, note), encoding="utf-8")
+        paths[1].write_text(
+            json.dumps(jsonable(_numbers(results, rows, command) | {"note": note}), indent=1) + "\n", encoding="utf-8"
+        )
         _table(paths[2], list(rows[0]), ([_cell(value) for value in each.values()] for each in rows))
         _table(paths[3], _COLUMNS, _delays(results))
     except OSError as error:

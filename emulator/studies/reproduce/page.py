@@ -13,6 +13,7 @@ from rich.text import Text
 from layerlift.emulator.report.formatting import NOTHING, seconds
 from layerlift.emulator.studies.reproduce.claims import TIE, pieces, verdicts
 from layerlift.emulator.studies.reproduce.figure5 import GATHER_S, LABELS, PLAN_S, Curve, Result
+from layerlift.models.text import in_markdown
 
 HEADER: Final = (
     "factor", "algorithm", "total delay (s x s)", "of Direct's", "halved after", "N answers after", "N", "parts",
@@ -139,16 +140,19 @@ def show(results: Sequence[Result], console: Console) -> None:
         console.print(Text(f"- {exception}"))
 
 
-def page(results: Sequence[Result], command: str) -> str:
-    """The whole as Markdown, made by `command`."""
+def page(results: Sequence[Result], command: str, note: str = "") -> str:
+    """The whole as Markdown, made by `command`; `note` says what is missing, if something is."""
     case = results[0].case
     which = {"both": "all ten servers", "edge": "the five edge servers", "cloud": "the five cloud servers"}
     lines = [
         "# Figure 5: the system delay while a model is uploaded",
         "",
+        *([f"**This is not all that was asked for:** {note}.", ""] if note else []),
         f"Written by `{command}`; nothing here is typed by hand. `figure5` draws the paper's panels (system delay "
         "against upload time), `figure5-factors` all of them; the numbers behind are in `figure5.json`, "
         "`figure5.csv` and `figure5-delay.csv`.",
+        "",
+        "![System delay against upload time, a panel for each network and kind of link](figure5.svg)",
         "",
         f"**What was run.** The `paper` scenario with {which[case.servers]}; both clients ask the same network back "
         f"to back. `{case.offloading}` places both users' layers at once, so that the algorithms share one P1; each "
@@ -156,9 +160,10 @@ def page(results: Sequence[Result], command: str) -> str:
         f"gathers both requests ({seconds(GATHER_S)}, then {seconds(PLAN_S)} of planning): all uploads begin at one "
         "instant, time 0.",
         "",
-        "**Factor.** How much slower per cycle the machines are than onnxruntime on a server core: 18.7 is IONN's "
-        "published Odroid board (AlexNet in 822 ms at 2.0 GHz), 1 is onnxruntime. **Links.** `independent`: each "
-        "transfer has its pair's bandwidth, as the paper prints it; `shared`: transfers of a pair share it.",
+        "**Factor.** How much slower per cycle the machines are than onnxruntime on a server core: 27.9 is IONN's "
+        "published Odroid board (AlexNet in 822 ms at 2.0 GHz, against the shipped profile), 1 is onnxruntime. "
+        "**Links.** `independent`: each transfer has its pair's bandwidth, as the paper prints it; `shared`: transfers "
+        "of a pair share it.",
         "",
         "**Measures.** The *system delay* at time t is the mean over clients of the latency of a query begun at t, "
         "read off queries that did begin in the same state of the upload (runs are repeated with later uploads until "
@@ -170,10 +175,15 @@ def page(results: Sequence[Result], command: str) -> str:
         "",
     ]
     sentences, exceptions = told(results)
-    lines += [f"- **{sentence}**" for sentence in sentences]
+    lines += [f"- **{in_markdown(sentence)}**" for sentence in sentences]
     lines += ["", f"Totals within {TIE:.1%} of each other are called a tie.", ""]
     if exceptions:
-        lines += ["Where it was not seen, and why:", "", *(f"- {exception}" for exception in exceptions), ""]
+        lines += [
+            "Where it was not seen, and why:",
+            "",
+            *(f"- {in_markdown(exception)}" for exception in exceptions),
+            "",
+        ]
     unseen = max(c.unseen_s / result.until_s if result.until_s else 0.0 for result in results for c in result.curves)
     if unseen >= 0.001:
         lines += [
@@ -182,7 +192,12 @@ def page(results: Sequence[Result], command: str) -> str:
             "",
         ]
     for (model, links), body in tables(results).items():
-        lines += [f"## {model}, {links} links", "", _line(HEADER), _line(["--:", ":--"] + ["--:"] * (len(HEADER) - 2))]
+        lines += [
+            f"## {in_markdown(model)}, {links} links",
+            "",
+            _line(HEADER),
+            _line(["--:", ":--"] + ["--:"] * (len(HEADER) - 2)),
+        ]
         lines += [*map(_line, body), ""]
     return "\n".join(lines)
 

@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from made_profile import made_profile
 from onnx import helper, numpy_helper
 
 from layerlift.emulator.cli.main import main
 from layerlift.models.loading import zoo
+from layerlift.models.running.network import Network
 from layerlift.models.timing.profile import Profile
 
 
@@ -66,11 +68,29 @@ def test_a_file_with_dynamic_dimensions(small: Path) -> None:
 
 def test_profiling_writes_file_1(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
-    words = ["--dim", "batch=3", "--runs", "3", "--ghz", "1.5", "--mem-gb-s", "10", "-o", str(out)]
+    words = ["--dim", "batch=3", "--runs", "3", "--ghz", "1.5", "--mem-gb-s", "10", "--accept", "-o", str(out)]
     result = call("profile", str(small), *words)
     assert result.exit_code == 0, result.output
     profile = Profile.load(out)
     assert (profile.ghz, profile.mem_gb_s, len(profile.seconds)) == (1.5, 10.0, 2)
+
+
+@pytest.mark.parametrize("coverage", [0.05, 0.89, 1.11, 3.14])
+def test_a_profile_of_a_busy_machine_is_taken_only_when_accepted(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, coverage: float
+) -> None:
+    def busy(network: Network, *args: object, **more: object) -> Profile:
+        return made_profile(network, coverage=coverage)
+
+    monkeypatch.setattr("layerlift.emulator.cli.commands.models.measure", busy)
+    out = tmp_path / "p.json"
+    words = ["profile", str(small), "--dim", "batch=3", "-o", str(out)]
+    refused = call(*words)
+    assert refused.exit_code == 2
+    assert f"measured at {coverage:.2f} of the whole network's time" in " ".join(refused.output.split())
+    assert not out.exists()
+    assert call(*words, "--accept").exit_code == 0
+    assert Profile.load(out).coverage == coverage
 
 
 @pytest.mark.long

@@ -119,7 +119,8 @@ def test_wrong_predictions_are_told_apart_from_the_truth() -> None:
 
 
 def test_the_plan_in_words() -> None:
-    result = CliRunner().invoke(main, ["plan", "paper", "--planner", "gibbs+recursive"], catch_exceptions=False)
+    words = ["plan", "paper", "--planner", "gibbs+recursive"]
+    result = CliRunner().invoke(main, words, catch_exceptions=False, env={"COLUMNS": "80"})
     assert result.exit_code == 0
     assert max(map(len, result.stdout.splitlines())) <= 80
     words = " ".join(result.stdout.split())

@@ -13,6 +13,7 @@ from slow_network import Sent, fair_rates, simulate, union_s
 from worlds import chain_graph, examples, small_world
 
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
+from layerlift.emulator.network.byte_ledger import Sample
 from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.protocol.messages import Cancel, Departure, UploadPart
 from layerlift.emulator.world.links import LinkSpec
@@ -260,7 +261,8 @@ def test_a_delivery_belongs_to_the_period_in_which_it_comes(share: bool) -> None
     fabric.take([sent(0.0, 0, 2, 300), sent(0.0, 1, 2, 600)])
     for horizon in (0.5, 1.0, 1.5):
         fabric.arrivals_before(horizon)
-    assert [fabric.ledger.at(number, 2).received_bytes for number in (1, 2)] == [300, 600]
+    closed = fabric.ledger.take()
+    assert {number: samples[2].received_bytes for number, samples in closed.items()} == {1: 300, 2: 600}
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -272,7 +274,8 @@ def test_what_arrives_at_a_sampling_instant_belongs_to_the_period_that_it_ends(s
         fabric.take([sent(0.0, 0, 2, 256), sent(0.0, 1, 2, 768)])
         for horizon in horizons:
             fabric.arrivals_before(horizon)
-        assert [fabric.ledger.at(number, 2).received_bytes for number in (1, 2)] == [256, 768]
+        closed = fabric.ledger.take()
+        assert {number: samples[2].received_bytes for number, samples in closed.items()} == {1: 256, 2: 768}
 
 
 # Against the slow simulator
@@ -362,8 +365,10 @@ def test_bytes_and_radio_seconds_of_every_period_are_those_of_the_slow_simulator
         fabric.arrivals_before(horizon)
         if horizon == number * period_s and horizon < end:
             fabric.arrivals_before(horizon + 1e-15 if horizon < 1e-3 else horizon * (1 + 1e-15))
+            closed = fabric.ledger.take().get(number, {})
             for node in world.clients:
-                _check_radio(fabric.ledger.at(number, node).radio_s, messages, node, horizon - period_s, horizon)
+                radio_s = closed.get(node, Sample()).radio_s
+                _check_radio(radio_s, messages, node, horizon - period_s, horizon)
             number += 1
         begin = horizon
     last = fabric.ledger.last(end)

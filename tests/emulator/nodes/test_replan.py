@@ -23,7 +23,7 @@ def crowded(on_refusal: str, **changes: Any) -> RunResult:
             "edge-edge": {"bandwidth_mb_s": 10, "latency_ms": 1},
         },
         "users": [{"model": "squeezenet", "planner": "all_remote", "queries": 12, "on_refusal": on_refusal}],
-        "reference_ghz": 48.6,
+        "reference_ghz": 72.5,
         "execution": "none",
     }
     return run(Scenario.from_dict(world | changes), local=True)

@@ -73,6 +73,26 @@ def test_what_two_users_share_is_freed_when_both_have_let_go() -> None:
     assert shelves.there(MODEL, GRAPH) == ()
 
 
+def test_who_leaves_hands_on_what_others_share() -> None:
+    """The first was charged for all of it, and goes first; the other then lets go of one layer after the other."""
+    shelves = Shelves(True)
+    assert [add(shelves, part(0, 0, 1)), add(shelves, part(0, 0, 1, user=OTHER))] == [120, 0]
+    assert [shelves.stores[user].held_bytes for user in (USER, OTHER)] == [120, 0]
+    assert shelves.keep(USER, MODEL, GRAPH, ()) == 0
+    assert shelves.stores[OTHER].held_bytes == 120
+    assert shelves.keep(OTHER, MODEL, GRAPH, {1}) == 100
+    assert shelves.stores[OTHER].held_bytes == 20
+    assert shelves.keep(OTHER, MODEL, GRAPH, ()) == 20
+
+
+def test_the_last_to_come_is_charged_nothing_when_it_leaves_first() -> None:
+    shelves = Shelves(True)
+    add(shelves, part(0, 0))
+    add(shelves, part(0, 0, user=OTHER))
+    assert shelves.keep(OTHER, MODEL, GRAPH, ()) == 0
+    assert shelves.stores[USER].held_bytes == 100
+
+
 def test_a_cleared_server_holds_nothing_for_anybody() -> None:
     shelves = Shelves(True)
     add(shelves, part(0, 0))

@@ -56,16 +56,16 @@ def problem() -> Problem:
 
 
 def test_pairs_with_one_first_half_have_one_placement(problem: Problem) -> None:
-    placements = {solve(planner, problem, 3, float("inf"))[0].placement for planner in PAIRS}
+    placements = {solve(planner, problem, 3)[0].placement for planner in PAIRS}
     assert len(placements) == 1
-    assert solve(PAIRS[0], problem, 4, float("inf"))[0].placement not in placements
+    assert solve(PAIRS[0], problem, 4)[0].placement not in placements
 
 
 def test_memory_answers_what_planning_anew_would(problem: Problem) -> None:
     memory = PlanMemory()
     for planner in (*PAIRS, *PAIRS):
         job = PlanJob(0.0, 0, planner, problem)
-        assert answer(job, 3, float("inf"), memory.planner)[0] == answer(job, 3, float("inf"))[0]
+        assert answer(job, 3, memory.planner)[0] == answer(job, 3)[0]
 
 
 def test_the_first_half_is_asked_once() -> None:

@@ -23,7 +23,7 @@ def test_regressions_reach_the_planner_but_not_the_emulation() -> None:
     told = predicted_seconds(world, 0, server)
     machine = world.nodes[server]
     regression = shipped().seconds(load("alexnet"))
-    assert told == pytest.approx([s * 48.6 * machine.cores / machine.ghz for s in regression], abs=1e-9)
+    assert told == pytest.approx([s * 72.5 * machine.cores / machine.ghz for s in regression], abs=1e-9)
     assert world.seconds(0, server) == paper().seconds(0, server) != pytest.approx(told)
     assert list(problem_of(world, 0).seconds[:, 1]) == list(told)
 

@@ -1,8 +1,9 @@
-"""Ctrl-C on real processes: readable tables that say what is in them, no traceback, nobody left behind."""
+"""Signals on real processes: readable tables that say what is in them, no traceback, nobody left behind."""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -23,10 +24,17 @@ from layerlift.emulator.cli.main import main
 from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.runtime.interruption import Interruptions, afterwards
 from layerlift.emulator.world.world import World
+from layerlift.planners import Plan, Problem
+from layerlift.planners.registry.base import PlannerBase
 
 ROOT = Path(__file__).parents[3]
 LONG = ["--set", "users.0.queries=100000", "--execution", "none"]
-SAID = r"Interrupted by the user at \S+ m?s of virtual time: ([\d,]+) queries of 5 users are in {}"
+REASONS = {
+    signal.SIGINT: "interrupted by the user",
+    signal.SIGTERM: "stopped by SIGTERM",
+    signal.SIGHUP: "stopped by SIGHUP, as when a terminal is closed",
+}
+SAID = r"{} at \S+ m?s of virtual time: ([\d,]+) queries of 5 users are in {}"
 
 
 class Program:
@@ -41,14 +49,14 @@ class Program:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def interrupt(self, ready: Callable[[], bool]) -> None:
-        """Send what Ctrl-C sends, to the whole group, once `ready`."""
+    def interrupt(self, ready: Callable[[], bool], number: int = signal.SIGINT) -> None:
+        """Send a signal to the whole group, as a terminal or a batch system does, once `ready`."""
         ends = time.monotonic() + 120
         while not ready():
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < ends
             time.sleep(0.05)
-        os.killpg(self.process.pid, signal.SIGINT)
+        os.killpg(self.process.pid, number)
 
     def ended(self) -> tuple[int, str, str]:
         """Exit code and output."""
@@ -62,11 +70,15 @@ class Program:
 
     def alive(self) -> list[str]:
         """Command lines of what is left of it."""
+        return [line for _, line in self.processes()]
+
+    def processes(self) -> list[tuple[int, str]]:
+        """The same, with the numbers of the processes."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 if self.mark in (folder / "environ").read_bytes():
-                    found.append((folder / "cmdline").read_text().replace("\0", " "))
+                    found.append((int(folder.name), (folder / "cmdline").read_text().replace("\0", " ")))
             except OSError:
                 continue
         return found
@@ -98,8 +110,17 @@ def programs() -> Iterator[list[Program]]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("where", [["--local"], pytest.param(["--actors", "2"], marks=pytest.mark.ray)])
-def test_an_interrupted_run_can_be_read_and_says_what_it_holds(programs: list, tmp_path: Path, where: list) -> None:
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        *((["--local"], number) for number in REASONS),
+        pytest.param(["--actors", "2"], signal.SIGINT, marks=pytest.mark.ray),
+        pytest.param(["--actors", "2"], signal.SIGTERM, marks=pytest.mark.ray),
+    ],
+)
+def test_an_interrupted_run_can_be_read_and_says_what_it_holds(
+    programs: list, tmp_path: Path, where: list, number: int
+) -> None:
     made = tmp_path / "made"
     programs.append(program := Program("run", "quickstart", *LONG, *where, "--out", str(made)))
 
@@ -110,32 +131,109 @@ def test_an_interrupted_run_can_be_read_and_says_what_it_holds(programs: list, t
             begun.append(program.worked_s())
         return bool(begun) and begun[-1] - begun[0] > 1.0
 
-    program.interrupt(in_the_middle)
+    program.interrupt(in_the_middle, number)
     code, out, err = program.ended()
-    assert code == 130, err
+    assert code == 128 + number, err
     assert "Traceback" not in out + err
-    said = re.search(SAID.format(re.escape(str(made))), err)
+    assert "***" not in out + err  # as C++ begins its stacks
+    reason = REASONS[number]
+    said = re.search(SAID.format(reason.capitalize()[0] + reason[1:], re.escape(str(made))), err)
     assert said, err
     assert program.left() == []
     found = RunResult.load(made)
-    assert (found.run["status"], found.run["reason"]) == ("interrupted", "interrupted by the user")
+    assert (found.run["status"], found.run["reason"]) == ("interrupted", reason)
     assert found.verify() == found.digest
     assert int(said[1].replace(",", "")) == found.queries.num_rows > 0
     assert max(found.queries.column("ended_s").to_pylist()) <= found.run["virtual_s"]
     shown = CliRunner().invoke(main, ["show", str(made)])
     assert shown.exit_code == 0
-    assert "This run is interrupted (interrupted by the user)" in " ".join(shown.output.split())
+    assert f"This run is interrupted ({reason})" in " ".join(shown.output.split())
 
 
 @pytest.mark.ray
-def test_before_the_run_begins_nothing_is_written(programs: list, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_before_the_run_begins_nothing_is_written(programs: list, tmp_path: Path, number: int) -> None:
     programs.append(program := Program("run", "quickstart", *LONG, "--out", str(tmp_path / "made")))
-    program.interrupt(lambda: any("raylet" in line for line in program.alive()))
+    program.interrupt(lambda: any("raylet" in line for line in program.alive()), number)
     code, out, err = program.ended()
-    assert (code, err.splitlines()[-1:]) == (130, ["layerlift: interrupted"])
+    said = "interrupted" if number == signal.SIGINT else REASONS[number]
+    assert (code, err.splitlines()[-1:]) == (128 + number, [f"layerlift: {said}"])
     assert "Traceback" not in out + err
     assert program.left() == []
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.ray
+def test_nothing_is_left_of_a_driver_that_is_killed_and_its_rows_are_there(programs: list, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    programs.append(program := Program("run", "quickstart", *LONG, "--actors", "2", "--out", str(made)))
+    program.interrupt(lambda: (made / "queries" / "part-00000.parquet").exists(), signal.SIGKILL)
+    assert program.ended()[0] == -signal.SIGKILL
+    assert program.left() == []
+    found = RunResult.load(made)
+    assert found.standing.startswith(f"abandoned (process {program.process.pid} ")
+    assert found.queries.num_rows > 0
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_when_ray_dies_the_run_says_so_and_keeps_what_it_had(programs: list, tmp_path: Path, victim: str) -> None:
+    made = tmp_path / "made"
+    programs.append(program := Program("run", "quickstart", *LONG, "--actors", "2", "--out", str(made)))
+    while not (made / "queries").exists():
+        assert program.process.poll() is None
+        time.sleep(0.1)
+    [process] = [number for number, line in program.processes() if line.split(" ")[0].endswith(f"/{victim}")]
+    os.kill(process, signal.SIGKILL)
+    code, out, err = program.ended()
+    assert code == 2
+    [line] = err.splitlines()
+    assert re.match(r"layerlift: Ray's (raylet|GCS .*) has died: its logs are in \S+; what the run had .* is in", line)
+    assert "aylet" not in out
+    assert program.left() == []
+    found = RunResult.load(made)
+    assert found.run["status"] == "interrupted"
+    assert found.verify() == found.digest
+
+
+class Endless(PlannerBase):
+    """Does not return; `deaf` to so many interrupts."""
+
+    def __init__(self, deaf: int = 0) -> None:
+        self.deaf = deaf
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        print("planning", flush=True)
+        while True:
+            try:
+                time.sleep(0.05)
+            except KeyboardInterrupt:
+                self.deaf -= 1
+                if self.deaf < 0:
+                    raise
+                print("planning", flush=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("deaf", [0, 1, 1000])
+def test_a_planner_that_never_returns_can_be_interrupted(programs: list, tmp_path: Path, deaf: int) -> None:
+    made = tmp_path / "made"
+    planner = f"test_ctrl_c:Endless:deaf={deaf}"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]))
+        program = Program("run", "quickstart", "--local", *LONG, "--planner", planner, "--out", str(made))
+    programs.append(program)
+    assert program.process.stdout is not None
+    for _ in range(min(deaf, 2) + 1):
+        assert program.process.stdout.readline() == "planning\n"
+        os.killpg(program.process.pid, signal.SIGINT)
+    if deaf > 2:  # the third in vain ends the process
+        assert program.process.stdout.readline() == "planning\n"
+        os.killpg(program.process.pid, signal.SIGINT)
+    code, _, err = program.ended()
+    assert code == 130, err
+    assert ("swallows interrupts" in err) == (deaf > 2)
+    assert RunResult.load(made).standing == "interrupted (interrupted by the user)"
 
 
 @pytest.mark.long
@@ -194,4 +292,9 @@ def test_what_must_not_be_left_half_made_is_made_first() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         done.append("all of it")
     assert done == ["all of it"]
+    with pytest.raises(KeyboardInterrupt), afterwards():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("what the signal may have broken")
+    with pytest.raises(ValueError, match="its own"), afterwards():
+        raise ValueError("its own")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

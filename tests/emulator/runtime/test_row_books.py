@@ -21,31 +21,32 @@ PRICES = {"price_per_s": 0.5, "price_per_byte_s": 0.25}
 class Told(ByteLedger):
     """A ledger with one sample for each period and node."""
 
-    def __init__(self, world: World, sample: Sample) -> None:
+    def __init__(self, world: World, sample: Sample, whole: bool = False) -> None:
         super().__init__(world)
-        self.sample = sample
+        self.sample, self.whole = sample, whole
 
-    def at(self, number: int, node: int) -> Sample:
-        return self.sample
+    def take(self) -> dict[int, dict[int, Sample]]:
+        return {1: {0: self.sample, 1: self.sample}} if self.whole else {}
 
     def last(self, until: float) -> dict[int, Sample]:
-        return {0: self.sample, 1: self.sample}
+        return {} if self.whole else {0: self.sample, 1: self.sample}
 
 
-def usage(sample: Sample, number: int, name: str = "c0") -> dict[str, Any]:
+def usage(sample: Sample, whole: bool, name: str = "c0") -> dict[str, Any]:
     """The row of a node that was busy for 0.5 s of a period of 2 s, on for 1.5 s, and held 16 byte-seconds."""
-    world = small_world(chain_graph([0, 0], [1]), (0.1,), client=POWER, server=PRICES)
+    world = small_world(chain_graph([0, 0], [1]), (0.1,), client=POWER, server=PRICES, sample_s=2.0)
     rows: list[tuple[Any, ...]] = []
-    books = RowBooks(world, Told(world, sample), lambda _, more: rows.extend(more))
-    books.close({"usage": [UsageReading(2.0, name, 2.0, 0.5, 9, 16.0, 1.5, number)]}, 2.0)
-    (row,) = rows
+    books = RowBooks(world, Told(world, sample, whole), lambda _, more: rows.extend(more))
+    told = UsageReading(2.0, name, 2.0, 0.5, 9, 16.0, 1.5, on=False, idle=False, number=1, cut=not whole)
+    books.close({"usage": [told]}, 2.0)
+    (row,) = [row for row in rows if row[1] == name]
     return dict(zip((column for column, _ in TABLES["usage"]), row, strict=True))
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_energy_is_idle_time_and_increments_and_money_all_that_costs(number: int) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_energy_is_idle_time_and_increments_and_money_all_that_costs(whole: bool) -> None:
     sample = Sample(100, 50, 1.25, 0.125)
-    client, server = usage(sample, number), usage(sample, number, "s1")
+    client, server = usage(sample, whole), usage(sample, whole, "s1")
     assert client["energy_j"] == 2.0 * 1.5 + 8.0 * 0.5 + 5.0 * 1.25
     assert (client["sent_bytes"], client["received_bytes"], client["radio_s"]) == (100, 50, 1.25)
     assert (client["money"], server["money"]) == (0.125, 0.5 * 0.5 + 0.25 * 16.0 + 0.125)
@@ -53,7 +54,7 @@ def test_energy_is_idle_time_and_increments_and_money_all_that_costs(number: int
 
 def test_no_radio_is_on_for_longer_than_the_last_period_was() -> None:
     """Spans are added up: their sum may be longer than the period by a rounding, which no row may say."""
-    assert usage(Sample(radio_s=2.0000000000000004), 0)["radio_s"] == 2.0
+    assert usage(Sample(radio_s=2.0000000000000004), False)["radio_s"] == 2.0
 
 
 @pytest.mark.parametrize("sample_s", [0.3, 2.0])
@@ -78,7 +79,7 @@ def test_what_comes_after_the_end_is_cut_and_what_comes_at_the_end_is_not() -> N
     rows: list[tuple[Any, ...]] = []
     books = RowBooks(world, Told(world, Sample()), lambda _, more: rows.extend(more))
     books.close({"changes": [(1.0, "c0"), (2.0, "s1"), (2.5, "c0")]}, 2.0)
-    assert rows == [(1.0, "c0"), (2.0, "s1")]
+    assert [row for row in rows if len(row) == 2] == [(1.0, "c0"), (2.0, "s1")]
 
 
 def test_rows_of_several_hosts_go_by_time_and_then_by_node() -> None:
@@ -88,10 +89,11 @@ def test_rows_of_several_hosts_go_by_time_and_then_by_node() -> None:
     assert rows == {"changes": [(1.0, "c0"), (1.0, "s1"), (2.0, "c0")]}
 
 
-def test_queries_are_counted_whether_they_are_passed_on_or_not() -> None:
+def test_rows_are_passed_on_at_once_and_queries_counted() -> None:
     world = small_world(chain_graph([0, 0], [1]), (0.1,))
-    books = RowBooks(world, Told(world, Sample()), lambda *_: None)
-    books.add({"queries": [(1.0, "c0"), (1.5, "c0")]})
-    books.flush()
+    passed: list[tuple[str, int]] = []
+    books = RowBooks(world, Told(world, Sample()), lambda table, rows: passed.append((table, len(rows))))
+    books.add({"queries": [(1.0, "c0"), (1.5, "c0")], "plans": []})
     books.add({"queries": [(2.0, "c0")]})
+    assert passed == [("queries", 2), ("queries", 1)]
     assert books.queries == 3

@@ -95,10 +95,16 @@ def test_it_refuses_what_layerlift_refuses(wrong: dict[str, Any]) -> None:
         VALIDATOR.validate(small(**wrong))
 
 
+def test_either_clock_will_do() -> None:
+    for given in ({"ghz": 8}, {"ghz_per_core": 2}):
+        VALIDATOR.validate(small(nodes=[{"tier": "edge", **given}]))
+
+
 def test_it_tells_units_meanings_and_defaults() -> None:
     machine, link = (SCHEMA["$defs"][name]["properties"] for name in ("NodesSection", "LinkSection"))
     assert link["latency_ms"]["title"] == "latency (ms)"
-    assert machine["ghz"] | {"anyOf": []} == {"anyOf": [], "title": "GHz", "description": "Over all cores."}
+    assert (machine["ghz"]["title"], machine["ghz"]["description"]) == ("GHz", "Over all cores.")
+    assert machine["ghz_per_core"]["title"] == "GHz per core"
     assert machine["price_per_core_hour"]["title"] == "price (USD per core-hour)"
     assert machine["price_per_core_hour"]["default"] == 0.0
     assert SCHEMA["properties"]["until_s"]["title"] == "until (s)"

@@ -30,6 +30,7 @@ from layerlift.emulator.scenario.schema.fault_section import (
 )
 from layerlift.emulator.scenario.schema.faults import FAULTS, any_fault
 from layerlift.emulator.scenario.schema.fields import NonNegative, Positive
+from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.names import Machines, Names
 from layerlift.emulator.scenario.schema.sections import UsersSection
 from layerlift.emulator.world import laws
@@ -141,7 +142,7 @@ class HalvingSection(Law):
     def stands_still(self) -> bool:
         return True
 
-    def law(self, folder: str) -> laws.Asks:
+    def law(self, files: Files) -> laws.Asks:
         return Halving(self.halving_s)
 
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.scenario.schema import arrivals, durations, faults, sections
+from layerlift.emulator.scenario.schema import arrivals, durations, faults, link_sections, sections
 from layerlift.models.errors import ScenarioError
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "scenario.md").read_text()
@@ -22,7 +22,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     "section",
     [
         Scenario,
-        *(sections.NodesSection, sections.DeviceSection, sections.LinkSection, sections.PairSection),
+        *(sections.NodesSection, sections.DeviceSection, link_sections.LinkSection, link_sections.PairSection),
         *(sections.UsersSection, sections.SharedObjectiveSection),
         *(sections.PlanningSection, sections.ErrorSection, sections.ModelSection),
         *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson),

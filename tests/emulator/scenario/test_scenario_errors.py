@@ -239,7 +239,7 @@ def test_names_are_taken_once() -> None:
         ("a: \x07", "this is not YAML"),
         ("a: 1\nb: 2\na: 3", "x.yaml, line 3: a is given twice"),
         ("? [1]\n: 2", "a key is a list or a mapping: expected a word"),
-        ("#" * (1 << 20) + "\nname: x", "x.yaml is larger than 1024 KiB"),
+        ("#" * (1 << 20) + "\nname: x", "x.yaml cannot be read: it is larger than 1 MiB"),
         (
             "\n".join(f"{c}: &{c} [{','.join(['*' + chr(ord(c) - 1)] * 10) if c > 'a' else 1}]" for c in "abcdefgh"),
             "too much",

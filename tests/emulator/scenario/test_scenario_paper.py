@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from layerlift.emulator.run import run
-from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.scenario import Scenario, bundled
+from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.world.world import World
+from layerlift.models import load
+from layerlift.models.timing.profiles import reference
 from layerlift.planners.registry.planners import make
 
 MB = 2**20
@@ -52,11 +55,22 @@ def test_links_are_independent_pairs_and_nothing_else_limits_them(world: World) 
 
 def test_alexnet_on_the_stated_reference(scenario: Scenario, world: World) -> None:
     spec = world.models[0]
-    assert (spec.name, spec.reference_ghz) == ("alexnet", {"reference": 48.6})
+    assert (spec.name, spec.reference_ghz) == ("alexnet", {"reference": 72.5})
     assert 223 < sum(p.upload_bytes for p in spec.graph.parameters) / MB < 234
     sized = Scenario.load("paper", ["alexnet_mb=223"]).resolve().models[0]
     assert sum(p.upload_bytes for p in sized.graph.parameters) == 223 * MB
-    assert sum(world.seconds(0, 0)) == pytest.approx(sum(spec.seconds["reference"]) * 48.6 / 1.1)
+    assert sum(world.seconds(0, 0)) == pytest.approx(sum(spec.seconds["reference"]) * 72.5 / 1.1)
+
+
+@pytest.mark.parametrize("name", bundled())
+def test_the_anchor_is_ionns_board_by_the_shipped_profile(name: str) -> None:
+    """AlexNet in 822 ms at 2.0 GHz: the number in every file follows from that and from the profile that ships."""
+    anchored = Scenario.load(name)
+    profile = reference(load("alexnet"))
+    assert anchored.reference_ghz == float(f"{0.822 * 2.0 / sum(profile.seconds):.3g}")
+    assert "IONN" in anchored.sources["reference_ghz"]
+    assert anchored.reference_ghz / profile.ghz == pytest.approx(27.9, abs=0.05)
+    assert figure5.Case("alexnet", 27.9, "shared").reference_ghz == anchored.reference_ghz
 
 
 def test_two_users_ask_back_to_back_and_plan_with_ionn(scenario: Scenario, world: World) -> None:
@@ -95,7 +109,7 @@ def test_the_reference_speed_is_an_assumption_also_where_nobody_gave_one() -> No
     resolved = scenario.resolve()
     entry = next(e for e in scenario.assumptions(resolved) if e["path"].startswith("reference_ghz ("))
     assert entry["value"] == resolved.models[0].reference_ghz["reference"]
-    assert entry["value"] != 48.6
+    assert entry["value"] != 72.5
 
 
 def test_an_override_is_its_own_source() -> None:

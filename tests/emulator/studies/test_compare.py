@@ -272,3 +272,13 @@ def test_a_division_by_hand():
     assert apportion(30, [20, 10]) == [20, 10]
     assert apportion(10, [2, 1]) == [7, 3]
     assert apportion(2, [100, 1]) == [1, 1]
+
+
+def test_energy_and_money_that_nobody_gave_are_not_given_and_a_failed_run_has_neither():
+    made = comparison(("a", [seen(energy_j=5.0)]), ("b", [None]))
+    assert [made.told("money", number) for number in (0, 1)] == ["not given", "-"]
+    assert [made.told("energy_j", number) for number in (0, 1)] == ["5", "-"]
+    [line] = [line for line in terminal(made).splitlines() if line.startswith("money")]
+    assert line.split()[-3:] == ["not", "given", "-"]
+    assert "not given" in page(made)
+    assert "not given" in made._repr_html_()

@@ -105,7 +105,7 @@ def curve(algorithm: str, *steps: tuple[float, float], changes: tuple[float, ...
 
 
 def figure(*curves: Curve, links: str = "independent", until_s: float = 10.0) -> Figure:
-    return Figure(Case("alexnet", 18.7, links), curves, until_s)
+    return Figure(Case("alexnet", 27.9, links), curves, until_s)
 
 
 DIRECT = curve("direct", (0.0, 4.0), (10.0, 1.0))
@@ -200,7 +200,7 @@ def test_the_page_counts_claims_and_gives_reasons_once() -> None:
     assert "(Direct is worst: not seen; Recursive is best: not seen)" in exceptions[0]
     text = page(results, "layerlift reproduce figure5 --seeds 3")
     assert "Written by `layerlift reproduce figure5 --seeds 3`" in text
-    assert "| 18.7 | Direct | 40 (40 to 40)" not in text
+    assert "| 27.9 | Direct | 40 (40 to 40)" not in text
     assert "|  | Recursive | 50 | 125.0% | never |" in text
 
 
@@ -217,8 +217,8 @@ def test_seeds_are_averaged_with_their_range() -> None:
 
 
 def test_factors_name_the_reference_clock() -> None:
-    clocks = [Case("alexnet", factor, "shared").reference_ghz for factor in (1, 5, 10, 18.7)]
-    assert clocks == [2.6, 13.0, 26.0, 48.6]
+    clocks = [Case("alexnet", factor, "shared").reference_ghz for factor in (1, 5, 10, 27.9)]
+    assert clocks == [2.6, 13.0, 26.0, 72.5]
 
 
 def test_cases_are_all_combinations() -> None:
@@ -236,7 +236,7 @@ def test_servers_may_be_of_one_tier(servers: str, tiers: set[str]) -> None:
 
 @pytest.mark.long
 def test_both_uploads_begin_at_one_instant() -> None:
-    result = run(Case("squeezenet", 18.7, "independent").scenario("recursive", 1.0), local=True)
+    result = run(Case("squeezenet", 27.9, "independent").scenario("recursive", 1.0), local=True)
     first = {row["user"]: row["sent_s"] for row in result.uploads.to_pylist() if row["part"] == 0}
     assert set(first) == {"user-1", "user-2"}
     assert len(set(first.values())) == 1
@@ -244,7 +244,7 @@ def test_both_uploads_begin_at_one_instant() -> None:
 
 @pytest.fixture(scope="module")
 def squeezed() -> Figure:
-    return compare(Case("squeezenet", 18.7, "independent"), ALGORITHMS, PlanMemory())
+    return compare(Case("squeezenet", 27.9, "independent"), ALGORITHMS, PlanMemory())
 
 
 @pytest.mark.long
@@ -287,7 +287,7 @@ class Recorded(LocalPlans):
 
 @pytest.mark.long
 def test_short_states_are_seen_in_runs_that_upload_later() -> None:
-    case = Case("squeezenet", 18.7, "independent")
+    case = Case("squeezenet", 27.9, "independent")
     natural, _ = figure5._long_enough(case, ["recursive"], PlanMemory())
     assert any(seen.unseen() for seen in natural["recursive"].clients)
     [closer] = compare(case, ["recursive"], PlanMemory()).curves
@@ -302,7 +302,7 @@ def test_more_pieces_shorten_the_total_delay(squeezed: Figure) -> None:
 
 @pytest.mark.long
 def test_the_papers_alexnet_shows_what_the_paper_shows() -> None:
-    made = compare(Case("alexnet", 18.7, "independent"), ["direct", "ionn", "recursive"], PlanMemory())
+    made = compare(Case("alexnet", 27.9, "independent"), ["direct", "ionn", "recursive"], PlanMemory())
     assert [verdict.outcome for verdict in verdicts(made)] == ["seen", "seen"]
     direct, ionn, recursive = made.curves
     assert made.total(recursive) < 0.9 * made.total(ionn) < 0.5 * made.total(direct)
@@ -316,7 +316,7 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["reproduce", "figure5", *arguments], catch_exceptions=False)
 
 
-SMALL = ("--models", "squeezenet", "--factors", "5,18.7", "--algorithms", "direct,recursive", "--links", "shared")
+SMALL = ("--models", "squeezenet", "--factors", "5,27.9", "--algorithms", "direct,recursive", "--links", "shared")
 
 
 @pytest.fixture(scope="module")

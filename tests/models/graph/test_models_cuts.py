@@ -20,8 +20,17 @@ def test_a_cut_carries_what_the_rest_reads_from_before(graph: LayerGraph) -> Non
     assert [cut.after for cut in found] == list(range(len(graph) - 1))
     for cut in found:
         entering, _ = graph.boundary(cut.after + 1, len(graph) - 1)
-        assert cut.tensors == entering
+        assert cuts.crossing(graph, cut.after) == entering
+        assert cut.width == len(entering)
         assert cut.bytes == sum(graph.tensors[t].bytes for t in entering)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(layer_graphs(max_layers=10))
+def test_what_is_alive_at_once_is_what_crosses_and_what_is_made(graph: LayerGraph) -> None:
+    before = [sum(graph.tensors[t].bytes for t in graph.inputs), *(cut.bytes for cut in cuts.cuts(graph))]
+    made = [sum(graph.tensors[t].bytes for t in layer.outputs) for layer in graph.layers]
+    assert cuts.peak_live_bytes(graph) == max(map(sum, zip(before, made, strict=True)))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -39,7 +48,7 @@ def test_best_cuts_fall_and_blocks_partition_the_network(graph: LayerGraph) -> N
 def test_cut_widths_of_the_zoo(name: str, single: int, widest: int) -> None:
     graph = models.load(name).graph
     assert len(cuts.narrow(graph)) == single
-    assert max(len(cut.tensors) for cut in cuts.cuts(graph)) == widest
+    assert max(cut.width for cut in cuts.cuts(graph)) == widest
 
 
 def test_blocks_keep_residual_blocks_and_activations_whole() -> None:

@@ -54,6 +54,7 @@ class Powered(FakeClient):
 def test_a_battery_is_empty_when_clock_cpu_and_radio_have_drawn_its_charge() -> None:
     client = Powered(client={"idle_w": 1.0, "compute_w": 2.0, "radio_w": 4.0, "cores": 2})
     client.battery = Battery(client, 50.0)
+    client.battery.watch()
     client.run(100.0)
     assert client.died_s == pytest.approx(50.0 / (1.0 + 2.0 + 2.0), abs=0.02)
     assert client.battery.left_j() < 0.02 * 9.0
@@ -63,8 +64,16 @@ def test_a_battery_is_empty_when_clock_cpu_and_radio_have_drawn_its_charge() -> 
 def test_a_battery_that_nothing_draws_from_lasts() -> None:
     client = Powered()
     client.battery = Battery(client, 1.0)
+    client.battery.watch()
     client.run(1e6)
-    assert (client.died_s, client.battery.left_j(), len(client.sent)) == (inf, 1.0, 1)
+    assert (client.died_s, client.battery.left_j(), len(client.sent)) == (inf, 1.0, 0)
+
+
+def test_a_battery_that_could_be_gone_before_it_is_read_is_empty_at_once() -> None:
+    client = Powered(client={"idle_w": 1.0})
+    client.battery = Battery(client, 0.009)
+    client.battery.watch()
+    assert client.died_s == 0.0
 
 
 # The questions

@@ -1,0 +1,39 @@
+"""All blocks of docs and README that a program makes, in the order in which they are made."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.docs import crowds, facts, planning, samples
+from benchmarks.docs.blocks import Block
+
+_TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.e+-]+ \| [\d.e+-]+ \|$"
+"""In docs/gaps.md, what planners spent: the last two columns are CPU time."""
+
+BLOCKS: Final = (
+    Block("the columns of all tables", "docs/results.md", facts.columns, 0.1),
+    Block("the states of a part", "docs/architecture.md", facts.states, 0.1),
+    Block("rooms.svg", "docs/rooms.svg", facts.rooms, 3, whole=True),
+    Block("the anchor", "docs/profiles.md", facts.anchor, 0.1),
+    Block("layer by layer or fused", "docs/profiles.md", facts.fused, 1),
+    Block("networks held out", "docs/profiles.md", facts.held_out, 6),
+    Block("different inputs", "docs/profiles.md", samples.inputs, 120, timed=".*"),
+    Block("cut or whole", "docs/profiles.md", samples.cutting, 240, timed=".*"),
+    Block("beside a second copy", "docs/profiles.md", samples.beside, 120, timed=".*"),
+    Block("layers of the zoo", "docs/preprocessing.md", facts.grouped, 2),
+    Block("lossy steps", "docs/preprocessing.md", facts.lossy, 240),
+    Block("orders of uploads", "docs/planners.md", planning.orders, 240),
+    Block("planning together", "docs/planners.md", planning.joint, 120, timed=r"^\| planning time .*$"),
+    Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
+    Block("the report of paper", "README.md", samples.report, 20),
+    Block("late-arrival in short", "README.md", crowds.late_table, 90),
+    Block("the bundled scenarios", "docs/scenarios.md", crowds.crowd_table, 120, timed=r"[\d.]+ s \|$"),
+    Block("contention", "docs/scenarios.md", crowds.contention, 300),
+    Block("late-arrival", "docs/scenarios.md", crowds.late, 150),
+    Block("flaky", "docs/scenarios.md", crowds.flaky, 20),
+    Block("commuters", "docs/scenarios.md", crowds.commuters, 25),
+    Block("rush-hour", "docs/scenarios.md", crowds.rush_hour, 120),
+    Block("figure5.md", "docs/figure5.md", samples.figure, 300, whole=True),
+    Block("figure5.svg", "docs/figure5.svg", samples.panels, 300, whole=True),
+    Block("gaps.md", "docs/gaps.md", samples.optima, 1200, timed=_TIMES, whole=True),
+)

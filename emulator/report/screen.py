@@ -1,0 +1,110 @@
+"""Where commands print: nothing that must be typed is cut, and no terminal is too plain.
+
+On a terminal text is wrapped between words, and a table whose words do not fit is wider than the terminal, which folds
+its lines without a break. In a pipe nothing is wrapped at all, so that a row of a table is a line, unless COLUMNS says
+how wide it is.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.table import Column, Table
+
+from layerlift.emulator.report.terminal import Terminal
+
+_WITHOUT_END: Final = 100_000
+_PLAIN: Final = {
+    "±": "+-",
+    "…": "...",
+    "×": "x",
+    "·": "*",
+    "→": "->",
+    "≤": "<=",
+    "≥": ">=",
+    "µ": "u",
+    "–": "-",
+    "—": "-",
+}
+"""What is shown of characters that a terminal does not have; letters lose their accents, the rest becomes an escape."""
+
+
+class Screen(Terminal):
+    """A console that never cuts a word."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich's, but that a word longer than a line is left whole, in tables too."""
+        before = self.width
+        measured = self.options.update(width=_WITHOUT_END, markup=options.get("markup"))
+        if len(objects) == 1 and isinstance(objects[0], Table):
+            needed = self._lay_out(objects[0], measured)
+        else:
+            needed = max((Measurement.get(self, measured, each).minimum for each in objects), default=0)
+        self.width = max(before, needed)
+        try:
+            super().print(*objects, **{"crop": False, **options})
+        finally:
+            self.width = before
+
+    def _lay_out(self, table: Table, measured: ConsoleOptions) -> int:
+        """Give each column its width where the table is wider than the screen; how wide it is then."""
+        natural = Measurement.get(self, measured, table).maximum
+        if natural <= self.width:
+            return natural
+        spans = [self._span(column, measured) for column in table.columns]
+        frame = natural - sum(widest for _, widest in spans)
+        widths = shared(spans, self.width - frame)
+        for column, width in zip(table.columns, widths, strict=True):
+            column.width = width
+        return frame + sum(widths)
+
+    def _span(self, column: Column, measured: ConsoleOptions) -> tuple[int, int]:
+        """The fewest characters that keep the words of a column whole, and those that keep its lines whole."""
+        cells: list[RenderableType] = [column.header, *column.cells]
+        found = [Measurement.get(self, measured, cell) for cell in cells]
+        widest = max(cell.maximum for cell in found)
+        return widest if column.no_wrap else max(cell.minimum for cell in found), widest
+
+
+def shared(spans: Sequence[tuple[int, int]], total: int) -> list[int]:
+    """Widths of columns with (least, most) characters each: all get their least, the rest of `total` goes by need."""
+    spare = max(0, total - sum(least for least, _ in spans))
+    wanted = sum(most - least for least, most in spans)
+    if not wanted:
+        return [least for least, _ in spans]
+    return [least + min(most - least, spare * (most - least) // wanted) for least, most in spans]
+
+
+def screen(*, err: bool = False) -> Screen:
+    """The terminal, or whatever the standard output (`err`: the standard error) leads to."""
+    made = Screen(stderr=err)
+    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        made.width = _WITHOUT_END
+    return made
+
+
+def print_anything() -> None:
+    """Let the standard streams take any text: what their encoding lacks is spelt out (`±` is `+-` in ASCII)."""
+    codecs.register_error("layerlift.plain", _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="layerlift.plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_spelt, error.object[error.start : error.end])), error.end
+
+
+def _spelt(letter: str) -> str:
+    bare = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
+    return _PLAIN.get(letter) or bare or letter.encode("ascii", "backslashreplace").decode()

@@ -1,0 +1,99 @@
+"""What is done with a stranger's file, from its bytes to a network; `child` calls it, in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from layerlift.models.errors import ModelError
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.loading import preparing
+from layerlift.models.onnx_files import external, protos, untrusted
+from layerlift.models.running.network import MemorySource, assemble
+from layerlift.models.running.session import uncut_session
+
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file that was read and accepted."""
+
+    path: Path
+    model: onnx.ModelProto
+    content: str
+    """Hash of the file and its external data."""
+    files: tuple[Path, ...]
+    """The file, then its external data."""
+    prepared: preparing.Prepared
+    graph: LayerGraph
+
+
+def opened(path: Path, dims: Mapping[str, int]) -> Opened:
+    """Read the ONNX file at `path` and work out its light form. Raises `ModelError` for what is refused."""
+    model = untrusted.read(path)
+    files = (path, *external.files_of(model, path.parent, str(path)))
+    content = _hash(files)
+    folder, origin = path.parent, str(path)
+    prepared = preparing.prepare(model, dims, lambda tensor: external.array_of(tensor, folder, origin), origin)
+    # Whoever asked builds the same graph of the same light model: what cannot be built is refused here.
+    graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content).graph
+    for tensor in graph.tensors:
+        if not protos.aliasable(tensor.dtype):
+            raise ModelError(
+                f"{origin}: {tensor.name!r} is of type {tensor.dtype}, in which no tensor can be handed from one layer "
+                "to another; cast it in the model"
+            )
+    return Opened(path, model, content, files, prepared, graph)
+
+
+def parameters(found: Opened) -> dict[str, np.ndarray]:
+    """Every parameter of an opened file: what it stores, and what it computes from that."""
+    origin, folder, prepared = str(found.path), found.path.parent, found.prepared
+    needed = set(prepared.parameters)
+    if prepared.folding is not None:
+        needed.update(value.name for value in prepared.folding.graph.input)
+    stored = {
+        tensor.name: external.array_of(tensor, folder, origin)
+        for tensor in found.model.graph.initializer
+        if tensor.name in needed
+    }
+    return computed(stored, prepared, origin)
+
+
+def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
+    """Run the network once without and once with graph optimisation, as those who asked are going to."""
+    prepared = found.prepared
+    network = assemble(found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content)
+    inputs = network.sample_inputs(0)
+    try:
+        uncut_session(network, exact=True, alias=True).run(inputs)
+        uncut_session(network, optimization="all").run(inputs)
+    except ModelError as error:
+        raise ModelError(f"{found.path}: {error}") from None
+
+
+def computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, origin: str) -> dict[str, np.ndarray]:
+    """All parameters: stored ones, shape constants of the light model, and those that the file computes."""
+    arrays = dict(stored)
+    arrays.update({t.name: onnx.numpy_helper.to_array(t) for t in prepared.light.graph.initializer})
+    arrays.update(prepared.constants)
+    if prepared.folding is not None:
+        graph = prepared.folding.graph
+        feeds = {value.name: arrays[value.name] for value in graph.input}
+        arrays.update(protos.run_once(prepared.folding, feeds, [value.name for value in graph.output], origin))
+    return {name: arrays[name] for name in prepared.parameters}
+
+
+def _hash(files: tuple[Path, ...]) -> str:
+    hasher = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                hasher.update(chunk)
+    return hasher.hexdigest()

@@ -1,0 +1,132 @@
+"""One way to a terminal and one into a page: text stays text, and no module goes another way."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Iterator
+
+import house
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.table import Table
+from rich.text import Text
+
+from layerlift.emulator.report.pages import page
+from layerlift.emulator.report.terminal import Terminal, echo
+
+TERMINAL, PAGES, TEXTS = (
+    "layerlift.emulator.report.terminal",
+    "layerlift.emulator.report.pages",
+    "layerlift.models.text",
+)
+OPENING = ("layerlift.emulator.scenario", "layerlift.emulator.results.reader", "layerlift.emulator.runtime.measured")
+
+
+def printed(*things: object, **options: object) -> str:
+    file = io.StringIO()
+    console = Terminal(file=file, width=400, **options)
+    for thing in things:
+        console.print(thing)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("text", ["[see table 3] x", "[/x]", "[bold]b[/bold]", ":smile:", "[link=http://x]y[/link]"])
+def test_markup_is_text(text: str) -> None:
+    table = Table(text, title=text, caption=text)
+    table.add_row(text)
+    assert printed(text, Text(text)) == f"{text}\n{text}\n"
+    assert printed(table).count(text) == 4
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+def test_nothing_that_is_printed_moves_a_cursor(text: str) -> None:
+    table = Table(text, title=text)
+    table.add_row(text)
+    said = printed(text, Text(text, style="bold"), table, force_terminal=False)
+    assert all(letter.isprintable() or letter == "\n" for letter in said)
+
+
+def test_styles_of_our_own_are_kept() -> None:
+    assert "\x1b[1m" in printed(Text("bold", style="bold"), force_terminal=True, color_system="standard")
+
+
+def test_a_line_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
+    echo("a\nb\x1b[2J")
+    assert capsys.readouterr().out == "a\\nb\\x1b[2J\n"
+
+
+def test_a_page_without_a_body_has_a_place_for_each_chart() -> None:
+    made = page("</title><b>", {"one": {"title": "</script>"}})
+    assert "<title>&lt;/title&gt;&lt;b&gt;</title>" in made
+    assert '<div id="one"></div>' in made
+    assert '{"one": {"title": "\\u003c/script\\u003e"}}' in made
+
+
+# No module goes another way
+
+
+def detours(name: str, source: str) -> Iterator[str]:
+    """What a module does that only one may: a line for each."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            modules = {node.module or ""} if isinstance(node, ast.ImportFrom) else {each.name for each in node.names}
+            if modules & {"rich.markup", "html"} and name != TEXTS:
+                yield f"{name}, line {node.lineno}: imports {modules}, expected {TEXTS}"
+        elif isinstance(node, ast.Call):
+            yield from (f"{name}, line {node.lineno}: {fault}" for fault in _faults(name, node))
+
+
+def _faults(name: str, call: ast.Call) -> Iterator[str]:
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    first = ast.unparse(call.args[0]) if call.args else ""
+    if called == "Console" and name != TERMINAL:
+        yield "makes a Console, expected a Terminal"
+    if called == "TextColumn" and keywords.get("markup") != "False":
+        yield "has a TextColumn with markup"
+    if called in ("Progress", "Bar") and not call.args and "console" in keywords:
+        yield "has a Progress with rich's own columns, which read markup"
+    if called in ("from_markup", "render_markup", "secho") or keywords.get("markup") == "True":
+        yield f"calls {called}, which reads markup"
+    if (
+        called == "echo"
+        and ast.unparse(call.func) == "click.echo"
+        and not first.startswith("json.")
+        and name != TERMINAL
+    ):
+        yield "calls click.echo, expected echo"
+    if called in ("vegalite_to_html", "javascript_bundle") and name != PAGES:
+        yield f"calls {called}, expected a page"
+    bare = called in ("open", "read_text", "read_bytes") or (
+        called in ("ParquetFile", "read_table") and "path" in first
+    )
+    if bare and name.startswith(OPENING):
+        yield f"calls {called}, expected open_regular or read_regular"
+
+
+def test_no_module_goes_another_way() -> None:
+    assert [fault for name, source in house.tree_on_disk().items() for fault in detours(name, source)] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Console(stderr=True)",
+        "rich.console.Console()",
+        "TextColumn('{task.description}')",
+        "Progress(console=console)",
+        "Text.from_markup(name)",
+        "console.print(name, markup=True)",
+        "click.echo(f'made {name}')",
+        "from rich.markup import escape",
+        "import html",
+        "vl_convert.vegalite_to_html(spec)",
+        "path.read_text()",
+        "open(path)",
+        "pq.read_table(path)",
+    ],
+)
+def test_a_detour_is_seen(line: str) -> None:
+    assert len(list(detours("layerlift.emulator.scenario.planted", line))) == 1
