@@ -143,12 +143,9 @@ def _by_prices(
 def _one_price(judge: Judge, sums: Sums, objective: Quantity, limited: list[Quantity]) -> tuple[list[Placement], float]:
     """The ways at rising prices of some resources, and the price of one at which its limit is just kept."""
     shares = [max(each.limit, 1e-30) for each in limited]
-    pieces = sum(
-        (each.pieces / share for each, share in zip(limited, shares, strict=True)), np.zeros_like(objective.pieces)
-    )
-    steps = sum(
-        (each.steps / share for each, share in zip(limited, shares, strict=True)), np.zeros_like(objective.steps)
-    )
+    pieces, steps = np.zeros_like(objective.pieces), np.zeros_like(objective.steps)
+    for each, share in zip(limited, shares, strict=True):
+        pieces, steps = pieces + each.pieces / share, steps + each.steps / share
     found: list[Placement] = []
 
     def fits(price: float) -> bool:
