@@ -108,7 +108,7 @@ class CutCosts:
         firsts = [first_layers(problem, server) for server in problem.servers]
         self.first: Ints = np.concatenate([np.zeros(0, dtype=np.int64), *firsts])
         self.server: Ints = np.repeat(np.arange(1, len(problem.nodes)), [len(each) for each in firsts])
-        whole = problem.allowed.all(axis=0)
+        whole: Bools = np.logical_and.reduce(problem.allowed, axis=0)
         whole[0] = False
         self._summed = whole[self.server]
         self._sums = SuffixCosts(problem, np.flatnonzero(whole))

@@ -196,10 +196,12 @@ def _spread(count: int, most: int) -> Ints:
 def undominated(used: Floats, step: float) -> Bools:
     """Which columns of `used` (shape (R, K), by rising cost) no earlier one undercuts in every row."""
     if not len(used):
-        return np.arange(used.shape[1]) == 0
+        first: Bools = np.arange(used.shape[1]) == 0
+        return first
     if len(used) == 1:
         before = np.concatenate(([np.inf], np.minimum.accumulate(used[0])[:-1]))
-        return used[0] < before * (1.0 - step)
+        ahead_of_all: Bools = used[0] < before * (1.0 - step)
+        return ahead_of_all
     telling = used[(used != used[:, :1]).any(axis=1)]
     if len(telling) < 2:
         return undominated(telling, step)

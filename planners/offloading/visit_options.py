@@ -33,7 +33,8 @@ class Resource:
         if self.term is not None:
             made: Floats = terms[self.term]
             return made
-        return held * (to == self.server) - held * (home == self.server)
+        moved: Floats = held * (to == self.server) - held * (home == self.server)
+        return moved
 
 
 class VisitOptions:
