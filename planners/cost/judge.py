@@ -125,9 +125,11 @@ class Judge:
                 missed += np.maximum(0.0, spent / limit - 1.0)
                 sure &= spent <= limit * (1.0 - NEAR)
         if missed.min() > NEAR:
-            return among[missed <= missed.min() + NEAR * (1.0 + missed.min())]
+            nearest: Ints = among[missed <= missed.min() + NEAR * (1.0 + missed.min())]
+            return nearest
         best = values[sure].min() if sure.any() else np.inf
-        return among[(missed <= NEAR) & (values <= best + NEAR * abs(best))]
+        kept: Ints = among[(missed <= NEAR) & (values <= best + NEAR * abs(best))]
+        return kept
 
     @cached_property
     def divisors(self) -> Scales:

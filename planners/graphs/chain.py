@@ -55,7 +55,8 @@ class Chain:
     def towards_all(cls, costs: UnitCosts) -> list[Chain]:
         """The chains of which all that is allowed on a server may move there, for every server."""
         additive, problem = costs.additive, costs.additive.problem
-        whole, made = problem.allowed.all(axis=0), []
+        whole: Bools = np.logical_and.reduce(problem.allowed, axis=0)
+        made: list[Chain] = []
         for server in problem.servers:
             if whole[server] and costs.facts.apart and costs.facts.single.all():
                 chain = cls.__new__(cls)

@@ -75,15 +75,17 @@ def ways(judge: Judge, inside: bool = True) -> list[Placement]:
 def _with_visits(sums: Sums, weights: Floats, nodes: list[int], placement: Placement) -> Placement:
     """`placement`, which has each unit on its node, with the visit of each unit that saves most, where one does."""
     visits = Visits(sums)
-    runs, to = visits.runs, visits.nodes[None, :]
+    # Among the nodes that the way uses: a node that no unit is worth is hardly worth a part of one.
+    near = np.array(sorted({0, *nodes}))
+    runs, to = visits.runs, near[None, :]
     chosen = np.arange(len(runs.first))[:, None]
     home = np.array(nodes)[runs.unit][:, None]
     added = np.tensordot(weights, visits.added(chosen, home, to), 1)
-    added[(to == home) | ~visits.allowed] = 0.0
+    added[(to == home) | ~visits.allowed[:, near]] = 0.0
     for number in np.flatnonzero(added.min(axis=1, initial=0.0) < 0.0).tolist():
         unit = runs.unit == runs.unit[number]
         if added[number].min() == added[unit].min():
-            placement = visiting(placement, runs, number, int(added[number].argmin()))
+            placement = visiting(placement, runs, number, int(near[added[number].argmin()]))
             added[unit] = 0.0
     return placement
 
