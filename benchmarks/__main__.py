@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import pieces, speed
+from benchmarks import pieces, planning, speed
 
 speed.main()
+planning.main()
 for network in ("alexnet", "vgg19"):
     pieces.compare(network)

@@ -116,6 +116,9 @@ class Unmakeable(PlannerBase):
     def __init__(self) -> None:
         raise KeyError("missing")
 
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        raise AssertionError("it was never made")
+
 
 class Raising(PlannerBase):
     """A planner with a bug."""

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
-from layerlift.models.errors import LayerliftError, place_of, trace_of, words_of
+from layerlift.models.errors import LayerliftError, place_of, shortened, trace_of, words_of
 from layerlift.models.loading.disk_cache import cache_dir
 
 UNFORESEEN: Final = 70
@@ -33,6 +33,8 @@ MENDABLE: Final = 2
 OPTION: Final = "--traceback"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _MOST: Final = 300
+_LEAST: Final = 40
+"""Characters of a sentence; of the words of an error in it."""
 
 
 def told(error: BaseException, traced: bool) -> int:
@@ -115,8 +117,9 @@ def _unforeseen(error: BaseException, traced: bool) -> str:
     if isinstance(error, MemoryError):
         what = "this machine has not enough memory for it"
     where = "its traceback is above" if traced else _logged(trace_of(error))
-    text = f"{what if len(what) < 120 else what[:117] + '...'} ({place_of(error)}), which nobody foresaw; {where}"
-    return text[:_MOST]
+    rest = f" ({place_of(error)}), which nobody foresaw; {where}"
+    # Where the traceback is may take a long path, and is what helps: the words yield.
+    return shortened(what, max(_LEAST, _MOST - len(rest))) + rest
 
 
 def _logged(trace: str) -> str:

@@ -14,6 +14,7 @@ from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF
 from layerlift.emulator.world.world import World
 from layerlift.models.sums import left_sum
+from layerlift.planners.cost.holdings import layer_bytes
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
 from layerlift.planners.registry.base import capability
 from layerlift.planners.registry.planners import make
@@ -60,9 +61,9 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
     latency_s, bandwidth_bytes_s, price_per_byte, closed = _links(world, user.client, request, known, offers)
     memory = [client.memory_bytes, *(offer.memory_bytes for offer in offers)]
     columns = [request.seconds, *(offer.seconds for offer in offers)]
-    sizes = [spec.graph.held_bytes([layer]) for layer in range(len(spec.graph))]
-    there = [True, *(server in told and server not in closed for server in world.servers)]
-    allowed = [[True, *(there[k] and size <= memory[k] for k in range(1, len(nodes)))] for size in sizes]
+    there = np.array([True, *(server in told and server not in closed for server in world.servers)])
+    allowed = (layer_bytes(spec.graph)[:, None] <= np.array(memory, dtype=np.float64)) & there
+    allowed[:, 0] = True
     shares = [offer.link_share for offer in offers]
     return Problem(
         graph=spec.graph,
@@ -81,7 +82,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         busy_w=np.array([client.idle_w + client.compute_w, *(node.compute_w for node in nodes[1:])]),
         load_s_per_byte=np.array([node.load_s_per_byte for node in nodes]),
         cores=np.array([node.cores for node in nodes], dtype=np.int64),
-        allowed=np.array(allowed, dtype=np.bool_),
+        allowed=allowed,
         objective=user.objective,
         query=user.query,
         uploads_at_once=user.uploads_at_once,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +15,9 @@ from rich.text import Text
 from layerlift.emulator.planning.asking import Asker
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import planned_with, problem_of
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
+from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
@@ -29,6 +31,41 @@ def explain(world: World, user: str) -> dict[str, Any]:
     Users who are planned jointly with it are. Times are seconds since the first part is sent, on idle links.
     Raises `RunError` for a user that the world has not, `PlanError` when the planner fails.
     """
+    spec, together, _, problem, outcome, took_s = asked(world, user)
+    names = [each.name for each in world.users]
+    exact = replace(world, planning=replace(world.planning, predictions="exact"))
+    return {
+        "scenario": world.name,
+        "user": user,
+        "client": world.nodes[spec.client].name,
+        "model": world.models[spec.model].name,
+        "planner": spec.planner,
+        "sources": sources(spec.planner),
+        "planned_with": [names[index] for index in together if index != spec.index],
+        "note": outcome.note,
+        "planning_s": took_s,
+        "local_s": outcome.local_s,
+        "predicted_s": outcome.predicted_s,
+        "true_s": latency(problem_of(exact, spec.index), outcome.placement),
+        **_parts(problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)),
+    }
+
+
+class Asked(NamedTuple):
+    """A user's question, and what its planner says."""
+
+    spec: UserSpec
+    together: tuple[int, ...]
+    """The users who are planned with it, itself among them."""
+    place: int
+    """Where in `together` it is."""
+    problem: Problem
+    outcome: PlanOutcome
+    took_s: float
+
+
+def asked(world: World, user: str) -> Asked:
+    """Ask for a user's plan. Raises as `explain` does."""
     names = [spec.name for spec in world.users]
     if user not in names:
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
@@ -41,25 +78,10 @@ def explain(world: World, user: str) -> dict[str, Any]:
     asker = Asker(world.seed, world.planning.plan_timeout_s)
     with closing(asker):
         found = asker.ask(job)
-    outcome, problem = found.outcomes[place], problems[place]
+    outcome = found.outcomes[place]
     if outcome.reason:
         raise PlanError(f"planner {spec.planner} failed for {user}: {found.raised or outcome.reason}")
-    exact = replace(world, planning=replace(world.planning, predictions="exact"))
-    return {
-        "scenario": world.name,
-        "user": user,
-        "client": world.nodes[spec.client].name,
-        "model": world.models[spec.model].name,
-        "planner": spec.planner,
-        "sources": sources(spec.planner),
-        "planned_with": [names[index] for index in together if index != spec.index],
-        "note": outcome.note,
-        "planning_s": found.took_s,
-        "local_s": outcome.local_s,
-        "predicted_s": outcome.predicted_s,
-        "true_s": latency(problem_of(exact, spec.index), outcome.placement),
-        **_parts(problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)),
-    }
+    return Asked(spec, together, place, problems[place], outcome, found.took_s)
 
 
 def sources(planner: str) -> list[str]:

@@ -86,6 +86,8 @@ class ResultWriter:
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
         self._trouble: RunError | None = None
+        self._hidden: list[tuple[Path, Path]] = []
+        """Part files that are written, and the names that they are to have: all tables are shown at once."""
         if self.directory is not None:
             _claim(self.directory, force)
             _write_run(self.directory, self.run)
@@ -134,6 +136,8 @@ class ResultWriter:
             part.rows.extend(rows)
             if len(part.rows) >= self._limit:
                 self._convert(table, part)
+                if self._hidden:
+                    self.flush()  # a part is full, and no table is to be behind another
 
     def flush(self) -> None:
         """Write what is held, so that a reader sees every row added so far; parts that are not full grow later."""
@@ -142,6 +146,7 @@ class ResultWriter:
                 self._convert(table, part, everything=True)
                 if part.batched > part.shown and self.directory is not None:
                     self._write(table, part)
+            self._show()
 
     def close(self, run: Mapping[str, Any]) -> str:
         """Write the rest and `run.json` (`run` with status, digest, row counts, summary); return the digest."""
@@ -191,6 +196,7 @@ class ResultWriter:
             for table, part in self._tables.items():
                 if not part.parts and not part.shown and self.directory is not None:
                     self._write(table, part)
+            self._show()
         except RunError as error:
             return error
         return None
@@ -201,9 +207,10 @@ class ResultWriter:
         digest = self._digest
         if trouble is not None and self.directory is not None:
             digest, rows = digest_again(RunResult(self.directory, {"status": status}))
-        tables = {
-            table: {"rows": rows[table], "parts": part.parts + bool(part.shown)} for table, part in self._tables.items()
-        }
+        parts = {table: part.parts + bool(part.shown) for table, part in self._tables.items()}
+        if trouble is not None and self.directory is not None:
+            parts = {table: len(list((self.directory / table).glob("part-*.parquet"))) for table in TABLES}
+        tables = {table: {"rows": rows[table], "parts": parts[table]} for table in TABLES}
         return {"digest": digest.hexdigest(), "tables": tables, "table_digests": digest.tables()}
 
     def _convert(self, table: str, part: _Part, everything: bool = False) -> None:
@@ -236,12 +243,11 @@ class ResultWriter:
         final = self.directory / table / f"part-{part.parts:05d}.parquet"
         hidden = final.with_name(f".{final.name}.tmp")
         try:
+            self._hidden.append((hidden, final))
             final.parent.mkdir(exist_ok=True)
             pq.write_table(whole, hidden, compression="zstd", use_dictionary=text, write_statistics=_STATISTICS)
-            hidden.replace(final)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                hidden.unlink(missing_ok=True)
+            self._drop()
             raise RunError(f"cannot write {final}: {_why(error)}; give another directory (--out)") from error
         part.shown = whole.num_rows
         if part.batched >= self.part_rows:
@@ -249,6 +255,23 @@ class ResultWriter:
             part.written += whole.num_rows
             part.batched = part.shown = 0
             part.parts += 1
+
+    def _show(self) -> None:
+        """Give part files their names, one right after the other: who is killed here has tables of one moment."""
+        for hidden, final in self._hidden:
+            try:
+                hidden.replace(final)
+            except OSError as error:
+                self._drop()
+                raise RunError(f"cannot write {final}: {_why(error)}; give another directory (--out)") from error
+        self._hidden.clear()
+
+    def _drop(self) -> None:
+        """Remove what is written and not shown, where there is no room for all of it."""
+        for hidden, _ in self._hidden:
+            with contextlib.suppress(OSError):
+                hidden.unlink(missing_ok=True)
+        self._hidden.clear()
 
 
 def _reason(error: BaseException | None) -> str:

@@ -17,12 +17,12 @@ from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
 from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
 from layerlift.emulator.scenario.schema.description import Description
-from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, brief, brief_text, dotted, read
+from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, brief, dotted, read
 from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, first_flaw, shown
 from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import CodeRefused, ScenarioError, near
+from layerlift.models.errors import CodeRefused, ScenarioError, near, sentence
 from layerlift.models.files import read_regular
 from layerlift.models.running.network import Network
 from layerlift.models.text import escaped, printable
@@ -179,7 +179,7 @@ def _servers(scenario: Description) -> int:
 
 def located(flaw: Flaw, places: Places) -> ScenarioError:
     """Return the error that says where the flaw is, in the file or on the command line, and under which path."""
-    text = brief_text(printable(f"{places.where(flaw.path)}{brief(flaw.path) or 'the scenario'} {flaw.text}"))
+    text = sentence(printable(f"{places.where(flaw.path)}{brief(flaw.path) or 'the scenario'} {flaw.text}"))
     return CodeRefused(text) if isinstance(flaw, CodeFlaw) else ScenarioError(text)
 
 

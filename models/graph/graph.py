@@ -154,11 +154,12 @@ class LayerGraph:
                 f"{self.name}: a placement of {len(placement)} layers was given, expected {len(self.layers)}"
             )
         found: list[Segment] = []
-        first = 0
-        for index in range(1, len(self.layers) + 1):
-            if index == len(self.layers) or placement[index] != placement[first]:
-                found.append(Segment(int(placement[first]), first, index - 1))
-                first = index
+        first, here = 0, placement[0]
+        for index, node in enumerate(placement):
+            if node != here:
+                found.append(Segment(int(here), first, index - 1))
+                first, here = index, node
+        found.append(Segment(int(here), first, len(self.layers) - 1))
         return tuple(found)
 
     def boundary(self, first: int, last: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

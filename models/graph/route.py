@@ -6,11 +6,14 @@ about the shape of a query, only about time (semantics: "A query").
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from layerlift.models.graph.graph import LayerGraph, Segment
+from layerlift.models.graph.per_graph import answers as answers_of
+from layerlift.models.graph.per_graph import crossings
 
 CLIENT = 0
 """The node index that stands for the client who asks, in every placement."""
@@ -64,17 +67,20 @@ def compile_route(graph: LayerGraph, placement: Sequence[int], mode: QueryMode =
     waits: list[set[int]] = [set() for _ in segments]
     opening: list[Send] = []
     answers: list[int] = []
-    step_of = [number for number, segment in enumerate(segments) for _ in range(len(segment))]
+    firsts = [segment.first for segment in segments]
 
-    for index, tensor in enumerate(tensors):
+    # What is made and read within one segment goes nowhere, and most tensors do.
+    crossing = crossings(graph)
+    for index in sorted({*answers_of(graph), *(tensor for first in firsts for tensor in crossing[first])}):
+        tensor = tensors[index]
         home = CLIENT if tensor.producer < 0 else placement[tensor.producer]
-        source = opening if tensor.producer < 0 else sends[step_of[tensor.producer]]
+        source = opening if tensor.producer < 0 else sends[bisect_right(firsts, tensor.producer) - 1]
         told: set[int] = set()
         for reader in tensor.consumers:
             node = placement[reader]
             if node == home:
                 continue
-            waits[step_of[reader]].add(index)
+            waits[bisect_right(firsts, reader) - 1].add(index)
             if node not in told:
                 told.add(node)
                 source.append(Send(int(node), index, tensor.bytes))

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 
 from layerlift.planners.cost import batch, query
 from layerlift.planners.cost.batch import Placements
-from layerlift.planners.cost.single_cuts import all_single_cuts
-from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.cost.single_cuts import NEAR, CutCosts
+from layerlift.planners.problem.problem import Floats, Ints, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
+
+Term = Literal["latency", "energy", "money"]
 
 NOTHING = 1e-30
 """A term below it (seconds, joules, money) is zero: nothing is divided by it."""
@@ -47,30 +49,85 @@ class Judge:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self._asked: tuple[tuple[int, ...], Rank] | None = None
+        """What was asked last: searches ask twice what they have found."""
 
     @cached_property
-    def cuts(self) -> Placements:
-        """Every single cut towards every server (see `layerlift.planners.cost.single_cuts`)."""
-        return all_single_cuts(self.problem)
+    def cuts(self) -> CutCosts:
+        """Every single cut towards every server, and what it costs to the last bits but a few."""
+        return CutCosts(self.problem)
 
     @cached_property
-    def cut_costs(self) -> batch.BatchCosts:
-        """What the single cuts cost."""
-        return batch.evaluate(self.problem, self.cuts)
+    def local(self) -> query.Cost:
+        """What keeping everything on the client costs."""
+        return query.evaluate(self.problem, (0,) * len(self.problem.graph))
+
+    @cached_property
+    def local_key(self) -> Rank:
+        """The rank of keeping everything on the client."""
+        return self.rank(self.local.latency_s, self.local.energy_j, self.local.money, self.local.balance)
 
     @cached_property
     def scales(self) -> Scales:
         """See `Scales`."""
-        problem = self.problem
-        best = local = query.evaluate(problem, (0,) * len(problem.graph))
+        best = local = self.local
         if len(self.cuts):
-            best = query.evaluate(problem, self.cuts[int(self.cut_costs.latency_s.argmin())].tolist())
+            best = query.evaluate(self.problem, self.cut_of_least("latency")[1])
         return Scales(
             latency=_unit(local.latency_s, best.latency_s),
             energy=_unit(local.energy_j, best.energy_j),
             money=_unit(local.money, best.money),
             balance=_unit(local.balance, best.balance),
         )
+
+    def best_cut(self, server: int | None = None) -> tuple[Rank, tuple[int, ...]] | None:
+        """The best single cut (towards `server`), the first of equals, after its rank; None where there is none.
+
+        Sums narrow the choice down (see `layerlift.planners.cost.single_cuts`), the cost model makes it.
+        """
+        cuts = self.cuts
+        among = np.arange(len(cuts)) if server is None else np.flatnonzero(cuts.server == server)
+        if not len(among):
+            return None
+        looked = [(self._cut_rank(number), number) for number in self._in_question(among).tolist()]
+        rank, number = min(looked)
+        return rank, cuts.placement(number)
+
+    def cut_of_least(self, term: Term) -> tuple[float, tuple[int, ...]]:
+        """The least that a single cut costs in one term, and the first cut that does; there must be one."""
+        values = term_of(self.cuts, term)
+        near = np.flatnonzero(values <= values.min() * (1.0 + NEAR)).tolist()
+        found = [(term_of(query.evaluate(self.problem, self.cuts.placement(each)), term), each) for each in near]
+        least, number = min(found)
+        return least, self.cuts.placement(number)
+
+    def _cut_rank(self, number: int) -> Rank:
+        found = query.evaluate(self.problem, self.cuts.placement(number))
+        return self.rank(found.latency_s, found.energy_j, found.money, found.balance)
+
+    def _in_question(self, among: Ints) -> Ints:
+        """Which of some cuts may be the best one, as far as sums tell."""
+        cuts, wanted, scales = self.cuts, self.problem.objective, self.divisors
+        values = np.zeros(len(among))
+        if wanted.latency:
+            values += wanted.latency * cuts.latency_s[among] / scales.latency
+        if wanted.energy:
+            values += wanted.energy * cuts.energy_j[among] / scales.energy
+        if wanted.money:
+            values += wanted.money * cuts.money[among] / scales.money
+        if wanted.balance:
+            values += wanted.balance * cuts.balance[among] / scales.balance
+        missed, sure = np.zeros(len(among)), np.ones(len(among), dtype=np.bool_)
+        limits: tuple[tuple[float | None, Term], ...] = ((wanted.deadline_s, "latency"), (wanted.budget, "money"))
+        for limit, used in limits:
+            if limit is not None:
+                spent = term_of(cuts, used)[among]
+                missed += np.maximum(0.0, spent / limit - 1.0)
+                sure &= spent <= limit * (1.0 - NEAR)
+        if missed.min() > NEAR:
+            return among[missed <= missed.min() + NEAR * (1.0 + missed.min())]
+        best = values[sure].min() if sure.any() else np.inf
+        return among[(missed <= NEAR) & (values <= best + NEAR * abs(best))]
 
     @cached_property
     def divisors(self) -> Scales:
@@ -86,9 +143,15 @@ class Judge:
 
     def key(self, placement: Sequence[int]) -> Rank:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
+        if not any(placement):
+            return self.local_key
+        if self._asked is not None and self._asked[0] == tuple(placement):
+            return self._asked[1]
         found = query.evaluate(self.problem, placement)
         missed, value = self.rank(found.latency_s, found.energy_j, found.money, found.balance)
-        return missed if query.fits(self.problem, placement) else np.inf, value
+        rank = missed if query.fits(self.problem, placement) else np.inf, value
+        self._asked = tuple(placement), rank
+        return rank
 
     def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Rank:
         """Rank of a legal placement with these costs."""
@@ -127,13 +190,24 @@ class Judge:
         """`placement`, unless keeping everything on the client is better or `placement` is not legal."""
         local = (0,) * len(self.problem.graph)
         chosen = tuple(int(node) for node in placement)
-        return chosen if chosen == local or self.key(chosen) < self.key(local) else local
+        return chosen if chosen == local or self.key(chosen) < self.local_key else local
 
     def _violation(self, latency_s: float, money: float) -> float:
         wanted = self.problem.objective
         late = max(0.0, latency_s / wanted.deadline_s - 1.0) if wanted.deadline_s is not None else 0.0
         over = max(0.0, money / wanted.budget - 1.0) if wanted.budget is not None else 0.0
         return late + over
+
+
+@overload
+def term_of(costs: query.Cost, term: Term) -> float: ...
+@overload
+def term_of(costs: CutCosts, term: Term) -> Floats: ...
+def term_of(costs: query.Cost | CutCosts, term: Term) -> float | Floats:
+    """One term of what a placement costs, or many placements do: seconds, joules or money."""
+    if term == "latency":
+        return costs.latency_s
+    return costs.energy_j if term == "energy" else costs.money
 
 
 def _unit(local: float, best: float) -> float:

@@ -11,8 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+import numpy as np
+
+from layerlift.models.graph.per_graph import makers
 from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
 from layerlift.models.sums import left_sum
+from layerlift.planners.cost.holdings import held_on
 from layerlift.planners.problem.problem import Problem
 
 
@@ -52,8 +56,8 @@ class _QueryWalk:
 
     def run(self, route: Route) -> None:
         """Walk every step; `ended_s` is then the time of the answer, which may come before the last step ends."""
-        problem, tensors = self.problem, self.problem.graph.tensors
-        tables = problem.tables
+        problem, tables = self.problem, self.problem.tables
+        made_by = makers(problem.graph)
         self._send(CLIENT, 0.0, route.opening)
         for step in route.steps:
             segment = step.segment
@@ -65,10 +69,8 @@ class _QueryWalk:
             end = begun + work * tables.slowdown[node]
             self.busy_s[node] += work
             self.node_free_s[node] = end
-            if node == CLIENT:
-                made = (t for layer in problem.graph.layers[segment.first : segment.last + 1] for t in layer.outputs)
-                if any(tensors[tensor].is_output for tensor in made):
-                    self.ended_s = max(self.ended_s, end)
+            if node == CLIENT and any(segment.first <= maker <= segment.last for maker in made_by):
+                self.ended_s = max(self.ended_s, end)
             self._send(node, end, step.sends)
         for tensor in route.answers:
             self.ended_s = max(self.ended_s, self.arrived_s[tensor, CLIENT])
@@ -84,7 +86,7 @@ class _QueryWalk:
             self.link_free_s[link] = end
             self.arrived_s[send.tensor, send.to] = end
             self.link_bytes += size
-            self.carried_money += size * float(problem.price_per_byte[link])
+            self.carried_money += size * problem.tables.price_per_byte[source][send.to]
             if CLIENT in link:
                 self.radio_s += duration
 
@@ -105,8 +107,9 @@ def evaluate(problem: Problem, placement: Sequence[int]) -> Cost:
     walked = _walk(problem, placement)
     busy, end, power = walked.busy_s, walked.ended_s, problem.power
     client = power.idle_w * end + power.compute_w * busy[CLIENT] + power.radio_w * walked.radio_s
-    servers = left_sum(float(problem.busy_w[node]) * busy[node] for node in problem.servers)
-    spent = walked.carried_money + left_sum(float(price) * busy[node] for node, price in enumerate(problem.price_per_s))
+    tables = problem.tables
+    servers = left_sum(tables.busy_w[node] * busy[node] for node in problem.servers)
+    spent = walked.carried_money + left_sum(price * busy[node] for node, price in enumerate(tables.price_per_s))
     if problem.price_per_byte_s.any():
         held = held_bytes(problem, placement)
         spent += left_sum(float(problem.price_per_byte_s[node]) * held[node] for node in problem.servers) * end
@@ -139,18 +142,18 @@ def balance(problem: Problem, placement: Sequence[int]) -> float:
 
 def held_bytes(problem: Problem, placement: Sequence[int]) -> list[int]:
     """Bytes of parameters that each node holds, shape (N,); what layers of one node share counts once."""
-    layers: list[list[int]] = [[] for _ in problem.nodes]
-    for layer, node in enumerate(placement):
-        layers[node].append(layer)
-    return [problem.graph.held_bytes(own) for own in layers]
+    return held_on(problem.graph, placement, len(problem.nodes))
 
 
 def fits(problem: Problem, placement: Sequence[int]) -> bool:
     """Whether `placement` obeys `allowed` and the servers' memory."""
-    if not all(problem.allowed[layer, node] for layer, node in enumerate(placement)):
+    if not problem.tables.limited:
+        return True
+    if not problem.allowed[np.arange(len(placement)), placement].all():
         return False
+    room = problem.tables.memory_bytes
     held = held_bytes(problem, placement)
-    return all(held[node] <= problem.memory_bytes[node] for node in problem.servers)
+    return all(held[node] <= room[node] for node in problem.servers)
 
 
 def _variation(problem: Problem, busy_s: Sequence[float], latency_s: float) -> float:
@@ -158,9 +161,7 @@ def _variation(problem: Problem, busy_s: Sequence[float], latency_s: float) -> f
     if not len(problem.servers):
         return 0.0
     running = [busy_s[node] / latency_s if latency_s > 0 else 0.0 for node in problem.servers]
-    used = [
-        (own + float(problem.load[node])) / float(problem.cores[node])
-        for own, node in zip(running, problem.servers, strict=True)
-    ]
+    load, cores = problem.tables.load, problem.tables.cores
+    used = [(own + load[node]) / cores[node] for own, node in zip(running, problem.servers, strict=True)]
     mean = left_sum(used) / len(used)
     return sqrt(left_sum((u - mean) ** 2 for u in used) / len(used)) / mean if mean > 0 else 0.0

@@ -16,7 +16,7 @@ from layerlift.planners.exact.linear import Linear, Terms
 from layerlift.planners.exact.question import Question, searchable
 from layerlift.planners.exact.stages import Stages
 from layerlift.planners.exact.starts import starts
-from layerlift.planners.offloading import shortest_path
+from layerlift.planners.offloading import labels
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -100,7 +100,7 @@ def solve(problem: Problem, effort: Effort) -> BoundedPlacement:
     fastest = _staged(Linear(problem, Terms(latency=1.0)), effort)
     free = Linear(problem, Terms.of(judge), least_s=max(0.0, fastest.bound))
     staged = fastest if _latency_alone(problem) else _staged(free, effort)
-    candidates = [(0,) * len(problem.graph), shortest_path.place(problem), fastest.placement, staged.placement]
+    candidates = [(0,) * len(problem.graph), labels.place(judge)[0], fastest.placement, staged.placement]
     best, bound = _best(judge, candidates), staged.bound
     if _settled(judge, best, bound, fastest):
         return BoundedPlacement(best, judge.key(best), bound, True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
-from layerlift.planners.cost.judge import Judge
-from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.cost.judge import Judge, Quantity
+from layerlift.planners.problem.problem import Floats, Ints, Problem
 
 TermWeights = tuple[float, float, float]
 """Of latency, energy and money."""
@@ -67,6 +67,22 @@ class Additive:
         moved = size + self.problem.header_bytes
         return self.waiting(self.problem.tables.latency_s[source][to]) + self.carrying(moved, source, to)
 
+    def moving(self, size: Floats, source: Ints, to: Ints) -> Floats:
+        """`transfer` of many messages at once, whose shapes broadcast; the same to the last bit."""
+        problem = self.problem
+        moved = size + problem.header_bytes
+        made = self.waiting(problem.latency_s[source, to]) + self.carried(moved, source, to)
+        return np.where(source == to, 0.0, made)
+
+    def carried(self, size: Floats, source: Ints, to: Ints) -> Floats:
+        """`carrying` of many messages at once; the same to the last bit."""
+        problem = self.problem
+        seconds = size / problem.bandwidth_bytes_s[source, to]
+        radio = np.where((source == CLIENT) | (to == CLIENT), problem.power.radio_w * seconds, 0.0)
+        spent = self.per_money * size * problem.price_per_byte[source, to]
+        made: Floats = self.waiting(seconds) + self.per_joule * radio + spent
+        return made
+
     def transfers(self, size: int) -> Floats:
         """`transfer` between all pairs of nodes, shape (N, N)."""
         problem = self.problem
@@ -86,7 +102,7 @@ class Additive:
         spent = self.per_money * size * float(self.problem.price_per_byte[source, to])
         return self.waiting(seconds) + self.per_joule * radio + spent
 
-    def waiting(self, seconds: float) -> float:
+    def waiting(self, seconds: Quantity) -> Quantity:
         """Cost of `seconds` in which nothing but time passes."""
         return (self.per_second + self.per_joule * self.problem.power.idle_w) * seconds
 
@@ -116,13 +132,19 @@ class Additive:
         return total
 
 
-def leaning(problem: Problem, judge: Judge, search: Callable[[Additive], tuple[int, ...]]) -> tuple[int, ...]:
+def leaning(
+    problem: Problem,
+    judge: Judge,
+    search: Callable[[Additive], tuple[int, ...]],
+    additive: Additive | None = None,
+) -> tuple[int, ...]:
     """The best placement that `search` finds, when its prices lean towards a constraint that it would break.
 
     Where the answer at the objective's own weights misses the deadline or the budget, the weights move in `LEANS`
     steps towards latency, towards money, and towards both: a Lagrangian search over what `search` can minimise.
+    `additive` is the problem's at its own weights, where that is known.
     """
-    first = search(Additive(problem, judge))
+    first = search(additive or Additive(problem, judge))
     if judge.key(first)[0] == 0.0:
         return first
     found = [first, *(search(Additive(problem, judge, weights)) for weights in _leans(problem))]

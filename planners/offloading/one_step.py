@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from layerlift.planners import cost
-from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.judge import Judge, term_of
 from layerlift.planners.problem.plan import Plan, Upload, in_one_piece, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -37,17 +36,14 @@ class OneStep(PlannerBase):
 
     def place(self, problem: Problem) -> tuple[int, ...]:
         """The placement of the best single cut."""
-        judge = Judge(problem)
-        cuts = judge.cuts
-        local = (0,) * len(problem.graph)
-        if not len(cuts):
+        judge, local = Judge(problem), (0,) * len(problem.graph)
+        if not len(judge.cuts):
             return local
         if self.by == "objective":
-            return judge.or_local(judge.best(cuts, judge.cut_costs))
-        table = judge.cut_costs
-        values = {"latency": table.latency_s, "energy": table.energy_j, "money": table.money}[self.by]
-        best = tuple(int(node) for node in cuts[int(values.argmin())])
-        return best if values.min() < _term(problem, local, self.by) else local
+            found = judge.best_cut()
+            return found[1] if found is not None and found[0] < judge.local_key else local
+        least, placement = judge.cut_of_least(self.by)
+        return placement if least < term_of(judge.local, self.by) else local
 
 
 class Direct(OneStep):
@@ -61,8 +57,3 @@ class Direct(OneStep):
     def upload(self, problem: Problem, placement: Sequence[int], rng: random.Random) -> tuple[Upload, ...]:
         """All of P1, one part per server."""
         return in_one_piece(placement)
-
-
-def _term(problem: Problem, placement: Sequence[int], name: str) -> float:
-    found = cost.evaluate(problem, placement)
-    return {"latency": found.latency_s, "energy": found.energy_j, "money": found.money}[name]

@@ -57,8 +57,9 @@ def uploads_of(placement: Sequence[int], parts: Iterable[Iterable[int]]) -> tupl
     for part in parts:
         by_server: dict[int, list[int]] = {}
         for layer in sorted(part):
-            by_server.setdefault(placement[layer], []).append(layer)
-        made.extend(Upload(server, tuple(layers)) for server, layers in by_server.items() if server)
+            if server := placement[layer]:
+                by_server.setdefault(server, []).append(layer)
+        made.extend(Upload(server, tuple(layers)) for server, layers in by_server.items())
     return tuple(made)
 
 
@@ -69,7 +70,7 @@ def in_one_piece(placement: Sequence[int]) -> tuple[Upload, ...]:
 
 def offload(placement: Sequence[int], note: str = "") -> Plan:
     """The plan of a planner that only places layers: uploaded in one piece per server, used when all is there."""
-    chosen = tuple(int(node) for node in placement)
+    chosen = tuple(map(int, placement))
     return Plan(chosen, in_one_piece(chosen), note=note, whole=any(chosen))
 
 
@@ -83,7 +84,7 @@ def validate(plan: Plan, problem: Problem) -> None:
     for layer, node in enumerate(plan.placement):
         if not 0 <= node < nodes:
             raise PlanError(f"layer {layer} is placed on node {node}, expected 0 (the client) to {nodes - 1}")
-        if not problem.allowed[layer, node]:
+        if problem.tables.limited and not problem.allowed[layer, node]:
             raise PlanError(
                 f"layer {layer} ({graph.layers[layer].name}) is placed on {problem.nodes[node]}, "
                 f"where it is not allowed: see problem.allowed"
@@ -110,7 +111,7 @@ def validate(plan: Plan, problem: Problem) -> None:
         )
     if 0 in {upload.server for upload in plan.uploads}:
         raise PlanError("an upload goes to node 0, the client itself: uploads go to servers")
-    for server in problem.servers:
+    for server in problem.servers if problem.tables.limited else ():
         held = graph.held_bytes(layer for layer, node in enumerate(plan.placement) if node == server)
         if held > problem.memory_bytes[server]:
             raise PlanError(

@@ -54,6 +54,14 @@ class ProblemTables:
     latency_s: list[list[float]]
     bandwidth_bytes_s: list[list[float]]
     slowdown: list[float]
+    price_per_byte: list[list[float]]
+    price_per_s: list[float]
+    busy_w: list[float]
+    memory_bytes: list[float]
+    load: list[float]
+    cores: list[int]
+    limited: bool
+    """Whether a layer is forbidden on a server, or a server's memory has an end."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +150,11 @@ class Problem:
     def tables(self) -> ProblemTables:
         """The arrays that the scalar cost model reads, as lists."""
         return ProblemTables(
-            self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist()
-        )
+            self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist(),
+            self.price_per_byte.tolist(), self.price_per_s.tolist(), self.busy_w.tolist(), self.memory_bytes.tolist(),
+            self.load.tolist(), self.cores.tolist(),
+            not bool(self.allowed.all()) or bool(np.isfinite(self.memory_bytes[1:]).any()),
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, object]:
         """Leave what is computed on demand out of pickles and copies."""

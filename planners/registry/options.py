@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from layerlift.models.errors import LayerliftError, PlanError, near
@@ -54,7 +55,7 @@ def options_of(maker: Callable[..., object]) -> dict[str, Option]:
     if function is object.__init__:
         return {}
     try:
-        hints = typing.get_type_hints(function)
+        hints = _hints(function) if inspect.isfunction(function) else typing.get_type_hints(function)
     except (NameError, TypeError):
         hints = {}
     found: dict[str, Option] = {}
@@ -64,6 +65,12 @@ def options_of(maker: Callable[..., object]) -> dict[str, Option]:
         required = parameter.default is parameter.empty
         found[name] = Option(name, hints.get(name, str), None if required else parameter.default, required)
     return found
+
+
+@lru_cache(maxsize=256)
+def _hints(function: types.FunctionType) -> dict[str, Any]:
+    """The annotations of a function, evaluated once: a plug-in is made anew for every request."""
+    return typing.get_type_hints(function)
 
 
 def split_options(name: str, text: str, wording: Wording = PLANNER) -> dict[str, str]:

@@ -49,6 +49,8 @@ BUILTIN = {
     "direct": "layerlift.planners.offloading.one_step:Direct",
     "one_step": "layerlift.planners.offloading.one_step:OneStep",
     "shortest_path": "layerlift.planners.offloading.shortest_path:ShortestPath",
+    "units": "layerlift.planners.offloading.units:Units",
+    "labels": "layerlift.planners.offloading.labels:Labels",
     "min_cut": "layerlift.planners.offloading.min_cut:MinCut",
     "optimal": "layerlift.planners.exact.optimal:Optimal",
     "pso": "layerlift.planners.swarm.pso:Pso",

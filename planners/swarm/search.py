@@ -224,13 +224,9 @@ def better(missed: Floats, values: Floats, than_missed: Floats, than_values: Flo
 
 def _best_cuts(judge: Judge) -> Placements:
     """The best single cut towards each server, the best server first; shape (at most N - 1, L)."""
-    if not len(judge.cuts):
-        return judge.cuts
-    missed, values = judge.keys(judge.cuts, judge.cut_costs)
-    servers = judge.cuts.max(axis=1)
-    order = np.lexsort((values, missed))
-    _, first = np.unique(servers[order], return_index=True)
-    return judge.cuts[order[np.sort(first)]]
+    found = [best for server in judge.problem.servers if (best := judge.best_cut(server)) is not None]
+    found.sort(key=lambda best: best[0])
+    return np.array([placement for _, placement in found], dtype=np.int64).reshape(-1, len(judge.problem.graph))
 
 
 def _fitted(problem: Problem, placement: list[int], room_bytes: Floats) -> list[int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain
 from layerlift.planners.problem.plan import Plan, Upload, uploads_of
-from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.registry.base import PlannerBase
 from layerlift.planners.uploading.ionn import planned_uploads
 
@@ -48,20 +49,13 @@ class Gap:
     bytes: Floats
     efficiency: Floats
     """Gain over upload; infinite for a gain that costs nothing."""
+    first: UnitRange
+    """The range of highest efficiency."""
 
     @property
     def units(self) -> range:
         """The units of the gap."""
         return range(self.start, self.start + len(self.gain))
-
-    def best(self, worth: Floats, low: int = 0, high: int | None = None) -> UnitRange:
-        """The range of most `worth` within local indices `low..high` (the whole gap)."""
-        window = worth[low:, low:] if high is None else worth[low : high + 1, low : high + 1]
-        most = window.max()
-        firsts, lasts = np.nonzero(window == most)
-        at = np.lexsort((firsts, lasts - firsts))[0]
-        base = self.start + low
-        return UnitRange(float(most), base + int(firsts[at]), base + int(lasts[at]))
 
     def finest(self, chosen: UnitRange) -> UnitRange:
         """Shin's recursion: within the range, the smaller one of highest positive efficiency, again and again.
@@ -70,11 +64,26 @@ class Gap:
         """
         while True:
             low, high = chosen.first - self.start, chosen.last - self.start
-            finer = np.where(self.bytes == self.bytes[low, high], -np.inf, self.efficiency)
-            inner = self.best(finer, low, high)
+            if low == high:
+                return chosen
+            window = slice(low, high + 1)
+            sizes = self.bytes[window, window]
+            inner = best_range(
+                np.where(sizes == self.bytes[low, high], -np.inf, self.efficiency[window, window]), chosen.first
+            )
             if not inner.worth > 0.0:
                 return chosen
             chosen = inner
+
+
+def best_range(worth: Floats, start: int) -> UnitRange:
+    """The range of most `worth`, which has shape (n, n): row and column are its first and last unit less `start`."""
+    most = worth.max()
+    firsts, lasts = (worth == most).nonzero()
+    if len(firsts) == 1:
+        return UnitRange(float(most), start + int(firsts[0]), start + int(lasts[0]))
+    at = np.lexsort((firsts, lasts - firsts))[0]
+    return UnitRange(float(most), start + int(firsts[at]), start + int(lasts[at]))
 
 
 class Ranker:
@@ -89,6 +98,9 @@ class Ranker:
         self.recursive = recursive
         self.first_pick = first_pick
         self.round_trips = round_trips
+        self._rows = np.array([chain.client, chain.planned, chain.upload, chain.bytes])
+        self._onward = np.append(chain.leave, 0.0)
+        self._noise = NOISE * chain.client.sum()
 
     def divide(self, wanted: frozenset[int]) -> list[frozenset[int]]:
         """Parts of the `wanted` units, best first; what is never worth its upload is the last part."""
@@ -115,45 +127,38 @@ class Ranker:
 
     def _pick(self, gaps: Sequence[Gap], first: bool) -> tuple[Gap, UnitRange]:
         if first and self.first_pick:
-            paying = [(gap, gap.best(gap.gain - gap.upload)) for gap in gaps]
+            paying = [(gap, best_range(gap.gain - gap.upload, gap.start)) for gap in gaps]
             gap, chosen = min(paying, key=lambda each: each[1].rank)
             if chosen.worth > 0.0:
                 return gap, chosen
-        gap, chosen = min(((gap, gap.best(gap.efficiency)) for gap in gaps), key=lambda each: each[1].rank)
+        gap = min(gaps, key=lambda each: each.first.rank)
+        chosen = gap.first
         return gap, gap.finest(chosen) if self.recursive and chosen.worth > 0.0 else chosen
 
     def _gap(self, run: range, done: set[int]) -> Gap:
         """Score every sub-range of `run`, whose neighbours are uploaded or not wanted."""
         chain, low, high = self.chain, run.start, run.stop
         behind, ahead = low - 1 in done, high in done
-        alone, planned = _sums(chain.client[low:high]), _sums(chain.planned[low:high])
-        steps = np.concatenate(([0.0], np.cumsum(chain.hand[low + 1 : high])))
-        inner = steps[None, :] - steps[:, None]
-        onward = np.append(chain.leave, 0.0)[low + 1 : high + 1].copy()
-        onward_before = np.zeros(len(run))
+        alone, planned, upload, size = _sums(self._rows[:, low:high])
+        steps = np.concatenate(([0.0], chain.hand[low + 1 : high].cumsum()))
+        onward, onward_before = self._onward[low + 1 : high + 1], np.zeros(len(run))
+        inward, inward_before = chain.enter[low:high], np.zeros(len(run))
         if ahead:
+            onward = onward.copy()
             onward[-1], onward_before[-1] = chain.hand[high], chain.enter[high]
-        inward = chain.enter[low:high].copy()
-        inward_before = np.zeros(len(run))
         if behind:
+            inward = inward.copy()
             inward[0], inward_before[0] = chain.hand[low], chain.leave[low]
         before = alone + inward_before[:, None] + onward_before[None, :]
-        after = planned + inner + inward[:, None] + onward[None, :]
+        after = planned + (steps[None, :] - steps[:, None]) + inward[:, None] + onward[None, :]
         gain = before - after
-        gain[np.abs(gain) <= NOISE * chain.client.sum()] = 0.0
-        upload = _sums(chain.upload[low:high])
+        gain[np.abs(gain) <= self._noise] = 0.0
         if self.round_trips:
             upload = upload + chain.round_trip[low:high].max()
-        ranges = np.triu(np.ones_like(gain, dtype=np.bool_))
+        gain[_below(len(run))] = -np.inf
         free = np.where(gain > 0.0, np.inf, gain)
         efficiency = np.divide(gain, upload, out=free, where=upload > 0.0)
-        return Gap(
-            low,
-            np.where(ranges, gain, -np.inf),
-            upload,
-            _sums(chain.bytes[low:high]),
-            np.where(ranges, efficiency, -np.inf),
-        )
+        return Gap(low, gain, upload, size, efficiency, best_range(efficiency, low))
 
 
 class Efficiency(PlannerBase):
@@ -218,8 +223,16 @@ def runs(units: Iterable[int]) -> list[range]:
     return found
 
 
-def _sums(values: Floats) -> Floats:
-    """Sum of `values[a..b]` at [a, b], for a <= b."""
-    ends = np.cumsum(values)
-    made: Floats = ends[None, :] - (ends - values)[:, None]
+def _sums(rows: Floats) -> Floats:
+    """Sum of `row[a..b]` at [a, b], for a <= b, of each row; shape (R, n) -> (R, n, n)."""
+    ends = np.cumsum(rows, axis=1)
+    made: Floats = ends[:, None, :] - (ends - rows)[:, :, None]
+    return made
+
+
+@lru_cache(maxsize=64)
+def _below(size: int) -> Bools:
+    """What lies below the diagonal of a square table: where the last unit would come before the first."""
+    made: Bools = np.tri(size, k=-1, dtype=np.bool_)
+    made.setflags(write=False)
     return made

@@ -9,8 +9,10 @@ from typing import Literal
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.single_cuts import NEAR
 from layerlift.planners.graphs.additive import Additive, leaning
 from layerlift.planners.graphs.chain import Chain
+from layerlift.planners.graphs.unit_costs import UnitCosts
 from layerlift.planners.problem.plan import Plan, Upload, all_local, uploads_of
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -73,21 +75,44 @@ def _trimmed(chain: Chain, chosen: tuple[int, ...]) -> tuple[int, ...]:
 def best_chain(problem: Problem, penalty: float) -> tuple[Chain, tuple[int, ...]] | None:
     """The chain towards the best single server and its units to move, or None where nothing beats all-local."""
     judge = Judge(problem)
+    costs = UnitCosts(Additive(problem, judge))
+    found = [(chain, best_units(chain, penalty)) for chain in Chain.towards_all(costs)]
+    if _adds_up(judge, costs):
+        found = _cheapest(found)
     best: tuple[Chain, tuple[int, ...]] | None = None
-    best_key = judge.key((0,) * len(problem.graph))
-    for server in problem.servers:
-        target = [server if free else 0 for free in problem.allowed[:, server]]
+    best_key = judge.local_key
+    for own, units in found:
 
-        def search(additive: Additive, target: list[int] = target) -> tuple[int, ...]:
-            chain = Chain(additive, target)
+        def search(additive: Additive, own: Chain = own, units: tuple[int, ...] = units) -> tuple[int, ...]:
+            if additive is own.additive:
+                return own.placement(units)
+            chain = Chain(additive, own.target)
             return chain.placement(best_units(chain, penalty))
 
-        placement = leaning(problem, judge, search)
+        placement = leaning(problem, judge, search, costs.additive)
         if (key := judge.key(placement)) < best_key:
-            chain = Chain(Additive(problem, judge), target)
-            chosen = tuple(k for k, unit in enumerate(chain.units) if any(placement[layer] for layer in unit.layers))
-            best, best_key = (chain, chosen), key
+            chosen = tuple(k for k, unit in enumerate(own.units) if any(placement[unit.first : unit.last + 1]))
+            best, best_key = (own, chosen), key
     return best
+
+
+def _adds_up(judge: Judge, costs: UnitCosts) -> bool:
+    """Whether chains that are exact are ranked by what their ways cost: nothing but sums is wanted, and no limit."""
+    wanted = judge.problem.objective
+    plain = wanted.deadline_s is None and wanted.budget is None and not wanted.balance
+    weights = (wanted.latency, wanted.energy, wanted.money)
+    held_free = not (wanted.money and judge.problem.price_per_byte_s.any())
+    return plain and min(weights) >= 0.0 and any(weights) and held_free and costs.facts.sequential
+
+
+def _cheapest(found: list[tuple[Chain, tuple[int, ...]]]) -> list[tuple[Chain, tuple[int, ...]]]:
+    """The chains that sums leave in question: the cheapest, what is within rounding of it, and what is not exact."""
+    spent = [chain.cost(units) for chain, units in found]
+    exact = [cost for cost, (chain, _) in zip(spent, found, strict=True) if chain.exact]
+    least = min(exact, default=0.0)
+    return [
+        each for cost, each in zip(spent, found, strict=True) if not each[0].exact or cost <= least + NEAR * abs(least)
+    ]
 
 
 def planned_uploads(

@@ -17,7 +17,6 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
-from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import means_run
 from layerlift.emulator.studies.compare.jobs import Asked
@@ -38,7 +37,11 @@ from layerlift.models.errors import RunError
 @click.option("--seed", "listed", metavar="N,N,...", help="These seeds.")
 @click.option("--sweep", metavar="PATH=V,V,...", help="The values of one field in turn; users=50,100 is all users.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override any field of the scenario.")
-@click.option("--execution", type=click.Choice(["every", "once", "none"]), help="Run real layers.  [default: none]")
+@click.option(
+    "--execution",
+    type=click.Choice(["every", "once", "none"]),
+    help="Run real layers.  [default: none, or every with compute: measured]",
+)
 @click.option("--no-alone", is_flag=True, help="Run nobody alone first: costs are then latencies, not slowdowns.")
 @click.option("--each", is_flag=True, help="Run every user alone, not one of each kind.")
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
@@ -86,7 +89,6 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         raise RunError("--seed and --seeds both say which seeds: expected one of them")
     if given["no_alone"] and given["each"]:
         raise RunError("--each says how users run alone, --no-alone that they do not: expected one of them")
-    execution = given["execution"] or "none"
     return Asked(
         scenario,
         planners=tuple(dict.fromkeys(given["planners"])),
@@ -94,7 +96,8 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         seeds=_seeds(given["listed"]) if given["listed"] is not None else (),
         count=given["seeds"] or SEEDS,
         sweep=Sweep.parse(given["sweep"]) if given["sweep"] is not None else None,
-        settings=(*given["settings"], Given.by(f"--execution {execution}", f"execution={execution}")),
+        settings=tuple(given["settings"]),
+        execution=given["execution"],
         alone=not given["no_alone"],
         each=given["each"],
         allow_code=given["allow_code"],

@@ -27,7 +27,7 @@ def show(directory: Path, as_json: bool, chart: Path | None) -> None:
     result = RunResult.load(directory)
     if not result.summary_is_told:
         why = other_versions(result.run) or "one of them was changed"
-        click.echo(f"run.json has another summary than the tables give ({why}); this one is made from them.", err=True)
+        echo(f"run.json has another summary than the tables give ({why}); this one is made from them.", err=True)
     if as_json:
         click.echo(json.dumps(result.summary, indent=1))
     else:

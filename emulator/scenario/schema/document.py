@@ -45,9 +45,6 @@ _PART: Final = 50
 
 _TOLD: Final = 90
 """Characters of a setting that a message shows."""
-_QUOTED: Final = re.compile(r"'([^']{61,})'")
-MOST: Final = 300
-"""Characters of a sentence."""
 
 
 class Given(str):
@@ -106,12 +103,6 @@ def dotted(path: FieldPath) -> str:
 def brief(path: FieldPath) -> str:
     """Return `path` as a message shows it: dotted, with very long parts cut."""
     return dotted(tuple(part if len(str(part)) <= _PART else f"{str(part)[:_PART]}..." for part in path))
-
-
-def brief_text(text: str) -> str:
-    """Return a sentence short enough to be read: what it quotes is cut, and if that does not do, its middle."""
-    text = _QUOTED.sub(lambda found: f"'{found[1][:57]}...'", text)
-    return text if len(text) <= MOST else f"{text[: MOST - 65]} ... {text[-55:]}"
 
 
 def read(text: str, name: str) -> tuple[object, Places]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
@@ -44,6 +45,8 @@ class Asked:
     sweep: Sweep | None = None
     settings: tuple[str, ...] = ()
     """`path=value` overrides for all."""
+    execution: Execution | None = None
+    """None: nothing is executed, but where `compute: measured` takes its seconds from that."""
     alone: bool = True
     """Whether users run alone first, so that costs are slowdowns."""
     each: bool = False
@@ -105,6 +108,7 @@ def work(asked: Asked) -> Work:
     Seeds are paired: with one seed every variant has the same users, devices and arrivals. Jobs are ordered by world.
     Raises a `LayerliftError` for whatever cannot be run; every variant is resolved with its first seed for that.
     """
+    asked = _with_execution(asked)
     base = _load(asked, asked.settings)
     seeds = asked.seeds or tuple(range(base.seed, base.seed + asked.count))
     made = [
@@ -132,6 +136,14 @@ def work(asked: Asked) -> Work:
     notes = _notes(asked, told)
     variants = tuple(each.variant for each in made)
     return Work(base.name, variants, tuple(jobs), asked.sweep.path if asked.sweep else "", notes)
+
+
+def _with_execution(asked: Asked) -> Asked:
+    if asked.execution is not None:
+        settings = asked.given("execution", asked.execution, [f"execution={asked.execution}"])
+    else:
+        settings = [] if _load(asked, asked.settings).compute == "measured" else ["execution=none"]
+    return replace(asked, settings=(*asked.settings, *settings))
 
 
 def _notes(asked: Asked, told: str) -> tuple[str, ...]:

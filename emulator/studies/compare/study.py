@@ -12,7 +12,6 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
-from layerlift.emulator.scenario.schema.document import Given
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import Run, compare_runs, means_run
 from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
@@ -37,7 +36,7 @@ def compare(
     seeds: int | Sequence[int] = SEEDS,
     alone: bool = True,
     each: bool = False,
-    execution: Execution = "none",
+    execution: Execution | None = None,
     overrides: Sequence[str] = (),
     local: bool = False,
     address: str | None = None,
@@ -56,9 +55,10 @@ def compare(
     `planners` and `policies` are of all users and of all servers; left out they are the scenario's own. `seeds` says
     how many, from the scenario's own on, or lists them: with one seed every variant has the same users, devices and
     arrivals. With `alone` users run alone first, one of each kind or (`each`) every one of them, and costs are
-    slowdowns, a ratio; without it they are latencies in seconds. `execution` stands for the scenario's: the numbers
-    are the same with none, and real layers take long. `overrides` are `path=value`, as in `Scenario.load`. With
-    `allow_code` the scenario's file, or a run's, may name planners and policies as `module:Class`.
+    slowdowns, a ratio; without it they are latencies in seconds. `execution` stands for the scenario's: None is
+    none, for the numbers are the same and real layers take long, but where `compute: measured` takes them from those.
+    `overrides` are `path=value`, as in `Scenario.load`. With `allow_code` the scenario's file, or a run's, may name
+    planners and policies as `module:Class`.
 
     With `local` one run follows the other in this process; else they are Ray tasks, one per CPU at a time, in a Ray of
     their own or in the cluster at `address`. `out` is a folder for compare.json, .parquet and .html, which `force`
@@ -73,7 +73,7 @@ def compare(
         return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
     runs = _runs(what)
     own: dict[str, object] = {"planners": planners, "policies": policies, "overrides": overrides, "local": local}
-    own |= {"seeds": seeds != SEEDS, "execution": execution != "none", "address": address, "progress": progress}
+    own |= {"seeds": seeds != SEEDS, "execution": execution is not None, "address": address, "progress": progress}
     for name in (name for name, given in own.items() if given):
         raise RunError(f"{name} was given with runs that have ended: expected it with one scenario only")
     return compare_finished(runs, alone=alone, each=each, out=out, force=force, notice=notice, allow_code=allow_code)
@@ -89,7 +89,7 @@ def sweep(
     seeds: int | Sequence[int] = SEEDS,
     alone: bool = True,
     each: bool = False,
-    execution: Execution = "none",
+    execution: Execution | None = None,
     overrides: Sequence[str] = (),
     local: bool = False,
     address: str | None = None,
@@ -190,7 +190,7 @@ def _asked(
     seeds: int | Sequence[int],
     alone: bool,
     each: bool,
-    execution: Execution,
+    execution: Execution | None,
     overrides: Sequence[str],
     allow_code: bool,
 ) -> Asked:
@@ -198,7 +198,7 @@ def _asked(
         raise RunError(f"{_short(scenario)} was given, expected a Scenario, or the name or path of one")
     if each and not alone:
         raise RunError("each says how users run alone, alone that they do not: expected one of them")
-    if execution not in get_args(Execution):
+    if execution is not None and execution not in get_args(Execution):
         raise RunError(f"execution is {_short(execution)}, expected {', '.join(get_args(Execution))}")
     return Asked(
         scenario,
@@ -207,10 +207,8 @@ def _asked(
         seeds=() if isinstance(seeds, int) else _listed(seeds),
         count=_counted(seeds) if isinstance(seeds, int) else 1,
         sweep=swept,
-        settings=(
-            *_texts("overrides", overrides, twice=True),
-            Given.by(f"execution {execution}", f"execution={execution}"),
-        ),
+        settings=_texts("overrides", overrides, twice=True),
+        execution=execution,
         alone=alone,
         each=each,
         called=True,

@@ -128,9 +128,9 @@ def test_the_plan_in_words() -> None:
         "user-1 on r1 asks alexnet; planned by gibbs+recursive",
         "Source: Yan, Bi, Zhang, Tao,",  # of both halves
         "Source: Shin",
-        "A query takes 1.00 s with all 24 layers here and 122 ms with the plan, 8.21 times less.",
+        "A query takes 1.49 s with all 24 layers here and 152 ms with the plan, 9.85 times less.",
         "P1 on r7 (edge): n0..n23 (24 layers: 5 Conv, Reshape, 3 Gemm)",
-        "none yet - - - 1.00 s",
+        "none yet - - - 1.49 s",
         "1 r7 n",
         "all confirmed after 23.3 s",
     ):
@@ -160,3 +160,50 @@ def test_mistakes_are_answered_in_a_sentence(arguments: list[str], words: str) -
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
     assert words in line
+
+
+# The front
+
+
+def front_of(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["plan", "paper", "--set", "execution=none", *arguments])
+    return done.exit_code, done.output
+
+
+def test_a_front_is_told_with_its_knee_and_todays_plan(tmp_path: Path) -> None:
+    code, output = front_of(
+        "--user", "user-1", "--front", "money,latency", "--json", "--chart", str(tmp_path / "f.svg")
+    )
+    told = json.loads(output[: output.rindex("}") + 1])
+    assert code == 0
+    assert told["terms"] == ["latency", "money"]
+    points = [(point["latency"], point["money"]) for point in told["points"]]
+    assert points == sorted(points)
+    assert [money for _, money in points] == sorted((money for _, money in points), reverse=True)
+    assert sum(point["knee"] for point in told["points"]) == 1
+    now = told["today"]
+    assert not any(late < now["latency"] and money < now["money"] for late, money in points) or not any(
+        point["today"] for point in told["points"]
+    )
+    assert (tmp_path / "f.svg").read_text().startswith("<svg")
+
+
+def test_a_front_in_words() -> None:
+    code, output = front_of("--front", "latency,energy,money")
+    assert code == 0
+    assert "knee" in output
+    assert "10 % more delay than" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--front", "latency,speed"), "expected two or three of latency, energy, money"),
+        (("--front", "latency,money", "--user", "nobody"), "no user 'nobody'"),
+        (("--chart", "front.svg"), "give --front latency,energy,money as well"),
+    ],
+)
+def test_a_front_that_cannot_be(arguments: tuple[str, ...], said: str) -> None:
+    code, output = front_of(*arguments)
+    assert code != 0
+    assert said in " ".join(output.split())

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from layerlift.emulator import RunResult
 from layerlift.emulator.results import heartbeat, writer
 from layerlift.emulator.results.heartbeat import HEARTBEAT_FILE, RESERVE_FILE, begin, end, writer_of
-from layerlift.emulator.results.rows import ChangeRow
+from layerlift.emulator.results.rows import ChangeRow, MeasuredRow
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
 
@@ -105,6 +105,30 @@ def test_files_do_not_tell_how_often_they_were_written(tmp_path: Path, flushes: 
     for file in files:
         assert (tmp_path / "once" / file).read_bytes() == (tmp_path / "often" / file).read_bytes()
     assert RunResult.load(tmp_path / "often").verify() == RunResult.load(tmp_path / "once").digest
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_no_table_is_shown_before_all_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """Whoever is killed while tables are written, one after the other, has those of one moment."""
+    seen: list[tuple[int, int]] = []
+    real = pq.write_table
+
+    def look(table: Any, where: Path, **how: Any) -> None:
+        found = RunResult.load(tmp_path)
+        seen.append((found.changes.num_rows, found.measured.num_rows))
+        real(table, where, **how)
+
+    monkeypatch.setattr(writer, "FLUSH_S", 1e6)
+    monkeypatch.setattr(pq, "write_table", look)
+    with ResultWriter(tmp_path, part_rows=10) as made:
+        for number in range(0, 40, 5):
+            made.add("measured", [MeasuredRow(float(number), "a", "lateness_s", "", -1, -1, "window", 0.0, 0.0)] * 5)
+            made.add("changes", changes(number, 5))
+            if not full:
+                made.flush()
+        made.close({})
+    assert len(seen) > 8
+    assert all(abs(one - other) <= (5 if full else 0) for one, other in seen), seen
 
 
 def test_rows_are_written_while_nothing_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,5 +224,5 @@ def test_fairness_refuses_in_one_sentence(ran: list[RunResult], tmp_path: Path) 
         fairness(tmp_path / "nowhere")
     nameless = RunResult(ran[0].directory, {key: value for key, value in ran[0].run.items() if key != "scenario"})
     assert fairness(nameless)["cost"] == "latency_s"
-    with pytest.raises(RunError, match="without it nobody can run alone"):
+    with pytest.raises(RunError, match=r"run\.json has no scenario"):
         fairness(nameless, alone=True)

@@ -19,8 +19,8 @@ from layerlift.planners.cost import batch
 from layerlift.planners.exact.exhaustive import every_placement
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.two_sided import Sides
+from layerlift.planners.offloading.lagrangian import cheapest
 from layerlift.planners.offloading.min_cut import heavy, light
-from layerlift.planners.offloading.shortest_path import cheapest
 from layerlift.planners.testing.problems import battery
 
 CHAINS = layer_graphs(max_layers=5, chain=True)

@@ -1,0 +1,116 @@
+"""What one term of a query buys of another: the placements that none beats in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from layerlift.models.errors import PlanError
+from layerlift.planners import cost
+from layerlift.planners.cost.judge import Judge, Term, term_of
+from layerlift.planners.cost.query import Cost
+from layerlift.planners.graphs.label_search import LabelSearch, Quantity
+from layerlift.planners.graphs.pieces import Sums, whole_pieces
+from layerlift.planners.offloading.labels import resources_of
+from layerlift.planners.offloading.units import Placement, best_of, ways
+from layerlift.planners.problem.problem import Objective, Problem
+
+TERMS: tuple[Term, ...] = ("latency", "energy", "money")
+
+MOST_OF_TWO, MOST_OF_THREE = 4000, 120
+"""Labels kept at a node. Of two terms that is more than there are, of three a good spread."""
+
+STEP_OF_THREE = 2e-3
+"""Share by which a label must be ahead, of three terms, to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPoint:
+    """One placement, and what a query costs under it."""
+
+    placement: Placement
+    costs: Cost
+
+    def value(self, term: Term) -> float:
+        """One of its terms."""
+        return term_of(self.costs, term)
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The points that none beats, by rising first term."""
+
+    terms: tuple[Term, ...]
+    points: tuple[FrontPoint, ...]
+    complete: bool
+    """Whether it has every point of placements that keep each unit on one node."""
+
+    @property
+    def knee(self) -> FrontPoint:
+        """The point nearest to having the best of every term, each measured by its range on the front."""
+        table = np.array([[point.value(term) for term in self.terms] for point in self.points])
+        least, most = table.min(axis=0), table.max(axis=0)
+        share = (table - least) / np.where(most > least, most - least, 1.0)
+        return self.points[int((share**2).sum(axis=1).argmin())]
+
+    def bought(self, point: FrontPoint, term: Term, share: float) -> dict[Term, float]:
+        """By what share each other term falls at most, below `point`'s, when `term` may be `share` above it."""
+        limit = point.value(term) * (1.0 + share)
+        among = [each for each in self.points if each.value(term) <= limit] or [point]
+        found: dict[Term, float] = {}
+        for other in self.terms:
+            if other != term:
+                now, least = point.value(other), min(each.value(other) for each in among)
+                found[other] = max(0.0, 1.0 - least / now) if now > 0.0 else 0.0
+        return found
+
+
+def front_of(problem: Problem, terms: Sequence[str]) -> Front:
+    """The front of two or three terms of `problem`, whose servers' memory counts; deadline and budget do not.
+
+    Of two terms it is exact among placements that keep each unit on one node, of three it is a good spread; points
+    that cut inside modules join where they are known to be the best of one term. Raises `PlanError` for other terms.
+    """
+    chosen: tuple[Term, ...] = tuple(term for term in TERMS if term in terms)
+    if len(chosen) < 2 or len(chosen) < len(terms):
+        raise PlanError(f"a front of {','.join(terms)} was asked for, expected two or three of {', '.join(TERMS)}")
+    free = replace(problem, objective=Objective())
+    sums = Sums(free, whole_pieces(problem.graph))
+    first, *others = (Quantity(*sums.weighed(np.eye(3)[TERMS.index(term)])) for term in chosen)
+    limits = [each.quantity for each in resources_of(sums)]
+    two = len(others) == 1
+    search = LabelSearch(
+        first, [*others, *limits], MOST_OF_TWO if two else MOST_OF_THREE, step=0.0 if two else STEP_OF_THREE
+    )
+    made = search.run()
+    found = [sums.placement(nodes) for nodes in made.nodes.tolist()]
+    found += [_least(free, term) for term in chosen]
+    points = undominated_points(free, chosen, found)
+    return Front(chosen, points, made.complete and two)
+
+
+def undominated_points(
+    problem: Problem, terms: Sequence[Term], placements: Iterable[Placement]
+) -> tuple[FrontPoint, ...]:
+    """The legal placements that none of the others beats in every term, by rising first term."""
+    points = [
+        FrontPoint(placement, cost.evaluate(problem, placement))
+        for placement in dict.fromkeys(placements)
+        if cost.fits(problem, placement)
+    ]
+    points.sort(key=lambda point: tuple(point.value(term) for term in terms))
+    table = np.array([[point.value(term) for term in terms] for point in points]).reshape(len(points), len(terms))
+    kept: list[int] = []
+    for number in range(len(points)):
+        if not kept or not (table[kept] <= table[number]).all(axis=1).any():
+            kept.append(number)
+    return tuple(points[number] for number in kept)
+
+
+def _least(problem: Problem, term: Term) -> Placement:
+    """The best placement known for one term alone."""
+    weights = {each: float(each == term) for each in TERMS}
+    judge = Judge(replace(problem, objective=Objective(**weights)))
+    return best_of(judge, ways(judge))

@@ -1,0 +1,165 @@
+"""The cheapest way under a deadline, a budget and memory that have ends: exact among placements of whole units."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from layerlift.models.errors import PlanError
+from layerlift.planners.cost.judge import Judge
+from layerlift.planners.graphs.label_search import LabelSearch, Quantity
+from layerlift.planners.graphs.pieces import LATENCY, MONEY, PieceFacts, Sums, cheapest_way, inner_pieces, whole_pieces
+from layerlift.planners.graphs.unit_costs import unit_facts
+from layerlift.planners.offloading import lagrangian
+from layerlift.planners.offloading.units import Placement, best_of, place_freely, weights_of
+from layerlift.planners.offloading.visit_options import Resource, VisitOptions
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.registry.base import PlannerBase
+
+LOOKED = 12
+"""Finished ways that the cost model looks at: the cheapest; more only where sums and model differ at a limit."""
+
+HALVINGS = 12
+"""Halvings of the price of a resource that find a good way to begin with."""
+
+DEAREST = 4.0**10
+"""A price, in what the whole network costs at home, beyond which no price is taken to help."""
+
+
+class Labels(PlannerBase):
+    """Label setting over units: the least of the objective within deadline, budget and every server's memory.
+
+    Exact among placements that keep each unit on one node, as long as no node needs more than `most` labels (the note
+    says when one did); without limits it is `units`. With `inside` the network may also be cut inside modules where
+    little crosses, and runs of a module's layers may visit another node. Where nothing keeps the limits it answers
+    what misses them by least of all that it has seen.
+    """
+
+    def __init__(self, most: int = 400, inside: bool = True) -> None:
+        if most < 1:
+            raise PlanError(f"labels: most={most} was given, expected at least 1 label at each node")
+        self.most, self.inside = most, inside
+
+    @classmethod
+    def cite(cls) -> str:
+        """The source of the algorithm."""
+        return "Hansen, Bicriterion path problems, 1980; bounds after Dumitrescu and Boland, Networks 42(3), 2003"
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        """The cheapest way within the limits, or all-local where that is no worse."""
+        placement, complete = place(Judge(problem), self.most, self.inside)
+        return offload(placement, "" if complete else f"labels: some were left out, beyond {self.most} at a node")
+
+
+def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement, bool]:
+    """The best way found, and whether the labels of whole units were all looked at (see `Labels`)."""
+    found, complete = place_freely(judge, inside), True
+    graph, wanted = judge.problem.graph, judge.problem.objective
+    if judge.key(found)[0] > 0.0:
+        whole, inner = whole_pieces(graph), inner_pieces(graph)
+        found, complete = within_limits(judge, whole, best_of(judge, [found]), most, inside)
+        if inside and len(inner.first) > len(whole.first):
+            found, _ = within_limits(judge, inner, found, most, False)
+    if not complete or wanted.balance or not unit_facts(graph).sequential:
+        # Where sums are not all, another search may see what this one cannot.
+        found = _better(judge, [found, judge.or_local(lagrangian.place(judge))])
+    return found, complete
+
+
+def within_limits(judge: Judge, facts: PieceFacts, known: Placement, most: int, visits: bool) -> tuple[Placement, bool]:
+    """The best of `known` and the ways over pieces within the limits; and whether labels were complete.
+
+    `visits` are looked at too, where pieces are units.
+    """
+    sums, weights = Sums(judge.problem, facts), weights_of(judge)
+    objective = Quantity(*sums.weighed(weights))
+    resources = resources_of(sums)
+    found, price = _by_prices(judge, sums, objective, resources)
+    best = _better(judge, [known, *found])
+    nodes = sorted({0, *(node for placement in (best, *found) for node in placement)})
+    options = VisitOptions(sums, weights, resources, nodes) if visits else None
+    beat = _cost(sums, objective, best) if judge.key(best)[0] == 0.0 else np.inf
+    search = LabelSearch(
+        objective, [each.quantity for each in resources], most, price=price, options=options.options if options else {}
+    )
+    made = search.run(beat + abs(beat) * 1e-9)
+    finished = [sums.placement(nodes) for nodes in made.nodes[:LOOKED].tolist()]
+    if options is not None:
+        taken = made.options[:LOOKED].tolist()
+        finished += [options.applied(placement, each) for placement, each in zip(finished, taken, strict=True)]
+    return _better(judge, [best, *finished]), made.complete
+
+
+def resources_of(sums: Sums) -> list[Resource]:
+    """The limits of a problem, as quantities of which ways may use so much."""
+    problem, wanted = sums.problem, sums.problem.objective
+    made = []
+    for limit, term in ((wanted.deadline_s, LATENCY), (wanted.budget, MONEY)):
+        if limit is not None:
+            made.append(Resource(Quantity(*sums.weighed(np.eye(3)[term]), limit), term=term))
+    total = float(sums.facts.held.sum())
+    nowhere = np.zeros((1, len(problem.nodes), len(problem.nodes)))
+    for server in problem.servers:
+        room = float(problem.memory_bytes[server])
+        if room < total:
+            held = np.zeros((len(sums.facts.held), len(problem.nodes)))
+            held[:, server] = sums.facts.held
+            made.append(Resource(Quantity(held, nowhere, room), server=server))
+    return made
+
+
+def _better(judge: Judge, placements: list[Placement]) -> Placement:
+    """The best of some placements, the first of equals."""
+    return min(dict.fromkeys(placements), key=judge.key)
+
+
+def _cost(sums: Sums, quantity: Quantity, placement: Placement) -> float:
+    """What a placement costs by sums; infinite where it splits a piece."""
+    nodes = np.array(placement)[sums.facts.first]
+    if sums.placement(nodes.tolist()) != placement:
+        return np.inf
+    every, before = np.arange(len(nodes)), np.concatenate(([0], nodes[:-1]))
+    return float(quantity.pieces[every, nodes].sum() + quantity.steps[every, before, nodes].sum())
+
+
+def _by_prices(
+    judge: Judge, sums: Sums, objective: Quantity, resources: list[Resource]
+) -> tuple[list[Placement], Floats]:
+    """Ways that are cheapest at some price of one term, or of memory; and the price that bounds best where one is."""
+    terms = [[each.quantity] for each in resources if each.term is not None]
+    memory = [each.quantity for each in resources if each.term is None]
+    found: list[Placement] = []
+    price = np.zeros(len(resources))
+    for group in [*terms, memory] if memory else terms:
+        made, level = _one_price(judge, sums, objective, group)
+        found.extend(made)
+        if len(resources) == 1:
+            price[0] = level
+    return found, price
+
+
+def _one_price(judge: Judge, sums: Sums, objective: Quantity, limited: list[Quantity]) -> tuple[list[Placement], float]:
+    """The ways at rising prices of some resources, and the price of one at which its limit is just kept."""
+    shares = [max(each.limit, 1e-30) for each in limited]
+    pieces, steps = np.zeros_like(objective.pieces), np.zeros_like(objective.steps)
+    for each, share in zip(limited, shares, strict=True):
+        pieces, steps = pieces + each.pieces / share, steps + each.steps / share
+    found: list[Placement] = []
+
+    def fits(price: float) -> bool:
+        nodes = cheapest_way(objective.pieces + price * pieces, objective.steps + price * steps)
+        found.append(sums.placement(nodes))
+        return judge.key(found[-1])[0] == 0.0
+
+    at_home = float(objective.pieces[:, 0].sum()) or 1.0
+    low, high = 0.0, at_home
+    while not fits(high):
+        low, high = high, high * 4.0
+        if high > at_home * DEAREST:
+            return found, 0.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return found, high / shares[0] if len(limited) == 1 else 0.0

@@ -1,0 +1,104 @@
+"""The cheapest way of a network's units through any number of nodes: exact where nothing is limited."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+
+from layerlift.planners.cost.judge import Judge
+from layerlift.planners.graphs.additive import Additive
+from layerlift.planners.graphs.excursions import Visits, visiting
+from layerlift.planners.graphs.pieces import Sums, cheapest_way, inner_pieces, whole_pieces
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.registry.base import PlannerBase
+
+Placement = tuple[int, ...]
+
+
+class Units(PlannerBase):
+    """Dynamic programming over (unit, node), for any number of servers, in O(units x nodes^2).
+
+    Exact among placements that keep each unit on one node: a unit lies between two single tensors, so that what units
+    cost adds up (latency, energy, money; balance and memory paid by the second do not add up and are left out). A
+    second pass may change node inside a module too, where little crosses; the best single cut is compared as well,
+    and `polish` then tries branches of modules on other nodes where that may pay. A deadline, a budget and memory are
+    not minimised under (that is `labels`): what breaks them is not taken.
+    """
+
+    def __init__(self, inside: bool = True) -> None:
+        self.inside = inside
+
+    @classmethod
+    def cite(cls) -> str:
+        """The source of the algorithm."""
+        return "Bellman, On a routing problem, 1958; units after Jeong et al., IONN, SoCC 2018"
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        """The cheapest way, or all-local where that is no worse."""
+        judge = Judge(problem)
+        return offload(place(judge, self.inside))
+
+
+def place(judge: Judge, inside: bool = True) -> Placement:
+    """The best of the cheapest ways, the best single cut and staying local (see `Units`)."""
+    return best_of(judge, ways(judge, inside))
+
+
+def place_freely(judge: Judge, inside: bool = True) -> Placement:
+    """The cheapest way as if nothing were limited."""
+    problem, wanted = judge.problem, judge.problem.objective
+    endless = np.full(len(problem.nodes), np.inf)
+    if wanted.deadline_s is None and wanted.budget is None and not np.isfinite(problem.memory_bytes[1:]).any():
+        return place(judge, inside)
+    plain = replace(wanted, deadline_s=None, budget=None)
+    return place(Judge(replace(problem, memory_bytes=endless, objective=plain)), inside)
+
+
+def ways(judge: Judge, inside: bool = True) -> list[Placement]:
+    """The cheapest ways over whole units and over pieces of modules, by the objective without its limits."""
+    problem, weights = judge.problem, weights_of(judge)
+    whole, inner = whole_pieces(problem.graph), inner_pieces(problem.graph)
+    sums = Sums(problem, whole)
+    nodes = cheapest_way(*sums.weighed(weights))
+    made = [sums.placement(nodes)]
+    if inside:
+        made.append(_with_visits(sums, weights, nodes, made[0]))
+        if len(inner.first) > len(whole.first):
+            sums = Sums(problem, inner)
+            made.append(sums.placement(cheapest_way(*sums.weighed(weights))))
+    return made
+
+
+def _with_visits(sums: Sums, weights: Floats, nodes: list[int], placement: Placement) -> Placement:
+    """`placement`, which has each unit on its node, with the visit of each unit that saves most, where one does."""
+    visits = Visits(sums)
+    runs, to = visits.runs, visits.nodes[None, :]
+    chosen = np.arange(len(runs.first))[:, None]
+    home = np.array(nodes)[runs.unit][:, None]
+    added = np.tensordot(weights, visits.added(chosen, home, to), 1)
+    added[(to == home) | ~visits.allowed] = 0.0
+    for number in np.flatnonzero(added.min(axis=1, initial=0.0) < 0.0).tolist():
+        unit = runs.unit == runs.unit[number]
+        if added[number].min() == added[unit].min():
+            placement = visiting(placement, runs, number, int(added[number].argmin()))
+            added[unit] = 0.0
+    return placement
+
+
+def weights_of(judge: Judge) -> Floats:
+    """The objective's weights of seconds, joules and money, each over its scale where there are several."""
+    prices = Additive(judge.problem, judge)
+    return np.array([prices.per_second, prices.per_joule, prices.per_money])
+
+
+def best_of(judge: Judge, placements: list[Placement]) -> Placement:
+    """The best of some placements, of the single cuts and of staying local; the earlier of equals."""
+    best, key = (0,) * len(judge.problem.graph), judge.local_key
+    for placement in dict.fromkeys(placements):
+        if (found := judge.key(placement)) < key:
+            best, key = placement, found
+    cut = judge.best_cut()
+    return cut[1] if cut is not None and cut[0] < key else best
