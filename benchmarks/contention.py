@@ -19,7 +19,7 @@ from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.writer import ResultWriter
-from layerlift.emulator.runtime.conductor import Progress
+from layerlift.emulator.runtime.ending import Progress
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
@@ -34,7 +34,7 @@ class Phases:
         self.points: list[tuple[float, int, float]] = []
 
     def note(self, state: Progress) -> None:
-        planning = sum(seconds for _, _, seconds in self._plans.took_s)
+        planning = sum(seconds for _, _, seconds in self._plans.log.took_s)
         self.points.append((state.now_s, state.queries, time.perf_counter() - self._began - planning))
 
     def rate(self, first_s: float, last_s: float) -> tuple[int, float]:
@@ -61,7 +61,7 @@ def phases(users: int, until_s: float) -> None:
         confirmed = [row for row in writer.result().uploads.to_pylist() if row["status"] == "confirmed"]
         flying_s = min(each["ended_s"] for each in last_parts(confirmed).values())
         done_s = max(row["ended_s"] for row in confirmed)
-    planning = sum(seconds for _, _, seconds in plans.took_s)
+    planning = sum(seconds for _, _, seconds in plans.log.took_s)
     print(f"contention, {users} users, {until_s:.0f} virtual s: planning {planning:.1f} s of wall clock, told apart")
     for name, first_s, last_s in (("while all upload", 0.0, flying_s), ("once all have", done_s, until_s)):
         count, wall_s = watch.rate(first_s, last_s)
@@ -76,9 +76,6 @@ def last_parts(confirmed: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 class Spreading:
     """Plans without thinking, for what is measured is not planning: every user's layers to one server in turn."""
-
-    def __init__(self, world: World) -> None:
-        self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
         """See `Plans`."""
@@ -113,7 +110,7 @@ def alone(users: int, until_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         writer = ResultWriter(Path(folder) / "run")
         began = time.perf_counter()
-        OneClock(world, Spreading(world), writer.add).run()
+        OneClock(world, Spreading(), writer.add).run()
         writer.close({})
         took_s = time.perf_counter() - began
         queries = writer.run["tables"]["queries"]["rows"]

@@ -77,7 +77,6 @@ class RoundRobin:
 
     def __init__(self, world: World) -> None:
         self._servers = len(world.servers)
-        self.took_s: list[tuple[str, int, float]] = []
 
     def submit(self, job: PlanJob) -> None:
         """See `Plans`."""

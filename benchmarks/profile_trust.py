@@ -43,7 +43,7 @@ def fusing(names: list[str]) -> None:
 
 
 def inputs(names: list[str]) -> None:
-    print("\n| network | slowest / fastest of 20 inputs | same input, 20 times |")
+    print("\n| network | 20 inputs | one input, 20 times |")
     print("| --- | ---: | ---: |")
     for name in names:
         network = models.load(name)
@@ -52,7 +52,7 @@ def inputs(names: list[str]) -> None:
         uncut.run(fed[0])
         several = [min(uncut.timed_run(x)[1] for _ in range(7)) for x in fed]
         same = [min(uncut.timed_run(fed[0])[1] for _ in range(7)) for _ in range(20)]
-        print(f"| {name} | {max(several) / min(several):.3f} | {max(same) / min(same):.3f} |", flush=True)
+        print(f"| {name} | {max(several) / min(several):.2f} | {max(same) / min(same):.2f} |", flush=True)
 
 
 def cutting(names: list[str]) -> None:
@@ -72,7 +72,7 @@ def cutting(names: list[str]) -> None:
                 held.update(session.run(feeds))
                 spent += least_s(session, feeds)
             ratios.append(spent / uncut_s)
-        print(f"| {name} | {len(spans)} | {ratios[0]:.3f} | {ratios[1]:.3f} |", flush=True)
+        print(f"| {name} | {len(spans)} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
 
 
 def neighbour(name: str, ready: Event, stop: Event) -> None:

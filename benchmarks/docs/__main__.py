@@ -72,7 +72,7 @@ def done(block: Block, check: bool) -> bool:
     except LayerliftError as error:
         print(f"{block.page}: {block.name}: Error: {error}", flush=True)
         return False
-    told = ("fresh" if fresh else "STALE") if check else "unchanged" if fresh else "made again"
+    told = ("fresh" if fresh else "STALE") if check else "unchanged" if fresh and block.comparable else "made again"
     print(f"{block.page}: {block.name}: {told} ({time.perf_counter() - began:.1f} s)", flush=True)
     return fresh or not check
 

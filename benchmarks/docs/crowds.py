@@ -105,7 +105,8 @@ def contention() -> str:
     for number, name in enumerate(names):
         rows.append([f"`{name}`" + " (the file's)" * (not number), *_three(found, number)])
     rows.append(["`first_come`, planned jointly (`best_response+ionn`)", *_three(planned, 0)])
-    return f"{prose(said)}\n\n{table(['', 'mean latency', 'Jain index of 1 / slowdown', 'mean slowdown'], rows)}"
+    head = ["", "mean latency", "Jain's index of 1 / slowdown", "mean slowdown"]
+    return f"{prose(said)}\n\n{table(head, rows)}"
 
 
 def _three(found: Comparison, variant: int) -> list[str]:

@@ -31,7 +31,7 @@ links:
 users:
   - {kind: téléphone, model: squeezenet, planner: ionn, queries: 2, device: {ghz: 1, names: "téléphone-numéro-{}"}}
 execution: none
-reference_ghz: 48.6
+reference_ghz: 72.5
 sources: {nodes: "Müller's desk (§ 4 …)"}
 """
 RUN = "run world.yaml --local --out"
