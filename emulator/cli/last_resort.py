@@ -21,20 +21,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import click
 from rich.console import Console
 
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
-from layerlift.models.errors import LayerliftError, place_of, shortened, trace_of, words_of
+from layerlift.models.errors import LayerliftError, place_of, sentence, shortened, trace_of, words_of
 from layerlift.models.loading.disk_cache import cache_dir
 
 UNFORESEEN: Final = 70
 MENDABLE: Final = 2
 OPTION: Final = "--traceback"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-_MOST: Final = 300
+MOST: Final = 300
+"""Characters of a sentence, whatever names and paths were typed."""
 _LEAST: Final = 40
-"""Characters of a sentence; of the words of an error in it."""
+"""Characters of an error's words in one."""
 
 
 def told(error: BaseException, traced: bool) -> int:
@@ -45,7 +47,7 @@ def told(error: BaseException, traced: bool) -> int:
     if traced:
         _say_lines(trace_of(error))
     if isinstance(error, LayerliftError):
-        return _said(words_of(error), MENDABLE)
+        return _said(sentence(words_of(error), MOST), MENDABLE)
     if isinstance(error, KeyboardInterrupt):
         stopped = Stopped.of(error)
         return _said(stopped.reason if stopped.code != 130 else "interrupted", stopped.code)
@@ -61,6 +63,16 @@ def without_option(arguments: list[str]) -> tuple[list[str], bool]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     left = [each for each in arguments[:end] if each != OPTION]
     return left + arguments[end:], len(left) < end
+
+
+@contextlib.contextmanager
+def brief() -> Iterator[None]:
+    """Shorten what click says of a command line that it cannot read, which quotes what was typed."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = sentence(error.message, MOST - 100)
+        raise
 
 
 @contextlib.contextmanager
@@ -106,9 +118,9 @@ def pipes() -> Iterator[None]:
         Console.on_broken_pipe = before  # type: ignore[method-assign]
 
 
-def _said(sentence: str, code: int) -> int:
+def _said(text: str, code: int) -> int:
     with contextlib.suppress(OSError):  # nobody may be there to read it
-        echo(f"layerlift: {sentence}", err=True)
+        echo(f"layerlift: {text}", err=True)
     return code
 
 
@@ -119,7 +131,7 @@ def _unforeseen(error: BaseException, traced: bool) -> str:
     where = "its traceback is above" if traced else _logged(trace_of(error))
     rest = f" ({place_of(error)}), which nobody foresaw; {where}"
     # Where the traceback is may take a long path, and is what helps: the words yield.
-    return shortened(what, max(_LEAST, _MOST - len(rest))) + rest
+    return shortened(what, max(_LEAST, MOST - len(rest))) + rest
 
 
 def _logged(trace: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from layerlift.emulator.cli import commands
-from layerlift.emulator.cli.last_resort import pipes, told, traces, without_option
+from layerlift.emulator.cli.last_resort import MOST, brief, pipes, told, traces, without_option
 from layerlift.emulator.report.screen import print_anything
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.models.errors import CodeRefused, LayerliftError
@@ -34,6 +34,11 @@ class Layerlift(click.Group):
         with felt(), traces(self.traced), pipes():
             return super().main(given, *rest, **extra)
 
+    def make_context(self, *given: Any, **extra: Any) -> click.Context:
+        """See `click.Command`; what it says of a command line that it cannot read is short."""
+        with brief():
+            return super().make_context(*given, **extra)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember what was typed, for messages that say how to type it better."""
         ctx.obj = list(args)
@@ -42,12 +47,13 @@ class Layerlift(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command; whatever it raises becomes a sentence and an exit code."""
         try:
-            found = super().invoke(ctx)
+            with brief():
+                found = super().invoke(ctx)
             sys.stdout.flush()
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except CodeRefused as error:
-            sys.exit(told(LayerliftError(f"{error}: {_allowing(ctx)}"), self.traced))
+            sys.exit(told(LayerliftError(f"{error}: {_allowing(ctx, MOST - len(str(error)) - 2)}"), self.traced))
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(told(error, self.traced))
         return found
@@ -59,10 +65,11 @@ class Layerlift(click.Group):
         return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
-def _allowing(ctx: click.Context) -> str:
-    """The command that was typed, with the option that lets files name code."""
+def _allowing(ctx: click.Context, room: int) -> str:
+    """The command that was typed, with the option that lets files name code; the option alone where `room` is short."""
     command, *rest = ctx.obj
-    return shlex.join(["layerlift", command, "--allow-code", *rest])
+    whole = shlex.join(["layerlift", command, "--allow-code", *rest])
+    return whole if len(whole) <= room else f"give {command} --allow-code too"
 
 
 @click.group(cls=Layerlift, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -153,3 +153,21 @@ def test_pipes_that_close_and_disks_that_are_full(command: list[str]) -> None:
         ended = subprocess.run(layerlift, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False)
     assert ended.returncode == 2
     assert ended.stderr == b"layerlift: there is no space left: free some, or write elsewhere" + os.linesep.encode()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("models", "squeezenet", "--dim", "x" * 900),
+        ("planners", "x" * 900),
+        ("x" * 900,),
+        ("run", "--seed", "x" * 900, "quickstart"),
+        ("run", "--" + "x" * 900),
+        ("plan", "quickstart", "--user", "x" * 900),
+    ],
+)
+def test_what_was_typed_at_length_is_quoted_in_short(command: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*command])
+    assert result.exit_code == 2
+    assert len(" ".join(result.stderr.split())) <= 311
+    assert "xxx" in result.stderr
