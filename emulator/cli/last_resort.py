@@ -71,7 +71,7 @@ def brief() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = sentence(error.message, MOST - 100)
+        error.message = sentence(error.message, MOST - 100)  # type: ignore[misc]  # click has no other way
         raise
 
 
