@@ -7,7 +7,7 @@ from typing import Final
 from benchmarks.docs import crowds, facts, planning, samples
 from benchmarks.docs.blocks import Block
 
-_TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.e+-]+ \| [\d.e+-]+ \|$"
+_TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
 """In docs/gaps.md, what planners spent: the last two columns are CPU time."""
 
 BLOCKS: Final = (
