@@ -69,7 +69,7 @@ def brief() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = sentence(error.message, MOST - 100)
+        vars(error).update(message=sentence(error.message, MOST - 100))  # click does not let it be assigned
         raise
 
 
