@@ -76,7 +76,7 @@ def run(
     world = loaded.resolve(inputs=inputs)
     taken = inputs.told()
     for sentence in (*check_clocks(world), *doubts(taken["prices"])):
-        say(sentence)
+        warn(sentence)
     if out is not None:
         check_free(out, force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution

@@ -14,11 +14,15 @@ import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from layerlift.models.files import read_regular
+
 HEARTBEAT_FILE: Final = ".writing"
 RESERVE_FILE: Final = ".reserve"
 SILENT_S: Final = 60.0
 """A process of another machine that has not written for so long (seconds) is taken for dead."""
 _RESERVE_BYTES: Final = 65_536
+_MOST_BYTES: Final = 4096
+"""What `HEARTBEAT_FILE` may hold; it comes from a stranger like the rest of a run."""
 
 
 class Writer(NamedTuple):
@@ -62,10 +66,10 @@ def writer_of(directory: Path) -> Writer:
     """Who writes the run in `directory`; never raises, whatever the file holds."""
     file = directory / HEARTBEAT_FILE
     try:
-        heard_s, told = file.stat().st_mtime, json.loads(file.read_text(encoding="utf-8"))
+        heard_s, told = file.stat().st_mtime, json.loads(read_regular(file, _MOST_BYTES))
         process, began, machine = int(told["process"]), str(told["began"]), str(told["machine"])[:80]
         last = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(heard_s))
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return Writer(False, "no process says that it writes here")
     host = "".join(c if c.isprintable() else "?" for c in machine.partition(" ")[0])
     if machine == _machine():

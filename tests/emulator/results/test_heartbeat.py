@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,20 @@ def test_whatever_the_file_holds_nothing_is_raised(content: bytes) -> None:
     folder = Path(os.environ["PYTEST_TMP"])
     (folder / HEARTBEAT_FILE).write_bytes(content)
     assert not writer_of(folder).alive
+
+
+def test_what_stands_in_its_place_is_never_read_without_end(tmp_path: Path) -> None:
+    file = tmp_path / HEARTBEAT_FILE
+    places: list[Callable[[], object]] = [
+        lambda: file.write_bytes(b"[" * 100_000),
+        lambda: file.write_bytes(b"[" * 4000),
+        lambda: file.symlink_to("/dev/zero"),
+        lambda: os.mkfifo(file),
+    ]
+    for place in places:
+        place()
+        assert writer_of(tmp_path) == (False, "no process says that it writes here")
+        file.unlink()
 
 
 @pytest.fixture(autouse=True)
