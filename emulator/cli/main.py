@@ -19,6 +19,7 @@ from layerlift.emulator.cli.last_resort import pipes, told, traces, without_opti
 from layerlift.emulator.report.screen import print_anything
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.models.errors import CodeRefused, LayerliftError
+from layerlift.planners.registry.plugins import IN_PYTHON
 
 
 class Layerlift(click.Group):
@@ -47,7 +48,7 @@ class Layerlift(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except CodeRefused as error:
-            sys.exit(told(LayerliftError(f"{error}: {_allowing(ctx)}"), self.traced))
+            sys.exit(told(LayerliftError(f"{str(error).removesuffix(IN_PYTHON)}: {_allowing(ctx)}"), self.traced))
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(told(error, self.traced))
         return found

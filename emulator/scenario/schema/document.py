@@ -45,7 +45,8 @@ _PART: Final = 50
 
 _TOLD: Final = 90
 """Characters of a setting that a message shows."""
-_QUOTED: Final = re.compile(r"'([^']{61,})'")
+_QUOTED: Final = re.compile(r"(?<!\w)'([^']*)'")
+_QUOTE: Final = 60
 MOST: Final = 300
 """Characters of a sentence."""
 
@@ -110,7 +111,7 @@ def brief(path: FieldPath) -> str:
 
 def brief_text(text: str) -> str:
     """Return a sentence short enough to be read: what it quotes is cut, and if that does not do, its middle."""
-    text = _QUOTED.sub(lambda found: f"'{found[1][:57]}...'", text)
+    text = _QUOTED.sub(lambda found: found[0] if len(found[1]) <= _QUOTE else f"'{found[1][: _QUOTE - 3]}...'", text)
     return text if len(text) <= MOST else f"{text[: MOST - 65]} ... {text[-55:]}"
 
 
