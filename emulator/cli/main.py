@@ -19,6 +19,7 @@ from layerlift.emulator.cli.last_resort import MOST, brief, pipes, told, traces,
 from layerlift.emulator.report.screen import print_anything
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.models.errors import CodeRefused, LayerliftError
+from layerlift.planners.registry.plugins import IN_PYTHON
 
 
 class Layerlift(click.Group):
@@ -53,7 +54,8 @@ class Layerlift(click.Group):
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except CodeRefused as error:
-            sys.exit(told(LayerliftError(f"{error}: {_allowing(ctx, MOST - len(str(error)) - 2)}"), self.traced))
+            refused = str(error).removesuffix(IN_PYTHON)
+            sys.exit(told(LayerliftError(f"{refused}: {_allowing(ctx, MOST - len(refused) - 2)}"), self.traced))
         except (Exception, KeyboardInterrupt) as error:
             sys.exit(told(error, self.traced))
         return found

@@ -106,9 +106,8 @@ def _troubles(summary: Mapping[str, Any], console: Console) -> None:
         said.append(f"{count(sum(falls.values()), 'query')} finished on the client: {told}.")
     if found.get("wasted_bytes"):
         said.append(f"{size(found['wasted_bytes'])} of uploads were carried in vain.")
-    parts = ("refused", "evicted", "lost")
-    words = {"refused": "parts refused", "evicted": "evictions", "lost": "stores lost in crashes"}
-    told = ", ".join(f"{found[key]:,} {words[key]}" for key in parts if found.get(key))
+    words = {"refused": ("part", " refused"), "evicted": ("eviction", ""), "lost": ("store", " lost in crashes")}
+    told = ", ".join(f"{count(found[key], thing)}{how}" for key, (thing, how) in words.items() if found.get(key))
     if told:
         said.append(f"Servers: {told}.")
     if found.get("changes"):
@@ -184,7 +183,9 @@ def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
     console.print(table)
 
     _title(console, "Upload and cost, by kind of user")
-    table = _table("kind", "done", "uploaded", "ended at", "p95", "energy each", "USD each", "output error")
+    table = _table(
+        "kind", "done", "uploaded", "ended (median)", "ended (p95)", "energy each", "USD each", "output error"
+    )
     for kind in kinds[:_ROWS]:
         ended, states = kind["upload_ended_s"], kind["uploads"]
         wanted = kind["users"] - states.get("none", 0)
@@ -257,7 +258,7 @@ def _operators(operators: Mapping[str, Mapping[str, float]], console: Console) -
     ]
     if ratios:
         shown = ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios[:_OPERATORS])
-        _say(console, f"Executed here / profiled seconds: {shown}.")
+        _say(console, f"This machine takes so many times the profile's seconds: {shown}.")
 
 
 def _fidelity(fidelity: Mapping[str, Any] | None, console: Console) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -18,10 +19,13 @@ from typing import Any, Final
 from rich.console import ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.table import Column, Table
+from rich.text import Text
 
 from layerlift.emulator.report.terminal import Terminal
 
 _WITHOUT_END: Final = 100_000
+_VALUE: Final = re.compile(r"[-+]?[\d.,]+(e[-+]\d+)? ([^\W\d]{1,3}|%|of [\d,]+)( in \d+)?|\d+: [\d.,]+ \w+|not given")
+"""A number with its unit, a count of a count, tensors and their size: read at one glance or not at all."""
 _PLAIN: Final = {
     "±": "+-",
     "…": "...",
@@ -55,23 +59,43 @@ class Screen(Terminal):
             self.width = before
 
     def _lay_out(self, table: Table, measured: ConsoleOptions) -> int:
-        """Give each column its width where the table is wider than the screen; how wide it is then."""
-        natural = Measurement.get(self, measured, table).maximum
-        if natural <= self.width:
-            return natural
-        spans = [self._span(column, measured) for column in table.columns]
-        frame = natural - sum(widest for _, widest in spans)
+        """Give each column its width where the table is wider than the screen; how wide it is then.
+
+        What does not fit comes closer together, and only then are values parted from their units.
+        """
+        frame, spans = self._measure(table, measured)
+        if frame + sum(widest for _, widest in spans) <= self.width:
+            return frame + sum(widest for _, widest in spans)
+        if table.box is None and frame + sum(least for least, _ in spans) > self.width:
+            table.padding = (0, 1, 0, 0)
+            frame, spans = self._measure(table, measured)
+        if frame + sum(least for least, _ in spans) > self.width:
+            spans = [self._span(column, measured, values=False) for column in table.columns]
         widths = shared(spans, self.width - frame)
         for column, width in zip(table.columns, widths, strict=True):
             column.width = width
         return frame + sum(widths)
 
-    def _span(self, column: Column, measured: ConsoleOptions) -> tuple[int, int]:
-        """The fewest characters that keep the words of a column whole, and those that keep its lines whole."""
+    def _measure(self, table: Table, measured: ConsoleOptions) -> tuple[int, list[tuple[int, int]]]:
+        """The characters that a table needs beside its columns, and the spans of these."""
+        spans = [self._span(column, measured) for column in table.columns]
+        return Measurement.get(self, measured, table).maximum - sum(widest for _, widest in spans), spans
+
+    def _span(self, column: Column, measured: ConsoleOptions, *, values: bool = True) -> tuple[int, int]:
+        """The fewest characters that keep the words of a column whole, and those that keep its lines whole.
+
+        With `values` a number and its unit (`29.3 s`, `3 of 3`) are one word.
+        """
         cells: list[RenderableType] = [column.header, *column.cells]
-        found = [Measurement.get(self, measured, cell) for cell in cells]
-        widest = max(cell.maximum for cell in found)
-        return widest if column.no_wrap else max(cell.minimum for cell in found), widest
+        found = [(Measurement.get(self, measured, cell), values and _is_value(cell)) for cell in cells]
+        widest = max(cell.maximum for cell, _ in found)
+        return widest if column.no_wrap else max(
+            cell.maximum if whole else cell.minimum for cell, whole in found
+        ), widest
+
+
+def _is_value(cell: RenderableType) -> bool:
+    return isinstance(cell, str | Text) and _VALUE.fullmatch(str(cell)) is not None
 
 
 def shared(spans: Sequence[tuple[int, int]], total: int) -> list[int]:

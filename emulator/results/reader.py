@@ -76,7 +76,8 @@ class RunResult:
         """How it stands with the run, in words: complete, interrupted and why, running, or abandoned by whom."""
         status, reason = str(self.run["status"]), self.run.get("reason")
         if status != "running" or self.directory is None:
-            return f"{status} ({reason})" if reason else status
+            # "interrupted by the user" says it already; other reasons ("disk full") do not.
+            return f"{status} ({reason})" if reason and not str(reason).startswith(status) else str(reason or status)
         writer = writer_of(self.directory)
         return f"{'running' if writer.alive else 'abandoned'} ({writer.words})"
 

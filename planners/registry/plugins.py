@@ -36,6 +36,8 @@ Maker = Callable[..., Any]
 
 TYPED: Final = "the command line"
 """The source of a class that somebody typed."""
+IN_PYTHON: Final = " (allow_code=True)"
+"""How a program says that it trusts a file: the end of a refusal, in whose place a command line has its own way."""
 _CODE: ContextVar[bool] = ContextVar("code", default=True)
 
 
@@ -195,8 +197,8 @@ class Registry(Generic[S]):
         class_name, _, rest = rest.partition(":")
         if not _CODE.get():
             raise CodeRefused(
-                f"it names code, and a file may only name a registered {self.kind.wording.noun}, unless you trust it "
-                "(allow_code=True)"
+                f"it names code, and a file may only name a registered {self.kind.wording.noun}, unless you trust it"
+                f"{IN_PYTHON}"
             )
         name = f"{name}:{class_name}"
         return self.kind(name, name, TYPED), rest
@@ -228,9 +230,11 @@ class Registry(Generic[S]):
 
 def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
     module_name, _, attribute = target.partition(":")
-    which = f"{wording.noun} {name!r} (from {source})"
+    which = f"{wording.noun} {name!r}" if source == TYPED else f"{wording.noun} {name!r} (from {source})"
     try:
         found: Any = _beside(module_name) if source == TYPED else importlib.import_module(module_name)
+    except ModuleNotFoundError as problem:
+        raise wording.error(f"{which} cannot be imported: {_missing(problem, module_name, source)}") from problem
     except (Exception, SystemExit) as problem:  # a stranger's module may think that it is a program
         raise wording.error(f"{which} cannot be imported: {type(problem).__name__}: {problem}") from problem
     for part in attribute.split("."):
@@ -242,6 +246,17 @@ def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
         raise wording.error(f"{which} is a {type(found).__name__}, expected a class")
     maker: Maker = found
     return maker
+
+
+def _missing(problem: ModuleNotFoundError, wanted: str, source: str) -> str:
+    """Which module there is not, and what to do: the one that was named, or one that it needs."""
+    gone = problem.name or wanted
+    said = f"there is no module {gone!r}"
+    if source != TYPED:
+        return f"{said}, which the package should have brought: install it again"
+    if gone != wanted and not wanted.startswith(f"{gone}."):
+        return f"{said}, which {wanted} needs: install it"
+    return f"{said} in this folder or installed: go to the folder of {gone}.py, or name that folder in PYTHONPATH"
 
 
 def _beside(name: str) -> object:

@@ -252,13 +252,15 @@ def _operator_table(found: summary.ModelReport) -> Table:
 
 
 def _layer_table(found: summary.ModelReport) -> Table:
-    table = Table("#", "layer", "operator", "output", "bytes", "hold", "run", "MFLOP", "seconds", "cut after it")
-    for column in (0, 4, 5, 6, 7, 8, 9):
-        table.columns[column].justify = "right"
+    columns = ("#", "layer", "operator", "output", "bytes", "hold", "run", "MFLOP", "seconds", "cut after it")
+    numbered = all(row.name == f"n{row.index}" for row in found.rows)  # then `#` says nothing, and 80 columns are few
+    table = Table(*columns[numbered:], title="Layers", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in table.columns:
+        column.justify = "left" if column.header in columns[1:4] else "right"
     for row in found.rows:
         shapes = ", ".join("x".join(map(str, shape)) for shape in row.output_shapes)
         cut = "" if row.cut_tensors is None else f"{row.cut_tensors}: {size(row.cut_bytes)}"
-        table.add_row(
+        cells = (
             str(row.index),
             row.name,
             row.op_type,
@@ -270,6 +272,7 @@ def _layer_table(found: summary.ModelReport) -> Table:
             seconds(row.seconds),
             cut,
         )
+        table.add_row(*cells[numbered:])
     return table
 
 

@@ -105,7 +105,7 @@ def _total(before: Network, after: Network, reports: Sequence[StepReport], sampl
 def _table(
     before: Network, reports: Sequence[StepReport], total: OutputError | None, first: NetworkSize, last: NetworkSize
 ) -> Table:
-    label = f"output error ({_LABEL})" if before.synthetic else "output error"
+    label = f"error ({_LABEL})" if before.synthetic else "output error"
     table = Table("step", "layers", "held", "to upload", "FLOPs", label, title=before.name)
     for column in table.columns[1:]:
         column.justify = "right"

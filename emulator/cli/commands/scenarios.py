@@ -11,6 +11,7 @@ import click
 from rich.syntax import Syntax
 from rich.table import Table
 
+from layerlift.emulator.report.formatting import count
 from layerlift.emulator.report.screen import Screen, screen
 from layerlift.emulator.report.terminal import echo_lines
 from layerlift.emulator.scenario import Scenario, bundled, source_text
@@ -64,8 +65,8 @@ def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool,
             console.print(f"--set {setting}")
         size = _sizes(loaded)
         console.print(
-            f"{loaded.user_count} users, {size['client']} clients, {size['edge']} edge servers, "
-            f"{size['cloud']} cloud servers"
+            f"{count(loaded.user_count, 'user')}, {count(size['client'], 'client')}, "
+            f"{count(size['edge'], 'edge server')}, {count(size['cloud'], 'cloud server')}"
         )
     table = Table("field", "value", "source", title=f"What {loaded.name} assumes")
     for entry in loaded.assumptions():

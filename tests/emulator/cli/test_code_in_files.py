@@ -97,7 +97,9 @@ def test_no_command_imports_what_a_file_names(folder: Path, command: tuple[str, 
     [line] = result.stderr.splitlines()
     assert f"{Path(scenario).name}, line " in line
     assert f"users.0.planner is '{planner}'" in line
-    assert line.endswith(f": layerlift {command[0]} --allow-code {' '.join([*command[1:], scenario])}")
+    assert line.endswith(
+        f"unless you trust it: layerlift {command[0]} --allow-code {' '.join([*command[1:], scenario])}"
+    )
     assert untouched()
 
 

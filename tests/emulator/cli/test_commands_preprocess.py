@@ -31,7 +31,7 @@ def test_a_pipeline_is_reported_and_written(tmp_path: Path) -> None:
     path = tmp_path / "made" / "out.onnx"
     result = call("squeezenet", "collapse", "tile:rows=2", "patterns", "--samples", "1", "-o", str(path))
     assert result.exit_code == 0, result.output
-    assert "output error (synthetic)" in result.output
+    assert "error (synthetic)" in result.output
     assert "not an accuracy" in result.output
     assert "has no merged layers" in result.output
     assert "pruned weights dense" in result.output

@@ -8,12 +8,12 @@ import json
 import pytest
 from click.testing import CliRunner
 from made_run import made_rows, made_run, query
-from rich.console import Console
 
 from layerlift.emulator.cli.commands.results import COMMANDS
 from layerlift.emulator.report import formatting
 from layerlift.emulator.report.chart import chart
 from layerlift.emulator.report.report import show
+from layerlift.emulator.report.screen import Screen
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.models.errors import RunError
 
@@ -28,7 +28,7 @@ def finished(directory=None, rows=None, run=None):
 
 def text_of(result, width=80):
     out = io.StringIO()
-    show(result, Console(file=out, width=width))
+    show(result, Screen(file=out, width=width))
     return out.getvalue()
 
 

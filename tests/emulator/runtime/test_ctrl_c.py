@@ -147,7 +147,7 @@ def test_an_interrupted_run_can_be_read_and_says_what_it_holds(
     assert max(found.queries.column("ended_s").to_pylist()) <= found.run["virtual_s"]
     shown = CliRunner().invoke(main, ["show", str(made)])
     assert shown.exit_code == 0
-    assert f"This run is interrupted ({reason})" in " ".join(shown.output.split())
+    assert f"This run is {found.standing}: the numbers" in " ".join(shown.output.split())
 
 
 @pytest.mark.ray
@@ -233,7 +233,7 @@ def test_a_planner_that_never_returns_can_be_interrupted(programs: list, tmp_pat
     code, _, err = program.ended()
     assert code == 130, err
     assert ("swallows interrupts" in err) == (deaf > 2)
-    assert RunResult.load(made).standing == "interrupted (interrupted by the user)"
+    assert RunResult.load(made).standing == "interrupted by the user"
 
 
 @pytest.mark.long

@@ -107,7 +107,8 @@ def test_options_are_typed_by_the_signature() -> None:
         ("ionn+", "expected NAME or OFFLOADING\\+UPLOADING"),
         ("ionn+ionn+ionn", "expected NAME or OFFLOADING\\+UPLOADING"),
         ("", "expected NAME"),
-        ("no_such_package.module:Class", "cannot be imported: ModuleNotFoundError"),
+        ("no_such_file:Class", r"no module 'no_such_file' in this folder or installed: go to .* no_such_file\.py, or"),
+        ("no_such_package.module:Class", "there is no module 'no_such_package' in this folder"),
         ("layerlift.planners.uploading.ionn:Ion", "layerlift.planners.uploading.ionn has no Ion; did you mean Ionn"),
         ("layerlift.planners.uploading.ionn:BISECTIONS", "expected a class"),
         (f"{__name__}:NotAPlanner", "has no method plan"),
@@ -132,6 +133,13 @@ def test_a_class_of_ones_own_needs_no_registration(tmp_path, monkeypatch) -> Non
     assert made.plan(PROBLEM, random.Random(0)).note == "3"
 
 
+def test_what_a_class_of_ones_own_needs_is_named(tmp_path, monkeypatch) -> None:
+    (tmp_path / "needing.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PlanError, match="no module 'no_such_module_at_all', which needing needs: install it"):
+        planners.make("needing:Mine")
+
+
 def test_names_are_taken_once() -> None:
     with pytest.raises(PlanError, match="'ionn' exists already \\(from layerlift\\)"):
         planners.register("ionn", Tunable)
@@ -152,7 +160,7 @@ def test_a_broken_plugin_warns_and_the_others_stay(plugins) -> None:
     assert "broken" not in names
     assert "recursive" in names
     assert isinstance(planners.make("recursive"), planners.Planner)
-    with pytest.raises(PlanError, match="cannot be imported"):
+    with pytest.raises(PlanError, match=r"'broken' \(from .*cannot be imported: .* the package should have brought"):
         planners.make("broken")
 
 
