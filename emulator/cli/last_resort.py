@@ -28,6 +28,7 @@ from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.models.errors import LayerliftError, place_of, sentence, shortened, trace_of, words_of
 from layerlift.models.loading.disk_cache import cache_dir
+from layerlift.models.text import printable
 
 UNFORESEEN: Final = 70
 MENDABLE: Final = 2
@@ -47,7 +48,7 @@ def told(error: BaseException, traced: bool) -> int:
     if traced:
         _say_lines(trace_of(error))
     if isinstance(error, LayerliftError):
-        return _said(sentence(words_of(error), MOST), MENDABLE)
+        return _said(sentence(printable(" ".join(words_of(error).split())), MOST), MENDABLE)
     if isinstance(error, KeyboardInterrupt):
         stopped = Stopped.of(error)
         return _said(stopped.reason if stopped.code != 130 else "interrupted", stopped.code)

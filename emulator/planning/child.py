@@ -14,9 +14,9 @@ import signal
 import sys
 from typing import IO, Final
 
-from layerlift.emulator.planning.answer import answer
+from layerlift.emulator.planning.answer import answer, stayed_local
 from layerlift.emulator.planning.stoppable import BEGUN, receive, send
-from layerlift.models.errors import words_of
+from layerlift.models.errors import trace_of, words_of
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -41,7 +41,11 @@ def _answer(question: bytes, answers: IO[bytes]) -> None:
         send(answers, pickle.dumps(words_of(error)))
         return
     send(answers, pickle.dumps(BEGUN))
-    send(answers, pickle.dumps(answer(job, seed, maker=lambda _: planner)))
+    try:
+        found = answer(job, seed, maker=lambda _: planner)
+    except BaseException as error:  # no Ctrl-C comes here, so that an interrupt too is the planner's own
+        found = stayed_local(job, f"{job.planner} raised {words_of(error)}")._replace(trace=trace_of(error))
+    send(answers, pickle.dumps(found))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ def ends_with(error: BaseException, *options: str) -> Result:
     [
         (ModelError("no such network"), 2, "no such network"),
         (RunError(), 2, "RunError, without a word"),
+        (RunError("\x1b\n" * 900), 2, "\\x1b \\x1b"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (Stopped(signal.SIGTERM), 143, "stopped by SIGTERM"),
         (Stopped(signal.SIGHUP), 129, "stopped by SIGHUP, as when a terminal is closed"),

@@ -52,6 +52,13 @@ class Never(PlannerBase):
                 continue
 
 
+class Interrupts(PlannerBase):
+    """Raises what usually a person does."""
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        raise KeyboardInterrupt("mine")
+
+
 class Dies(PlannerBase):
     """Takes its process with it."""
 
@@ -109,6 +116,15 @@ def test_a_planner_that_ends_its_process_ends_nothing_else(job: PlanJob) -> None
         found = asker.ask(job._replace(planner="test_stoppable:Dies"))
         assert found.stopped == "test_stoppable:Dies ended its process (7)"
         assert asker.ask(job._replace(planner="test_stoppable:Prints")).outcomes[0].placement == (1, 1, 1)
+
+
+def test_a_planner_that_interrupts_is_stopped_for_that(job: PlanJob, capfd: pytest.CaptureFixture[str]) -> None:
+    with closing(Asker(1, LONG_S)) as asker:
+        found = asker.ask(job._replace(planner="test_stoppable:Interrupts"))
+        assert found.stopped == "test_stoppable:Interrupts raised KeyboardInterrupt: mine"
+        assert "in plan" in found.trace
+        assert asker.ask(job._replace(planner="test_stoppable:Prints")).outcomes[0].placement == (1, 1, 1)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_what_cannot_be_sent_runs_here_and_that_is_said(job: PlanJob) -> None:

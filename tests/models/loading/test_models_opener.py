@@ -267,3 +267,22 @@ def test_one_that_computes_without_end_is_ended_by_the_system() -> None:
     body = "from layerlift.models.loading import child\nchild._limit_time(0.5)\nwhile True: pass\n"
     done = subprocess.run([sys.executable, "-c", body], check=False, timeout=300)
     assert done.returncode == -signal.SIGXCPU
+
+
+@pytest.mark.long
+def test_each_request_has_its_own_limit_of_time(tmp_path: Path) -> None:
+    script = tmp_path / "asked.py"
+    script.write_text(
+        "import os\n"
+        "from layerlift.models.loading import answers, child, frames\n"
+        "def endless(request, limit):\n"
+        "    while True: pass\n"
+        "answers.KINDS.update(quick=lambda request, limit: ({}, []), endless=endless)\n"
+        "source, sink = os.pipe()\n"
+        "for kind in ('quick', 'endless'):\n"
+        "    os.write(sink, bytes(frames.pack({'kind': kind, 'seconds': 0.5, 'memory_bytes': 1 << 30, 'path': 'x'})))\n"
+        "child.serve(source, 1)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], check=False, timeout=120, capture_output=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGXCPU, b"")
+    assert done.stdout.startswith(bytes(frames.pack({})))
