@@ -104,7 +104,10 @@ def replay(directory: Path, out: Path | None, allow_code: bool, force: bool) -> 
     """
     earlier = RunResult.load(directory)
     if not earlier.complete:
-        raise RunError(f"the run in {place(directory)} is {earlier.standing[:150]}: expected a complete one")
+        raise RunError(
+            f"the run in {place(directory)} is {earlier.standing[:150]}: expected a complete one "
+            "(`layerlift show` reads it; `layerlift run` makes another)"
+        )
     scenario = scenario_of(earlier, allow_code=allow_code)
     known = Measured(stopped_plans=stopped_plans(earlier.run))
     costs = measured_costs(directory) if scenario.compute == "measured" else known
