@@ -76,7 +76,7 @@ def test_a_library_that_is_not_quiet_would_be_seen(home: Home) -> None:
         "models",
         "models squeezenet --json",
         "plan quickstart --json",
-        "profile squeezenet --runs 1 -o ../out.json",
+        "profile squeezenet --runs 1 --accept -o ../out.json",
         "preprocess squeezenet merge",
         "compare quickstart --local --seeds 1 --no-alone --policy drf --out ../out --chart ../out/all.svg",
     ],

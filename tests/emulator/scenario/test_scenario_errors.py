@@ -10,7 +10,6 @@ import pytest
 from small_scenario import Few, small
 
 from layerlift.emulator.scenario import Scenario, bundled
-from layerlift.emulator.scenario.schema.document import brief_text
 from layerlift.models.errors import ScenarioError
 
 PAPER = bundled()["paper"].read_text()
@@ -348,9 +347,3 @@ def test_batches_are_refused_until_servers_run_them(where: str, given: object) -
     assert str(caught.value) == (
         f"{where}.max_batch is given, but servers that run batches are not there yet: leave it out"
     )
-
-
-def test_what_is_quoted_is_cut_and_what_stands_between_quotes_is_not() -> None:
-    between = "which is longer by far than sixty characters, as messages that say what to try are"
-    said = f"planner is 'a:B': a user's 'a:B', {between}: '{'x' * 70}'"
-    assert brief_text(said) == f"planner is 'a:B': a user's 'a:B', {between}: '{'x' * 57}...'"
