@@ -72,7 +72,7 @@ def joint() -> str:
     alone += [one.plan(problem, random.Random(0)) for problem in problems[ALONE:]]
     sums = [_summed(crowd, [plan.placement for plan in each]) / home for each in (alone, *plans.values())]
     ratios = [spent * USERS / ALONE / took["best_response"], 1.0, took["gibbs"] / took["best_response"]]
-    note = plans["best_response"][0].note
+    note = plans["best_response"][0].note.removeprefix("best_response: ")
     head = ["", "everybody local", "everybody alone (`one_climb`)", "`best_response`", "`gibbs`"]
     rows = [["latency", "1", *(f"{each:.4g}" for each in sums)], ["planning time", "-", *(f"{r:.2g}" for r in ratios)]]
     return f"{table(head, rows)}\n\n{prose(f'`best_response` says: {note}.')}"
