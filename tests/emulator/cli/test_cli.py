@@ -185,7 +185,7 @@ def test_a_field_that_cannot_be_is_named_with_its_path(scenario: str, setting: s
             ["run", "quickstart", "--local", "--planner", "efficiency:querys=2"],
             "planner efficiency has no option 'querys'",
         ),
-        (["run", "quickstart", "--local", "--planner", "gone_module:Planner"], "No module named 'gone_module'"),
+        (["run", "quickstart", "--local", "--planner", "gone_module:Planner"], "there is no module 'gone_module'"),
         (["run", "quickstart", "--local", "--planner", "ionn+local"], "cannot order uploads, expected one of:"),
         (["run", "quickstart", "--local", "--execution", "none", "--out", "/proc/no/such"], "give another with --out"),
         (["run", "quickstart", "--address", "127.0.0.1:1"], "cannot join Ray at 127.0.0.1:1"),
