@@ -53,7 +53,7 @@ COMMANDS = {
     "models": ["models squeezenet", "models shufflenet --layers", "models squeezenet --json"],
     "predict": ["predict squeezenet"],
     "preprocess": ["preprocess", "preprocess squeezenet merge prune:keep=0.5 --samples 0"],
-    "profile": ["profile squeezenet --runs 1 -o profile.json"],
+    "profile": ["profile squeezenet --runs 1 --accept -o profile.json"],
     "reproduce figure5": [
         "reproduce figure5 --models squeezenet --factors 10 --links shared --servers edge --offloading greedy "
         "--algorithms ionn --out figure --force"
