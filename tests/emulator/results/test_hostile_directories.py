@@ -124,6 +124,18 @@ def with_change(tree: Any, path: tuple[Any, ...], value: Any, delete: bool) -> A
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_change_of_run_json_ends_well_or_in_a_sentence(made: Path, data: st.DataObject) -> None:
+    a_change(made, data)
+
+
+@pytest.mark.slow
+@given(data=st.data())
+@settings(max_examples=5000, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_5000_changes_of_run_json_end_well_or_in_a_sentence(made: Path, data: st.DataObject) -> None:
+    a_change(made, data)
+
+
+def a_change(made: Path, data: st.DataObject) -> None:
+    """Change one thing in run.json: every command ends well, or in a sentence, and `verify` in a sentence."""
     tree = json.loads((made / "run.json").read_text())
     paths = sorted(leaves(tree), key=lambda path: (len(path), str(path)))
     path = data.draw(st.sampled_from(paths))
