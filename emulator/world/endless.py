@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Final
 
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import Crash
 from layerlift.emulator.world.laws import Asks
 from layerlift.emulator.world.users import UserSpec
@@ -67,7 +67,7 @@ def _foreseen_s(users: Iterable[UserSpec]) -> float:
         if user.asks is not None:
             key = (user.asks, count)
             if key not in lasts:
-                lasts[key] = max(user.asks.times(count, random.Random(0)), default=0.0)
+                lasts[key] = max(user.asks.times(count, streams.user(0, "foreseen", user.kind)), default=0.0)
             asking_s = lasts[key]
         staying_s = user.stay.mean_s if user.stay is not None else inf
         longest = max(longest, user.arrival_s + min(asking_s, staying_s))

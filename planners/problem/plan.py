@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 from layerlift.models.errors import PlanError
@@ -74,6 +75,11 @@ def offload(placement: Sequence[int], note: str = "") -> Plan:
     return Plan(chosen, in_one_piece(chosen), note=note, whole=any(chosen))
 
 
+def _whole(number: object, what: str) -> None:
+    if type(number) is not int and not isinstance(number, Integral):
+        raise PlanError(f"{what} {number!r}: expected a whole number")
+
+
 def validate(plan: Plan, problem: Problem) -> None:
     """Raise `PlanError` unless `plan` is legal for `problem`; the message names the layer, part or node at fault."""
     if not isinstance(plan, Plan):
@@ -82,6 +88,7 @@ def validate(plan: Plan, problem: Problem) -> None:
     if len(plan.placement) != len(graph):
         raise PlanError(f"the placement has {len(plan.placement)} layers, {graph.name} has {len(graph)}")
     for layer, node in enumerate(plan.placement):
+        _whole(node, f"layer {layer} is placed on node")
         if not 0 <= node < nodes:
             raise PlanError(f"layer {layer} is placed on node {node}, expected 0 (the client) to {nodes - 1}")
         if problem.tables.limited and not problem.allowed[layer, node]:
@@ -94,6 +101,7 @@ def validate(plan: Plan, problem: Problem) -> None:
         if not upload.layers:
             raise PlanError(f"upload {number} is empty: expected at least one layer")
         for layer in upload.layers:
+            _whole(layer, f"upload {number} names layer")
             if not 0 <= layer < len(graph):
                 raise PlanError(f"upload {number} names layer {layer}, {graph.name} has layers 0 to {len(graph) - 1}")
             if layer in seen:

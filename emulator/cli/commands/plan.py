@@ -11,6 +11,7 @@ import click
 from layerlift.emulator.report.front_report import draw_front, front_report, show_front
 from layerlift.emulator.report.plan_report import explain, show
 from layerlift.emulator.report.screen import screen
+from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.results.writer import jsonable
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
@@ -64,7 +65,7 @@ def plan(
         show(found, screen())
     if chart is not None:
         draw_front(found, chart)
-        click.echo(f"Chart: {chart}", err=as_json)
+        echo(f"Chart: {chart}", err=as_json)
 
 
 COMMANDS: Final[list[click.Command]] = [plan]
