@@ -84,7 +84,7 @@ def test_they_are_listed() -> None:
 
 # contention
 
-FEW = ("nodes.0.count=2", "nodes.1.count=1", "nodes.*.memory_mb=600", "users.0.count=90", "users.0.queries=30")
+FEW = ("nodes.0.count=2", "nodes.1.count=1", "nodes.*.memory_mb=600", "users.0.count=120", "users.0.queries=30")
 
 
 def test_who_plans_alone_against_idle_servers_would_have_been_better_off_at_home() -> None:
@@ -94,7 +94,7 @@ def test_who_plans_alone_against_idle_servers_would_have_been_better_off_at_home
     assert refused
     assert all(row["reason"].startswith("memory") for row in refused)
     assert ("refused", "accepted") in count(crowd.plans.to_pylist(), "cause", "status")
-    assert len(crowd.queries) == len(home.queries) == 90 * 30
+    assert len(crowd.queries) == len(home.queries) == 120 * 30
 
 
 @pytest.mark.parametrize(
@@ -205,4 +205,4 @@ def test_a_burst_fills_queues_and_some_frames_are_dropped() -> None:
 def test_without_shares_a_burst_of_some_hurts_the_others() -> None:
     equal, free = small("rush-hour", "until_s=70"), small("rush-hour", "until_s=70", "nodes.0.policy=first_come")
     dropped = [count(result.queries.to_pylist(), "reason")[("late",)] for result in (equal, free)]
-    assert dropped[1] > 5 * dropped[0]
+    assert dropped[1] > 2 * dropped[0]
