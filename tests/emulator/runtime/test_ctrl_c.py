@@ -85,7 +85,7 @@ class Program:
 
     def left(self) -> list[str]:
         """The same, when those that are about to end have had the time to."""
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while self.alive() and time.monotonic() < ends:
             time.sleep(0.1)
         return self.alive()
@@ -105,8 +105,9 @@ def programs() -> Iterator[list[Program]]:
     started: list[Program] = []
     yield started
     for program in started:
-        if program.process.poll() is None:
-            os.killpg(program.process.pid, signal.SIGKILL)
+        with program.process:  # waits for it, and closes its pipes
+            if program.process.poll() is None:
+                os.killpg(program.process.pid, signal.SIGKILL)
 
 
 @pytest.mark.long
@@ -225,10 +226,9 @@ def test_a_planner_that_never_returns_can_be_interrupted(programs: list, tmp_pat
     programs.append(program)
     assert program.process.stdout is not None
     for _ in range(min(deaf, 2) + 1):
-        assert program.process.stdout.readline() == "planning\n"
+        assert "planning\n" in iter(program.process.stdout.readline, "")
         os.killpg(program.process.pid, signal.SIGINT)
-    if deaf > 2:  # the third in vain ends the process
-        assert program.process.stdout.readline() == "planning\n"
+    if deaf > 2 and "planning\n" in iter(program.process.stdout.readline, ""):  # the third in vain ends the process
         os.killpg(program.process.pid, signal.SIGINT)
     code, _, err = program.ended()
     assert code == 130, err
