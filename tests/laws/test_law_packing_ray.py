@@ -16,7 +16,8 @@ from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.world import World
 
-pytestmark = pytest.mark.ray
+# Slow until it is known why rows once differed on a machine that was full: it is to be seen, and not to be met by chance.
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -44,5 +45,6 @@ def test_actors_give_the_tables_of_one_process(world: World) -> None:
     finally:
         hosts.close()
     alone = run_world(world)
-    assert repr(rows) == repr(alone.rows)
+    for table in TABLES:
+        assert (table, repr(rows[table])) == (table, repr(alone.rows[table]))
     assert (ending.at_s, ending.sent_bytes) == (alone.ending.at_s, alone.ending.sent_bytes)
