@@ -16,7 +16,7 @@ from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.world import World
 
-# Slow until it is known why rows once differed on a machine that was full: it is to be seen, and not to be met by chance.
+# Slow until it is known why rows once differed on a machine that was full: to be looked for, not met by chance.
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 

@@ -232,7 +232,7 @@ def test_what_was_not_given_or_not_done_is_not_a_number(usual: RunResult) -> Non
 
 
 def test_failed_plans_are_in_the_headline(usual: RunResult) -> None:
-    broken = phones("planner.plan_timeout_s=1e-9", execution="none")
+    broken = phones("users.*.planner=worlds:Raising", execution="none")
     text = shown(run(broken, local=True))
     head = text.partition("Latency of a query")[0]
     assert "2 of 2 plans failed" in head
