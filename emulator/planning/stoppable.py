@@ -101,6 +101,8 @@ class Stoppable:
             return stayed_local(job, why, time.perf_counter() - began)
         if found is None:
             return stayed_local(job, late(timeout_s), timeout_s)
+        if found.took_s > timeout_s:  # it was there when this process came to look
+            return stayed_local(job, late(timeout_s), found.took_s)
         return found
 
 
