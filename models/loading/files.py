@@ -22,6 +22,7 @@ _LIGHT_BYTES: Final = 1 << 30
 """A light model has shapes and small constants only; one of this size would take minutes to go through."""
 
 Dims = tuple[tuple[str, int], ...]
+Fixes = tuple[tuple[str, bool | int | float | tuple[bool | int | float, ...]], ...]
 _Stamp = tuple[int, int, int, int]
 """What changes when a file is written again."""
 
@@ -32,8 +33,9 @@ class OpenedFile:
 
     path: Path
     dims: Dims
+    fix: Fixes
     content: str
-    """Hash of the file and its external data."""
+    """Hash of the file, its external data and what its inputs are fixed at."""
     light: bytes
     """The light model, to be parsed: it was checked, and holds no payload but small constants."""
     parameters: tuple[str, ...]
@@ -42,26 +44,28 @@ class OpenedFile:
     """Of the file and its external data."""
 
 
-_KNOWN: dict[tuple[Path, Dims], tuple[dict[Path, _Stamp], OpenedFile]] = {}
+_KNOWN: dict[tuple[Path, Dims, str], tuple[dict[Path, _Stamp], OpenedFile]] = {}
 
 
-def open_file(path: Path, dims: Dims) -> OpenedFile:
+def open_file(path: Path, dims: Dims, fix: Fixes) -> OpenedFile:
     """Open the file at the absolute `path`. Raises `ModelError`, in one sentence, whatever it holds."""
     first = stamp(path)
-    held = _KNOWN.get((path, dims))
+    # As text, for 1, 1.0 and True are equal and not the same.
+    asked = path, dims, repr(fix)
+    held = _KNOWN.get(asked)
     if held is not None and all(_stamp_or_none(file) == seen for file, seen in held[0].items()):
         return held[1]
     # External data has its size bounded by what the file says of it; here it is not known yet.
-    head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, dims=dict(dims))
+    head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, dims=dict(dims), fix=dict(fix))
     try:
         files = {Path(file): _stamp_or_none(Path(file)) for file in head["files"]}
-        found = _opened(path, dims, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
+        found = _opened(path, dims, fix, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise answered_badly(path) from None
     seen = {file: mark for file, mark in files.items() if mark is not None}
-    _KNOWN.pop((path, dims), None)
+    _KNOWN.pop(asked, None)
     if seen.get(path) == first and len(seen) == len(files):
-        _KNOWN[path, dims] = seen, found
+        _KNOWN[asked] = seen, found
         while len(_KNOWN) > _KEPT:
             _KNOWN.pop(next(iter(_KNOWN)))
     return found
@@ -90,10 +94,13 @@ def _stamp_or_none(path: Path) -> _Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
 
 
-def _opened(path: Path, dims: Dims, head: Mapping[str, Any], blobs: list[np.ndarray], file_bytes: int) -> OpenedFile:
+def _opened(
+    path: Path, dims: Dims, fix: Fixes, head: Mapping[str, Any], blobs: list[np.ndarray], file_bytes: int
+) -> OpenedFile:
     return OpenedFile(
         path,
         dims,
+        fix,
         str(head["content"]),
         blobs[0].tobytes(),
         tuple(str(name) for name in head["parameters"]),

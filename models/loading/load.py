@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from google.protobuf.message import DecodeError
 from layerlift.models.errors import ModelError, near
 from layerlift.models.graph import from_onnx
 from layerlift.models.loading import preparing, reading, zoo
-from layerlift.models.loading.files import open_file
+from layerlift.models.loading.dimensions import Fixed
+from layerlift.models.loading.files import Dims, Fixes, open_file
 from layerlift.models.loading.opener import OPENER, answered_badly
-from layerlift.models.onnx_files import untrusted
+from layerlift.models.onnx_files import functions, untrusted
 from layerlift.models.running.network import MemorySource, Network, assemble
 from layerlift.models.sums import int_sum
 
@@ -28,14 +29,16 @@ def load(
     name_or_path: str | Path,
     *,
     dims: Mapping[str, int] | None = None,
+    fix: Mapping[str, Fixed] | None = None,
     input_bytes: int | None = None,
     seed: int = 0,
     spectrum: float | None = None,
 ) -> Network:
     """A network of the zoo by name (or alias), or any feed-forward ONNX file by path, without reading its weights.
 
-    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `input_bytes` overrides what
-    sending the first input costs; `seed` and `spectrum` choose a zoo network's weights (see
+    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `fix` makes inputs of a file
+    constants, each by one number for all its elements or by a list of them; `input_bytes` overrides what sending the
+    first input costs; `seed` and `spectrum` choose a zoo network's weights (see
     `layerlift.models.loading.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files
     that are missing, corrupt or hostile.
     """
@@ -43,13 +46,15 @@ def load(
     if zoo.is_known(text):
         if dims:
             raise ModelError(f"{text} has no dynamic dimensions; dims is for ONNX files")
+        if fix:
+            raise ModelError(f"{text} has one input, which is fed; fix is for ONNX files")
         return zoo.build(text, seed=seed, spectrum=spectrum, input_bytes=input_bytes)
     path = Path(name_or_path)
     if not path.suffix and not path.exists() and len(path.parts) == 1:
         raise ModelError(f"there is no network {text!r} in the zoo{near(text, zoo.known())}")
     if spectrum is not None or seed:
         raise ModelError(f"seed and spectrum choose the weights of zoo networks; {text} has its own")
-    return _load_file(path, dims, input_bytes)
+    return _load_file(path, dims, fix, input_bytes)
 
 
 def from_model(
@@ -66,6 +71,7 @@ def from_model(
     `upload_bytes` says what uploading a parameter costs where a compressed format is used.
     Raises `ModelError` as `load` does.
     """
+    model = functions.inlined(model, name)
     untrusted.refuse(model, name)
     prepared = preparing.prepare(model, None, onnx.numpy_helper.to_array, name)
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -93,7 +99,8 @@ class FileSource:
     path: Path
     content: str
     """Hash of the file and its external data when the network was loaded."""
-    dims: tuple[tuple[str, int], ...]
+    dims: Dims
+    fix: Fixes
     file_bytes: int
     """Of the file and its external data."""
 
@@ -102,7 +109,7 @@ class FileSource:
         types = from_onnx.types_of(light)
         most = int_sum(from_onnx.bytes_of(kind, name, str(self.path)) for name, kind in types.items())
         head, blobs = OPENER.ask(
-            "weights", self.path, self.file_bytes, _UNPACKED * most, dims=dict(self.dims), content=self.content
+            "weights", self.path, self.file_bytes, _UNPACKED * most, dims=dict(self.dims), fix=dict(self.fix), content=self.content
         )
         if "changed" in head:
             raise ModelError(f"{self.path} has changed since it was loaded; load it again")
@@ -112,13 +119,16 @@ class FileSource:
             raise answered_badly(self.path) from None
 
 
-def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | None) -> Network:
-    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())))
+def _load_file(
+    path: Path, dims: Mapping[str, int] | None, fix: Mapping[str, Fixed] | None, input_bytes: int | None
+) -> Network:
+    fixed = sorted(((name, tuple(to) if isinstance(to, Sequence) else to)) for name, to in (fix or {}).items())
+    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())), tuple(fixed))
     try:
         light = onnx.ModelProto.FromString(found.light)
     except DecodeError:
         raise answered_badly(found.path) from None
-    source = FileSource(found.path, found.content, found.dims, found.file_bytes)
+    source = FileSource(found.path, found.content, found.dims, found.fix, found.file_bytes)
     return assemble(
         path.stem,
         light,

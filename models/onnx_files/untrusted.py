@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError
-from layerlift.models.onnx_files import names
+from layerlift.models.onnx_files import functions, names
 from layerlift.models.onnx_files.protos import one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
@@ -22,6 +22,8 @@ MAX_RANK = 64
 OLDEST_OPSET = 7
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+CONTROL = frozenset({"If", "Loop", "Scan"})
+"""Operators that hold others: they are written out while a file is read, or refused then."""
 RANDOM_OPERATORS = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
@@ -39,9 +41,9 @@ _TYPED_FIELDS: dict[int, tuple[str, int]] = {
 def read(path: Path) -> onnx.ModelProto:
     """Parse the ONNX file at `path`, leaving external data where it is.
 
-    Raises `ModelError` when the file is missing, not an ONNX model, or holds what this project refuses to run:
-    control flow, operators outside the ONNX standard, model-local functions, random operators, sequences,
-    sparse or string tensors, or payloads that do not fit their shapes.
+    Functions of the model's own are written out. Raises `ModelError` when the file is missing, not an ONNX model, or
+    holds what this project refuses to run: operators outside the ONNX standard, random operators, optional values,
+    sparse or string tensors, or payloads that do not fit their shapes. Subgraphs are looked at when they are used.
     """
     try:
         is_file = path.is_file()
@@ -59,17 +61,13 @@ def read(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path} holds the name {text!r}, which is not UTF-8; export it again")
     if not model.graph.node:
         raise ModelError(f"{path} holds no operators; expected an ONNX model")
+    model = functions.inlined(model, str(path))
     refuse(model, str(path))
     return model
 
 
 def refuse(model: onnx.ModelProto, origin: str) -> None:
     """Raise `ModelError`, naming the first thing in `model` that cannot be cut or trusted. `origin` names the file."""
-    if model.functions:
-        raise ModelError(
-            f"{origin} has the model-local function {model.functions[0].name!r}; "
-            "inline it first with onnx.inliner.inline_local_functions"
-        )
     version = opset_of(model)
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= version <= newest:
@@ -78,7 +76,7 @@ def refuse(model: onnx.ModelProto, origin: str) -> None:
             "try onnx.version_converter.convert_version"
         )
     for node in model.graph.node:
-        _refuse_node(node, version, origin)
+        refuse_node(node, version, origin)
     for twice in names.repeated(model):
         raise ModelError(f"{origin} defines {twice!r} more than once; each tensor needs a name of its own")
     if model.graph.sparse_initializer:
@@ -165,21 +163,44 @@ def check_payload(tensor: onnx.TensorProto, origin: str) -> None:
         raise ModelError(f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {stored} elements")
 
 
-def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
+def refuse_inner(node: onnx.NodeProto, version: int, origin: str) -> None:
+    """As `refuse_node`, of an operator in a subgraph, which `refuse` has not looked into; its tensors as well."""
+    refuse_node(node, version, origin)
+    for attribute in node.attribute:
+        for tensor in (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors):
+            check_payload(tensor, origin)
+
+
+def refuse_stored(graph: onnx.GraphProto, origin: str) -> None:
+    """Raise `ModelError` for what a subgraph may not store."""
+    if graph.sparse_initializer:
+        raise ModelError(f"{origin} has a sparse initializer in the subgraph {graph.name!r}; store it dense")
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ModelError(
+                f"{origin}: the subgraph {graph.name!r} keeps {tensor.name!r} in an external file; store it in the model"
+            )
+        check_payload(tensor, origin)
+
+
+def refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
+    """Raise `ModelError` when `node` is of a kind that is never run, or not as ONNX says; its subgraphs are let be."""
     where = f"{node.op_type} ({node.name or (node.output[0] if node.output else 'unnamed')!r})"
     if node.domain not in STANDARD_DOMAINS:
         raise ModelError(f"{origin} uses the custom operator {node.domain}.{where}; only standard ONNX operators run")
     for attribute in node.attribute:
-        if attribute.HasField("g") or attribute.graphs:
-            raise ModelError(f"{origin} has the control-flow operator {where}; only feed-forward networks can be cut")
+        if node.op_type not in CONTROL and (attribute.HasField("g") or attribute.graphs):
+            raise ModelError(f"{origin}: {where} holds operators of its own; no option helps, export it without them")
         if any(t.data_location == onnx.TensorProto.EXTERNAL for t in (attribute.t, *attribute.tensors)):
             raise ModelError(f"{origin}: {where} keeps a constant in an external file; store it in the model")
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise ModelError(f"{origin}: {where} holds a sparse tensor; store it dense")
     if node.op_type in RANDOM_OPERATORS:
         raise ModelError(f"{origin} has the random operator {where}; a network must answer the same every time")
-    if node.op_type.startswith(("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")):
-        raise ModelError(f"{origin} has the sequence operator {where}; only plain tensors can be moved")
+    if node.op_type.startswith(("SequenceMap", "Optional")):
+        raise ModelError(
+            f"{origin} has the operator {where}; only plain tensors can be moved, no option helps, export it without"
+        )
     if node.domain == "ai.onnx.ml":
         return
     if not onnx.defs.has(node.op_type, version, ""):
