@@ -94,9 +94,7 @@ class Constants:
                 self.values[name] = self._payload(self.stored[name])
             else:
                 reads = [each for each in node.input if each]
-                unsettled = [
-                    n for n in reads if n not in planned and n not in self.values and n not in self._hopeless
-                ]
+                unsettled = [n for n in reads if n not in planned and n not in self.values and n not in self._hopeless]
                 stack.extend(unsettled)
                 if unsettled:
                     continue

@@ -14,6 +14,7 @@ from layerlift.models.loading.naming import renamed
 from layerlift.models.loading.walking import Expand, Step, Walk
 from layerlift.models.onnx_files import ordering, untrusted
 
+_MOST_TURNS: Final = 2_000
 _FEW: Final = 16
 """Elements of an input that somebody could give by hand."""
 
@@ -64,6 +65,11 @@ class _Turns:
     def turn(self, number: int, condition: str, states: tuple[str, ...]) -> Iterable[Step]:
         """The operators of turn `number` and what comes after it; or of the end."""
         walk, node = self.walk, self.node
+        if number > _MOST_TURNS:
+            raise ModelError(
+                f"{walk.origin}: {_where(node)} takes more than {_MOST_TURNS} turns, too many layers to cut; no option "
+                "helps, export it with fewer"
+            )
         if self.most is not None and number >= self.most:
             return self._end(states)
         if condition and not _decided(walk, node, condition):
@@ -93,7 +99,7 @@ class _Turns:
             walk.names.call(name, tensor)
         stacked = list(node.output)[len(states) :]
         if stacked and not self.rows:
-            raise ModelError(f"{walk.origin}: {_where(node)} makes nothing in no turns; no option helps, export it again")
+            raise ModelError(f"{walk.origin}: {_where(node)} makes nothing in no turns; no option helps, export again")
         return [step for at, name in enumerate(stacked) if name for step in self._stacked(at, name)]
 
     def _stacked(self, at: int, name: str) -> Iterable[Step]:
@@ -180,10 +186,10 @@ def _likely(walk: Walk, by: str, name: str) -> int:
 
 
 def _graph(walk: Walk, node: onnx.NodeProto, name: str) -> onnx.GraphProto:
-    for attribute in node.attribute:
-        if attribute.name == name and attribute.HasField("g"):
-            return attribute.g
-    _malformed(walk, node)
+    found = [attribute.g for attribute in node.attribute if attribute.name == name and attribute.HasField("g")]
+    if not found:
+        _malformed(walk, node)
+    return found[0]
 
 
 def _malformed(walk: Walk, node: onnx.NodeProto) -> NoReturn:

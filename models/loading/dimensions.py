@@ -115,7 +115,10 @@ def _sensible(value: onnx.ValueInfoProto, axis: int) -> int:
             return size
     if axis == 0:
         return 1
-    pictures = len(dims) == 4 and value.type.tensor_type.elem_type not in (onnx.TensorProto.INT64, onnx.TensorProto.BOOL)
+    pictures = len(dims) == 4 and value.type.tensor_type.elem_type not in (
+        onnx.TensorProto.INT64,
+        onnx.TensorProto.BOOL,
+    )
     if pictures and axis == 1:
         return 3
     return 224 if pictures and axis != (3 if dims[3].dim_value in (1, 3) else 1) else 64
@@ -137,20 +140,20 @@ def _array(value: onnx.ValueInfoProto, given: Fixed, origin: str) -> np.ndarray:
     dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
     count = int(np.prod(shape, dtype=object))
     if 8 * count > SMALL_BYTES:
-        raise ModelError(f"{origin}: input {value.name!r} of shape {list(shape)} is too large to fix; fix small ones only")
+        raise ModelError(
+            f"{origin}: input {value.name!r} of shape {list(shape)} is too large to fix; fix small ones only"
+        )
     items = list(given) if isinstance(given, Sequence) else [given] * count
     whole = dtype.kind in "iub"
     if len(items) != count or (whole and any(not float(item).is_integer() for item in items)):
         raise ModelError(
-            f"{origin}: input {value.name!r} of type {dtype.name} and shape {list(shape)} was fixed at {given!r}; expected "
-            f"one {'whole number' if whole else 'number'}, or {count} of them"
+            f"{origin}: input {value.name!r} of type {dtype.name} and shape {list(shape)} was fixed at {given!r}; "
+            f"expected one {'whole number' if whole else 'number'}{f', or {count} of them' if count != 1 else ''}"
         )
     try:
-        return np.asarray([int(item) if whole else item for item in items]).reshape(shape).astype(dtype, casting="unsafe") if not whole else _whole(items, dtype, shape)
+        # An array of Python's integers refuses what does not fit.
+        return np.asarray([int(item) if whole else float(item) for item in items], dtype).reshape(shape)
     except (OverflowError, ValueError):
-        raise ModelError(f"{origin}: input {value.name!r} of type {dtype.name} cannot be {given!r}; give one that fits") from None
-
-
-def _whole(items: Sequence[bool | int | float], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    # An array of Python's integers refuses what does not fit.
-    return np.asarray([int(item) for item in items], dtype).reshape(shape)
+        raise ModelError(
+            f"{origin}: input {value.name!r} of type {dtype.name} cannot be {given!r}; give a number that fits"
+        ) from None

@@ -109,7 +109,13 @@ class FileSource:
         types = from_onnx.types_of(light)
         most = int_sum(from_onnx.bytes_of(kind, name, str(self.path)) for name, kind in types.items())
         head, blobs = OPENER.ask(
-            "weights", self.path, self.file_bytes, _UNPACKED * most, dims=dict(self.dims), fix=dict(self.fix), content=self.content
+            "weights",
+            self.path,
+            self.file_bytes,
+            _UNPACKED * most,
+            dims=dict(self.dims),
+            fix=dict(self.fix),
+            content=self.content,
         )
         if "changed" in head:
             raise ModelError(f"{self.path} has changed since it was loaded; load it again")

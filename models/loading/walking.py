@@ -19,7 +19,7 @@ from layerlift.models.loading.constants import Constants, Kind, Payload
 from layerlift.models.loading.naming import Names
 from layerlift.models.onnx_files import ordering, protos, untrusted
 
-MOST_STEPS: Final = 200_000
+MOST_STEPS: Final = 100_000
 """Operators of one model, those that loops are written out to included."""
 _STANDARD: Final = ("", "ai.onnx")
 
@@ -48,17 +48,17 @@ class Walk:
         """Why the shape of a tensor could not be inferred."""
         self.sequences: dict[str, tuple[str, ...]] = {}
         """Lists of tensors, which are names only."""
-        self._steps = 0
-
-    def imports(self) -> list[onnx.OperatorSetIdProto]:
-        """The versions of the operator sets that the model is written in."""
         # What `untrusted` has let pass uses the standard domains only; other imports are leftovers of an exporter.
-        return [entry for entry in self.model.opset_import if entry.domain in untrusted.STANDARD_DOMAINS]
+        self._imports = [entry for entry in model.opset_import if entry.domain in untrusted.STANDARD_DOMAINS]
+        self._versions = {entry.domain: entry.version for entry in self._imports}
+        self._protos: dict[str, TypeProto] = {}
+        """Of tensors that layers make, as onnx has said it: a reader is told the same."""
+        self._steps = 0
 
     def model_of(self, graph: onnx.GraphProto) -> onnx.ModelProto:
         """A model of `graph`, in the versions of this one."""
         # From IR version 4 on an initializer need not be an input.
-        return helper.make_model(graph, opset_imports=self.imports(), ir_version=max(4, self.model.ir_version))
+        return helper.make_model(graph, opset_imports=self._imports, ir_version=max(4, self.model.ir_version))
 
     def run(self, outputs: Sequence[str]) -> None:
         """Go through whatever `outputs` are computed by."""
@@ -91,6 +91,9 @@ class Walk:
             # The shape of an activation is constant even though the activation is not.
             for name, array in protos.shape_value(node, self._shape(node.input[0]) or ()).items():
                 self.constants.hold(name, array)
+        elif standard and node.op_type == "Identity" and node.input[0] in self.constants.values:
+            # What a loop hands on, turn by turn.
+            self.constants.hold(node.output[0], self.constants.values[node.input[0]], self.types[node.input[0]][0])
         elif all(name in self.constants for name in node.input if name):
             self.folded.append(node)
             self._fold(node)
@@ -133,16 +136,17 @@ class Walk:
         for name in made:
             if name in found:
                 self.types[name] = _kind(found[name])
+                self._protos[name] = found[name]
 
     def _inferred(self, node: onnx.NodeProto) -> dict[str, TypeProto]:
         reads = list(dict.fromkeys(name for name in node.input if name))
-        kinds = {name: _proto(self.types.get(name, (0, None))) for name in reads}
+        kinds = {name: self._proto(name) for name in reads}
         known = {name: self.constants.tensor(name) for name in reads if name in self.constants.values}
-        version = next((entry.version for entry in self.imports() if entry.domain == node.domain), self.version)
+        version = self._versions.get(node.domain, self.version)
         schema = onnx.defs.get_schema(node.op_type, version, node.domain)
         if schema.has_type_and_shape_inference_function:
             return dict(
-                onnx.shape_inference.infer_node_outputs(schema, node, kinds, known, opset_imports=self.imports())
+                onnx.shape_inference.infer_node_outputs(schema, node, kinds, known, opset_imports=self._imports)
             )
         return self._inferred_alone(node, kinds, known)
 
@@ -156,17 +160,22 @@ class Walk:
         found = onnx.shape_inference.infer_shapes(self.model_of(graph), data_prop=True)
         return {value.name: value.type for value in (*found.graph.output, *found.graph.value_info)}
 
+    def _proto(self, name: str) -> TypeProto:
+        # What is known by value may be known better than it was inferred.
+        if name not in self._protos or name in self.constants.values:
+            dtype, shape = self.types.get(name, (0, None))
+            known = (
+                helper.make_tensor_type_proto(dtype, None if shape is None else list(shape)) if dtype else TypeProto()
+            )
+            self._protos[name] = known
+        return self._protos[name]
+
     def integer(self, name: str) -> int | None:
         """The value of a constant of one whole number; None when it is not known or none."""
         value = self.constants.value(name)
         if value is None or value.size != 1 or value.dtype.kind not in "iub":
             return None
         return int(np.asarray(value).reshape(())[()])
-
-
-def _proto(kind: Kind) -> TypeProto:
-    dtype, shape = kind
-    return helper.make_tensor_type_proto(dtype, None if shape is None else list(shape)) if dtype else TypeProto()
 
 
 def _kind(found: TypeProto) -> Kind:

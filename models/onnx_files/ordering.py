@@ -75,8 +75,8 @@ def _place(
             order.append(node)
         elif id(node) in open_:
             raise ModelError(
-                f"{origin}: {node.op_type} ({node.name or node.output[0]!r}) waits for its own answer; no option helps, "
-                "export the model again"
+                f"{origin}: {node.op_type} ({node.name or node.output[0]!r}) waits for its own answer; no option "
+                "helps, export the model again"
             )
         else:
             open_.add(id(node))

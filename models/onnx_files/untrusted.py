@@ -178,7 +178,7 @@ def refuse_stored(graph: onnx.GraphProto, origin: str) -> None:
     for tensor in graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ModelError(
-                f"{origin}: the subgraph {graph.name!r} keeps {tensor.name!r} in an external file; store it in the model"
+                f"{origin}: {graph.name!r} in it keeps {tensor.name!r} in an external file; store it in the model"
             )
         check_payload(tensor, origin)
 

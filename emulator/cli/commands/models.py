@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.cli.model_options import DIMS, FIX, dims_of, fix_of
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
 from layerlift.emulator.report.screen import screen
@@ -32,23 +33,22 @@ from layerlift.models.timing.profiles import known, reference
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""
 
-_DIMS: Final = click.option(
-    "--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension of a file: --dim batch=1"
-)
-
 
 @click.command("models")
 @click.argument("name", required=False)
-@_DIMS
+@DIMS
+@FIX
 @click.option("--graph", "picture", type=FilePath(), help="Also draw it: an .svg file.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
-def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
+def models(
+    name: str | None, dims: Sequence[str], fix: Sequence[str], picture: Path | None, every: bool, as_json: bool
+) -> None:
     """List the zoo, or show the network NAME (a zoo name or an .onnx file) as a planner sees it."""
     if name is None:
         _list_zoo(as_json)
         return
-    network = load(name, dims=_parsed(dims))
+    network = load(name, dims=dims_of(dims), fix=fix_of(fix))
     found = summary.report(network.graph, known(network))
     if picture is not None:
         _draw(network, picture)
@@ -69,7 +69,8 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 
 @click.command()
 @click.argument("model")
-@_DIMS
+@DIMS
+@FIX
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
@@ -78,6 +79,7 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 def profile(
     model: str,
     dims: Sequence[str],
+    fix: Sequence[str],
     runs: int,
     ghz: float | None,
     mem_gb_s: float | None,
@@ -91,7 +93,7 @@ def profile(
     for option, value in (("--ghz", ghz), ("--mem-gb-s", mem_gb_s)):
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=dims_of(dims), fix=fix_of(fix))
     console = screen(err=True)
     told = TextColumn("{task.description}", markup=False)
     with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -107,7 +109,8 @@ def profile(
 
 @click.command()
 @click.argument("model", required=False)
-@_DIMS
+@DIMS
+@FIX
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
@@ -124,6 +127,7 @@ def profile(
 def predict(
     model: str | None,
     dims: Sequence[str],
+    fix: Sequence[str],
     ghz: float | None,
     reference_ghz: float | None,
     scores: bool,
@@ -148,7 +152,7 @@ def predict(
         if not reference_ghz > 0:
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=dims_of(dims), fix=fix_of(fix))
     times = predictor.seconds(network, ghz)
     _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
     if output is not None:
@@ -165,16 +169,6 @@ def _train(console: Console, path: Path) -> None:
     networks = len(predictor.trained_on)
     console.print(f"{len(predictor.fits)} regressions over {networks} networks, {same} those that ship")
     console.print(f"Written: {path}")
-
-
-def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
-    found: dict[str, int] = {}
-    for entry in dims:
-        name, _, extent = entry.rpartition("=")
-        if not name or not extent.isdigit():
-            raise ModelError(f"--dim {entry!r} was given; expected NAME=SIZE, such as --dim batch=1")
-        found[name] = int(extent)
-    return found or None
 
 
 def _list_zoo(as_json: bool) -> None:

@@ -95,7 +95,9 @@ def network(source: str, options: ModelSection) -> Network:
 
     Raises `ModelError`.
     """
-    loaded = load(source, dims=options.dims or None, seed=options.weights_seed, spectrum=options.spectrum)
+    loaded = load(
+        source, dims=options.dims or None, fix=options.fix or None, seed=options.weights_seed, spectrum=options.spectrum
+    )
     return pipeline.apply(loaded, options.preprocess)
 
 

@@ -330,6 +330,10 @@ class PlanningSection(Section):
     ] = "true"
 
 
+FixedNumber = Flag | Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | Number
+FixedInput = FixedNumber | Annotated[list[FixedNumber], Field(min_length=1, max_length=8192)]
+
+
 class ModelSection(Section):
     """Options of a network: where it is, and what its bytes are charged as."""
 
@@ -340,7 +344,9 @@ class ModelSection(Section):
     input_bytes: Annotated[int, Field(strict=True, ge=1, le=10**12)] | None = None
     """Charge the input as this (a camera sends a JPEG, not floats)."""
     dims: dict[Text, Count] = Field(default_factory=dict)
-    """Sizes of the dynamic dimensions of the input, by name."""
+    """Sizes of the dynamic dimensions of the inputs, by name, or by input and axis (`x:2`)."""
+    fix: dict[Text, FixedInput] = Field(default_factory=dict)
+    """Inputs that are constants: one number for all elements of each, or a list of them."""
     weights_seed: Whole = 0
     """Of a zoo network's weights."""
     spectrum: Annotated[float, Field(strict=True, gt=0, le=4)] | None = None
