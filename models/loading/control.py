@@ -186,7 +186,7 @@ def _likely(walk: Walk, by: str, name: str) -> int:
 
 
 def _graph(walk: Walk, node: onnx.NodeProto, name: str) -> onnx.GraphProto:
-    found = [attribute.g for attribute in node.attribute if attribute.name == name and attribute.HasField("g")]
+    found: list[onnx.GraphProto] = [each.g for each in node.attribute if each.name == name and each.HasField("g")]
     if not found:
         _malformed(walk, node)
     return found[0]
