@@ -1,7 +1,7 @@
 """What the process that opens files can be asked, kind by kind: a request goes in, plain data and bytes come out.
 
-Each takes `path` (absolute), `dims` and `outputs` from the request, and may ask for more memory where it has learned that a file
-which it accepts needs it.
+Each takes `path` (absolute), `dims` and `outputs` from the request, and may ask for more memory where it has learned
+that a file which it accepts needs it.
 """
 
 from __future__ import annotations

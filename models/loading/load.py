@@ -35,10 +35,10 @@ def load(
 ) -> Network:
     """A network of the zoo by name (or alias), or any feed-forward ONNX file by path, without reading its weights.
 
-    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `outputs` names the
-    tensors that a file is to end at, instead of its own; `input_bytes` overrides what sending the first input costs; `seed` and `spectrum` choose a zoo network's weights (see
-    `layerlift.models.loading.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files
-    that are missing, corrupt or hostile.
+    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `outputs` names the tensors that a
+    file is to end at, in place of its own outputs; `input_bytes` overrides what sending the first input costs; `seed`
+    and `spectrum` choose a zoo network's weights (see `layerlift.models.loading.zoo.build`). Raises `ModelError` for an
+    unknown name (with the near ones) and for files that are missing, corrupt or hostile.
     """
     text = str(name_or_path)
     if zoo.is_known(text):

@@ -169,7 +169,11 @@ class Asked:
         graph = helper.make_graph(
             [alone],
             "alone",
-            [helper.make_tensor_value_info(number[n], kind[0], kind[1]) for n, kind in types.items() if n not in values],
+            [
+                helper.make_tensor_value_info(number[n], kind[0], kind[1])
+                for n, kind in types.items()
+                if n not in values
+            ],
             [onnx.ValueInfoProto(name=name) for name in alone.output if name],
             [numpy_helper.from_array(values[name], number[name]) for name in types if name in values],
         )
