@@ -125,7 +125,7 @@ class DataPlane:
         self._timed: list[set[int]] = [set() for _ in networks]
         for user in world.users:
             graph = networks[user.model].graph
-            backend.hold(user.client, user.index, user.model, [p.name for p in graph.parameters])
+            backend.hold(user.client, user.index, user.model, list(graph.forms))
 
     # What the conductor calls
 
@@ -136,7 +136,9 @@ class DataPlane:
             return
         model = self._world.users[stored.user].model
         parameters = self._networks[model].graph.parameters
-        self._backend.hold(stored.node, stored.user, model, [parameters[p].name for p in stored.parameters])
+        self._backend.hold(
+            stored.node, stored.user, model, [name for p in stored.parameters for name in parameters[p].names]
+        )
 
     def execute(self, piece: Piece) -> None:
         """Run a piece, in order.

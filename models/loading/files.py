@@ -38,6 +38,7 @@ class OpenedFile:
     """The light model, to be parsed: it was checked, and holds no payload but small constants."""
     parameters: tuple[str, ...]
     upload_bytes: Mapping[str, int]
+    tied: Mapping[str, str]
     file_bytes: int
     """Of the file and its external data."""
 
@@ -98,5 +99,6 @@ def _opened(path: Path, dims: Dims, head: Mapping[str, Any], blobs: list[np.ndar
         blobs[0].tobytes(),
         tuple(str(name) for name in head["parameters"]),
         {str(name): int(size) for name, size in head["upload_bytes"].items()},
+        {str(name): str(root) for name, root in head["tied"].items()},
         file_bytes,
     )

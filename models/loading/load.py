@@ -82,6 +82,7 @@ def from_model(
         MemorySource(arrays),
         weights_id,
         upload_bytes=upload_bytes or prepared.upload_bytes,
+        tied=reading.tied_in(model, prepared, onnx.numpy_helper.to_array),
         synthetic=synthetic,
     )
 
@@ -127,6 +128,7 @@ def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | No
         found.content,
         input_bytes=input_bytes,
         upload_bytes=found.upload_bytes,
+        tied=found.tied,
     )
 
 

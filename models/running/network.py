@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
-from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.graph import Form, LayerGraph
 from layerlift.models.running import limits
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
@@ -75,7 +75,7 @@ class Network:
         if held is None:
             limits.check_live(self.graph)
             found = self.source.fetch(self.light)
-            held = {p.name: _fitting(found, p.name, p.shape, p.dtype, self.name) for p in self.graph.parameters}
+            held = {name: _fitting(found, form, self.name) for name, form in self.graph.forms.items()}
             self._cache["weights"] = held
         return held
 
@@ -150,16 +150,18 @@ def assemble(
     *,
     input_bytes: int | None = None,
     upload_bytes: Mapping[str, int] | None = None,
+    tied: Mapping[str, str] | None = None,
     synthetic: bool = False,
 ) -> Network:
     """Make a `Network` of a light model and the names of its `parameters` (see
     `layerlift.models.loading.preparing.Prepared`).
 
     `weights_id` says which weights `source` gives (a file's hash, a seed). `input_bytes` overrides what the first input
-    costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds. Raises `ModelError`
-    for an impossible graph or a negative `input_bytes`.
+    costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds; `tied` names what
+    parameters are forms of (`from_onnx.build`). Raises `ModelError` for an impossible graph or a negative
+    `input_bytes`.
     """
-    graph = from_onnx.build(name, light, parameters, upload_bytes)
+    graph = from_onnx.build(name, light, parameters, upload_bytes, tied)
     topology = hashlib.sha256(light.SerializeToString(deterministic=True)).hexdigest()[:16]
     digest = hashlib.sha256(f"{topology} {weights_id}".encode()).hexdigest()[:16]
     if input_bytes is not None:
@@ -169,12 +171,13 @@ def assemble(
     return Network(name, digest, topology, graph, light, source, synthetic)
 
 
-def _fitting(found: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: str, of: str) -> np.ndarray:
-    array = found.get(name)
+def _fitting(found: Mapping[str, np.ndarray], form: Form, of: str) -> np.ndarray:
+    array = found.get(form.name)
     if array is None:
-        raise ModelError(f"{of}: its weights lack the parameter {name!r}")
-    if array.shape != shape or array.dtype.name != dtype:
+        raise ModelError(f"{of}: its weights lack the parameter {form.name!r}")
+    if array.shape != form.shape or array.dtype.name != form.dtype:
         raise ModelError(
-            f"{of}: parameter {name!r} is {array.dtype.name}{list(array.shape)}, expected {dtype}{list(shape)}"
+            f"{of}: parameter {form.name!r} is {array.dtype.name}{list(array.shape)}, expected "
+            f"{form.dtype}{list(form.shape)}"
         )
     return array
