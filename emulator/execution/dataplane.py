@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from layerlift.emulator.execution.answers import not_numbers, relative_error
+from layerlift.emulator.execution.answers import not_finite, relative_error
 from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
@@ -325,8 +325,9 @@ class DataPlane:
             user = self._world.users[answered.user]
             expected = self._answer(user.model, answered.query % self._inputs)
             for name, array in zip(logits, self._backend.fetch(list(logits.values())), strict=True):
-                told: dict[MeasuredKind, float] = {"output_error": relative_error(array, expected[name])}
-                unknown = not_numbers(array)
+                found = relative_error(array, expected[name])
+                told: dict[MeasuredKind, float] = {} if found is None else {"output_error": found}
+                unknown = not_finite(array)
                 if unknown:
                     told["not_a_number"] = unknown
                 rows += [
