@@ -43,7 +43,7 @@ def answers_that_are_nan(measured: Any) -> str | None:
         return None
     return (
         f"{count(users.total(), 'answer')} of {count(len(users), 'user')} held values that are NaN or infinite: output "
-        "errors are of the other values only, and there is none where all were so; give the network inputs that suit it."
+        "errors are of the other values only, and there is none where all were so; give it inputs that suit it."
     )
 
 

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import dimensions, ties
 from layerlift.models.onnx_files import protos, untrusted
+from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
@@ -57,6 +58,7 @@ def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Pay
     """
     work = _Preparation(model, payload, origin)
     work.inputs = dimensions.fixed(work.inputs, dims or {}, origin)
+    samples.declare_pixels(work.inputs, model)
     work.infer_and_fold()
     return work.finish()
 

@@ -125,7 +125,7 @@ def rewrite(network: Network, edit: Edit, step: str) -> Network:
         tied=_still_tied(base, edit),
         synthetic=base.synthetic,
     )
-    made = replace(made, graph=_priced(made.graph, codecs_of(made)))
+    made = replace(made, graph=_priced(made.graph, codecs_of(made)), given=base.given)
     return _regrouped(network, made, edit)
 
 
