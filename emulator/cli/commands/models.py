@@ -23,6 +23,7 @@ from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
 from layerlift.models.report import drawing, summary
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 from layerlift.models.timing import training
 from layerlift.models.timing.measuring import measure
@@ -75,6 +76,9 @@ def models(
 @click.argument("model")
 @_DIMS
 @ENDS
+@click.option(
+    "--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to feed instead of made-up inputs."
+)
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
@@ -84,6 +88,7 @@ def profile(
     model: str,
     dims: Sequence[str],
     ends: Sequence[str],
+    inputs: Path | None,
     runs: int,
     ghz: float | None,
     mem_gb_s: float | None,
@@ -98,6 +103,7 @@ def profile(
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
     network = load(model, dims=_parsed(dims), outputs=ends)
+    network = network if inputs is None else with_inputs(network, inputs)
     console = screen(err=True)
     told = TextColumn("{task.description}", markup=False)
     with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
