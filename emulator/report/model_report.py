@@ -197,9 +197,9 @@ def _cut_table(found: summary.ModelReport, rows: Sequence[_Folded], width: int |
     room = None if width is None else width - _CUT_ROOM
     for folded in rows:
         row = folded.row
-        alike = f" (+{folded.alike})" if folded.alike else ""
+        alike = f"(+{folded.alike})" if folded.alike else ""
         cells = [
-            f"{'* ' if row.least else ''}{row.after}{alike}",
+            f"{'*' if row.least else ''}{row.after}{alike}",
             _name(row.name, room),
             f"{size(row.bytes)} in {row.tensors}",
             _work(row.seconds_before, row.flops_before),
