@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.problem.plan import Plan
+from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, Uploader, capability
+from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, StayPlanner, Uploader, capability
 
 
 class Combined(PlannerBase):
@@ -21,8 +21,15 @@ class Combined(PlannerBase):
         for name in ("handles_dag", "multi_server", "multi_user", "optimises"):
             setattr(self, name, capability(offloading, name))
 
+    @property
+    def weighs_uploads(self) -> bool:
+        """Whether the placement depends on how it will be uploaded."""
+        return isinstance(self.offloading, StayPlanner) and self.offloading.stay is not None
+
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
-        """Place, then order; the placement is the offloading planner's, unchanged."""
+        """Place, then order; the placement is the offloading planner's, who may ask first how it would be uploaded."""
+        if isinstance(self.offloading, StayPlanner) and self.weighs_uploads:
+            return self.offloading.choose(problem, lambda chosen: self._order(problem, offload(chosen), rng))
         return self._order(problem, self.offloading.plan(problem, rng), rng)
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
