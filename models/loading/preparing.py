@@ -294,10 +294,8 @@ class _Preparation:
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                raise ModelError(
-                    f"{self.origin}: the shape of {name!r}{of} depends on the data or is wrong{self._why()}; "
-                    f"{tails.remedy(self.model, self._is_unsized)}"
-                )
+                why, end = self._why(node), tails.remedy(self.model, self._is_unsized)
+                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
         if total > untrusted.MAX_PARAMETER_BYTES:
@@ -315,9 +313,10 @@ class _Preparation:
     def _is_unsized(self, node: onnx.NodeProto) -> bool:
         return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
 
-    def _why(self) -> str:
-        if self.asked.reason:
-            return f" (onnxruntime: {self.asked.reason})"
+    def _why(self, node: onnx.NodeProto | None) -> str:
+        refused = self.asked.refused.get((node.domain, node.op_type)) if node is not None else None
+        if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
+            return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
         # Strict inference says which node is wrong, but refuses nodes that could be inferred around: so it only
         # explains.
         try:
@@ -325,8 +324,8 @@ class _Preparation:
                 self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
             )
         except Exception as error:
-            return f" ({protos.one_line(error)})"
-        return ""
+            return f"depends on the data or is wrong ({protos.one_line(error)})"
+        return "depends on the data or is wrong"
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""

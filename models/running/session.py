@@ -13,6 +13,7 @@ import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import one_line
 from layerlift.models.onnx_files.runtime import ort
+from layerlift.models.running import half
 from layerlift.models.running.denormals import flushed
 from layerlift.models.running.network import Network
 
@@ -123,10 +124,24 @@ def uncut_session(
     """
     model = network.light if alias else network.model()
     watched = watched_model(model, network.logits, network)
+    if profile_prefix is None:
+        watched = _bordered(watched, network)
     session = Session(
         watched.SerializeToString(), exact=exact, optimization=optimization, profile_prefix=profile_prefix
     )
     return Uncut(session, network.weights() if alias else {})
+
+
+def _bordered(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
+    """`model` with the borders of its half-precision tensors, which its pieces have too; itself when it has none."""
+    nodes = half.bordered(model.graph.node, network.types, {p.name for p in network.graph.parameters})
+    if len(nodes) == len(model.graph.node):
+        return model
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    del found.graph.node[:]
+    found.graph.node.extend(nodes)
+    return found
 
 
 def watched_model(model: onnx.ModelProto, names: Sequence[str], network: Network) -> onnx.ModelProto:
