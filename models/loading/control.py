@@ -134,7 +134,7 @@ def _spliced(
         walk.constants.hold(held, numpy_helper.to_array(tensor), tensor.data_type)
     steps: list[Step] = []
     for node in ordering.sorted_nodes(ordering.needed(graph.node, (value.name for value in graph.output)), walk.origin):
-        untrusted.refuse_inner(node, walk.version, walk.origin)
+        untrusted.refuse_inner(node, walk.model, walk.version, walk.origin)
         fresh = {name: ends.get(name) or walk.names.fresh(name) for name in node.output if name}
         steps.append(renamed(node, scope, fresh))
         scope.update(fresh)

@@ -59,7 +59,7 @@ def fixed(
     """The `inputs` with a whole number on every axis.
 
     `dims` fixes dynamic dimensions, by symbolic name or as `"input:axis"`. Raises `Undecided` for dimensions that stay
-    dynamic, and `ModelError` for an input that is no tensor or has no rank, an extent below 1, and a name in `dims`
+    dynamic, and `ModelError` for an input that is no tensor or has no rank, a negative extent, and a name in `dims`
     that is not among the `known`.
     """
     declared: list[onnx.ValueInfoProto] = []
@@ -71,7 +71,8 @@ def fixed(
             raise ModelError(f"{origin}: input {value.name!r} has no shape; declare its rank in the model")
         shape: list[int] = []
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            # Nothing can be computed over an extent of 0, so it cannot be meant: it counts as not fixed.
+            # An exporter writes 0 for what it does not know. It may be meant (a cache that holds nothing yet), which
+            # only whoever loads it can say.
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 shape.append(dim.dim_value)
                 continue
@@ -83,9 +84,11 @@ def fixed(
                 missing.setdefault(keys[0], (keys[0] if len(keys) == 1 else f"{keys[0]} ({where})", size))
             # A stand-in, so that the loop goes on and one error names all that is missing.
             shape.append(given if given is not None else 1)
-        if any(extent < 1 for extent in shape):
-            raise ModelError(f"{origin}: dims makes input {value.name!r} {shape}; extents start at 1")
+        if any(extent < 0 for extent in shape):
+            raise ModelError(f"{origin}: dims makes input {value.name!r} {shape}; extents start at 0")
         declared.append(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+        if value.type.denotation:
+            declared[-1].type.denotation = value.type.denotation
     for key in dims:
         if key not in known:
             raise ModelError(f"{origin} has no dynamic dimension {key!r}{near(key, known)}")

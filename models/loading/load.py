@@ -30,6 +30,7 @@ def load(
     *,
     dims: Mapping[str, int] | None = None,
     fix: Mapping[str, Fixed] | None = None,
+    outputs: Sequence[str] = (),
     input_bytes: int | None = None,
     seed: int = 0,
     spectrum: float | None = None,
@@ -37,10 +38,10 @@ def load(
     """A network of the zoo by name (or alias), or any feed-forward ONNX file by path, without reading its weights.
 
     `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `fix` makes inputs of a file
-    constants, each by one number for all its elements or by a list of them; `input_bytes` overrides what sending the
-    first input costs; `seed` and `spectrum` choose a zoo network's weights (see
-    `layerlift.models.loading.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files
-    that are missing, corrupt or hostile.
+    constants, each by one number for all its elements or by a list of them; `outputs` names the tensors that a file is
+    to end at, in place of its own outputs; `input_bytes` overrides what sending the first input costs; `seed` and
+    `spectrum` choose a zoo network's weights (see `layerlift.models.loading.zoo.build`). Raises `ModelError` for an
+    unknown name (with the near ones) and for files that are missing, corrupt or hostile.
     """
     text = str(name_or_path)
     if zoo.is_known(text):
@@ -48,13 +49,15 @@ def load(
             raise ModelError(f"{text} has no dynamic dimensions; dims is for ONNX files")
         if fix:
             raise ModelError(f"{text} has one input, which is fed; fix is for ONNX files")
+        if outputs:
+            raise ModelError(f"{text} is a network of the zoo, which ends where it ends; output is for ONNX files")
         return zoo.build(text, seed=seed, spectrum=spectrum, input_bytes=input_bytes)
     path = Path(name_or_path)
     if not path.suffix and not path.exists() and len(path.parts) == 1:
         raise ModelError(f"there is no network {text!r} in the zoo{near(text, zoo.known())}")
     if spectrum is not None or seed:
         raise ModelError(f"seed and spectrum choose the weights of zoo networks; {text} has its own")
-    return _load_file(path, dims, fix, input_bytes)
+    return _load_file(path, dims, fix, tuple(dict.fromkeys(outputs)), input_bytes)
 
 
 def from_model(
@@ -88,6 +91,7 @@ def from_model(
         MemorySource(arrays),
         weights_id,
         upload_bytes=upload_bytes or prepared.upload_bytes,
+        tied=reading.tied_in(model, prepared, onnx.numpy_helper.to_array),
         synthetic=synthetic,
     )
 
@@ -101,6 +105,7 @@ class FileSource:
     """Hash of the file and its external data when the network was loaded."""
     dims: Dims
     fix: Fixes
+    outputs: tuple[str, ...]
     file_bytes: int
     """Of the file and its external data."""
 
@@ -115,6 +120,7 @@ class FileSource:
             _UNPACKED * most,
             dims=dict(self.dims),
             fix=dict(self.fix),
+            outputs=list(self.outputs),
             content=self.content,
         )
         if "changed" in head:
@@ -126,15 +132,19 @@ class FileSource:
 
 
 def _load_file(
-    path: Path, dims: Mapping[str, int] | None, fix: Mapping[str, Fixed] | None, input_bytes: int | None
+    path: Path,
+    dims: Mapping[str, int] | None,
+    fix: Mapping[str, Fixed] | None,
+    outputs: tuple[str, ...],
+    input_bytes: int | None,
 ) -> Network:
     fixed = sorted(((name, tuple(to) if isinstance(to, Sequence) else to)) for name, to in (fix or {}).items())
-    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())), tuple(fixed))
+    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())), tuple(fixed), outputs)
     try:
         light = onnx.ModelProto.FromString(found.light)
     except DecodeError:
         raise answered_badly(found.path) from None
-    source = FileSource(found.path, found.content, found.dims, found.fix, found.file_bytes)
+    source = FileSource(found.path, found.content, found.dims, found.fix, found.outputs, found.file_bytes)
     return assemble(
         path.stem,
         light,
@@ -143,6 +153,7 @@ def _load_file(
         found.content,
         input_bytes=input_bytes,
         upload_bytes=found.upload_bytes,
+        tied=found.tied,
     )
 
 

@@ -10,10 +10,11 @@ import onnx
 from onnx import TensorProto, helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import control, dimensions, sequences
+from layerlift.models.loading import control, dimensions, sequences, ties
 from layerlift.models.loading.constants import Payload
 from layerlift.models.loading.walking import Walk
-from layerlift.models.onnx_files import protos, untrusted
+from layerlift.models.onnx_files import operators, protos, tails, untrusted
+from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
 # Scales and limits of these operators are floats, and the shapes of their outputs depend on them.
@@ -42,6 +43,8 @@ class Prepared:
     """Values that no initializer of the file holds: Constant nodes, and what was worked out while it was read."""
     upload_bytes: Mapping[str, int]
     """Parameters that travel smaller than they are held: stored quantized or in half precision, widened on arrival."""
+    layout: Mapping[str, str]
+    """Parameters that are another constant laid out anew (transposed, say), and that constant."""
 
 
 def prepare(
@@ -76,6 +79,7 @@ class _Preparation:
         """Infer the shapes of everything that the outputs need, and fold what is constant."""
         walk = self.walk
         self.inputs, fixed = dimensions.settled(self.model, dims, fix, self.origin)
+        samples.declare_pixels(self.inputs, self.model)
         for value in self.inputs:
             walk.types[value.name] = protos.type_of(value)
         for name, array in fixed.items():
@@ -93,12 +97,14 @@ class _Preparation:
         read = dict.fromkeys(name for node in self.nodes for name in node.input if name)
         self._check_shapes(read)
         parameters = tuple(name for name in read if name in self.constant)
-        self.inputs = [value for value in self.inputs if value.name in read]
+        self.inputs = [value for value in self.inputs if value.name in read or value.name in self.outputs]
         inside = self._inside(parameters)
         light = self._light(parameters, inside)
         known = {name: self.values[name] for name in parameters if name in self.values}
         folding = self._folding([name for name in parameters if not self._is_held(name)])
-        return Prepared(light, parameters, folding, self.constant.literals | known, self._upload_bytes(parameters))
+        layout = ties.by_layout(self.folded, [name for name in parameters if name not in inside])
+        constants = self.constant.literals | known
+        return Prepared(light, parameters, folding, constants, self._upload_bytes(parameters), layout)
 
     def _inside(self, parameters: Iterable[str]) -> set[str]:
         """The parameters that the light model holds: small integers, and floats that say how large something gets."""
@@ -113,9 +119,11 @@ class _Preparation:
     def _drop_dead(self) -> None:
         self._name_outputs()
         made = {name for node in self.nodes for name in node.output}
-        for name in self.outputs:
-            if name not in made:
-                raise ModelError(f"{self.origin}: output {name!r} is not computed from any input; remove it")
+        given = {value.name for value in self.inputs}
+        # What is constant needs no network to be known, and no query moves it.
+        self.outputs = [name for name in self.outputs if name in made or name in given]
+        if not made.intersection(self.outputs):
+            raise ModelError(f"{self.origin}: no output is computed from an input, so that there is nothing to cut")
         wanted = set(self.outputs)
         alive: list[onnx.NodeProto] = []
         # Backwards through an order in which makers come first: every reader is seen before its maker.
@@ -170,8 +178,8 @@ class _Preparation:
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                why = f" ({self.walk.wrong[name]})" if name in self.walk.wrong else ""
-                raise ModelError(f"{self.origin}: the shape of {name!r}{of} depends on the data or is wrong{why}")
+                why, end = self._why(name, node), tails.remedy(self.model, self._is_unsized)
+                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
         if total > untrusted.MAX_PARAMETER_BYTES:
@@ -185,6 +193,16 @@ class _Preparation:
                 dtype, shape = self.types.get(name, (0, None))
                 if shape is not None and dtype:
                     untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
+
+    def _is_unsized(self, node: onnx.NodeProto) -> bool:
+        return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
+
+    def _why(self, name: str, node: onnx.NodeProto | None) -> str:
+        refused = self.walk.asked.refused.get((node.domain, node.op_type)) if node is not None else None
+        if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
+            return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
+        wrong = self.walk.wrong.get(name)
+        return f"depends on the data or is wrong ({wrong})" if wrong else "depends on the data or is wrong"
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""

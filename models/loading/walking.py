@@ -17,7 +17,7 @@ from onnx import TypeProto, helper
 from layerlift.models.errors import ModelError
 from layerlift.models.loading.constants import Constants, Kind, Payload
 from layerlift.models.loading.naming import Names
-from layerlift.models.onnx_files import ordering, protos, untrusted
+from layerlift.models.onnx_files import operators, ordering, protos, untrusted
 
 MOST_STEPS: Final = 100_000
 """Operators of one model, those that loops are written out to included."""
@@ -48,8 +48,11 @@ class Walk:
         """Why the shape of a tensor could not be inferred."""
         self.sequences: dict[str, tuple[str, ...]] = {}
         """Lists of tensors, which are names only."""
-        # What `untrusted` has let pass uses the standard domains only; other imports are leftovers of an exporter.
-        self._imports = [entry for entry in model.opset_import if entry.domain in untrusted.STANDARD_DOMAINS]
+        # Imports of other domains than the operators are of are leftovers of an exporter.
+        used = {"", "ai.onnx", "ai.onnx.ml", *ordering.domains(model.graph)}
+        self._imports = [entry for entry in model.opset_import if entry.domain in used]
+        self.asked = operators.Asked(self._imports, model.ir_version)
+        """What onnxruntime says of operators that onnx has no shapes for."""
         self._versions = {entry.domain: entry.version for entry in self._imports}
         self._protos: dict[str, TypeProto] = {}
         """Of tensors that layers make, as onnx has said it: a reader is told the same."""
@@ -119,9 +122,17 @@ class Walk:
         if unknown and self._is_unsized(node):
             self.constants.know(unknown)
             self._infer_once(node)
+        if self._is_unsized(node):
+            self._ask(node)
+
+    def _ask(self, node: onnx.NodeProto) -> None:
+        """Let onnxruntime say what onnx does not know."""
+        near = [name for name in (*node.input, *node.output) if name in self.types]
+        values = {name: self.constants.values[name] for name in node.input if name in self.constants.values}
+        self.types.update(self.asked.outputs_of([node], {name: self.types[name] for name in near}, values))
 
     def _is_unsized(self, node: onnx.NodeProto) -> bool:
-        return any(self._shape(name) is None for name in node.output if name)
+        return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
 
     def _infer_once(self, node: onnx.NodeProto) -> None:
         made = [name for name in node.output if name]

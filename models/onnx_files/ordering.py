@@ -28,6 +28,16 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
             yield from (value.name for value in graph.output)
 
 
+def domains(graph: onnx.GraphProto) -> set[str]:
+    """The domains of all operators of `graph`, those in subgraphs included."""
+    waiting, found = list(graph.node), set[str]()
+    while waiting:
+        node = waiting.pop()
+        found.add(node.domain)
+        waiting.extend(inner for inside in subgraphs(node) for inner in inside.node)
+    return found
+
+
 def makers(nodes: Iterable[onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
     """Which node makes each tensor."""
     return {name: node for node in nodes for name in node.output if name}

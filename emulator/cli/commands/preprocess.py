@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from rich.table import Table
 
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.model_options import DIMS, FIX, dims_of, fix_of
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
@@ -20,6 +21,7 @@ from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import NetworkSize, OutputError, StepReport, output_error, size_of
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 
 _LABEL: Final = "synthetic"
@@ -28,11 +30,13 @@ _LABEL: Final = "synthetic"
 @click.command("preprocess")
 @click.argument("model", required=False)
 @click.argument("steps", nargs=-1)
-@click.option("-o", "--output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
+@click.option("-o", "--out", "output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
 @DIMS
 @FIX
+@ENDS
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
+@click.option("--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to compare outputs on.")
 @click.option("--samples", type=click.IntRange(0), default=2, help="Inputs to compare outputs on; 0 does not compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON instead.")
 def preprocess(
@@ -41,8 +45,10 @@ def preprocess(
     output: Path | None,
     dims: Sequence[str],
     fix: Sequence[str],
+    ends: Sequence[str],
     spectrum: float | None,
     weights_seed: int,
+    inputs: Path | None,
     samples: int,
     as_json: bool,
 ) -> None:
@@ -55,7 +61,8 @@ def preprocess(
         _list_steps(as_json)
         return
     chosen = pipeline.parse(steps)
-    before = load(model, dims=dims_of(dims), fix=fix_of(fix), seed=weights_seed, spectrum=spectrum)
+    before = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends, seed=weights_seed, spectrum=spectrum)
+    before = before if inputs is None else with_inputs(before, inputs)
     after, reports = pipeline.reported(before, chosen, samples)
     total = _total(before, after, reports, samples)
     if output is not None:

@@ -96,7 +96,12 @@ def network(source: str, options: ModelSection) -> Network:
     Raises `ModelError`.
     """
     loaded = load(
-        source, dims=options.dims or None, fix=options.fix or None, seed=options.weights_seed, spectrum=options.spectrum
+        source,
+        dims=options.dims or None,
+        fix=options.fix or None,
+        outputs=options.output,
+        seed=options.weights_seed,
+        spectrum=options.spectrum,
     )
     return pipeline.apply(loaded, options.preprocess)
 
