@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from layerlift.planners.problem.plan import Plan, Upload
@@ -41,6 +41,17 @@ class CrowdPlanner(Protocol):
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
         """Answer each problem with a legal plan, in order. The problems name the same nodes from 1 upwards."""
+
+
+@runtime_checkable
+class StayPlanner(Protocol):
+    """A planner that weighs the upload against a stay: which placement it takes depends on how it will be uploaded."""
+
+    stay: object
+    """The stay; None: for ever, and then the uploads do not matter."""
+
+    def choose(self, problem: Problem, uploaded: Callable[[tuple[int, ...]], Plan]) -> Plan:
+        """Answer `problem` with the best plan, as `uploaded` makes plans of placements."""
 
 
 class PlannerBase:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from layerlift.models.errors import PlanError
-from layerlift.planners.problem.plan import Plan
+from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
-from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, Uploader, capability
+from layerlift.planners.registry.base import CrowdPlanner, Planner, PlannerBase, StayPlanner, Uploader, capability
 
 
 class Combined(PlannerBase):
@@ -23,8 +23,15 @@ class Combined(PlannerBase):
         wanted = capability(offloading, "wants_crowd") or capability(uploading, "wants_crowd")
         setattr(self, "wants_crowd", wanted)  # noqa: B010 (the class has it, and an instance may say otherwise)
 
+    @property
+    def weighs_uploads(self) -> bool:
+        """Whether the placement depends on how it will be uploaded."""
+        return isinstance(self.offloading, StayPlanner) and self.offloading.stay is not None
+
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
-        """Place, then order; the placement is the offloading planner's, unchanged."""
+        """Place, then order; the placement is the offloading planner's, who may ask first how it would be uploaded."""
+        if isinstance(self.offloading, StayPlanner) and self.weighs_uploads:
+            return self.offloading.choose(problem, lambda chosen: self._order(problem, offload(chosen), rng))
         return self._order(problem, self.offloading.plan(told(problem, self.offloading), rng), rng)
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
