@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
 from layerlift.emulator.report.model_report import multiply_adds, show_model
@@ -23,6 +24,7 @@ from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
 from layerlift.models.report import summary
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 from layerlift.models.timing import training
 from layerlift.models.timing.measuring import measure
@@ -41,17 +43,20 @@ _DIMS: Final = click.option(
 @click.command("models")
 @click.argument("name", required=False)
 @_DIMS
+@ENDS
 @click.option("--graph", "picture", type=FilePath(), help="Also draw it, by blocks where it is long: an .svg file.")
 @click.option(
     "--layers", "every", is_flag=True, help=f"List layers instead of blocks when there are more than {_FULL}."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
-def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
+def models(
+    name: str | None, dims: Sequence[str], ends: Sequence[str], picture: Path | None, every: bool, as_json: bool
+) -> None:
     """List the zoo, or show the network NAME (a zoo name or an .onnx file) as a planner sees it."""
     if name is None:
         _list_zoo(as_json)
         return
-    network = load(name, dims=_parsed(dims))
+    network = load(name, dims=_parsed(dims), outputs=ends)
     found = summary.report(network.graph, known(network))
     if picture is not None:
         draw(network.graph, picture)
@@ -67,14 +72,20 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 @click.command()
 @click.argument("model")
 @_DIMS
+@ENDS
+@click.option(
+    "--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to feed instead of made-up inputs."
+)
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
 @click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
-@click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
+@click.option("-o", "--out", "output", type=FilePath(), help="Where to write it; default MODEL.json here.")
 def profile(
     model: str,
     dims: Sequence[str],
+    ends: Sequence[str],
+    inputs: Path | None,
     runs: int,
     ghz: float | None,
     mem_gb_s: float | None,
@@ -88,7 +99,8 @@ def profile(
     for option, value in (("--ghz", ghz), ("--mem-gb-s", mem_gb_s)):
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=_parsed(dims), outputs=ends)
+    network = network if inputs is None else with_inputs(network, inputs)
     console = screen(err=True)
     told = TextColumn("{task.description}", markup=False)
     with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -105,6 +117,7 @@ def profile(
 @click.command()
 @click.argument("model", required=False)
 @_DIMS
+@ENDS
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
@@ -113,7 +126,6 @@ def profile(
 @click.option(
     "-o",
     "--out",
-    "--output",
     "output",
     type=FilePath(),
     help="Write layer -> seconds (file_2) as JSON; with --train, the regressions.  [default: predictor.json]",
@@ -121,6 +133,7 @@ def profile(
 def predict(
     model: str | None,
     dims: Sequence[str],
+    ends: Sequence[str],
     ghz: float | None,
     reference_ghz: float | None,
     scores: bool,
@@ -145,7 +158,7 @@ def predict(
         if not reference_ghz > 0:
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=_parsed(dims), outputs=ends)
     times = predictor.seconds(network, ghz)
     _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
     if output is not None:
