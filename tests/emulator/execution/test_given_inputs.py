@@ -35,7 +35,9 @@ def test_given_inputs_are_run_and_tied_weights_are_there(tmp_path: Path) -> None
     assert np.array_equal(scenario.network("tied").sample_inputs(3)["ids"], [[5, 5, 5, 5]])
     made = run(scenario, local=True)
     assert {user["output_error"] for user in made.summary["users"]} == {0.0}
-    assert {node for node in made.segments["node"].to_pylist() if not node.startswith("client")}, "a server ran layers of it"
+    assert {node for node in made.segments["node"].to_pylist() if not node.startswith("client")}, (
+        "a server ran layers of it"
+    )
 
 
 def test_a_scenario_says_what_is_wrong_with_them(tmp_path: Path) -> None:
