@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import preparing, ties
-from layerlift.models.onnx_files import external, protos, untrusted
+from layerlift.models.onnx_files import external, operators, protos, untrusted
 from layerlift.models.running.network import MemorySource, assemble
 from layerlift.models.running.session import uncut_session
 from layerlift.models.sums import int_sum
@@ -37,12 +37,12 @@ class Opened:
     graph: LayerGraph
 
 
-def opened(path: Path, dims: Mapping[str, int], allow: Callable[[int], None]) -> Opened:
-    """Read the ONNX file at `path` and work out its light form. Raises `ModelError` for what is refused.
+def opened(path: Path, dims: Mapping[str, int], allow: Callable[[int], None], outputs: Sequence[str] = ()) -> Opened:
+    """Read the ONNX file at `path`, which is to end at `outputs` if there are any, and work out its light form.
 
-    `allow` is told the bytes of its external data, which are mapped.
+    `allow` is told the bytes of its external data, which are mapped. Raises `ModelError` for what is refused.
     """
-    model = untrusted.read(path)
+    model = untrusted.read(path, outputs)
     files = (path, *external.files_of(model, path.parent, str(path)))
     content = _hash(files)
     allow(int_sum(file.stat().st_size for file in files[1:]))
@@ -52,6 +52,7 @@ def opened(path: Path, dims: Mapping[str, int], allow: Callable[[int], None]) ->
         return external.array_of(tensor, folder, origin)
 
     prepared = preparing.prepare(model, dims, payload, origin)
+    prepared = replace(prepared, light=operators.runnable(prepared.light, origin))
     tied = tied_in(model, prepared, payload)
     # Whoever asked builds the same graph of the same light model: what cannot be built is refused here.
     graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content, tied=tied).graph
@@ -93,10 +94,18 @@ def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
     )
     inputs = network.sample_inputs(0)
     try:
-        uncut_session(network, exact=True, alias=True).run(inputs)
+        exact = uncut_session(network, exact=True, alias=True)
+        answers = [exact.run(inputs) for _ in range(2)]
         uncut_session(network, optimization="all").run(inputs)
     except ModelError as error:
         raise ModelError(f"{found.path}: {error}") from None
+    for name, first in answers[0].items():
+        # Bits and not numbers: what is not a number is not equal to itself.
+        if first.tobytes() != answers[1][name].tobytes():
+            raise ModelError(
+                f"{found.path} answers {name!r} differently each time it runs; export it for inference, without random "
+                "operators or dropout"
+            )
 
 
 def computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, origin: str) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import aliasable, one_line
+from layerlift.models.running import half
 from layerlift.models.running.network import Network
 
 BIG_BYTES = 65536
@@ -65,7 +66,7 @@ def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES
     )
     weights = network.weights()
     piece = helper.make_graph(
-        nodes,
+        half.bordered(nodes, network.types, set(sizes)),
         f"{network.light.graph.name}.{first}.{last}",
         [_info(network, name) for name in (*inputs, *big)],
         [_info(network, name) for name in (*outputs, *watched)],

@@ -13,6 +13,7 @@ import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import aliasable, one_line
 from layerlift.models.onnx_files.runtime import ort
+from layerlift.models.running import half
 from layerlift.models.running.denormals import flushed
 from layerlift.models.running.network import Network
 
@@ -132,10 +133,13 @@ def uncut_session(
     """
     if not alias and network.too_large_for_a_file:
         watched = watched_model(network.light, network.logits, network)
+        watched = watched if profile_prefix is not None else _bordered(watched, network)
         settings: dict[str, Any] = {"exact": exact, "optimization": optimization, "profile_prefix": profile_prefix}
         return Uncut(inside_session(watched, network.weights(), **settings), {})
     model = network.light if alias else network.model()
     watched = watched_model(model, network.logits, network)
+    if profile_prefix is None:
+        watched = _bordered(watched, network)
     session = Session(
         watched.SerializeToString(), exact=exact, optimization=optimization, profile_prefix=profile_prefix
     )
@@ -166,6 +170,18 @@ def inside_session(model: onnx.ModelProto, weights: Mapping[str, np.ndarray], **
             held.external_data.add(key=key, value=told)
         outside[value.name] = array
     return Session(inside.SerializeToString(), weights=outside, **how)
+
+
+def _bordered(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
+    """`model` with the borders of its half-precision tensors, which its pieces have too; itself when it has none."""
+    nodes = half.bordered(model.graph.node, network.types, set(network.graph.forms))
+    if len(nodes) == len(model.graph.node):
+        return model
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    del found.graph.node[:]
+    found.graph.node.extend(nodes)
+    return found
 
 
 def watched_model(model: onnx.ModelProto, names: Sequence[str], network: Network) -> onnx.ModelProto:
