@@ -119,7 +119,8 @@ class FileSource:
             raise ModelError(f"{self.path} has changed since it was loaded; load it again")
         try:
             sent = {name: _array(blob, *types[name]) for name, blob in zip(head["names"], blobs, strict=True)}
-            return {**sent, **{name: self._mapped(*place, *types[name]) for name, place in head["mapped"].items()}}
+            lying = head["mapped"].items()
+            return {**sent, **{name: self._mapped(file, offset, *types[name]) for name, (file, offset) in lying}}
         except (KeyError, TypeError, ValueError):
             raise answered_badly(self.path) from None
 
