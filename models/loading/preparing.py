@@ -87,8 +87,7 @@ class _Preparation:
             for name, tensor in self.stored.items()
             if _is_shape_like(tensor, name in shape_floats)
         }
-        # Before IR version 4 every initializer was listed as a graph input too: those are not inputs that somebody
-        # feeds.
+        # Before IR version 4 every initializer was listed as a graph input too: nobody feeds those.
         self.inputs = [value for value in model.graph.input if value.name not in self.stored]
         # One that is named twice is the same tensor, and is answered once.
         self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
@@ -122,8 +121,7 @@ class _Preparation:
 
     def _infer(self) -> None:
         """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
-        # A node whose outputs are known is replaced by their values: inference is then exact where it would only
-        # propagate.
+        # A node whose outputs are known is replaced by their values: inference is then exact.
         unknown = [node for node in self.nodes if not all(name in self.values for name in node.output if name)]
         model = self._assemble(unknown, self.stored)
         try:
@@ -142,8 +140,7 @@ class _Preparation:
 
     def _assemble(self, nodes: Sequence[onnx.NodeProto], stored: Iterable[str]) -> onnx.ModelProto:
         made = {name for node in nodes for name in node.output}
-        # Weights are declared as inputs and not stored: their payload may be gigabytes, and only their shape is
-        # needed.
+        # Weights are declared as inputs and not stored: only their shape is needed.
         constants = [name for name in stored if name not in made and name not in self.values]
         weights = [
             helper.make_tensor_value_info(n, self.stored[n].data_type, list(self.stored[n].dims)) for n in constants
@@ -192,8 +189,7 @@ class _Preparation:
         # In order, and each once.
         wanted: dict[str, None] = {}
         for node in self.nodes:
-            # Large results are weights that the file computes: they are left to `folding`, which runs when somebody
-            # needs them.
+            # Large results are weights that the file computes: they are left to `folding`.
             if not self._is_folded(node, constant) or not all(self._is_small(name) for name in node.output if name):
                 continue
             if all(name in self.values for name in node.output if name):
@@ -317,8 +313,7 @@ class _Preparation:
         refused = self.asked.refused.get((node.domain, node.op_type)) if node is not None else None
         if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
             return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
-        # Strict inference says which node is wrong, but refuses nodes that could be inferred around: so it only
-        # explains.
+        # Strict inference says which node is wrong, but refuses nodes that could be inferred around: it only explains.
         try:
             onnx.shape_inference.infer_shapes(
                 self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
