@@ -39,7 +39,7 @@ def test_everything_of_a_profile_is_scaled_and_both_hosts_are_named() -> None:
     assert (made.ghz, made.uncut_s, made.fused_s, made.blocks) == (2.6, 0.1, 0.05, ((0, 5, 0.125),))
     assert set(made.seconds) == {0.0005}
     assert set(made.spread_s) == {0.25}
-    assert made.host == "there; scaled from here at 3.1 GHz"
+    assert made.host == "there at 2.6 GHz; scaled from here at 3.1 GHz"
     assert "x 0.5000" in made.method
     assert made.coverage == here.coverage
 
@@ -49,8 +49,27 @@ def test_a_doubted_profile_is_written_only_when_accepted(
     coverage: float, words: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(zoo_profiles, "measured_scale", lambda runs: zoo_profiles.scale_of([of(0.1)], [0.2]))
-    monkeypatch.setattr(zoo_profiles, "measure", lambda network, runs: made_profile(network, coverage=coverage))
+    monkeypatch.setattr(zoo_profiles, "measured", lambda network, runs: made_profile(network, coverage=coverage))
     assert zoo_profiles.main(["stories15m", "--out", str(tmp_path), *words]) == code
     assert [path.name for path in tmp_path.iterdir()] == ([] if code else ["stories15m.json"])
     if not code:
         assert Profile.load(tmp_path / "stories15m.json").fits(models.load("stories15m"))
+
+
+def test_layers_are_timed_alone_where_events_explain_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = models.load(FAST)
+    busy = made_profile(network, coverage=3.0)
+    monkeypatch.setattr(zoo_profiles, "measure", lambda network, runs: busy)
+    monkeypatch.setattr(zoo_profiles, "alone", lambda network, runs: [[0.003, 0.002]] * len(network.graph))
+    made = zoo_profiles.measured(network, 3)
+    assert made.coverage == 2.0
+    assert made.total_s == pytest.approx(busy.uncut_s)
+    monkeypatch.setattr(zoo_profiles, "measure", lambda network, runs: replace(busy, coverage=1.0))
+    assert zoo_profiles.measured(network, 3).coverage == 1.0
+
+
+def test_every_layer_runs_alone_on_what_came_before() -> None:
+    network = models.load(FAST)
+    spent = zoo_profiles.alone(network, 2)
+    assert [len(runs) for runs in spent] == [2] * len(network.graph)
+    assert min(min(runs) for runs in spent) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from layerlift.models.loading.dimensions import Fixed
 from layerlift.models.onnx_files import external, operators, protos, untrusted
 from layerlift.models.running.network import MemorySource, assemble
 from layerlift.models.running.session import uncut_session
+from layerlift.models.sums import int_sum
 
 _CHUNK = 1 << 24
 
@@ -38,14 +39,21 @@ class Opened:
     graph: LayerGraph
 
 
-def opened(path: Path, dims: Mapping[str, int], fix: Mapping[str, Fixed], outputs: Sequence[str] = ()) -> Opened:
+def opened(
+    path: Path,
+    dims: Mapping[str, int],
+    fix: Mapping[str, Fixed],
+    allow: Callable[[int], None],
+    outputs: Sequence[str] = (),
+) -> Opened:
     """Read the ONNX file at `path`, which is to end at `outputs` if there are any, and work out its light form.
 
-    Raises `ModelError` for what is refused.
+    `allow` is told the bytes of its external data, which are mapped. Raises `ModelError` for what is refused.
     """
     model = untrusted.read(path, outputs)
     files = (path, *external.files_of(model, path.parent, str(path)))
     content = _hash(files, fix)
+    allow(int_sum(file.stat().st_size for file in files[1:]))
     folder, origin = path.parent, str(path)
 
     def payload(tensor: onnx.TensorProto) -> np.ndarray:

@@ -84,22 +84,18 @@ def _fewer(runs: Sequence[Group], most: int) -> Iterator[Group]:
 
 
 def _repeated(graph: LayerGraph, blocks: Sequence[Block]) -> list[Group]:
-    """Groups that cover `blocks` with the fewest blocks in their patterns; of such, the shortest patterns."""
+    """Groups that cover `blocks` with the fewest blocks in their patterns; of such, those of short patterns."""
     kinds = [_kind(graph, block) for block in blocks]
     count = len(kinds)
     alike = {period: _alike(kinds, period) for period in range(1, min(_LONGEST, count // 2) + 1)}
-    cost: list[tuple[int, int]] = [(0, 0)] * (count + 1)
+    cost = [0] * (count + 1)
     taken: list[tuple[int, int]] = [(1, 1)] * count
     for at in reversed(range(count)):
         choices = [(1, 1)]
         for period, runs in alike.items():
             times = 1 + runs[at] // period
             choices += [(period, some) for some in {2, times - 1, times} if 2 <= some <= times]
-        priced = [
-            ((period + cost[at + period * times][0], period**2 + cost[at + period * times][1]), (period, times))
-            for period, times in choices
-        ]
-        cost[at], taken[at] = min(priced)
+        cost[at], taken[at] = min((period + cost[at + period * times], (period, times)) for period, times in choices)
     found, at = [], 0
     while at < count:
         period, times = taken[at]

@@ -16,6 +16,7 @@ from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import Form, LayerGraph
 from layerlift.models.running import limits, samples
+from layerlift.models.sums import int_sum
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
 
@@ -92,7 +93,7 @@ class Network:
 
     def model(self) -> onnx.ModelProto:
         """The whole network as one ordinary ONNX model with its weights inside; `ModelError` above 2 GiB."""
-        if sum(p.held_bytes for p in self.graph.parameters) >= onnx.checker.MAXIMUM_PROTOBUF - 2**20:
+        if self.too_large_for_a_file:
             raise ModelError(f"{self.name} has more than 2 GiB of weights, which one ONNX file cannot hold")
         whole = onnx.ModelProto()
         whole.CopyFrom(self.light)
@@ -105,6 +106,12 @@ class Network:
         del whole.graph.input[:]
         whole.graph.input.extend(kept)
         return whole
+
+    @property
+    def too_large_for_a_file(self) -> bool:
+        """Whether its weights, in all their forms, are more than one ONNX file can hold."""
+        held = int_sum(p.held_bytes * len(p.names) for p in self.graph.parameters)
+        return held >= onnx.checker.MAXIMUM_PROTOBUF - 2**20
 
     @cached_property
     def types(self) -> dict[str, from_onnx.TypeAndShape]:

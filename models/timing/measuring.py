@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
 from layerlift.models.onnx_files.runtime import ort
 from layerlift.models.running.cutting import subgraph
 from layerlift.models.running.network import Network
-from layerlift.models.running.session import Optimization, Session, Uncut, uncut_session
+from layerlift.models.running.session import Optimization, Session, Uncut, inside_session, uncut_session
 from layerlift.models.sums import left_sum
 from layerlift.models.timing import this_machine
 from layerlift.models.timing.profile import Profile, described
@@ -149,13 +150,23 @@ def _blocks(network: Network, runs: int, tick: Callable[[], None]) -> tuple[tupl
     found: list[tuple[int, int, float]] = []
     spans = blocks(network.graph)
     for number, (first, last) in enumerate(spans):
-        session = Session(subgraph(network, first, last, big_bytes=_EVERYTHING).model, optimization="all")
+        session = _whole_block(network, first, last)
         held.update(session.run(held))
         spent = statistics.median(session.timed_run(held)[1] for _ in range(runs))
         found.append((first, last, round(spent, 9)))
         for _ in range(runs * (number + 1) // len(spans) - runs * number // len(spans)):
             tick()
     return tuple(found)
+
+
+def _whole_block(network: Network, first: int, last: int) -> Session:
+    """Layers `first..last` at full optimisation, their weights inside."""
+    if not network.too_large_for_a_file:
+        return Session(subgraph(network, first, last, big_bytes=_EVERYTHING).model, optimization="all")
+    piece = subgraph(network, first, last)
+    weights = network.weights()
+    fed = {name: weights[name] for name in piece.big}
+    return inside_session(onnx.ModelProto.FromString(piece.model), fed, optimization="all")
 
 
 def _profiled_runs(uncut: Uncut, network: Network, runs: int, tick: Callable[[], None]) -> list[int]:

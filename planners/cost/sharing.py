@@ -7,9 +7,10 @@ once. That is a server's cores, and for a port its bytes per second over those o
 A resource that is shared equally by what is there, each piece at most at full speed, is a queue M/G/c with processor
 sharing, whose mean does not depend on the law of the work. What it makes of a piece follows from the pieces of others
 there, `others`, alone: 1 + others for width 1 (so M/G/1: 1 / (1 - use)), and for greater widths a hyperbola that is
-within 2.3 % of Erlang's C. In place of an infinite crowd stand the users: nobody waits for its own pieces, and a user
-has never more than `in_flight` queries under way, which makes it the mean value analysis of Schweitzer (1979) for
-those who think between queries. Who asks by the clock waits for its own earlier queries, too: M/G/k.
+within 2.3 % of Erlang's C (given the work instead of the pieces, within 8 % up to a use of 0.9 and 12 % at 0.94).
+In place of an infinite crowd stand the users: nobody waits for its own pieces, and a user has never more than
+`in_flight` queries under way, which makes it the mean value analysis of Schweitzer (1979) for those who think between
+queries. Who asks by the clock waits for its own earlier queries, too: M/G/k.
 """
 
 from __future__ import annotations
@@ -176,8 +177,9 @@ def name_of(resource: int, nodes: Sequence[str]) -> str:
 
 def _widths(problem: Problem, ports: Floats) -> Floats:
     nodes = len(problem.nodes)
-    down = ports[:nodes] / problem.bandwidth_bytes_s[0]
-    up = ports[nodes:] / problem.bandwidth_bytes_s[:, 0]
+    with np.errstate(invalid="ignore"):  # both may be infinite, on the client's own diagonal or on ideal links
+        down = ports[:nodes] / problem.bandwidth_bytes_s[0]
+        up = ports[nodes:] / problem.bandwidth_bytes_s[:, 0]
     made = np.concatenate([problem.cores.astype(np.float64), down, up])
     made[[0, nodes, 2 * nodes]] = WIDEST
     widths: Floats = np.clip(np.nan_to_num(made, nan=WIDEST), 1.0, WIDEST)

@@ -17,8 +17,8 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
+from layerlift.models.loading.saving import save
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import NetworkSize, OutputError, StepReport, output_error, size_of
 from layerlift.models.running.given import with_inputs
@@ -78,7 +78,7 @@ def preprocess(
 
 def _write(network: Network, output: Path) -> None:
     try:
-        disk_cache.write_bytes(output, network.model().SerializeToString())
+        save(network, output)
     except OSError as error:
         raise ModelError(f"{output} cannot be written ({error.strerror}); name a file that can, with -o") from None
 

@@ -67,16 +67,29 @@ def test_names_lose_their_middle_on_a_terminal_only(long: Network) -> None:
     assert any(whole in line for line in printed(long, every=False, width=100_000))
 
 
-def test_of_many_cuts_those_that_carry_least_are_shown() -> None:
-    graph = models.load("densenet121").graph
-    network = models.load("densenet121")
-    found = summary.report(graph)
-    wide = replace(found, blocks=tuple(replace(found.blocks[0], first=n, last=n) for n in range(len(graph))))
+def cuts_of(network: Network, found: summary.ModelReport) -> list[str]:
     file = io.StringIO()
-    show_model(Screen(file=file, width=100), network, wide, every=False)
+    show_model(Screen(file=file, width=100), network, found, every=False)
     lines = file.getvalue().splitlines()
     first = next(number for number, line in enumerate(lines) if line.strip() == "Best cuts")
-    rows = [line for line in lines[first:] if " in 1 " in line]
+    return [line.strip() for line in lines[first:] if " in 1 " in line or " more cuts" in line]
+
+
+def test_of_many_cuts_those_that_carry_least_are_shown() -> None:
+    network = models.load("densenet121")
+    found = summary.report(network.graph)
+    least = {77, 215, 485, 666, 60}  # the last of them is the widest
+    cuts = tuple(replace(row, least=row.after in least) for row in found.best_cuts)
+    alone = tuple(replace(found.blocks[0], first=n, last=n) for n in range(len(network.graph)))
+    *rows, more = cuts_of(network, replace(found, best_cuts=cuts, blocks=alone))
     assert len(rows) == 30
-    assert sum("*" in row for row in rows) == sum(cut.least for cut in found.best_cuts)
-    assert any(f"and {len(found.best_cuts) - 30} more cuts" in line for line in lines)
+    assert {int(row.split()[0][1:]) for row in rows if row.startswith("*")} == least
+    assert f"and {len(found.best_cuts) - 30} more cuts" in more
+
+
+def test_a_cut_that_carries_less_than_all_before_is_never_put_together_with_others() -> None:
+    network = models.load("densenet121")
+    found = summary.report(network.graph)
+    cuts = tuple(replace(row, least=row.least or row.after == 110) for row in found.best_cuts)
+    rows = cuts_of(network, replace(found, best_cuts=cuts))
+    assert [row.split()[0] for row in rows[3:5]] == ["88(+1)", "*110(+8)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -70,13 +71,13 @@ def test_a_mask_that_crosses_every_cut_holds_no_blocks_together() -> None:
 
 def test_inputs_that_are_read_late_hold_no_blocks_together() -> None:
     graph = models.load("resnet50").graph
-    late = len(graph.tensors)
-    tensors = (*graph.tensors, Tensor("cache", 10**9, -1, (170,)))
-    layers = tuple(
-        layer if layer.index != 170 else Layer(170, layer.name, layer.op_type, (*layer.inputs, late), layer.outputs, ())
-        for layer in graph.layers
-    )
-    caught = LayerGraph("late", layers, tensors, graph.parameters, (*graph.inputs, late), graph.outputs)
+    late, readers = len(graph.tensors), (30, 60, 90, 120, 170)
+    tensors = (*graph.tensors, *(Tensor(f"past{n}", 10**9, -1, (n,)) for n in readers))
+    layers = list(graph.layers)
+    for number, reader in enumerate(readers):
+        layers[reader] = replace(layers[reader], inputs=(*layers[reader].inputs, late + number))
+    inputs = (*graph.inputs, *range(late, late + len(readers)))
+    caught = replace(graph, layers=tuple(layers), tensors=tensors, inputs=inputs)
     assert len(cuts.blocks(caught)) <= 2
     assert len(borders.blocks(caught)) >= 17
 

@@ -47,6 +47,11 @@ def check_page(root: Xml.Element) -> None:
             begin = float(text.get("x"))
             assert x <= begin
             assert begin + width_of(text.text, float(text.get("font-size"))) <= x + width + 1e-6
+    for y, _, _, height in boxes:
+        for rule in list(root.iter(f"{SVG}line")):
+            assert not y - 2 <= float(rule.get("y1")) <= y + height + 2
+        for text in root.findall(f"{SVG}text"):
+            assert not y - 2 <= float(text.get("y")) <= y + height + 10, "what stands between boxes touches none"
     for text in root.iter(f"{SVG}text"):
         assert float(text.get("x")) + width_of(text.text, float(text.get("font-size"))) <= wide
 
@@ -80,6 +85,11 @@ def test_any_network_with_any_plan_is_a_page(data: st.DataObject, graph: LayerGr
     nodes = ("client", "near", data.draw(st.text(max_size=60)), "far")
     root = Xml.fromstring(drawing.svg(graph, Placed(placement, nodes)))
     check_page(root)
+    sketch = Sketch(graph, Placed(placement, nodes))
+    for first, second in pairwise(range(count)):
+        if placement[first] != placement[second]:
+            above = [sketch.levels[box] for box in sketch.box_of[: first + 1]]
+            assert max(above) < min(sketch.levels[box] for box in sketch.box_of[second:]), "a line across parts them"
     route = compile_route(graph, placement)
     assert len(parts(root, "box")) == count
     # One more for the legend's own.
@@ -107,12 +117,6 @@ def test_a_plan_is_seen() -> None:
     assert "r9 sends 784.0 KiB to r7" in said
     assert "r7 sends 3.9 KiB to client" in said
     check_page(root)
-    levels = sketch.levels
-    boxes = list(enumerate(sketch.groups, 1))
-    for cut in (20, 110):
-        above = [levels[box] for box, group in boxes if group.last < cut]
-        below = [levels[box] for box, group in boxes if group.first >= cut]
-        assert max(above) < min(below), "a line across parts the segments"
 
 
 def test_a_network_of_many_inputs_has_no_bundle_of_lines() -> None:
@@ -144,4 +148,5 @@ def test_names_from_a_strangers_file_cannot_break_the_picture() -> None:
 def test_a_title_of_any_length_fits(letter: str) -> None:
     graph = replace(models.load("alexnet").graph, name=letter * 400)
     check_page(Xml.fromstring(drawing.svg(graph)))
+    assert (width_of("mm", 10), width_of("網", 10)) == (12.0, 10.0)
     assert fitting("a" * 30 + "z", 10, 60.0) == "aaaa…aaaaz"

@@ -53,6 +53,7 @@ def test_they_are_themselves_after_an_error() -> None:
             seen.append(squared())
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fails)
+    with pytest.raises(ZeroDivisionError):
+        fails()
     assert seen == [0.0]
     assert squared() > 0
