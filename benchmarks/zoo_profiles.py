@@ -2,8 +2,8 @@
 
 The nine of the paper were measured on another host, and their files stay. So the nine are measured here beside the
 others, and what the others take here is scaled by the nine's ratio: the geometric mean, over the nine, of the shipped
-profile's seconds over those measured here. Each file names both hosts, the ratio and how far single networks lie from it.
-Run it on a quiet machine: the coverage of each profile is printed, and said to be doubted where it is.
+profile's seconds over those measured here. Each file names both hosts, the ratio and how far single networks lie from
+it. Run it on a quiet machine: a profile whose layers do not explain its whole is written with `--accept` only.
 """
 
 from __future__ import annotations
@@ -78,22 +78,31 @@ def measured_scale(runs: int) -> Scale:
     return scale_of(profiles, least)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, scale and write `models/profiles/NAME.json`, or files in --out."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, scale and write `models/profiles/NAME.json`, or files in --out; 1 where a profile was not taken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.zoo_profiles", description=__doc__)
     parser.add_argument("networks", nargs="*", help="default: all that are built by code")
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--out", type=Path, default=ROOT / "models" / "profiles")
+    parser.add_argument("--accept", action="store_true", help="take what a busy machine measured")
     given = parser.parse_args(arguments)
     scale = measured_scale(given.runs)
     print(f"the nine: x {scale.ratio:.4f}, spread {scale.spread:.3f}", flush=True)
+    doubted = 0
     for name in given.networks or sorted(BUILDERS):
         found = measure(load(name), given.runs)
-        scaled(found, scale).save(given.out / f"{name}.json")
-        doubt = "" if found.trusted else f" - {found.doubt}"
-        told = f"{found.uncut_s * 1e3:.2f} ms here, {found.uncut_s * scale.ratio * 1e3:.2f} ms written"
-        print(f"{name}: {told}, coverage {found.coverage:g}{doubt}", flush=True)
+        taken = found.trusted or given.accept
+        doubted += not taken
+        if taken:
+            scaled(found, scale).save(given.out / f"{name}.json")
+        print(f"{name}: {_told(found, scale)}{'' if taken else '; NOT WRITTEN, see --accept'}", flush=True)
+    return int(doubted > 0)
+
+
+def _told(found: Profile, scale: Scale) -> str:
+    times = f"{found.uncut_s * 1e3:.2f} ms here, {found.uncut_s * scale.ratio * 1e3:.2f} ms scaled"
+    return f"{times}, coverage {found.coverage:g}" + ("" if found.trusted else f" ({found.doubt})")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -22,13 +22,14 @@ Answer = Callable[[Mapping[str, Any], AllowMemory], tuple[dict[str, Any], Blobs]
 
 
 def network(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, Any], Blobs]:
-    """The light form of a file: `content`, `files`, `parameters`, `upload_bytes`, and one blob, the light model."""
+    """The light form: `content`, `files`, `parameters`, `upload_bytes`, `tied`, and one blob, the light model."""
     found = _opened(request)
     head = {
         "content": found.content,
         "files": [str(file) for file in found.files],
         "parameters": list(found.prepared.parameters),
         "upload_bytes": dict(found.prepared.upload_bytes),
+        "tied": dict(found.tied),
     }
     return head, [found.prepared.light.SerializeToString()]
 

@@ -85,6 +85,7 @@ def from_model(
         MemorySource(arrays),
         weights_id,
         upload_bytes=upload_bytes or prepared.upload_bytes,
+        tied=reading.tied_in(model, prepared, onnx.numpy_helper.to_array),
         synthetic=synthetic,
     )
 
@@ -139,6 +140,7 @@ def _load_file(
         found.content,
         input_bytes=input_bytes,
         upload_bytes=found.upload_bytes,
+        tied=found.tied,
     )
 
 

@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import dimensions
+from layerlift.models.loading import dimensions, ties
 from layerlift.models.onnx_files import operators, protos, tails, untrusted
+from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
@@ -44,6 +45,8 @@ class Prepared:
     """Values of Constant nodes, which no initializer holds."""
     upload_bytes: Mapping[str, int]
     """Parameters that travel smaller than they are held: stored quantized or in half precision, widened on arrival."""
+    layout: Mapping[str, str]
+    """Parameters that are another constant laid out anew (transposed, say), and that constant."""
 
 
 def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Payload, origin: str) -> Prepared:
@@ -55,6 +58,7 @@ def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Pay
     """
     work = _Preparation(model, payload, origin)
     work.inputs = dimensions.fixed(work.inputs, dims or {}, origin)
+    samples.declare_pixels(work.inputs, model)
     work.infer_and_fold()
     return work.finish()
 
@@ -233,7 +237,9 @@ class _Preparation:
         parameters = tuple(name for name in read if name in self.constant)
         self.inputs = [value for value in self.inputs if value.name in read or value.name in self.outputs]
         light = self._light(parameters)
-        return Prepared(light, parameters, self._folding(parameters), self.literals, self._upload_bytes(parameters))
+        layout = ties.by_layout(self.folded, [name for name in parameters if name not in self.values])
+        upload_bytes = self._upload_bytes(parameters)
+        return Prepared(light, parameters, self._folding(parameters), self.literals, upload_bytes, layout)
 
     def _drop_dead(self) -> None:
         made = {name for node in self.nodes for name in node.output}

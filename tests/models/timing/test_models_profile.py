@@ -90,7 +90,7 @@ def test_other_files_are_not_profiles(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", zoo.classics())
+@pytest.mark.parametrize("name", zoo.names())
 def test_the_zoo_has_reference_profiles_that_fit(name: str) -> None:
     network = models.load(name, seed=5)
     profile = reference(network, notify=pytest.fail)
