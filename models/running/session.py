@@ -134,7 +134,7 @@ def uncut_session(
 
 def _bordered(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
     """`model` with the borders of its half-precision tensors, which its pieces have too; itself when it has none."""
-    nodes = half.bordered(model.graph.node, network.types, {p.name for p in network.graph.parameters})
+    nodes = half.bordered(model.graph.node, network.types, network.graph.forms)
     if len(nodes) == len(model.graph.node):
         return model
     found = onnx.ModelProto()
