@@ -106,11 +106,10 @@ class _Preparation:
             constant = self._constants()
             fresh = self._evaluate(constant)
             self.values.update(fresh)
-            known = len(self.told)
-            if not fresh:
-                self.told.update(self.asked.outputs_of(self.nodes, self.types, self.values))
-            if not fresh and len(self.told) == known:
+            told = {} if fresh else self.asked.outputs_of(self.nodes, self.types, self.values)
+            if not fresh and told.keys() <= self.told.keys():
                 break
+            self.told.update(told)
         self.folded = [node for node in self.nodes if self._is_folded(node, constant)]
         # By identity: messages cannot be hashed, and two nodes may be equal.
         gone = {id(node) for node in self.folded}
