@@ -105,19 +105,15 @@ class _Preparation:
             constant = self._constants()
             fresh = self._evaluate(constant)
             self.values.update(fresh)
-            if not fresh and not self._ask_onnxruntime():
+            told = {} if fresh else self.asked.outputs_of(self.nodes, self.types, self.values)
+            if not fresh and told.keys() <= self.told.keys():
                 break
+            self.told.update(told)
         self.folded = [node for node in self.nodes if self._is_folded(node, constant)]
         # By identity: messages cannot be hashed, and two nodes may be equal.
         gone = {id(node) for node in self.folded}
         self.nodes = [node for node in self.nodes if id(node) not in gone]
         self.constant = constant
-
-    def _ask_onnxruntime(self) -> bool:
-        """Fill `told` with types and shapes that onnx does not infer; whether there are new ones."""
-        before = len(self.told)
-        self.told.update(self.asked.outputs_of(self.nodes, self.types, self.values))
-        return len(self.told) > before
 
     def _infer(self) -> None:
         """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
