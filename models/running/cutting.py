@@ -66,7 +66,7 @@ def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES
     )
     weights = network.weights()
     piece = helper.make_graph(
-        half.bordered(nodes, network.types, set(sizes)),
+        half.bordered(nodes, network.types, sizes),
         f"{network.light.graph.name}.{first}.{last}",
         [_info(network, name) for name in (*inputs, *big)],
         [_info(network, name) for name in (*outputs, *watched)],

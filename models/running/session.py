@@ -174,7 +174,7 @@ def inside_session(model: onnx.ModelProto, weights: Mapping[str, np.ndarray], **
 
 def _bordered(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
     """`model` with the borders of its half-precision tensors, which its pieces have too; itself when it has none."""
-    nodes = half.bordered(model.graph.node, network.types, set(network.graph.forms))
+    nodes = half.bordered(model.graph.node, network.types, network.graph.forms)
     if len(nodes) == len(model.graph.node):
         return model
     found = onnx.ModelProto()

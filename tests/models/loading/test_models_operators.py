@@ -234,7 +234,7 @@ def test_where_nothing_comes_before_the_unknown_size_no_remedy_is_named(tmp_path
 
 def test_an_end_that_no_operator_makes_is_refused(tmp_path: Path) -> None:
     path = saved(detector(), tmp_path / "d.onnx")
-    with pytest.raises(ModelError, match="no operator makes the tensor 'boxs' .*did you mean boxes"):
+    with pytest.raises(ModelError, match=r"no operator makes the tensor 'boxs' .*did you mean boxes"):
         models.load(path, outputs=["boxs"])
     with pytest.raises(ModelError, match="network of the zoo"):
         models.load("alexnet", outputs=["boxes"])
@@ -247,7 +247,8 @@ def test_outputs_that_are_inputs_or_constants_cost_no_layer(tmp_path: Path) -> N
     assert [network.graph.tensors[t].name for t in network.graph.outputs] == ["z", "x", "u", "y"]
     assert [each.op_type for each in network.graph.layers] == ["Relu", "Neg"]
     whole = models.uncut_session(network, exact=True).run(inputs := network.sample_inputs(0))
-    assert np.array_equal(whole["x"], inputs["x"]) and np.array_equal(whole["u"], inputs["u"])
+    assert np.array_equal(whole["x"], inputs["x"])
+    assert np.array_equal(whole["u"], inputs["u"])
     made = model([node("Relu", ["x"], ["y"])], [tensor("x", 1, 4)], ["x", "k"], {"k": normal(2)})
     with pytest.raises(ModelError, match="no output is computed from an input"):
         models.load(saved(made, tmp_path / "n.onnx"))
@@ -270,7 +271,8 @@ def test_a_cache_that_holds_nothing_yet_moves_nothing(tmp_path: Path) -> None:
 
 def test_the_limit_of_opsets_is_that_of_onnxruntime(tmp_path: Path) -> None:
     newest = operators.newest_opset()
-    assert operators.runs_opset(newest) and not operators.runs_opset(newest + 1)
+    assert operators.runs_opset(newest)
+    assert not operators.runs_opset(newest + 1)
     relu = [node("Relu", ["x"], ["y"])]
     for opset in (6, newest):
         made = model(relu, [tensor("x", 1, 4)], ["y"], opset=opset)
