@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -50,11 +49,9 @@ class Recorded(LocalPlans):
         return super().result(job)
 
 
-def timeless(problem: Problem) -> str:
-    """A problem's digest, whatever the age of what it says of the crowd: in a run answers are on the way."""
-    if problem.crowd is None:
-        return problem.digest
-    return replace(problem, crowd=replace(problem.crowd, age_s=np.zeros_like(problem.crowd.age_s))).digest
+def lonely(problem: Problem) -> str:
+    """A problem's digest but for the crowd, of whom nobody is there before a run, and one after the other within."""
+    return replace(problem, crowd=None).digest
 
 
 @pytest.mark.parametrize("planner", ["gibbs+ionn", "ionn"])
@@ -68,11 +65,11 @@ def test_users_are_planned_together_as_in_a_run(planner: str, gather_s: str, pro
     ).resolve()  # fmt: skip
     plans = Recorded(world)
     OneClock(world, plans, lambda table, rows: None).run()
-    digests = [timeless(problem_of(world, user.index)) for user in world.users]
+    digests = [lonely(problem_of(world, user.index)) for user in world.users]
     assert len(plans.jobs) == 2
     for job in plans.jobs:
-        user = digests.index(timeless(job.problem))
-        made = [timeless(problem) for problem in job.together or (job.problem,)]
+        user = digests.index(lonely(job.problem))
+        made = [lonely(problem) for problem in job.together or (job.problem,)]
         assert made == [digests[other] for other in planned_with(world, user)]
     if planner == "gibbs+ionn":
         joint = gather_s != "null" and (not profile_runs or float(gather_s) >= 0.2)

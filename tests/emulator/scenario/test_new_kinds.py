@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from types import GenericAlias
 from typing import Any, ClassVar
 
