@@ -1,4 +1,4 @@
-"""`layerlift models`, `layerlift profile` and `layerlift predict`: networks, file_1 and file_2."""
+"""`layerlift models` and `layerlift predict`: networks, and file_2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,22 +23,20 @@ from layerlift.models.loading.load import load
 from layerlift.models.report import drawing, summary
 from layerlift.models.running.network import Network
 from layerlift.models.timing import training
-from layerlift.models.timing.measuring import measure
 from layerlift.models.timing.predictor import Predictor, shipped
-from layerlift.models.timing.profile import Profile
 from layerlift.models.timing.profiles import known, reference
 
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""
 
-_DIMS: Final = click.option(
+DIMS: Final = click.option(
     "--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension of a file: --dim batch=1"
 )
 
 
 @click.command("models")
 @click.argument("name", required=False)
-@_DIMS
+@DIMS
 @click.option("--graph", "picture", type=FilePath(), help="Also draw it: an .svg file.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
@@ -48,7 +45,7 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
     if name is None:
         _list_zoo(as_json)
         return
-    network = load(name, dims=_parsed(dims))
+    network = load(name, dims=parsed(dims))
     found = summary.report(network.graph, known(network))
     if picture is not None:
         _draw(network, picture)
@@ -68,46 +65,8 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 
 
 @click.command()
-@click.argument("model")
-@_DIMS
-@click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
-@click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
-@click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
-@click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
-@click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
-def profile(
-    model: str,
-    dims: Sequence[str],
-    runs: int,
-    ghz: float | None,
-    mem_gb_s: float | None,
-    accept: bool,
-    output: Path | None,
-) -> None:
-    """Measure MODEL on this machine, layer by layer, and write its profile (file_1).
-
-    The file can be named by a device class of a scenario. One thread is used; let nothing else run meanwhile.
-    """
-    for option, value in (("--ghz", ghz), ("--mem-gb-s", mem_gb_s)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ModelError(f"{option} is {value}; expected a number above 0")
-    network = load(model, dims=_parsed(dims))
-    console = screen(err=True)
-    told = TextColumn("{task.description}", markup=False)
-    with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(f"measuring {network.name}")
-        found = measure(network, runs, lambda done, total: bar.update(task, completed=done, total=total), ghz=ghz)
-    found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
-    if not found.trusted and not accept:
-        raise ModelError(f"{found.doubt} (--accept takes it as it is)")
-    path = output or Path(f"{network.name}.json")
-    found.save(path)
-    _print_profile(screen(), found, path)
-
-
-@click.command()
 @click.argument("model", required=False)
-@_DIMS
+@DIMS
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
@@ -148,7 +107,7 @@ def predict(
         if not reference_ghz > 0:
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=parsed(dims))
     times = predictor.seconds(network, ghz)
     _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
     if output is not None:
@@ -167,7 +126,8 @@ def _train(console: Console, path: Path) -> None:
     console.print(f"Written: {path}")
 
 
-def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
+def parsed(dims: Sequence[str]) -> dict[str, int] | None:
+    """What `--dim` says, by name. Raises `ModelError`."""
     found: dict[str, int] = {}
     for entry in dims:
         name, _, extent = entry.rpartition("=")
@@ -294,32 +254,6 @@ def _cut_table(found: summary.ModelReport) -> Table:
     return table
 
 
-def _print_profile(console: Console, found: Profile, path: Path) -> None:
-    table = Table("layer", "operator", "median", "spread", "parameters", "output")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    rows = zip(
-        found.seconds,
-        found.layers,
-        found.operators,
-        found.spread_s,
-        found.parameter_bytes,
-        found.output_bytes,
-        strict=True,
-    )
-    for spent, name, kind, spread, held, made in sorted(rows, key=lambda row: -row[0])[:15]:
-        table.add_row(name, kind, seconds(spent), seconds(spread), size(held), size(made))
-    table.title = f"{found.network}: its slowest layers"
-    console.print(table)
-    blocks = sum(block[2] for block in found.blocks)
-    console.print(
-        f"{seconds(found.uncut_s)} uncut at optimisation off, {seconds(found.fused_s)} fused whole, "
-        f"{seconds(blocks)} fused in {len(found.blocks)} blocks; one thread at {found.ghz} GHz, {found.runs} runs"
-    )
-    console.print(f"the layers explain {found.coverage:.1%} of the uncut run")
-    console.print(f"Written: {path}")
-
-
 def _print_scores(console: Console) -> None:
     scores = training.held_out(training.shipped_pairs())
     table = Table("operator", "layers", "form", "R2", "RMSE (ms)", title="Layers of networks that were held out")
@@ -357,7 +291,7 @@ def _print_prediction(
         shown_slowest = list(shown)
     for at in shown_slowest:
         layer = network.graph.layers[at]
-        kind = predictor.kind(layer.op_type)
+        kind = predictor.kind(layer)
         form = f"{kind}, {predictor.fits[kind].form}"
         table.add_row(str(at), layer.name, layer.op_type, form, seconds(times[at]))
     console.print(table)
@@ -366,4 +300,4 @@ def _print_prediction(
     console.print(f"{network.name} on one core at {ghz:g} GHz: {seconds(sum(times))} predicted{told}")
 
 
-COMMANDS: Final = [models, profile, predict]
+COMMANDS: Final = [models, predict]
