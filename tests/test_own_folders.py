@@ -126,6 +126,11 @@ def test_planners_of_a_users_package_with_the_same_name_are_found(tmp_path: Path
 @pytest.mark.ray
 def test_actors_run_beside_them(folder: Path, digest: str) -> None:
     assert python(folder, "script.py", own_path=True, OVER_RAY="1") == digest
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_actors_of_a_notebook_run_beside_them(folder: Path, digest: str) -> None:
     assert python(folder, "-", code=SCRIPT, OVER_RAY="1") == digest
 
 

@@ -57,7 +57,7 @@ def rooms() -> str:
 def fused() -> str:
     """Layer by layer against fused, of the shipped profiles."""
     rows = []
-    for name in zoo.names():
+    for name in zoo.classics():
         profile = reference(load(name))
         blocks_s = math.fsum(block[2] for block in profile.blocks)
         times = [f"{second * 1e3:.1f}" for second in (profile.uncut_s, blocks_s, profile.fused_s)]

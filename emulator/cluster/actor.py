@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from layerlift.emulator.cluster.delivery_log import repeat
+from layerlift.emulator.cluster.import_path import follow
 from layerlift.emulator.execution.engine import Engine, Task
 from layerlift.emulator.planning.answer import Answered
 from layerlift.emulator.planning.asking import Asker
@@ -22,9 +23,12 @@ from layerlift.models.running.session import Optimization
 
 
 class HostActor:
-    """A host and the engine of its nodes."""
+    """A host and the engine of its nodes; `path` is where the driver finds modules."""
 
-    def __init__(self, world: World, members: Sequence[int], execution: bool, optimization: Optimization) -> None:
+    def __init__(
+        self, world: World, members: Sequence[int], execution: bool, optimization: Optimization, path: Sequence[str]
+    ) -> None:
+        follow(path)
         self._host = Host(world, members, execution)
         self._engine = Engine(optimization)
         self._askers: dict[tuple[int, float], Asker] = {}

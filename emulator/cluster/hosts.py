@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from layerlift.emulator.cluster.actor import HostActor
 from layerlift.emulator.cluster.delivery_log import DeliveryLog
 from layerlift.emulator.cluster.failures import TRIES, is_lost, plain_error
+from layerlift.emulator.cluster.import_path import import_path
 from layerlift.emulator.cluster.plans import Planned
 from layerlift.emulator.cluster.session import machines
 from layerlift.emulator.execution.dataplane import Ref
@@ -39,7 +40,7 @@ class RayHosts:
         self.home = homes(world, groups)
         self._groups = groups
         self._world = ray.put(world)
-        self._rest = (execution, optimization)
+        self._rest = (execution, optimization, import_path())
         remote: Any = ray.remote
         grouped = remote(concurrency_groups={"compute": 1, "plan": 1})
         self._class = grouped(HostActor)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from ray.exceptions import RayError
 
 from layerlift.emulator.cluster.failures import cause_of
+from layerlift.emulator.cluster.import_path import follow, import_path
 from layerlift.emulator.cluster.session import RayCluster
 from layerlift.models.errors import LayerliftError, RunError
 
@@ -21,9 +24,10 @@ def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | Non
     by `RayCluster`; what has not ended when the generator is closed is dropped.
     """
     remote: Any = ray.remote
+    pack: Any = cloudpickle.dumps
     with RayCluster(address), ExitStack() as pending:
-        task = remote(num_cpus=1, max_retries=1)(call)
-        numbers = {task.remote(job): number for number, job in enumerate(jobs)}
+        task, path = remote(num_cpus=1, max_retries=1)(_called), import_path()
+        numbers = {task.remote(path, pack((call, job))): number for number, job in enumerate(jobs)}
         pending.callback(lambda: [ray.cancel(ref, force=True) for ref in numbers])
         while numbers:
             [ref], _ = ray.wait(list(numbers))
@@ -33,3 +37,10 @@ def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | Non
                 found = getattr(error, "cause", None)
                 found = found if isinstance(found, LayerliftError) else RunError(f"a task was lost: {cause_of(error)}")
             yield numbers.pop(ref), found
+
+
+def _called(path: Sequence[str], packed: bytes) -> Any:
+    """In a task: unpacked once its modules can be found."""
+    follow(path)
+    call, job = pickle.loads(packed)
+    return call(job)

@@ -3,8 +3,9 @@
 What each number means (also in docs/results.md):
 
 * A query counts in a *phase* by when it began: `before` the first part of the user's first plan was sent; `during`
-  the upload; `after` the last confirm result. While a part of the last plan has had no answer the upload is `open`
-  and nothing is `after` yet. Latencies (seconds, question to answer) are those of answered queries.
+  the upload; `after` the last answer to a part. While a part of the last plan has had no answer, or has never been
+  confirmed and was on its way to the end, the upload is `open` and nothing is `after` yet. Latencies (seconds,
+  question to answer) are those of answered queries.
 * `energy_j` is what the user's client drew over the whole run.
 * `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts
   + holding its parameters on servers from admission to release or the end of the run.
@@ -44,7 +45,7 @@ class Upload(NamedTuple):
     """How a user's upload went. Times are virtual seconds; None where it has not come to that."""
 
     state: str
-    """none (nothing to upload) | open | partial (some parts refused or lost for good) | complete."""
+    """none (nothing to upload) | open (to the end) | partial (some parts refused or lost for good) | complete."""
     parts: int
     confirmed_parts: int
     bytes: int
@@ -52,7 +53,7 @@ class Upload(NamedTuple):
     attempts: int
     began_s: float | None
     ended_s: float | None
-    """The last confirm result."""
+    """The last confirm result, or the last answer to a part that was never confirmed."""
 
     def phase(self, begun_s: float) -> str:
         """The phase of a query that began at `begun_s`."""
@@ -156,8 +157,11 @@ def _plan(
 def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -> Upload:
     confirmed = [row for row in rows if row["status"] == "confirmed"]
     version, parts = (plan["plan_version"], plan["parts"]) if plan else (0, 0)
-    answered = {row["part"] for row in rows if row["plan_version"] == version}
+    last = {row["part"]: row for row in rows if row["plan_version"] == version}
     held = {row["part"] for row in confirmed if row["plan_version"] == version}
+    # What is cancelled and sent no more was under way when its user left or the run ended: the link was never free.
+    answered = held | {part for part, row in last.items() if row["status"] != "cancelled"}
+    answers = [*confirmed, *(last[part] for part in answered - held)]
     if parts == 0:
         state = "none"
     elif len(answered) < parts:
@@ -172,7 +176,7 @@ def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -
         bytes=int_sum(once.values()),
         attempts=len(rows),
         began_s=min((row["sent_s"] for row in rows), default=None),
-        ended_s=max((row["ended_s"] for row in confirmed), default=None),
+        ended_s=max((row["ended_s"] for row in answers), default=None),
     )
 
 

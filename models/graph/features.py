@@ -22,7 +22,7 @@ CACHED_ELEMENTS = 1 << 17
 """So many floats fill a cache of the second level, of 512 KiB."""
 
 _CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv", "DeformConv")
-_MATRIX = ("MatMul", "MatMulInteger", "QLinearMatMul")
+_MATRIX = ("MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "DynamicQuantizeMatMul")
 _RECURRENT = ("LSTM", "GRU", "RNN")
 
 
@@ -74,6 +74,11 @@ def _matrix_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
     return math.prod(shape_of(node.output[0])) * shape_of(node.input[0])[-1]
 
 
+def _packed_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
+    """Of weights that are packed below a byte: their shape is in attributes."""
+    return math.prod(shape_of(node.output[0])) * integer(node, "K", 0)
+
+
 def _recurrent_macs(node: onnx.NodeProto, shape_of: Shapes) -> int:
     steps, batch = shape_of(node.input[0])[:2]
     return steps * batch * (math.prod(shape_of(node.input[1])) + math.prod(shape_of(node.input[2])))
@@ -111,9 +116,15 @@ def _connected(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
     }
 
 
+def _packed(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
+    """As `_connected`, of weights that are packed below a byte."""
+    held = float(integer(node, "K", 0) * integer(node, "N", 0))
+    return {**_connected(node, shape_of), "weights": held}
+
+
 def _recurrent(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
     """Steps one after another (in each direction), and weights, which every step reads."""
-    directions = shape_of(node.input[1])[0]
+    directions = (shape_of(node.input[1]) or (1,))[0]
     held = int_sum(math.prod(shape_of(name)) for name in node.input[1:3])
     return {"steps": float(shape_of(node.input[0])[0] * directions), "weights": float(held)}
 
@@ -130,6 +141,8 @@ def _transposition(node: onnx.NodeProto, shape_of: Shapes) -> dict[str, float]:
     """Elements that do not stay beside their neighbours (`scattered`), and runs of those that do (`pieces`)."""
     shape = shape_of(node.input[0])
     order = integers(node, "perm", tuple(reversed(range(len(shape)))))
+    if sorted(order) != list(range(len(shape))):
+        return {"scattered": 0.0, "pieces": 0.0}  # onnxruntime will refuse it
     run, last = 1, len(shape) - 1
     while last >= 0 and order[last] == last:
         run, last = run * shape[last], last - 1
@@ -162,6 +175,7 @@ MACS: dict[str, Callable[[onnx.NodeProto, Shapes], int]] = {
     "ConvTranspose": _transposed_macs,
     "Gemm": _gemm_macs,
     **dict.fromkeys(_MATRIX, _matrix_macs),
+    "MatMulNBits": _packed_macs,
     **dict.fromkeys(_RECURRENT, _recurrent_macs),
 }
 """Multiply-accumulates by operator type, for those that multiply matrices."""
@@ -169,6 +183,7 @@ MACS: dict[str, Callable[[onnx.NodeProto, Shapes], int]] = {
 MORE: dict[str, Callable[[onnx.NodeProto, Shapes], dict[str, float]]] = {
     **dict.fromkeys((*_CONVOLUTIONS, "ConvTranspose"), _convolution),
     **dict.fromkeys(("Gemm", *_MATRIX), _connected),
+    "MatMulNBits": _packed,
     **dict.fromkeys(_RECURRENT, _recurrent),
     **dict.fromkeys(("Softmax", "LogSoftmax", "LayerNormalization"), _along),
     "Transpose": _transposition,

@@ -1,7 +1,7 @@
 """What the process that opens files can be asked, kind by kind: a request goes in, plain data and bytes come out.
 
-Each takes `path` (absolute) and `dims` from the request, and may ask for more memory where it has learned that a file
-which it accepts needs it.
+Each takes `path` (absolute), `dims` and `outputs` from the request, and may ask for more memory where it has learned
+that a file which it accepts needs it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
 
 
 def _opened(request: Mapping[str, Any]) -> reading.Opened:
-    return reading.opened(Path(str(request["path"])), request["dims"])
+    return reading.opened(Path(str(request["path"])), request["dims"], request.get("outputs", ()))
 
 
 KINDS: Final[Mapping[str, Answer]] = {"network": network, "weights": weights}

@@ -73,7 +73,11 @@ class OperatorTimes:
                 f"again with {COMMAND}"
             ) from None
         seconds = [*found.networks.values(), *(row.seconds for row in rows)]
-        if not rows or set(found.networks) != set(zoo.names()) or not all(math.isfinite(s) and s > 0 for s in seconds):
+        if (
+            not rows
+            or set(found.networks) != set(zoo.classics())
+            or not all(math.isfinite(s) and s > 0 for s in seconds)
+        ):
             raise ModelError(f"{origin} lacks rows, networks or times above 0; make it again with {COMMAND}")
         return found
 
@@ -111,7 +115,7 @@ def measured(progress: Progress = lambda done, total: None, cases: Iterable[Case
         sound = [row.seconds for row in times if row.seconds > _NOTHING_S]
         if 2 * len(sound) > len(times):
             rows.append(kept(times[0].kind, _settled(sound), times[0].features))
-    networks = {name: round(min(run_times(load(name), _RUNS, "off", lambda: None)), 9) for name in zoo.names()}
+    networks = {name: round(min(run_times(load(name), _RUNS, "off", lambda: None)), 9) for name in zoo.classics()}
     return OperatorTimes(f"{this_machine.description()}, {this_machine.clock_ghz()} GHz", networks, tuple(rows))
 
 

@@ -68,15 +68,16 @@ class HeldOutReport:
 
 
 def shipped_pairs() -> tuple[ProfiledNetwork, ...]:
-    """The zoo's networks with the profiles that ship: what the shipped predictor is trained on."""
-    return tuple((network, reference(network)) for network in map(load, zoo.names()))
+    """The nine networks of the paper with the profiles that ship: what the shipped predictor is trained on."""
+    return tuple((network, reference(network)) for network in map(load, zoo.classics()))
 
 
 def train(pairs: Sequence[ProfiledNetwork], operators: OperatorTimes | None = None) -> Predictor:
     """Fit one regression per class of operators, its form chosen by cross-validation.
 
     A class that several of `pairs` have is learnt from them, one network left out at a time; any other from generated
-    graphs (`operators`; those that ship), where these have it. Raises `ModelError` when there is nothing to train on or a profile is not of its network.
+    graphs (`operators`; those that ship), where these have it. Raises `ModelError` when there is nothing to train on or a profile
+    is not of its network.
     """
     if not pairs:
         raise ModelError("no profiles to train on; give at least one network with its profile")

@@ -16,7 +16,7 @@ from layerlift.models.sums import left_sum
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.graphs.additive import Additive, leaning
-from layerlift.planners.graphs.memory_price import Placement, within_memory
+from layerlift.planners.graphs.memory_price import Line, Placement, within_memory
 from layerlift.planners.graphs.two_sided import Sides, cut, separate
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
@@ -70,7 +70,11 @@ def light(additive: Additive, server: int) -> Placement:
         priced = (np.array(sides.server) + held * price[server]).tolist()
         return _placement(cut(replace(sides, server=priced), units), server)
 
-    return within_memory(problem, solve, unit_price=(left_sum(sides.client) or 1.0) / max(1.0, held.sum()))
+    def line(placement: Placement) -> Line:
+        moved = [node == server for node in placement]
+        return left_sum(sides.stages(moved)), left_sum(held[moved].tolist())
+
+    return within_memory(problem, solve, (left_sum(sides.client) or 1.0) / max(1.0, held.sum()), line)
 
 
 def _heavy_anywhere(additive: Additive) -> list[tuple[float, Placement]]:

@@ -62,7 +62,9 @@ def _ray() -> Iterator[None]:
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("_ray")
-@pytest.mark.parametrize("options", [{"actors": 4}, {"actors": 2, "time_plane": "local"}])
+@pytest.mark.parametrize(
+    "options", [{"actors": 4}, pytest.param({"actors": 2, "time_plane": "local"}, marks=pytest.mark.slow)]
+)
 def test_over_ray_the_same(local: RunResult, options: dict[str, object]) -> None:
     made = run(breaking("execution=every"), **options)
     assert made.digest == local.digest

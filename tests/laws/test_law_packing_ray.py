@@ -16,8 +16,7 @@ from layerlift.emulator.runtime.conductor import Conductor
 from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.world import World
 
-# Slow until it is known why rows once differed on a machine that was full: to be looked for, not met by chance.
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +25,16 @@ def ray() -> Iterator[None]:
         yield
 
 
+def has_a_crowd(world: World) -> bool:
+    """Somebody plans with others, by a planner of the tests: actors that do not find it would ask one by one."""
+    joint = any(user.planner == "worlds:RandomCrowd" for user in world.users)
+    return joint and world.planning.gather_s is not None
+
+
 @pytest.mark.usefixtures("ray")
-@given(worlds())
+@given(worlds().filter(has_a_crowd))
 @settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     derandomize=True,
     database=None,

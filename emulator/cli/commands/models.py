@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import click
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
 from layerlift.emulator.report.screen import screen
@@ -22,7 +24,7 @@ from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
 from layerlift.models.report import drawing, summary
 from layerlift.models.running.network import Network
-from layerlift.models.timing import training
+from layerlift.models.timing import operator_data, training
 from layerlift.models.timing.predictor import Predictor, shipped
 from layerlift.models.timing.profiles import known, reference
 
@@ -37,15 +39,18 @@ DIMS: Final = click.option(
 @click.command("models")
 @click.argument("name", required=False)
 @DIMS
+@ENDS
 @click.option("--graph", "picture", type=FilePath(), help="Also draw it: an .svg file.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
-def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
+def models(
+    name: str | None, dims: Sequence[str], ends: Sequence[str], picture: Path | None, every: bool, as_json: bool
+) -> None:
     """List the zoo, or show the network NAME (a zoo name or an .onnx file) as a planner sees it."""
     if name is None:
         _list_zoo(as_json)
         return
-    network = load(name, dims=parsed(dims))
+    network = load(name, dims=parsed(dims), outputs=ends)
     found = summary.report(network.graph, known(network))
     if picture is not None:
         _draw(network, picture)
@@ -67,15 +72,19 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 @click.command()
 @click.argument("model", required=False)
 @DIMS
+@ENDS
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
-@click.option("--train", "trained", is_flag=True, help="Make the shipped regressions again, from the shipped profiles.")
+@click.option("--train", "trained", is_flag=True, help="Make the shipped regressions again, from shipped data.")
+@click.option(
+    "--measure", "times", type=FilePath(), help="Measure single operators here, for --train: a .json to write."
+)
+@click.option("--operators", type=FilePath(), help="With --train: such a file in place of the one that ships.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option(
     "-o",
     "--out",
-    "--output",
     "output",
     type=FilePath(),
     help="Write layer -> seconds (file_2) as JSON; with --train, the regressions.  [default: predictor.json]",
@@ -83,21 +92,28 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 def predict(
     model: str | None,
     dims: Sequence[str],
+    ends: Sequence[str],
     ghz: float | None,
     reference_ghz: float | None,
     scores: bool,
     trained: bool,
+    times: Path | None,
+    operators: Path | None,
     every: bool,
     output: Path | None,
 ) -> None:
     """Predict how long each layer of MODEL takes on a server (file_2), by regressions over the layers' parameters."""
-    if model is None and not scores and not trained:
-        raise ModelError("nothing to predict was given; expected a MODEL, --report or --train")
+    if model is None and not scores and not trained and times is None:
+        raise ModelError("nothing to predict was given; expected a MODEL, --report, --train or --measure")
+    if operators is not None and not trained:
+        raise ModelError("--operators was given without --train; expected both, for only training reads it")
     if model is not None and trained:
         raise ModelError(f"--train and {model} were given; expected --train alone, for it predicts nothing")
     console = screen()
+    if times is not None:
+        _measure_operators(console, times)
     if trained:
-        _train(console, output or Path("predictor.json"))
+        _train(console, output or Path("predictor.json"), operators)
     if scores:
         _print_scores(console)
     if model is None:
@@ -107,18 +123,33 @@ def predict(
         if not reference_ghz > 0:
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
-    network = load(model, dims=parsed(dims))
-    times = predictor.seconds(network, ghz)
-    _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
+    network = load(model, dims=parsed(dims), outputs=ends)
+    found = predictor.seconds(network, ghz)
+    _print_prediction(console, network, predictor, found, ghz or predictor.ghz, every)
     if output is not None:
-        rows = dict(zip((layer.name for layer in network.graph.layers), times, strict=True))
+        rows = dict(zip((layer.name for layer in network.graph.layers), found, strict=True))
         body = {"network": network.name, "digest": network.digest, "ghz": ghz or predictor.ghz, "seconds": rows}
+        body["unpredicted_share"] = round(predictor.unpredicted_share(network), 6)
         write_bytes(output, json.dumps(body, indent=1).encode())
         console.print(f"Written: {output}")
 
 
-def _train(console: Console, path: Path) -> None:
-    predictor = training.train(training.shipped_pairs())
+def _measure_operators(console: Console, path: Path) -> None:
+    with Progress(
+        TextColumn("measuring operators"), BarColumn(), TimeRemainingColumn(), console=screen(err=True), transient=True
+    ) as bar:
+        task = bar.add_task("")
+        found = operator_data.measured(lambda done, total: bar.update(task, completed=done, total=total))
+    found.save(path)
+    console.print(
+        f"{len(found.rows):,} cases of {len({row.kind for row in found.rows})} classes, measured on {found.host}"
+    )
+    console.print(f"Written: {path}")
+
+
+def _train(console: Console, path: Path, operators: Path | None) -> None:
+    times = None if operators is None else operator_data.OperatorTimes.load(operators)
+    predictor = training.train(training.shipped_pairs(), times)
     predictor.save(path)
     same = "the same as" if predictor == shipped() else "not the same as"
     networks = len(predictor.trained_on)
@@ -298,6 +329,9 @@ def _print_prediction(
     measured = known(network)
     told = "" if measured is None else f"; measured {seconds(measured.total_s * predictor.ghz / ghz)} (scaled)"
     console.print(f"{network.name} on one core at {ghz:g} GHz: {seconds(sum(times))} predicted{told}")
+    share, general = predictor.unpredicted_share(network), predictor.unpredicted(network)
+    which = f": {', '.join(f'{operator} ({layers})' for operator, layers in general.items())}" if general else ""
+    console.print(f"{share:.1%} of it has no regression of its own{which}", markup=False)
 
 
 COMMANDS: Final = [models, predict]

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from rich.table import Table
 
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.report.screen import screen
@@ -27,8 +28,9 @@ _LABEL: Final = "synthetic"
 @click.command("preprocess")
 @click.argument("model", required=False)
 @click.argument("steps", nargs=-1)
-@click.option("-o", "--output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
+@click.option("-o", "--out", "output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
 @click.option("--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension: --dim batch=1")
+@ENDS
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
 @click.option("--samples", type=click.IntRange(0), default=2, help="Inputs to compare outputs on; 0 does not compare.")
@@ -38,6 +40,7 @@ def preprocess(
     steps: Sequence[str],
     output: Path | None,
     dims: Sequence[str],
+    ends: Sequence[str],
     spectrum: float | None,
     weights_seed: int,
     samples: int,
@@ -52,7 +55,7 @@ def preprocess(
         _list_steps(as_json)
         return
     chosen = pipeline.parse(steps)
-    before = load(model, dims=_parsed(dims), seed=weights_seed, spectrum=spectrum)
+    before = load(model, dims=_parsed(dims), outputs=ends, seed=weights_seed, spectrum=spectrum)
     after, reports = pipeline.reported(before, chosen, samples)
     total = _total(before, after, reports, samples)
     if output is not None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from layerlift.emulator.cli.commands.models import DIMS, parsed
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import count, seconds, size
 from layerlift.emulator.report.screen import screen
@@ -31,6 +32,7 @@ _SHOWN: Final = 5
 @click.command()
 @click.argument("model")
 @DIMS
+@ENDS
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
@@ -43,10 +45,11 @@ _SHOWN: Final = 5
 )
 @click.option("--host", help="What an imported profile was measured on.")
 @click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
-@click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
+@click.option("-o", "--out", "output", type=FilePath(), help="Where to write it; default MODEL.json here.")
 def profile(
     model: str,
     dims: Sequence[str],
+    ends: Sequence[str],
     runs: int,
     ghz: float | None,
     mem_gb_s: float | None,
@@ -68,7 +71,7 @@ def profile(
         raise ModelError("--import and --batch were given; expected one of them, for times that are imported have none")
     if host is not None and source is None:
         raise ModelError("--host was given without --import; what is measured here names this machine itself")
-    network = load(model, dims=parsed(dims))
+    network = load(model, dims=parsed(dims), outputs=ends)
     if source is None:
         found = _measured(network, runs, ghz, batches)
         doubt = "" if found.trusted else found.doubt

@@ -70,7 +70,7 @@ def lived(world: World, groups: list[list[int]], often: float) -> tuple[dict[str
 
 @pytest.mark.long
 @given(world=worlds(), data=st.data(), measured=st.booleans(), block=st.sampled_from((1, 5, 4096)))
-@examples(60)
+@examples(24)
 def test_a_host_that_lived_through_the_log_of_another_is_like_it(
     world: World, data: st.DataObject, measured: bool, block: int
 ) -> None:

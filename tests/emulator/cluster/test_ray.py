@@ -108,7 +108,9 @@ def test_actors_that_are_killed_are_brought_back_with_the_same_digest(local: Run
     assert made.digest == local.digest
 
 
-@pytest.mark.parametrize("options", [{"actors": 3}, {"actors": 2, "time_plane": "local"}])
+@pytest.mark.parametrize(
+    "options", [{"actors": 3}, pytest.param({"actors": 2, "time_plane": "local"}, marks=pytest.mark.slow)]
+)
 def test_tensors_that_die_with_an_actor_are_made_again(local: RunResult, started: list, options: dict) -> None:
     """Weights that were uploaded are held again, lost tensors are made again, and every answer is checked."""
     after_queries = [6, 12, 17]
@@ -176,7 +178,11 @@ def not_too_fast(state: Progress, world: World) -> None:
 
 @pytest.mark.parametrize(
     ("seed", "options"),
-    [(1, {"execution": "none"}), (2, {"execution": "every"}), (3, {"compute": "measured"})],
+    [
+        pytest.param(1, {"execution": "none"}, marks=pytest.mark.slow),
+        (2, {"execution": "every"}),
+        pytest.param(3, {"compute": "measured"}, marks=pytest.mark.slow),
+    ],
 )
 def test_actors_killed_at_random_moments_change_nothing(
     local: RunResult, started: list, tmp_path: Path, seed: int, options: dict

@@ -16,13 +16,12 @@ from layerlift.emulator.world.world import World
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Three nodes as of three machines, each with a raylet and an object store of its own."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes as of three machines, each with a raylet and an object store of its own; one is lost at the end."""
     import ray
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     assert not ray.is_initialized()
     made = Cluster()
     for _ in range(3):

@@ -8,6 +8,7 @@ import pytest
 from made_run import made_rows, made_run, query
 
 from layerlift.emulator.results.described import layer_runs
+from layerlift.emulator.results.rows import UploadRow
 from layerlift.emulator.results.sums import quantile, spread
 from layerlift.emulator.results.writer import ResultWriter
 
@@ -97,6 +98,33 @@ def test_an_upload_without_an_answer_is_open_and_nothing_is_after(rows):
     assert (ann["upload"]["state"], ann["upload"]["ended_s"]) == ("open", 3.0)
     assert ann["latency_s"]["after"] is None
     assert ann["plan"]["seen_s"] is None
+
+
+def cut_off(row, status, ended_s):
+    """A row of `uploads` that ends otherwise and at another time."""
+    return tuple(UploadRow(*row)._replace(at_s=ended_s, status=status, ended_s=ended_s))
+
+
+def test_a_part_that_was_under_way_to_the_end_leaves_nothing_after(rows):
+    rows["uploads"][-1] = cut_off(rows["uploads"][-1], "cancelled", 19.0)
+    ann = user(summary_of(rows), "ann")
+    assert (ann["upload"]["state"], ann["upload"]["confirmed_parts"]) == ("open", 1)
+    assert ann["latency_s"]["after"] is None
+    assert ann["latency_s"]["during"]["count"] == 5
+
+
+def test_a_part_that_was_confirmed_and_was_on_its_way_again_is_after(rows):
+    rows["uploads"].append(cut_off(rows["uploads"][-1], "cancelled", 19.0))
+    ann = user(summary_of(rows), "ann")
+    assert (ann["upload"]["state"], ann["upload"]["ended_s"]) == ("complete", 6.0)
+    assert ann["latency_s"]["after"]["count"] == 3
+
+
+def test_what_is_refused_for_good_was_on_the_link_until_then(rows):
+    rows["uploads"][-1] = cut_off(rows["uploads"][-1], "refused", 6.0)
+    ann = user(summary_of(rows), "ann")
+    assert (ann["upload"]["state"], ann["upload"]["ended_s"]) == ("partial", 6.0)
+    assert ann["latency_s"]["after"]["count"] == 3
 
 
 def test_a_part_refused_for_good_makes_the_upload_partial(rows):

@@ -116,7 +116,7 @@ def programs() -> Iterator[list[Program]]:
     [
         *((["--local"], number) for number in REASONS),
         pytest.param(["--actors", "2"], signal.SIGINT, marks=pytest.mark.ray),
-        pytest.param(["--actors", "2"], signal.SIGTERM, marks=pytest.mark.ray),
+        pytest.param(["--actors", "2"], signal.SIGTERM, marks=[pytest.mark.ray, pytest.mark.slow]),
     ],
 )
 def test_an_interrupted_run_can_be_read_and_says_what_it_holds(
@@ -152,7 +152,7 @@ def test_an_interrupted_run_can_be_read_and_says_what_it_holds(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_before_the_run_begins_nothing_is_written(programs: list, tmp_path: Path, number: int) -> None:
     programs.append(program := Program("run", "quickstart", *LONG, "--out", str(tmp_path / "made")))
     program.interrupt(lambda: any("raylet" in line for line in program.alive()), number)
@@ -177,7 +177,7 @@ def test_nothing_is_left_of_a_driver_that_is_killed_and_its_rows_are_there(progr
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+@pytest.mark.parametrize("victim", ["raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])
 def test_when_ray_dies_the_run_says_so_and_keeps_what_it_had(programs: list, tmp_path: Path, victim: str) -> None:
     made = tmp_path / "made"
     programs.append(program := Program("run", "quickstart", *LONG, "--actors", "2", "--out", str(made)))

@@ -243,8 +243,14 @@ def test_both_uploads_begin_at_one_instant() -> None:
 
 
 @pytest.fixture(scope="module")
-def squeezed() -> Figure:
-    return compare(Case("squeezenet", 27.9, "independent"), ALGORITHMS, PlanMemory())
+def memory() -> PlanMemory:
+    """Placements are found once for all of these tests."""
+    return PlanMemory()
+
+
+@pytest.fixture(scope="module")
+def squeezed(memory: PlanMemory) -> Figure:
+    return compare(Case("squeezenet", 27.9, "independent"), ALGORITHMS, memory)
 
 
 @pytest.mark.long
@@ -255,14 +261,14 @@ def test_the_algorithms_share_one_placement(squeezed: Figure) -> None:
 
 
 @pytest.mark.long
-def test_the_delay_is_the_timeline_of_each_users_plan(squeezed: Figure) -> None:
+def test_the_delay_is_the_timeline_of_each_users_plan(squeezed: Figure, memory: PlanMemory) -> None:
     """Emulated queries and the cost model agree at every time, so no state was left to guessing."""
     placements = squeezed.curves[0].sighting.placements
     assert len(set(placements)) == 2, "both users on one server would slow each other"
     for each in squeezed.curves:
         assert each.unseen_s == 0.0
         world = squeezed.case.scenario(each.algorithm, 1.0).resolve()
-        jobs = Recorded(world)
+        jobs = Recorded(world, memory)
         OneClock(world, jobs, lambda table, rows: None).run()
         for number, seen in enumerate(each.sighting.clients):
             outcome = jobs.outcomes[number]
@@ -276,8 +282,8 @@ def test_the_delay_is_the_timeline_of_each_users_plan(squeezed: Figure) -> None:
 class Recorded(LocalPlans):
     """Keeps what was planned for each user, in order of the requests."""
 
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
+    def __init__(self, world: World, memory: PlanMemory) -> None:
+        super().__init__(world, memory)
         self.outcomes: list[PlanOutcome] = []
 
     def result(self, job: PlanJob) -> PlanOutcome:
@@ -286,11 +292,11 @@ class Recorded(LocalPlans):
 
 
 @pytest.mark.long
-def test_short_states_are_seen_in_runs_that_upload_later() -> None:
+def test_short_states_are_seen_in_runs_that_upload_later(memory: PlanMemory) -> None:
     case = Case("squeezenet", 27.9, "independent")
-    natural, _ = figure5._long_enough(case, ["recursive"], PlanMemory())
+    natural, _ = figure5._long_enough(case, ["recursive"], memory)
     assert any(seen.unseen() for seen in natural["recursive"].clients)
-    [closer] = compare(case, ["recursive"], PlanMemory()).curves
+    [closer] = compare(case, ["recursive"], memory).curves
     assert not any(seen.unseen() for seen in closer.sighting.clients)
 
 
@@ -313,7 +319,8 @@ def test_the_papers_alexnet_shows_what_the_paper_shows() -> None:
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["reproduce", "figure5", *arguments], catch_exceptions=False)
+    words = ["reproduce", "figure5", *arguments]
+    return CliRunner().invoke(main, words, catch_exceptions=False, env={"COLUMNS": "80"})
 
 
 SMALL = ("--models", "squeezenet", "--factors", "5,27.9", "--algorithms", "direct,recursive", "--links", "shared")

@@ -78,7 +78,7 @@ def test_additive_value_is_the_objective_on_chains(data: st.DataObject) -> None:
 
 @pytest.mark.long
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_short_memory_and_constraints_are_obeyed_and_never_worse_than_local(data: st.DataObject) -> None:
     drawn = data.draw(problems(layer_graphs(max_layers=5), min_nodes=2))
     size = drawn.graph.held_bytes(range(len(drawn.graph)))
