@@ -157,7 +157,7 @@ def test_an_operator_of_the_regression_is_its_features_and_what_it_is_regressed_
     network = einsum_network(tmp_path)
     profile = profile_of(network)
     trained = training.train([(network, profile)])
-    assert trained.kind("Einsum") == "Einsum"
+    assert trained.kind(network.graph.layers[0]) == "Einsum"
     assert trained.fits["Einsum"].coefficients == {"macs": pytest.approx(2e-9, rel=1e-3)}
     for layer, predicted, measured in zip(network.graph.layers, trained.seconds(network), profile.seconds, strict=True):
         if layer.op_type == "Einsum":

@@ -6,7 +6,7 @@ All sizes and values are drawn from streams of one seed a family, so that the li
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -70,7 +70,8 @@ def unary(draw: Drawn) -> Cases:
             extra: tuple[Array, ...] = ()
             if operator == "Clip":
                 extra = (np.array(0, np.float32), np.array(6, np.float32))
-            attributes = {"Cast": {"to": draw.of(1, 7, 10)}, "LeakyRelu": {"alpha": 0.1}}.get(operator, {})
+            known: dict[str, dict[str, Any]] = {"Cast": {"to": draw.of(1, 7, 10)}, "LeakyRelu": {"alpha": 0.1}}
+            attributes = known.get(operator, {})
             yield Case(operator, (given, *extra), attributes=attributes)
 
 
@@ -106,12 +107,12 @@ def normalising(draw: Drawn) -> Cases:
         shape = draw.tokens()
         yield Case("LayerNormalization", (draw.floats(*shape), *(draw.floats(shape[-1]) for _ in "ab")))
     for _ in range(12):
-        shape = draw.maps()
-        yield Case("InstanceNormalization", (draw.floats(*shape), *(draw.floats(shape[1]) for _ in "ab")))
-        rows = draw.tokens()
+        maps = draw.maps()
+        yield Case("InstanceNormalization", (draw.floats(*maps), *(draw.floats(maps[1]) for _ in "ab")))
+        tokens = draw.tokens()
         yield Case(
             "SkipLayerNormalization",
-            (draw.floats(*rows), draw.floats(*rows), *(draw.floats(rows[-1]) for _ in "abc")),
+            (draw.floats(*tokens), draw.floats(*tokens), *(draw.floats(tokens[-1]) for _ in "abc")),
             2,
             domain=MICROSOFT,
         )
@@ -165,16 +166,16 @@ def moving(draw: Drawn) -> Cases:
         yield Case("Resize", (maps[:, : max(1, maps.shape[1] // 4)], None, scale), attributes={"mode": mode})
         pads = draw.of(1, 2, 3)
         yield Case("Pad", (maps, np.array([0, 0, pads, pads, 0, 0, pads, pads])))
-        rows = draw.floats(*draw.tokens())
-        yield Case("Pad", (rows, np.array([0, 1, 0, 0, 0, 0])))
+        tokens = draw.floats(*draw.tokens())
+        yield Case("Pad", (tokens, np.array([0, 1, 0, 0, 0, 0])))
         half = maps.shape[1] // 2
         yield Case("Split", (maps, np.array([half, maps.shape[1] - half])), outputs=2, attributes={"axis": 1})
-        last = rows.shape[-1] // 2
-        yield Case("Split", (rows, np.array([last, last])), outputs=2, attributes={"axis": -1})
-        yield Case("Slice", (rows, np.array([0]), np.array([last]), np.array([2])))
+        last = tokens.shape[-1] // 2
+        yield Case("Split", (tokens, np.array([last, last])), outputs=2, attributes={"axis": -1})
+        yield Case("Slice", (tokens, np.array([0]), np.array([last]), np.array([2])))
         yield Case("Slice", (maps, np.array([0]), np.array([half]), np.array([1])))
-        yield Case("Expand", (rows[:, :1], np.array([1, draw.of(16, 64, 197), rows.shape[-1]])))
-        yield Case("Tile", (rows[:, :1], np.array([1, draw.of(16, 64, 197), 1])))
+        yield Case("Expand", (tokens[:, :1], np.array([1, draw.of(16, 64, 197), tokens.shape[-1]])))
+        yield Case("Tile", (tokens[:, :1], np.array([1, draw.of(16, 64, 197), 1])))
         deep = draw.floats(1, 4 * draw.of(4, 16, 64), 28, 28)
         yield Case("DepthToSpace", (deep,), attributes={"blocksize": 2})
         yield Case("SpaceToDepth", (deep,), attributes={"blocksize": 2})
