@@ -24,7 +24,8 @@ class PlanMemory:
     def planner(self, text: str) -> Planner:
         """`planners.make`, but the first half of a pair answers from memory what it was asked before."""
         planner = make(text)
-        if isinstance(planner, Combined):
+        # A placement that depends on how it is uploaded is not the first half's alone.
+        if isinstance(planner, Combined) and not planner.weighs_uploads:
             planner.offloading = _Remembering(planner.offloading, re.split(r"\+(?!\d)", text)[0], self._placed)
         return planner
 

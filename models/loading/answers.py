@@ -22,13 +22,14 @@ Answer = Callable[[Mapping[str, Any], AllowMemory], tuple[dict[str, Any], Blobs]
 
 
 def network(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, Any], Blobs]:
-    """The light form of a file: `content`, `files`, `parameters`, `upload_bytes`, and one blob, the light model."""
-    found = _opened(request)
+    """The light form: `content`, `files`, `parameters`, `upload_bytes`, `tied`, and one blob, the light model."""
+    found = _opened(request, allow)
     head = {
         "content": found.content,
         "files": [str(file) for file in found.files],
         "parameters": list(found.prepared.parameters),
         "upload_bytes": dict(found.prepared.upload_bytes),
+        "tied": dict(found.tied),
     }
     return head, [found.prepared.light.SerializeToString()]
 
@@ -36,9 +37,10 @@ def network(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
 def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, Any], Blobs]:
     """All parameters, a blob each in the order of `names`, of a network that has run here once.
 
+    Those of `mapped` lie in a file beside the model as they are: name, file and offset are all that is told of them.
     `content` says which file it has to be: when another one lies there by now, the answer is `changed`.
     """
-    found = _opened(request)
+    found = _opened(request, allow)
     if found.content != request["content"]:
         return {"changed": True}, []
     held = sum(parameter.held_bytes for parameter in found.graph.parameters)
@@ -48,12 +50,16 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
     limits.check_live(found.graph)
     allow(int(request["memory_bytes"]) + limits.COPIES * held + 2 * limits.held_at_once(found.graph))
     reading.try_out(found, arrays)
-    flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays.values()]
-    return {"names": list(arrays)}, [array.data for array in flat]
+    mapped = {name: [str(a.filename), a.offset] for name, a in arrays.items() if isinstance(a, np.memmap)}
+    sent = {name: array for name, array in arrays.items() if name not in mapped}
+    flat = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in sent.values()]
+    return {"names": list(sent), "mapped": mapped}, [array.data for array in flat]
 
 
-def _opened(request: Mapping[str, Any]) -> reading.Opened:
-    return reading.opened(Path(str(request["path"])), request["dims"], request.get("outputs", ()))
+def _opened(request: Mapping[str, Any], allow: AllowMemory) -> reading.Opened:
+    allowed = int(request["memory_bytes"])
+    outputs = request.get("outputs", ())
+    return reading.opened(Path(str(request["path"])), request["dims"], lambda size: allow(allowed + size), outputs)
 
 
 KINDS: Final[Mapping[str, Answer]] = {"network": network, "weights": weights}

@@ -41,6 +41,8 @@ def fixed(inputs: Sequence[onnx.ValueInfoProto], dims: Mapping[str, int], origin
         if any(extent < 0 for extent in shape):
             raise ModelError(f"{origin}: dims makes input {value.name!r} {shape}; extents start at 0")
         declared.append(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+        if value.type.denotation:
+            declared[-1].type.denotation = value.type.denotation
     if missing:
         example = ", ".join(f"'{key}': 1" for key in missing)
         options = " ".join(f"--dim {key}=1" for key in missing)

@@ -39,6 +39,7 @@ class OpenedFile:
     """The light model, to be parsed: it was checked, and holds no payload but small constants."""
     parameters: tuple[str, ...]
     upload_bytes: Mapping[str, int]
+    tied: Mapping[str, str]
     file_bytes: int
     """Of the file and its external data."""
 
@@ -102,5 +103,6 @@ def _opened(asked: _Asked, head: Mapping[str, Any], blobs: list[np.ndarray], fil
         blobs[0].tobytes(),
         tuple(str(name) for name in head["parameters"]),
         {str(name): int(size) for name, size in head["upload_bytes"].items()},
+        {str(name): str(root) for name, root in head["tied"].items()},
         file_bytes,
     )

@@ -16,7 +16,7 @@ from layerlift.models.graph import from_onnx
 from layerlift.models.loading import preparing, reading, zoo
 from layerlift.models.loading.files import open_file
 from layerlift.models.loading.opener import OPENER, answered_badly
-from layerlift.models.onnx_files import untrusted
+from layerlift.models.onnx_files import external, untrusted
 from layerlift.models.running.network import MemorySource, Network, assemble
 from layerlift.models.sums import int_sum
 
@@ -85,6 +85,7 @@ def from_model(
         MemorySource(arrays),
         weights_id,
         upload_bytes=upload_bytes or prepared.upload_bytes,
+        tied=reading.tied_in(model, prepared, onnx.numpy_helper.to_array),
         synthetic=synthetic,
     )
 
@@ -117,9 +118,21 @@ class FileSource:
         if "changed" in head:
             raise ModelError(f"{self.path} has changed since it was loaded; load it again")
         try:
-            return {name: _array(blob, *types[name]) for name, blob in zip(head["names"], blobs, strict=True)}
+            sent = {name: _array(blob, *types[name]) for name, blob in zip(head["names"], blobs, strict=True)}
+            lying = head["mapped"].items()
+            return {**sent, **{name: self._mapped(file, offset, *types[name]) for name, (file, offset) in lying}}
         except (KeyError, TypeError, ValueError):
             raise answered_badly(self.path) from None
+
+    def _mapped(self, file: str, offset: int, elem_type: int, shape: tuple[int, ...]) -> np.ndarray:
+        """A weight that lies in a file beside the model, which was checked a moment ago."""
+        path = Path(file)
+        if not path.is_relative_to(self.path.parent.resolve()):
+            raise answered_badly(self.path)
+        try:
+            return external.mapped(path, offset, onnx.helper.tensor_dtype_to_np_dtype(elem_type), shape)
+        except (OSError, ValueError):
+            raise ModelError(f"{self.path} has changed since it was loaded; load it again") from None
 
 
 def _load_file(
@@ -139,6 +152,7 @@ def _load_file(
         found.content,
         input_bytes=input_bytes,
         upload_bytes=found.upload_bytes,
+        tied=found.tied,
     )
 
 

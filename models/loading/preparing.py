@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import dimensions
+from layerlift.models.loading import dimensions, ties
 from layerlift.models.onnx_files import operators, protos, tails, untrusted
+from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
@@ -44,6 +45,8 @@ class Prepared:
     """Values of Constant nodes, which no initializer holds."""
     upload_bytes: Mapping[str, int]
     """Parameters that travel smaller than they are held: stored quantized or in half precision, widened on arrival."""
+    layout: Mapping[str, str]
+    """Parameters that are another constant laid out anew (transposed, say), and that constant."""
 
 
 def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Payload, origin: str) -> Prepared:
@@ -55,6 +58,7 @@ def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Pay
     """
     work = _Preparation(model, payload, origin)
     work.inputs = dimensions.fixed(work.inputs, dims or {}, origin)
+    samples.declare_pixels(work.inputs, model)
     work.infer_and_fold()
     return work.finish()
 
@@ -83,8 +87,7 @@ class _Preparation:
             for name, tensor in self.stored.items()
             if _is_shape_like(tensor, name in shape_floats)
         }
-        # Before IR version 4 every initializer was listed as a graph input too: those are not inputs that somebody
-        # feeds.
+        # Before IR version 4 every initializer was listed as a graph input too: nobody feeds those.
         self.inputs = [value for value in model.graph.input if value.name not in self.stored]
         # One that is named twice is the same tensor, and is answered once.
         self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
@@ -102,24 +105,19 @@ class _Preparation:
             constant = self._constants()
             fresh = self._evaluate(constant)
             self.values.update(fresh)
-            if not fresh and not self._ask_onnxruntime():
+            told = {} if fresh else self.asked.outputs_of(self.nodes, self.types, self.values)
+            if not fresh and told.keys() <= self.told.keys():
                 break
+            self.told.update(told)
         self.folded = [node for node in self.nodes if self._is_folded(node, constant)]
         # By identity: messages cannot be hashed, and two nodes may be equal.
         gone = {id(node) for node in self.folded}
         self.nodes = [node for node in self.nodes if id(node) not in gone]
         self.constant = constant
 
-    def _ask_onnxruntime(self) -> bool:
-        """Fill `told` with types and shapes that onnx does not infer; whether there are new ones."""
-        before = len(self.told)
-        self.told.update(self.asked.outputs_of(self.nodes, self.types, self.values))
-        return len(self.told) > before
-
     def _infer(self) -> None:
         """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
-        # A node whose outputs are known is replaced by their values: inference is then exact where it would only
-        # propagate.
+        # A node whose outputs are known is replaced by their values: inference is then exact.
         unknown = [node for node in self.nodes if not all(name in self.values for name in node.output if name)]
         model = self._assemble(unknown, self.stored)
         try:
@@ -138,8 +136,7 @@ class _Preparation:
 
     def _assemble(self, nodes: Sequence[onnx.NodeProto], stored: Iterable[str]) -> onnx.ModelProto:
         made = {name for node in nodes for name in node.output}
-        # Weights are declared as inputs and not stored: their payload may be gigabytes, and only their shape is
-        # needed.
+        # Weights are declared as inputs and not stored: only their shape is needed.
         constants = [name for name in stored if name not in made and name not in self.values]
         weights = [
             helper.make_tensor_value_info(n, self.stored[n].data_type, list(self.stored[n].dims)) for n in constants
@@ -188,8 +185,7 @@ class _Preparation:
         # In order, and each once.
         wanted: dict[str, None] = {}
         for node in self.nodes:
-            # Large results are weights that the file computes: they are left to `folding`, which runs when somebody
-            # needs them.
+            # Large results are weights that the file computes: they are left to `folding`.
             if not self._is_folded(node, constant) or not all(self._is_small(name) for name in node.output if name):
                 continue
             if all(name in self.values for name in node.output if name):
@@ -233,7 +229,9 @@ class _Preparation:
         parameters = tuple(name for name in read if name in self.constant)
         self.inputs = [value for value in self.inputs if value.name in read or value.name in self.outputs]
         light = self._light(parameters)
-        return Prepared(light, parameters, self._folding(parameters), self.literals, self._upload_bytes(parameters))
+        layout = ties.by_layout(self.folded, [name for name in parameters if name not in self.values])
+        upload_bytes = self._upload_bytes(parameters)
+        return Prepared(light, parameters, self._folding(parameters), self.literals, upload_bytes, layout)
 
     def _drop_dead(self) -> None:
         made = {name for node in self.nodes for name in node.output}
@@ -288,10 +286,8 @@ class _Preparation:
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                raise ModelError(
-                    f"{self.origin}: the shape of {name!r}{of} depends on the data or is wrong{self._why()}; "
-                    f"{tails.remedy(self.model, self._is_unsized)}"
-                )
+                why, end = self._why(node), tails.remedy(self.model, self._is_unsized)
+                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
         if total > untrusted.MAX_PARAMETER_BYTES:
@@ -309,18 +305,18 @@ class _Preparation:
     def _is_unsized(self, node: onnx.NodeProto) -> bool:
         return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
 
-    def _why(self) -> str:
-        if self.asked.reason:
-            return f" (onnxruntime: {self.asked.reason})"
-        # Strict inference says which node is wrong, but refuses nodes that could be inferred around: so it only
-        # explains.
+    def _why(self, node: onnx.NodeProto | None) -> str:
+        refused = self.asked.refused.get((node.domain, node.op_type)) if node is not None else None
+        if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
+            return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
+        # Strict inference says which node is wrong, but refuses nodes that could be inferred around: it only explains.
         try:
             onnx.shape_inference.infer_shapes(
                 self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
             )
         except Exception as error:
-            return f" ({protos.one_line(error)})"
-        return ""
+            return f"depends on the data or is wrong ({protos.one_line(error)})"
+        return "depends on the data or is wrong"
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,11 @@ import onnx
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.loading import preparing
+from layerlift.models.loading import preparing, ties
 from layerlift.models.onnx_files import external, operators, protos, untrusted
 from layerlift.models.running.network import MemorySource, assemble
 from layerlift.models.running.session import uncut_session
+from layerlift.models.sums import int_sum
 
 _CHUNK = 1 << 24
 
@@ -31,29 +32,44 @@ class Opened:
     files: tuple[Path, ...]
     """The file, then its external data."""
     prepared: preparing.Prepared
+    tied: Mapping[str, str]
+    """What parameters are forms of (see `ties`)."""
     graph: LayerGraph
 
 
-def opened(path: Path, dims: Mapping[str, int], outputs: Sequence[str] = ()) -> Opened:
+def opened(path: Path, dims: Mapping[str, int], allow: Callable[[int], None], outputs: Sequence[str] = ()) -> Opened:
     """Read the ONNX file at `path`, which is to end at `outputs` if there are any, and work out its light form.
 
-    Raises `ModelError` for what is refused.
+    `allow` is told the bytes of its external data, which are mapped. Raises `ModelError` for what is refused.
     """
     model = untrusted.read(path, outputs)
     files = (path, *external.files_of(model, path.parent, str(path)))
     content = _hash(files)
+    allow(int_sum(file.stat().st_size for file in files[1:]))
     folder, origin = path.parent, str(path)
-    prepared = preparing.prepare(model, dims, lambda tensor: external.array_of(tensor, folder, origin), origin)
+
+    def payload(tensor: onnx.TensorProto) -> np.ndarray:
+        return external.array_of(tensor, folder, origin)
+
+    prepared = preparing.prepare(model, dims, payload, origin)
     prepared = replace(prepared, light=operators.runnable(prepared.light, origin))
+    tied = tied_in(model, prepared, payload)
     # Whoever asked builds the same graph of the same light model: what cannot be built is refused here.
-    graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content).graph
+    graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content, tied=tied).graph
     for tensor in graph.tensors:
         if not protos.aliasable(tensor.dtype):
             raise ModelError(
                 f"{origin}: {tensor.name!r} is of type {tensor.dtype}, in which no tensor can be handed from one layer "
                 "to another; cast it in the model"
             )
-    return Opened(path, model, content, files, prepared, graph)
+    return Opened(path, model, content, files, prepared, tied, graph)
+
+
+def tied_in(model: onnx.ModelProto, prepared: preparing.Prepared, payload: ties.Payload) -> dict[str, str]:
+    """What parameters of `model` are forms of, those that share their bytes; `payload` reads a stored tensor."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    roots = [prepared.layout.get(name, name) for name in prepared.parameters]
+    return ties.tied(prepared.layout, ties.by_content(stored, payload, roots), prepared.parameters)
 
 
 def parameters(found: Opened) -> dict[str, np.ndarray]:
@@ -73,7 +89,9 @@ def parameters(found: Opened) -> dict[str, np.ndarray]:
 def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
     """Run the network once without and once with graph optimisation, as those who asked are going to."""
     prepared = found.prepared
-    network = assemble(found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content)
+    network = assemble(
+        found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content, tied=found.tied
+    )
     inputs = network.sample_inputs(0)
     try:
         exact = uncut_session(network, exact=True, alias=True)

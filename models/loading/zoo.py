@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from layerlift.models.errors import ModelError, near
-from layerlift.models.loading import disk_cache, preparing, seeding
+from layerlift.models.loading import disk_cache, preparing, seeding, ties
 from layerlift.models.onnx_files import untrusted
 from layerlift.models.running.network import Network, assemble
 from layerlift.models.zoo.registry import BUILDERS
@@ -100,7 +100,14 @@ def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_byte
     light = onnx.ModelProto()
     light.CopyFrom(prepared.light)
     return assemble(
-        short, light, prepared.parameters, source, source.identity(), input_bytes=input_bytes, synthetic=True
+        short,
+        light,
+        prepared.parameters,
+        source,
+        source.identity(),
+        input_bytes=input_bytes,
+        tied=ties.tied(prepared.layout, {}, prepared.parameters),
+        synthetic=True,
     )
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import numpy as np
 import onnx
 
 from layerlift.models.errors import ModelError
+from layerlift.models.onnx_files.protos import aliasable
 from layerlift.models.onnx_files.untrusted import bits_of, check_size
+
+MAPPED_BYTES: Final = 1 << 20
+"""External tensors of this size are mapped and not read."""
 
 
 def locate(tensor: onnx.TensorProto, folder: Path, origin: str) -> tuple[Path, int, int]:
@@ -52,11 +57,19 @@ def array_of(tensor: onnx.TensorProto, folder: Path, origin: str) -> np.ndarray:
     if tensor.data_location != onnx.TensorProto.EXTERNAL:
         return onnx.numpy_helper.to_array(tensor)
     path, offset, length = locate(tensor, folder, origin)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    if length >= MAPPED_BYTES and aliasable(dtype.name) and offset % dtype.itemsize == 0:
+        return mapped(path, offset, dtype, tuple(tensor.dims))
     with path.open("rb") as stream:
         stream.seek(offset)
         payload = stream.read(length)
     held = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, raw_data=payload)
     return onnx.numpy_helper.to_array(held)
+
+
+def mapped(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """An array that lies in a file and is read as it is used; pages are shared by all processes that map it."""
+    return np.memmap(path, dtype, "r", offset, shape)
 
 
 def files_of(model: onnx.ModelProto, folder: Path, origin: str) -> tuple[Path, ...]:

@@ -95,7 +95,9 @@ def _refusal(model: onnx.ModelProto) -> str:
 
 def said(error: Exception) -> str:
     """What onnxruntime says of a model, without its codes and source lines."""
-    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |(?:/\S+:\d+ .*?\)(?: const)? )", "", str(error))
+    text = re.sub(
+        r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Fatal error: |(?:/\S+:\d+ .*?\)(?: const)? )", "", str(error)
+    )
     return protos.one_line(Exception(text)).rstrip(" .")
 
 
@@ -121,8 +123,8 @@ class Asked:
         self._imports = list(imports)
         self._ir = min(ir_version, _IR)
         self._known: dict[bytes, tuple[Kind, ...]] = {}
-        self.reason = ""
-        """Why the last one that onnxruntime did not take was refused."""
+        self.refused: dict[tuple[str, str], str] = {}
+        """By domain and type of operators that onnxruntime did not take: what it says of them."""
 
     def outputs_of(
         self, nodes: Sequence[onnx.NodeProto], types: Mapping[str, Kind], values: Mapping[str, np.ndarray]
@@ -185,13 +187,17 @@ class Asked:
         except MemoryError:
             raise
         except Exception as error:
-            self.reason = said(error)
+            self._refuse(model, error)
             return tuple((0, None) for _ in written)
         told = [_kind(value) for value in session.get_outputs()]
         if run and any(shape is None for dtype, shape in told if dtype):
             told = self._seen(session, model, told)
         kinds = iter(told)
         return tuple(next(kinds) if there else (0, None) for there in written)
+
+    def _refuse(self, model: onnx.ModelProto, error: Exception) -> None:
+        node = model.graph.node[0]
+        self.refused[node.domain, node.op_type] = said(error)
 
     def _seen(self, session: Any, model: onnx.ModelProto, told: Sequence[Kind]) -> list[Kind]:
         """`told`, with the shapes that several runs agree about."""
@@ -203,7 +209,7 @@ class Asked:
                 raise
             except Exception as error:
                 # What one input cannot be given (an index beyond a table) another can.
-                self.reason = said(error)
+                self._refuse(model, error)
                 continue
             runs.append([tuple(value.shape()) if dtype else () for value, (dtype, _) in zip(found, told, strict=True)])
         if not runs:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
@@ -18,8 +19,8 @@ from layerlift.models.onnx_files.runtime import ort
 from layerlift.models.running.batching import BOUND, batched, difference
 from layerlift.models.running.cutting import subgraph
 from layerlift.models.running.network import Network
-from layerlift.models.running.session import Optimization, Session, Uncut, uncut_session
-from layerlift.models.sums import left_sum
+from layerlift.models.running.session import Optimization, Session, Uncut, inside_session, uncut_session
+from layerlift.models.sums import int_sum, left_sum
 from layerlift.models.timing import this_machine
 from layerlift.models.timing.cheap import CHEAP_S, grouped
 from layerlift.models.timing.profile import Profile, described
@@ -32,6 +33,8 @@ _QUIET = 1.05
 _ATTEMPTS, _TOLERANCE = 3, 0.10
 _HALVINGS = 60
 _EVERYTHING = 1 << 62
+_WITHIN_A_MODEL = 1 << 30
+"""Of weights above this no second copy is made for the groups' sake."""
 _SUFFIX = "_kernel_time"
 
 
@@ -90,7 +93,7 @@ def measure(
 def _regrouped(network: Network, raw: list[float], runs: int) -> tuple[list[float], float]:
     """`raw` with cheap layers timed in groups, and the seconds that it explains: the call of the session is one."""
     cheap = [layer for layer, seconds in enumerate(raw) if seconds < CHEAP_S]
-    if not cheap:
+    if not cheap or int_sum(p.held_bytes for p in network.graph.parameters) > _WITHIN_A_MODEL:
         return raw, left_sum(raw)
     groups = grouped(network, cheap, runs)
     better = [groups.seconds.get(layer, seconds) for layer, seconds in enumerate(raw)]
@@ -186,13 +189,23 @@ def _blocks(network: Network, runs: int, tick: Callable[[], None]) -> tuple[tupl
     found: list[tuple[int, int, float]] = []
     spans = blocks(network.graph)
     for number, (first, last) in enumerate(spans):
-        session = Session(subgraph(network, first, last, big_bytes=_EVERYTHING).model, optimization="all")
+        session = _whole_block(network, first, last)
         held.update(session.run(held))
         spent = statistics.median(session.timed_run(held)[1] for _ in range(runs))
         found.append((first, last, round(spent, 9)))
         for _ in range(runs * (number + 1) // len(spans) - runs * number // len(spans)):
             tick()
     return tuple(found)
+
+
+def _whole_block(network: Network, first: int, last: int) -> Session:
+    """Layers `first..last` at full optimisation, their weights inside."""
+    if not network.too_large_for_a_file:
+        return Session(subgraph(network, first, last, big_bytes=_EVERYTHING).model, optimization="all")
+    piece = subgraph(network, first, last)
+    weights = network.weights()
+    fed = {name: weights[name] for name in piece.big}
+    return inside_session(onnx.ModelProto.FromString(piece.model), fed, optimization="all")
 
 
 def _profiled_runs(uncut: Uncut, network: Network, runs: int, tick: Callable[[], None]) -> list[int]:

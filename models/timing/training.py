@@ -76,8 +76,8 @@ def train(pairs: Sequence[ProfiledNetwork], operators: OperatorTimes | None = No
     """Fit one regression per class of operators, its form chosen by cross-validation.
 
     A class that several of `pairs` have is learnt from them, one network left out at a time; any other from generated
-    graphs (`operators`; those that ship), where these have it. Raises `ModelError` when there is nothing to train on or a profile
-    is not of its network.
+    graphs (`operators`; those that ship), where these have it. Raises `ModelError` when there is nothing to train on
+    or a profile is not of its network.
     """
     if not pairs:
         raise ModelError("no profiles to train on; give at least one network with its profile")

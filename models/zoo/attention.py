@@ -56,11 +56,11 @@ def attend(b: Builder, at: str, query: str, key: str, value: str, shape: Shape, 
 def self_attention(b: Builder, at: str, x: str, shape: Shape, *, key_bias: bool = True, mask: str = "") -> str:
     """Attention with a matrix each for query, key and value, and one for what comes out."""
     sizes = shape.width, shape.width
-    apart = [
+    query, key, value = (
         split_heads(b, f"{at}.{part}", linear(b, f"{at}.{part}", x, sizes, bias=key_bias or part != "key"), shape)
         for part in ("query", "key", "value")
-    ]
-    return linear(b, f"{at}.out", attend(b, at, *apart, shape, mask), sizes)
+    )
+    return linear(b, f"{at}.out", attend(b, at, query, key, value, shape, mask), sizes)
 
 
 def two_layers(b: Builder, at: str, x: str, width: int, hidden: int) -> str:

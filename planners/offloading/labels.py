@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.stay import Leaves, Stay, stay_of
 from layerlift.planners.graphs.label_search import LabelSearch, Quantity
 from layerlift.planners.graphs.pieces import LATENCY, MONEY, PieceFacts, Sums, cheapest_way, inner_pieces, whole_pieces
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
-from layerlift.planners.offloading.units import Placement, best_of, place_freely, weights_of
+from layerlift.planners.offloading.staying import best_over, priced
+from layerlift.planners.offloading.units import Placement, best_of, place_freely, ways_at_prices, weights_of
 from layerlift.planners.offloading.visit_options import Resource, VisitOptions
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
@@ -34,13 +38,17 @@ class Labels(PlannerBase):
     Exact among placements that keep each unit on one node, as long as no node needs more than `most` labels (the note
     says when one did); without limits it is `units`. With `inside` the network may also be cut inside modules where
     little crosses, and runs of a module's layers may visit another node. Where nothing keeps the limits it answers
-    what misses them by least of all that it has seen.
+    what misses them by least of all that it has seen. `stay_s` and `leaves` are those of `units`: the ways at several
+    prices of upload time, and of what is limited, are weighed over the stay.
     """
 
-    def __init__(self, most: int = 400, inside: bool = True) -> None:
+    def __init__(
+        self, most: int = 400, inside: bool = True, stay_s: float | None = None, leaves: Leaves = "known"
+    ) -> None:
         if most < 1:
             raise PlanError(f"labels: most={most} was given, expected at least 1 label at each node")
         self.most, self.inside = most, inside
+        self.stay = stay_of("labels", stay_s, leaves)
 
     @classmethod
     def cite(cls) -> str:
@@ -49,8 +57,19 @@ class Labels(PlannerBase):
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The cheapest way within the limits, or all-local where that is no worse."""
-        placement, complete = place(Judge(problem), self.most, self.inside)
-        return offload(placement, "" if complete else f"labels: some were left out, beyond {self.most} at a node")
+        return self.choose(problem, offload)
+
+    def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
+        """The same, `uploaded` as it will be: what is best over a stay depends on that."""
+        judge = Judge(problem)
+        placement, complete = place(judge, self.most, self.inside)
+        if self.stay is None:
+            plan = uploaded(placement)
+        else:
+            known = [placement, *ways_at_prices(judge, self.stay, self.inside), *_limited_ways(judge, self.stay)]
+            plan = best_over(self.stay, judge, known, uploaded)
+        note = "" if complete else f"labels: some were left out, beyond {self.most} at a node"
+        return replace(plan, note=note) if note else plan
 
 
 def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement, bool]:
@@ -66,6 +85,19 @@ def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement
         # Where sums are not all, another search may see what this one cannot.
         found = _better(judge, [found, judge.or_local(lagrangian.place(judge))])
     return found, complete
+
+
+def _limited_ways(judge: Judge, stay: Stay) -> list[Placement]:
+    """Ways at prices of upload time and of what is limited."""
+    sums = Sums(judge.problem, whole_pieces(judge.problem.graph))
+    resources = resources_of(sums)
+    if not resources:
+        return []
+    pieces, steps = sums.weighed(weights_of(judge))
+    made: list[Placement] = []
+    for each in priced(sums, pieces, stay):
+        made.extend(_by_prices(judge, sums, Quantity(each, steps), resources)[0])
+    return made
 
 
 def within_limits(judge: Judge, facts: PieceFacts, known: Placement, most: int, visits: bool) -> tuple[Placement, bool]:

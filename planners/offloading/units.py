@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.stay import Leaves, Stay, stay_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.graphs.pieces import Sums, cheapest_way, inner_pieces, whole_pieces
+from layerlift.planners.offloading.staying import best_over, priced
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -26,10 +29,14 @@ class Units(PlannerBase):
     second pass may change node inside a module too, where little crosses; the best single cut is compared as well,
     and `polish` then tries branches of modules on other nodes where that may pay. A deadline, a budget and memory are
     not minimised under (that is `labels`): what breaks them is not taken.
+
+    With `stay_s`, how long the user will stay (`leaves=known`) or stays on average (`exponential`), the upload is
+    weighed against what it brings: of the ways at several prices of upload time the one that costs least over the stay.
     """
 
-    def __init__(self, inside: bool = True) -> None:
+    def __init__(self, inside: bool = True, stay_s: float | None = None, leaves: Leaves = "known") -> None:
         self.inside = inside
+        self.stay = stay_of("units", stay_s, leaves)
 
     @classmethod
     def cite(cls) -> str:
@@ -38,8 +45,15 @@ class Units(PlannerBase):
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The cheapest way, or all-local where that is no worse."""
+        return self.choose(problem, offload)
+
+    def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
+        """The same, `uploaded` as it will be: what is best over a stay depends on that."""
         judge = Judge(problem)
-        return offload(place(judge, self.inside))
+        if self.stay is None:
+            return uploaded(place(judge, self.inside))
+        known = [place(judge, self.inside), *ways_at_prices(judge, self.stay, self.inside)]
+        return best_over(self.stay, judge, known, uploaded)
 
 
 def place(judge: Judge, inside: bool = True) -> Placement:
@@ -69,6 +83,18 @@ def ways(judge: Judge, inside: bool = True) -> list[Placement]:
         if len(inner.first) > len(whole.first):
             sums = Sums(problem, inner)
             made.append(sums.placement(cheapest_way(*sums.weighed(weights))))
+    return made
+
+
+def ways_at_prices(judge: Judge, stay: Stay, inside: bool = True) -> list[Placement]:
+    """The cheapest ways over whole units, and over pieces of modules, at several prices of a second of upload."""
+    problem, weights = judge.problem, weights_of(judge)
+    whole, inner = whole_pieces(problem.graph), inner_pieces(problem.graph)
+    made = []
+    for facts in (whole, inner) if inside and len(inner.first) > len(whole.first) else (whole,):
+        sums = Sums(problem, facts)
+        pieces, steps = sums.weighed(weights)
+        made += [sums.placement(cheapest_way(each, steps)) for each in priced(sums, pieces, stay)]
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from layerlift.planners.problem.plan import Plan, Upload
@@ -11,6 +11,9 @@ from layerlift.planners.problem.problem import Problem
 
 Optimises = Literal["latency", "energy", "money", "objective", "nothing"]
 """`objective` is the problem's own, with its weights, deadline and budget; `nothing` marks a baseline."""
+
+WantsCrowd = bool | Literal["together"]
+"""Whether a planner wants to know the crowd; `together`: only where it plans all users together."""
 
 
 @runtime_checkable
@@ -40,6 +43,17 @@ class CrowdPlanner(Protocol):
         """Answer each problem with a legal plan, in order. The problems name the same nodes from 1 upwards."""
 
 
+@runtime_checkable
+class StayPlanner(Protocol):
+    """A planner that weighs the upload against a stay: which placement it takes depends on how it will be uploaded."""
+
+    stay: object
+    """The stay; None: for ever, and then the uploads do not matter."""
+
+    def choose(self, problem: Problem, uploaded: Callable[[tuple[int, ...]], Plan]) -> Plan:
+        """Answer `problem` with the best plan, as `uploaded` makes plans of placements."""
+
+
 class PlannerBase:
     """Defaults for the capabilities that `layerlift planners` shows. Deriving from it is a courtesy, not a duty."""
 
@@ -49,6 +63,10 @@ class PlannerBase:
     """Whether a plan of its own may use several servers; ordering what others placed is another matter."""
     multi_user: ClassVar[bool] = False
     """Whether it can plan all users together."""
+    wants_crowd: ClassVar[WantsCrowd] = False
+    """Whether its problems say what is known of the others (`Problem.crowd`). Otherwise that is None, so that equal
+    users have equal problems, which are planned once.
+    """
     optimises: Optimises = "objective"
     """What it claims never to worsen against staying local."""
     whole: ClassVar[bool] = False

@@ -11,10 +11,11 @@ import numpy as np
 
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.chain import Chain
-from layerlift.planners.problem.plan import Plan, Upload, uploads_of
+from layerlift.planners.problem.plan import Plan, Upload
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 from layerlift.planners.registry.base import PlannerBase
-from layerlift.planners.uploading.ionn import planned_uploads
+from layerlift.planners.uploading.ionn import planned_uploads, sent_as_divided
+from layerlift.planners.uploading.sharing import regrouped
 
 NOISE = 1e-12
 """Share of the whole query below which a gain is rounding, not a gain."""
@@ -171,14 +172,18 @@ class Efficiency(PlannerBase):
     each unit is on the client or where P1 has it, and a hand-over between servers replaces two ways to the client.
     `first_pick` begins with the upload that pays most within a single query, if any does (in the code of
     September 2019, not in the paper of June). `round_trips` charges each part for its confirm result, which the
-    sources do not. Branching modules move as one unit.
+    sources do not. With `shared`, parts that follow each other are sent as one where queries that share the link lose
+    less by it (`layerlift.planners.uploading.sharing`). Branching modules move as one unit.
     """
 
     multi_server = False
 
     recursive = False
 
-    def __init__(self, first_pick: bool = False, penalty: float = 0.0, round_trips: bool = False) -> None:
+    def __init__(
+        self, first_pick: bool = False, penalty: float = 0.0, round_trips: bool = False, shared: bool = False
+    ) -> None:
+        self.order = regrouped if shared else sent_as_divided
         self.first_pick = first_pick
         self.penalty = penalty
         self.round_trips = round_trips
@@ -190,13 +195,13 @@ class Efficiency(PlannerBase):
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """P1 on the best server, most efficient parts first."""
-        return planned_uploads(problem, self.penalty, self._divide)
+        return planned_uploads(problem, self.penalty, self._divide, self.order)
 
     def upload(self, problem: Problem, placement: Sequence[int], rng: random.Random) -> tuple[Upload, ...]:
         """The given P1, most efficient parts first, parts that never pay last."""
         chain = Chain(Additive(problem), placement)
         movable = frozenset(int(index) for index in chain.movable.nonzero()[0])
-        return uploads_of(placement, [chain.layers(part) for part in self._divide(chain, movable)])
+        return self.order(problem, placement, [chain.layers(part) for part in self._divide(chain, movable)])
 
     def _divide(self, chain: Chain, wanted: frozenset[int]) -> list[frozenset[int]]:
         return Ranker(chain, self.recursive, self.first_pick, self.round_trips).divide(wanted)

@@ -16,6 +16,7 @@ from layerlift.planners.graphs.unit_costs import UnitCosts
 from layerlift.planners.problem.plan import Plan, Upload, all_local, uploads_of
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
+from layerlift.planners.uploading.sharing import regrouped
 
 BISECTIONS = 40
 """Halvings that find the least penalty under which a placement fits into memory."""
@@ -115,17 +116,28 @@ def _cheapest(found: list[tuple[Chain, tuple[int, ...]]]) -> list[tuple[Chain, t
     ]
 
 
+def sent_as_divided(_: Problem, placement: Sequence[int], parts: Sequence[Iterable[int]]) -> tuple[Upload, ...]:
+    """The parts as they were divided, one for each server."""
+    return uploads_of(placement, parts)
+
+
 def planned_uploads(
-    problem: Problem, penalty: float, divide: Callable[[Chain, frozenset[int]], Iterable[Iterable[int]]]
+    problem: Problem,
+    penalty: float,
+    divide: Callable[[Chain, frozenset[int]], Iterable[Iterable[int]]],
+    order: Callable[[Problem, Sequence[int], Sequence[Iterable[int]]], tuple[Upload, ...]] = sent_as_divided,
 ) -> Plan:
-    """Choose P1 towards the best server by the shortest path at `penalty`, then `divide` its units into parts."""
+    """Choose P1 towards the best server by the shortest path at `penalty`, then `divide` its units into parts.
+
+    `order` makes uploads of the parts.
+    """
     found = best_chain(problem, penalty)
     if found is None:
         return all_local(problem)
     chain, chosen = found
     placement = chain.placement(chosen)
     parts = [chain.layers(part) for part in divide(chain, frozenset(chosen))]
-    return Plan(placement, uploads_of(placement, parts))
+    return Plan(placement, order(problem, placement, parts))
 
 
 class Ionn(PlannerBase):
@@ -134,13 +146,17 @@ class Ionn(PlannerBase):
     Alone it plans towards the best single server: P1 is the path at the last penalty, and a layer that leaves the
     path again is not uploaded. After another planner's P1 it divides that across all its servers, each unit being
     on the client or where P1 has it; units that no path takes form the last part. `penalties` and `factor` are
-    explained at `penalty_list`. Branching modules move as one unit.
+    explained at `penalty_list`. Branching modules move as one unit. With `shared`, parts that follow each other are
+    sent as one where queries that share the link lose less by it (`layerlift.planners.uploading.sharing`).
     """
 
     multi_server = False
 
-    def __init__(self, penalties: Literal["eight", "loop", "code"] = "eight", factor: float = 0.5) -> None:
+    def __init__(
+        self, penalties: Literal["eight", "loop", "code"] = "eight", factor: float = 0.5, shared: bool = False
+    ) -> None:
         self.penalties = penalty_list(penalties, factor)
+        self.order = regrouped if shared else sent_as_divided
 
     @classmethod
     def cite(cls) -> str:
@@ -149,13 +165,13 @@ class Ionn(PlannerBase):
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """P1 on the best server, in the order in which the falling penalty admits its layers."""
-        return planned_uploads(problem, self.penalties[-1], self._divide)
+        return planned_uploads(problem, self.penalties[-1], self._divide, self.order)
 
     def upload(self, problem: Problem, placement: Sequence[int], rng: random.Random) -> tuple[Upload, ...]:
         """The given P1, in the order in which the falling penalty admits its layers, the never admitted last."""
         chain = Chain(Additive(problem), placement)
         movable = frozenset(int(index) for index in chain.movable.nonzero()[0])
-        return uploads_of(placement, [chain.layers(part) for part in self._divide(chain, movable)])
+        return self.order(problem, placement, [chain.layers(part) for part in self._divide(chain, movable)])
 
     def _divide(self, chain: Chain, wanted: frozenset[int]) -> list[frozenset[int]]:
         left = wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -90,7 +91,7 @@ def mutant(number: int) -> dict[str, Any]:
             inside[f"{last}"[: rng.randint(1, 9)] + rng.choice("_sx")] = inside.pop(last)
         elif action == "double" and isinstance(inside, list):
             inside.append(copy.deepcopy(old))
-        elif action == "scale" and isinstance(old, int | float) and not isinstance(old, bool):
+        elif action == "scale" and type(old) in (int, float) and abs(old) <= sys.float_info.max:
             inside[last] = rng.choice((-old, old * 0.1, old * 3, old * 1000, old * 1e-6, old - 1, old + 1))
         elif action == "graft":
             inside[last] = copy.deepcopy(at(document, rng.choice(every)))

@@ -16,10 +16,11 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
+from layerlift.models.loading.saving import save
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import NetworkSize, OutputError, StepReport, output_error, size_of
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 
 _LABEL: Final = "synthetic"
@@ -33,6 +34,7 @@ _LABEL: Final = "synthetic"
 @ENDS
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
+@click.option("--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to compare outputs on.")
 @click.option("--samples", type=click.IntRange(0), default=2, help="Inputs to compare outputs on; 0 does not compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON instead.")
 def preprocess(
@@ -43,6 +45,7 @@ def preprocess(
     ends: Sequence[str],
     spectrum: float | None,
     weights_seed: int,
+    inputs: Path | None,
     samples: int,
     as_json: bool,
 ) -> None:
@@ -56,6 +59,7 @@ def preprocess(
         return
     chosen = pipeline.parse(steps)
     before = load(model, dims=_parsed(dims), outputs=ends, seed=weights_seed, spectrum=spectrum)
+    before = before if inputs is None else with_inputs(before, inputs)
     after, reports = pipeline.reported(before, chosen, samples)
     total = _total(before, after, reports, samples)
     if output is not None:
@@ -71,7 +75,7 @@ def preprocess(
 
 def _write(network: Network, output: Path) -> None:
     try:
-        disk_cache.write_bytes(output, network.model().SerializeToString())
+        save(network, output)
     except OSError as error:
         raise ModelError(f"{output} cannot be written ({error.strerror}); name a file that can, with -o") from None
 

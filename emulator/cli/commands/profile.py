@@ -19,6 +19,7 @@ from layerlift.emulator.report.formatting import count, seconds, size
 from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading.load import load
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 from layerlift.models.text import printable
 from layerlift.models.timing.importing import Imported, imported
@@ -33,6 +34,9 @@ _SHOWN: Final = 5
 @click.argument("model")
 @DIMS
 @ENDS
+@click.option(
+    "--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to feed instead of made-up inputs."
+)
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
@@ -50,6 +54,7 @@ def profile(
     model: str,
     dims: Sequence[str],
     ends: Sequence[str],
+    inputs: Path | None,
     runs: int,
     ghz: float | None,
     mem_gb_s: float | None,
@@ -72,6 +77,7 @@ def profile(
     if host is not None and source is None:
         raise ModelError("--host was given without --import; what is measured here names this machine itself")
     network = load(model, dims=parsed(dims), outputs=ends)
+    network = network if inputs is None else with_inputs(network, inputs)
     if source is None:
         found = _measured(network, runs, ghz, batches)
         doubt = "" if found.trusted else found.doubt

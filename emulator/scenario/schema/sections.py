@@ -358,5 +358,7 @@ class ModelSection(Section):
     """Of a zoo network's weights."""
     spectrum: Annotated[float, Field(strict=True, gt=0, le=4)] | None = None
     """Decay of a zoo network's singular values (0.8 resembles trained ones); full-rank when left out."""
+    inputs: Text | None = None
+    """A .npz file, or a folder of .npy files, with an array for each input; made-up ones when left out."""
     preprocess: StepList = Field(default_factory=list)
     """What is done to the network before it is planned: steps as `layerlift preprocess` takes them."""

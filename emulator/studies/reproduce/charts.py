@@ -9,8 +9,13 @@ from typing import Any, Final
 from layerlift.emulator.report.chart import save
 from layerlift.emulator.studies.reproduce.figure5 import LABELS, Curve, Result
 
-_COLOURS: Final = {"Direct": "#7f7f7f", "IONN": "#1f77b4", "Efficiency": "#ff9f1c", "Recursive": "#c1121f"}
-_DASHES: Final = {"Direct": [1, 0], "IONN": [1, 0], "Efficiency": [5, 3], "Recursive": [1, 0]}
+_COLOURS: Final = {
+    "Direct": "#7f7f7f", "IONN": "#1f77b4", "Efficiency": "#ff9f1c", "Recursive": "#c1121f",
+    "Recursive, shared": "#2a9d3f",
+}  # fmt: skip
+_DASHES: Final = {
+    "Direct": [1, 0], "IONN": [1, 0], "Efficiency": [5, 3], "Recursive": [1, 0], "Recursive, shared": [7, 2],
+}  # fmt: skip
 _FINEST: Final = 0.002
 """Changes below this share of the first delay are not drawn."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"

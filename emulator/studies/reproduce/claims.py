@@ -87,7 +87,7 @@ def _cause(result: Result, worse: Curve, better: Curve) -> str:
         return (
             f"Its queries carried {size(carried[0])} during the upload ({size(carried[1])} with {names[1]}), on links "
             f"that they share with it: that slowed both, and its last part was confirmed {seconds(later_s)} later. "
-            f"The planners reckon with idle links and do not know of this"
+            f"The planners reckon with idle links and do not know of this{_mended(result, worse, better)}"
         )
     if counts[0] > counts[1] and later_s > 0.0:
         return (
@@ -95,6 +95,16 @@ def _cause(result: Result, worse: Curve, better: Curve) -> str:
             f"last part was confirmed {seconds(later_s)} later"
         )
     return f"{names[0]} divides P1 into {pieces(worse)} parts, {names[1]} into {pieces(better)}"
+
+
+def _mended(result: Result, worse: Curve, better: Curve) -> str:
+    """What of it is left where the uploader knows that the link is shared, if that was run."""
+    knowing = next((curve for curve in result.curves if curve.algorithm == f"{worse.algorithm}_shared"), None)
+    if knowing is None:
+        return ""
+    ahead = lead(result.total(knowing), result.total(better))
+    names = LABELS[knowing.algorithm], LABELS[better.algorithm]
+    return f". {names[0]} does: it is {abs(ahead):.1%} {'above' if ahead > 0.0 else 'below'} {names[1]}"
 
 
 def widest(result: Result, worse: Curve, better: Curve) -> tuple[float, float]:

@@ -23,13 +23,17 @@ GATHER_S: Final = 0.05
 """How long the planner waits for the other user, so that both are planned together and their uploads begin at once."""
 PLAN_S: Final = 0.05
 """What planning costs on the emulated clock."""
-ALGORITHMS: Final = ("direct", "ionn", "efficiency", "recursive")
+PUBLISHED: Final = ("direct", "ionn", "efficiency", "recursive")
+ALGORITHMS: Final = (*PUBLISHED, "recursive_shared")
 LABELS: Final = {
     "direct": "Direct",
     "ionn": "IONN",
     "efficiency": "Efficiency",
     "recursive": "Recursive",
+    "recursive_shared": "Recursive, shared",
 }
+_UPLOADERS: Final = {"recursive_shared": "recursive:shared=true"}
+"""Algorithms that are another one with an option."""
 
 _MORE_RUNS: Final = 120
 _LONGER: Final = 12
@@ -61,7 +65,8 @@ class Case:
         """
         data = _paper()
         tiers = {"client", "edge", "cloud"} - ({"edge": {"cloud"}, "cloud": {"edge"}}.get(self.servers, set()))
-        user = {"model": self.model, "planner": f"{self.offloading}+{uploading}", "queries": None, "profile_runs": 0}
+        planner = f"{self.offloading}+{_UPLOADERS.get(uploading, uploading)}"
+        user = {"model": self.model, "planner": planner, "queries": None, "profile_runs": 0}
         changed = {
             "name": "figure5",
             "seed": self.seed,

@@ -163,7 +163,9 @@ def page(results: Sequence[Result], command: str, note: str = "") -> str:
         "**Factor.** How much slower per cycle the machines are than onnxruntime on a server core: 27.9 is IONN's "
         "published Odroid board (AlexNet in 822 ms at 2.0 GHz, against the shipped profile), 1 is onnxruntime. "
         "**Links.** `independent`: each transfer has its pair's bandwidth, as the paper prints it; `shared`: transfers "
-        "of a pair share it.",
+        "of a pair share it. **Recursive, shared** is not the paper's: `recursive:shared=true` sends parts that follow "
+        "each other as one where queries on the same link would lose more by the upload than they gain. No claim "
+        "speaks of it; it is meant for shared links.",
         "",
         "**Measures.** The *system delay* at time t is the mean over clients of the latency of a query begun at t, "
         "read off queries that did begin in the same state of the upload (runs are repeated with later uploads until "

@@ -315,6 +315,17 @@ def test_the_papers_alexnet_shows_what_the_paper_shows() -> None:
     assert made.half_s(recursive) < 0.1 * made.until_s < made.half_s(direct)
 
 
+@pytest.mark.long
+def test_who_knows_that_links_are_shared_loses_to_nobody(memory: PlanMemory) -> None:
+    case = Case("alexnet", 5.0, "shared")
+    made = compare(case, ["direct", "ionn", "recursive", "recursive_shared"], memory)
+    direct, ionn, recursive, knowing = map(made.total, made.curves)
+    assert recursive > 1.1 * direct
+    assert knowing < 0.97 * min(direct, ionn)
+    [told, _] = [verdict.why for verdict in verdicts(made)]
+    assert f"Recursive, shared does: it is {1 - knowing / direct:.1%} below Direct" in told
+
+
 # The command
 
 

@@ -87,7 +87,7 @@ def test_unknown_operators_are_predicted_by_their_nearest_kin() -> None:
     ],
 )
 def test_one_operator_is_several_kernels(operator: str, shapes: list, attributes: dict, kind: str) -> None:
-    weights = {"w": normal(*shape) for shape in shapes[1:]}
+    weights = {f"w{at}": normal(*shape) for at, shape in enumerate(shapes[1:])}
     nodes = [node(operator, ["x", *weights], ["y"], **attributes)]
     network = models.from_model(model(nodes, [tensor("x", *shapes[0])], ["y"], weights), "mine")
     assert shipped().kind(network.graph.layers[0]) == kind

@@ -95,15 +95,19 @@ def test_other_files_are_not_profiles(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", zoo.classics())
+@pytest.mark.parametrize("name", zoo.names())
 def test_the_zoo_has_reference_profiles_that_fit(name: str) -> None:
     network = models.load(name, seed=5)
     profile = reference(network, notify=pytest.fail)
     assert profile.fits(network)
     assert profile.layers == tuple(layer.name for layer in network.graph.layers)
     assert profile.total_s == pytest.approx(profile.uncut_s, rel=1e-4)
-    assert 0.85 <= profile.coverage <= 1.25, "ShuffleNet's 25 us layers are slowed by the act of taking events"
-    assert profile.fused_s <= profile.uncut_s * 1.05
+    if name in zoo.classics():
+        assert 0.85 <= profile.coverage <= 1.25, "ShuffleNet's 25 us layers are slowed by the act of taking events"
+        assert profile.fused_s <= profile.uncut_s * 1.05
+    else:
+        assert profile.host.count(" GHz") == 2, "the host of the nine, and the one that it was measured on"
+        assert profile.ghz == reference(models.load("squeezenet")).ghz
 
 
 @pytest.mark.long

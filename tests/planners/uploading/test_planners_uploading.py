@@ -34,6 +34,8 @@ UPLOADERS = (
     "recursive",
     "recursive:first_pick=yes",
     "efficiency:round_trips=yes",
+    "ionn:shared=yes",
+    "recursive:shared=yes",
 )
 
 
