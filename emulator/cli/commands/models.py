@@ -202,32 +202,6 @@ def _summary(network: Network) -> dict[str, Any]:
     }
 
 
-def _print_profile(console: Console, found: Profile, path: Path) -> None:
-    table = Table("layer", "operator", "median", "spread", "parameters", "output")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    rows = zip(
-        found.seconds,
-        found.layers,
-        found.operators,
-        found.spread_s,
-        found.parameter_bytes,
-        found.output_bytes,
-        strict=True,
-    )
-    for spent, name, kind, spread, held, made in sorted(rows, key=lambda row: -row[0])[:15]:
-        table.add_row(name, kind, seconds(spent), seconds(spread), size(held), size(made))
-    table.title = f"{found.network}: its slowest layers"
-    console.print(table)
-    blocks = sum(block[2] for block in found.blocks)
-    console.print(
-        f"{seconds(found.uncut_s)} uncut at optimisation off, {seconds(found.fused_s)} fused whole, "
-        f"{seconds(blocks)} fused in {len(found.blocks)} blocks; one thread at {found.ghz} GHz, {found.runs} runs"
-    )
-    console.print(f"the layers explain {found.coverage:.1%} of the uncut run")
-    console.print(f"Written: {path}")
-
-
 def _print_scores(console: Console) -> None:
     scores = training.held_out(training.shipped_pairs())
     table = Table("operator", "layers", "form", "R2", "RMSE (ms)", title="Layers of networks that were held out")
