@@ -23,7 +23,7 @@ from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world import laws
 from layerlift.models.graph import features
-from layerlift.models.timing import predictor, training
+from layerlift.models.timing import operator_classes, training
 from layerlift.models.timing.profile import Profile
 from layerlift.models.timing.profiles import reference
 from layerlift.planners.registry import planners
@@ -153,18 +153,18 @@ def test_an_operator_of_the_regression_is_its_features_and_what_it_is_regressed_
         return rows * inner * columns
 
     monkeypatch.setitem(features.MACS, "Einsum", multiplied)
-    monkeypatch.setitem(predictor.FEATURES, "Einsum", ("macs",))
+    monkeypatch.setitem(operator_classes.FEATURES, "Einsum", ("macs",))
     network = einsum_network(tmp_path)
     profile = profile_of(network)
     trained = training.train([(network, profile)])
-    assert trained.kind("Einsum") == "Einsum"
+    assert trained.kind(network.graph.layers[0]) == "Einsum"
     assert trained.fits["Einsum"].coefficients == {"macs": pytest.approx(2e-9, rel=1e-3)}
     for layer, predicted, measured in zip(network.graph.layers, trained.seconds(network), profile.seconds, strict=True):
         if layer.op_type == "Einsum":
             assert predicted == pytest.approx(measured, rel=0.01)
     # It has features of its own, so what it costs says nothing of operators that nobody has measured.
     elements = {"input_elements": 1e4, "output_elements": 1e4}
-    assert trained.fits[predictor.ANY].seconds(elements) == pytest.approx(5e-5, rel=0.01)
+    assert trained.fits[operator_classes.ANY].seconds(elements) == pytest.approx(5e-5, rel=0.01)
 
 
 @pytest.mark.long

@@ -76,12 +76,15 @@ def without_regression(world: Mapping[str, Any]) -> str | None:
     """Operators whose seconds a planner was told by the general regression, for want of one of their own."""
     if (world.get("planning") or {}).get("predictions") != "regression":
         return None
-    told = {model["name"]: model.get("unpredicted") or {} for model in world.get("models", ())}
-    found = {name: layers for name, layers in told.items() if layers}
+    told = {
+        model["name"]: (model.get("unpredicted") or {}, model.get("unpredicted_share", 0.0))
+        for model in world.get("models", ())
+    }
+    found = {name: entry for name, entry in told.items() if entry[0]}
     if not found:
         return None
     shown = "; ".join(
-        f"{name}: {', '.join(f'{operator} ({number})' for operator, number in layers.items())}"
-        for name, layers in found.items()
+        f"{name}, {share:.1%} of the time: {', '.join(f'{operator} ({number})' for operator, number in layers.items())}"
+        for name, (layers, share) in found.items()
     )
     return f"Layers without a regression of their operator, predicted by their elements alone: {shown}."

@@ -63,6 +63,7 @@ class _Model(_Told):
     name: str
     layers: list[str]
     unpredicted: dict[str, Count] = {}
+    unpredicted_share: Amount = 0.0
 
 
 class _Planning(_Told):

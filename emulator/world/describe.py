@@ -40,6 +40,7 @@ def describe_world(world: World) -> dict[str, Any]:
                 "reference_ghz": dict(model.reference_ghz),
                 "layers": [layer.name for layer in model.graph.layers],
                 "unpredicted": dict(model.unpredicted),
+                "unpredicted_share": model.unpredicted_share,
             }
             for model in world.models
         ],

@@ -27,3 +27,5 @@ class ModelSpec:
     predicted_ghz: float = 1.0
     unpredicted: Mapping[str, int] = field(default_factory=dict)
     """Layers by operator that no regression of their own says anything of; empty unless predictions are regressions."""
+    unpredicted_share: float = 0.0
+    """Share of the predicted seconds that these layers have."""

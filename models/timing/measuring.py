@@ -16,11 +16,13 @@ import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.cuts import blocks
 from layerlift.models.onnx_files.runtime import ort
+from layerlift.models.running.batching import BOUND, batched, difference
 from layerlift.models.running.cutting import subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, Session, Uncut, inside_session, uncut_session
-from layerlift.models.sums import left_sum
+from layerlift.models.sums import int_sum, left_sum
 from layerlift.models.timing import this_machine
+from layerlift.models.timing.cheap import CHEAP_S, grouped
 from layerlift.models.timing.profile import Profile, described
 
 MeasuringProgress = Callable[[int, int], None]
@@ -31,6 +33,8 @@ _QUIET = 1.05
 _ATTEMPTS, _TOLERANCE = 3, 0.10
 _HALVINGS = 60
 _EVERYTHING = 1 << 62
+_WITHIN_A_MODEL = 1 << 30
+"""Of weights above this no second copy is made for the groups' sake."""
 _SUFFIX = "_kernel_time"
 
 
@@ -42,9 +46,11 @@ def measure(
     A layer's seconds are the median of its node's event, which is wall time at microsecond resolution, over the runs
     that were not preempted. When the medians sum to more than 10 % off the uncut network's median thread CPU time, the
     both are taken again (twice at most); what then differs is shared by the layers (`fit_total`), so that the
-    profile sums to that time, and `coverage` keeps the ratio. Raises `ModelError` when onnxruntime refuses the network,
-    `runs` is below 1, or the machine does not tell its clock and `ghz` is not given. Of a network whose layers were
-    merged the ONNX nodes are measured, and merged layers have their sums (`Profile.over`).
+    profile sums to that time, and `coverage` keeps the ratio. Before that, layers too cheap for events are timed in
+    groups (`layerlift.models.timing.cheap`), and the call of the session counts as explained. Raises `ModelError` when
+    onnxruntime refuses the network, `runs` is below 1, or the machine does not tell its clock and `ghz` is not given.
+    Of a network whose layers were merged the ONNX nodes are measured, and merged layers have their sums
+    (`Profile.over`).
     """
     if network.base is not None:
         return measure(network.base, runs, progress, ghz=ghz).merged(network)
@@ -60,7 +66,10 @@ def measure(
             uncut_s = statistics.median(timed(network, runs, "off", tick))
         durations = _events(network, runs, tick)
         raw = [statistics.median(durations[layer.name]) for layer in network.graph.layers]
-        if abs(left_sum(raw) / uncut_s - 1) <= _TOLERANCE:
+        held_s = left_sum(raw)
+        if abs(held_s / uncut_s - 1) > _TOLERANCE:
+            raw, held_s = _regrouped(network, raw, runs)
+        if abs(held_s / uncut_s - 1) <= _TOLERANCE:
             break
     seconds = fit_total(raw, uncut_s)
     return Profile(
@@ -74,11 +83,41 @@ def measure(
         blocks=_blocks(network, runs, tick),
         uncut_s=round(uncut_s, 9),
         fused_s=round(fused_s, 9),
-        coverage=round(left_sum(raw) / uncut_s, 3),
+        coverage=round(held_s / uncut_s, 3),
         runs=runs,
         date=datetime.date.today().isoformat(),
         method=f"onnxruntime {ort.__version__}, 1 thread, optimisation off, node events scaled to thread CPU time",
     )
+
+
+def _regrouped(network: Network, raw: list[float], runs: int) -> tuple[list[float], float]:
+    """`raw` with cheap layers timed in groups, and the seconds that it explains: the call of the session is one."""
+    cheap = [layer for layer, seconds in enumerate(raw) if seconds < CHEAP_S]
+    if not cheap or int_sum(p.held_bytes for p in network.graph.parameters) > _WITHIN_A_MODEL:
+        return raw, left_sum(raw)
+    groups = grouped(network, cheap, runs)
+    better = [groups.seconds.get(layer, seconds) for layer, seconds in enumerate(raw)]
+    return better, left_sum(better) + groups.call_s
+
+
+def measure_batches(
+    network: Network, sizes: Sequence[int], runs: int, progress: MeasuringProgress | None = None
+) -> tuple[tuple[int, tuple[float, ...]], ...]:
+    """Per size above 1, seconds of each layer of `network.unmerged` for so many queries at once, measured as `measure`.
+
+    Raises `ModelError` when the network cannot run them, or answers them otherwise than alone.
+    """
+    found = []
+    for size in sorted(set(sizes) - {1}):
+        together = batched(network, size)
+        apart = difference(network, together, size)
+        if not apart <= BOUND:
+            raise ModelError(
+                f"{network.name} answers {size} queries at once otherwise than each alone (by {apart:.2g} of the "
+                f"largest value, expected {BOUND:g} at most): its layers mix queries, so leave --batch out"
+            )
+        found.append((size, measure(together, runs, progress, ghz=1.0).seconds))
+    return tuple(found)
 
 
 def timed(network: Network, runs: int, optimization: Optimization, tick: Callable[[], None]) -> list[float]:

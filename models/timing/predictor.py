@@ -16,41 +16,12 @@ from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import Layer
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
+from layerlift.models.timing.operator_classes import ANY, LIKE, class_of
 from layerlift.models.timing.regression import FORMS, Fit
 
-FORMAT = 1
+FORMAT = 2
 COMMAND = "layerlift predict --train"
 """What makes the shipped file; each file says so."""
-
-ANY = "any other"
-"""The fit for operator types that no profile has."""
-
-_ELEMENTS = ("input_elements", "output_elements")
-FEATURES: dict[str, tuple[str, ...]] = {
-    "Conv": ("input_elements", "kernel_work", "macs", "patches", "weights"),
-    "Gemm": ("in_neurons", "out_neurons", "macs"),
-    **dict.fromkeys(("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"), ()),
-}
-"""What the regression of an operator type is over (`layerlift.models.graph.features`), where it is not elements in and
-out. Operators that move nothing have a constant.
-
-After Neurosurgeon, with what one CPU thread needs beside it: for convolutions and fully connected layers the product
-of its two features (multiply-accumulates), and for convolutions what is gathered and the weights packed.
-"""
-_LIKE = {"ConvTranspose": "Conv", "ConvInteger": "Conv", "QLinearConv": "Conv", "DeformConv": "Conv"}
-_LIKE |= {"MatMul": "Gemm", "MatMulInteger": "Gemm", "QLinearMatMul": "Gemm"}
-
-
-def feature_names(op_type: str) -> tuple[str, ...]:
-    """What the regression of an operator type is over: its own features, those of a near relative, or elements."""
-    return FEATURES.get(_LIKE.get(op_type, op_type), _ELEMENTS)
-
-
-def speaks_for_others(op_type: str) -> bool:
-    """Whether what an operator type costs says something of types that nobody has measured: not if it has features of
-    its own.
-    """
-    return feature_names(op_type) in (_ELEMENTS, ())
 
 
 @dataclass(frozen=True)
@@ -61,19 +32,28 @@ class Predictor:
     trained_on: tuple[str, ...]
     host: str
     fits: Mapping[str, Fit]
+    operators_host: str = ""
+    """Where the generated graphs were measured that taught the classes the zoo does not; empty without them."""
 
     def layer_s(self, layer: Layer) -> float:
         """Seconds of one layer at `ghz`."""
-        return self.fits[self.kind(layer.op_type)].seconds(layer.features)
+        return self.fits[self.kind(layer)].seconds(layer.features)
 
-    def kind(self, op_type: str) -> str:
-        """Which regression serves an operator type: its own, that of a near relative, or the general one."""
-        return next((kind for kind in (op_type, _LIKE.get(op_type, "")) if kind in self.fits), ANY)
+    def kind(self, layer: Layer) -> str:
+        """Which regression serves a layer: that of its class, of a near relative, or the general one."""
+        found = class_of(layer)
+        return next((kind for kind in (found, LIKE.get(found, ""), layer.op_type) if kind in self.fits), ANY)
 
     def unpredicted(self, network: Network) -> dict[str, int]:
         """Layers by operator for which there is only the general regression, over elements alone."""
         layers = network.unmerged.graph.layers
-        return dict(Counter(layer.op_type for layer in layers if self.kind(layer.op_type) == ANY))
+        return dict(Counter(layer.op_type for layer in layers if self.kind(layer) == ANY))
+
+    def unpredicted_share(self, network: Network) -> float:
+        """Share of the predicted time that these layers have."""
+        layers = network.unmerged.graph.layers
+        general = math.fsum(self.layer_s(layer) for layer in layers if self.kind(layer) == ANY)
+        return general / math.fsum(self.layer_s(layer) for layer in layers)
 
     def seconds(self, network: Network, ghz: float | None = None) -> tuple[float, ...]:
         """Seconds per layer of `network` on a core at `ghz` (default: the training's), rounded to 1 ns.
@@ -101,6 +81,7 @@ class Predictor:
             "ghz": self.ghz,
             "trained_on": self.trained_on,
             "host": self.host,
+            "operators_host": self.operators_host,
             "fits": fits,
         }
         disk_cache.write_bytes(path, (json.dumps(body, indent=2) + "\n").encode())
@@ -113,7 +94,8 @@ class Predictor:
             if body["format"] != FORMAT:
                 raise ValueError(f"format {body['format']}")
             fits = {kind: _fit(entry) for kind, entry in body["fits"].items()}
-            found = cls(float(body["ghz"]), tuple(body["trained_on"]), str(body["host"]), fits)
+            hosts = str(body["host"]), str(body["operators_host"])
+            found = cls(float(body["ghz"]), tuple(body["trained_on"]), hosts[0], fits, hosts[1])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{origin} is not a predictor ({type(error).__name__}: {error}); train it again") from None
         if ANY not in fits or not found.ghz > 0:

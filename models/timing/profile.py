@@ -62,6 +62,8 @@ class Profile:
     method: str
     mem_gb_s: float | None = None
     """Memory bandwidth (1e9 bytes per second) below whose time no layer falls on a faster clock; None for no floor."""
+    batches: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    """For each number of queries at once that was measured, ascending and above 1: seconds per layer for all."""
 
     @property
     def total_s(self) -> float:
@@ -86,11 +88,17 @@ class Profile:
         body = {"format": FORMAT, **asdict(self)}
         if self.mem_gb_s is None:
             body.pop("mem_gb_s")
+        if not body.pop("batches"):
+            batches = ""
+        else:
+            batches = ',\n  "batches": [' + _lines([[size, list(spent)] for size, spent in self.batches]) + "]"
         columns = [body.pop(name) for name in _COLUMNS]
         blocks = body.pop("blocks")
         head = json.dumps(body, indent=2)[:-2]
         layers = _lines([list(_COLUMNS), *zip(*columns, strict=True)])
-        disk_cache.write_bytes(path, f'{head},\n  "blocks": [{_lines(blocks)}],\n  "layers": [{layers}]\n}}\n'.encode())
+        disk_cache.write_bytes(
+            path, f'{head},\n  "blocks": [{_lines(blocks)}]{batches},\n  "layers": [{layers}]\n}}\n'.encode()
+        )
 
     @classmethod
     def load(cls, path: Path) -> Profile:
@@ -121,8 +129,10 @@ class Profile:
                 name: tuple(kind(row[at]) for row in rows) for at, (name, kind) in enumerate(_COLUMNS.items())
             }
             floor = body.pop("mem_gb_s", None)
+            batches = tuple((int(size), tuple(map(float, spent))) for size, spent in body.pop("batches", ()))
             profile = cls(
                 mem_gb_s=None if floor is None else float(floor),
+                batches=batches,
                 **columns,
                 blocks=tuple((int(first), int(last), float(spent)) for first, last, spent in body.pop("blocks")),
                 **{name: kind(body.pop(name)) for name, kind in _SCALARS.items()},
@@ -146,6 +156,25 @@ class Profile:
         rate = self.mem_gb_s * 1e9
         moved = [graph.held_bytes([layer.index]) + layer.run_bytes for layer in graph.layers]
         return tuple(max(seconds, size / rate) for seconds, size in zip(scaled, moved, strict=True))
+
+    def batch_seconds(self, size: int) -> tuple[float, ...]:
+        """Seconds per layer for `size` queries at once, between the sizes that were measured along straight lines.
+
+        Beyond the largest each layer goes on as between the last two. Raises `ModelError` when `size` is below 1, or
+        above 1 where no batch was measured.
+        """
+        if size == 1:
+            return self.seconds
+        if size < 1 or not self.batches:
+            raise ModelError(
+                f"a batch of {size} was asked of the profile of {self.network}, which has none of that size: measure "
+                "it with layerlift profile --batch"
+            )
+        known = [(1, self.seconds), *self.batches]
+        at = next((number for number in range(1, len(known) - 1) if known[number][0] >= size), len(known) - 1)
+        (low, before), (high, after) = known[at - 1], known[at]
+        along = (size - low) / (high - low)
+        return tuple(max(0.0, a + along * (b - a)) for a, b in zip(before, after, strict=True))
 
     def fits(self, network: Network) -> bool:
         """Whether it was measured on this network's topology."""
@@ -173,10 +202,21 @@ class Profile:
             blocks=(),
             seconds=tuple(math.fsum(self.seconds[at] for at in group) for group in members),
             spread_s=tuple(math.fsum(self.spread_s[at] for at in group) for group in members),
+            batches=tuple(
+                (size, tuple(math.fsum(spent[at] for at in group) for group in members)) for size, spent in self.batches
+            ),
         )
 
     def _check(self, origin: str) -> None:
         numbers = (*self.seconds, *(block[2] for block in self.blocks), *self.spread_s, self.uncut_s, self.fused_s)
+        sizes = [size for size, _ in self.batches]
+        if sizes != sorted(set(sizes)) or any(
+            size < 2 or len(spent) != len(self.layers) for size, spent in self.batches
+        ):
+            raise ModelError(
+                f"{origin}: batches are of {sizes}; expected sizes from 2, ascending, with a time per layer"
+            )
+        numbers += tuple(second for _, spent in self.batches for second in spent)
         if not self.layers or not all(math.isfinite(n) and n >= 0 for n in numbers):
             raise ModelError(f"{origin}: seconds must be finite and not negative, one per layer")
         if self.mem_gb_s is not None and not (math.isfinite(self.mem_gb_s) and self.mem_gb_s > 0):
@@ -196,7 +236,7 @@ _COLUMNS: dict[str, Any] = {
 _SCALARS: dict[str, Any] = {
     f.name: {"str": str, "float": float, "int": int}[str(f.type)]
     for f in fields(Profile)
-    if f.name not in _COLUMNS and f.name not in ("blocks", "mem_gb_s")
+    if f.name not in _COLUMNS and f.name not in ("blocks", "mem_gb_s", "batches")
 }
 
 

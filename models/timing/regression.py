@@ -47,11 +47,12 @@ class Fit:
         return max(round(found, 9), FLOOR_S)
 
 
-def fit(form: Form, samples: Sequence[LayerSample], names: Sequence[str]) -> Fit:
+def fit(form: Form, samples: Sequence[LayerSample], names: Sequence[str], relative: bool = False) -> Fit:
     """Fit `form` to `samples` over the features `names`. `samples` must not be empty.
 
     The linear form minimises squared error divided by seconds, a compromise between absolute and relative error, under
-    coefficients >= 0, so that no layer is ever predicted below 0. The logarithmic form minimises squared log error,
+    coefficients >= 0, so that no layer is ever predicted below 0; with `relative`, divided by their square, for samples
+    of all sizes that no network weighs. The logarithmic form minimises squared log error,
     with slopes >= 0: more work never takes less time.
     """
     seconds = np.array([max(sample.seconds, FLOOR_S) for sample in samples])
@@ -62,7 +63,7 @@ def fit(form: Form, samples: Sequence[LayerSample], names: Sequence[str]) -> Fit
         found = _non_negative(design, np.log(seconds), free_constant=True)
     else:
         design = np.column_stack([np.ones(len(samples)), table])
-        weight = 1 / np.sqrt(seconds)
+        weight = 1 / seconds if relative else 1 / np.sqrt(seconds)
         found = _non_negative(design * weight[:, None], seconds * weight)
     rounded = [float(f"{value:.9g}") for value in found]
     return Fit(form, rounded[0], dict(zip(names, rounded[1:], strict=True)))

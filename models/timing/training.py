@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.load import load
 from layerlift.models.running.network import Network
-from layerlift.models.timing.predictor import ANY, Predictor, feature_names, speaks_for_others
+from layerlift.models.timing import operator_data
+from layerlift.models.timing.generating import Timed
+from layerlift.models.timing.operator_classes import (
+    ANY,
+    class_of,
+    feature_names,
+    generated_features,
+    speaks_for_others,
+)
+from layerlift.models.timing.operator_data import OperatorTimes
+from layerlift.models.timing.predictor import Predictor
 from layerlift.models.timing.profile import Profile
 from layerlift.models.timing.profiles import reference
 from layerlift.models.timing.regression import FORMS, Fit, Form, LayerSample, fit, r_squared, rmse
 
 ProfiledNetwork = tuple[Network, Profile]
 
-_FEW = 4
+_FEW, _FOLDS = 4, 5
 """An operator type with fewer samples than this is left to the general fit."""
 
 
@@ -62,20 +72,54 @@ def shipped_pairs() -> tuple[ProfiledNetwork, ...]:
     return tuple((network, reference(network)) for network in map(load, zoo.classics()))
 
 
-def train(pairs: Sequence[ProfiledNetwork]) -> Predictor:
-    """Fit one regression per operator type to `pairs`, its form chosen by leave-one-network-out cross-validation.
+def train(pairs: Sequence[ProfiledNetwork], operators: OperatorTimes | None = None) -> Predictor:
+    """Fit one regression per class of operators, its form chosen by cross-validation.
 
-    Raises `ModelError` when there is nothing to train on or a profile is not of its network.
+    A class that several of `pairs` have is learnt from them, one network left out at a time; any other from generated
+    graphs (`operators`; those that ship), where these have it. Raises `ModelError` when there is nothing to train on
+    or a profile is not of its network.
     """
     if not pairs:
         raise ModelError("no profiles to train on; give at least one network with its profile")
     samples = _samples(pairs)
     clock = pairs[0][1].ghz
+    times = operator_data.shipped() if operators is None else operators
     fits = {kind: _chosen(kind, group) for kind, group in samples.items() if len(group) >= _FEW}
+    fits.update(_generated(times.scaled(), [kind for kind, group in samples.items() if _is_shared(group)]))
     general = [sample for kind, group in samples.items() if speaks_for_others(kind) for sample in group]
     everything = [sample for group in samples.values() for sample in group]
     fits[ANY] = fit("linear", general or everything, feature_names(ANY))
-    return Predictor(clock, tuple(network.name for network, _ in pairs), pairs[0][1].host, fits)
+    return Predictor(clock, tuple(network.name for network, _ in pairs), pairs[0][1].host, fits, times.host)
+
+
+def _is_shared(group: Sequence[LayerSample]) -> bool:
+    """Whether the networks teach a class: what only one of them has, nobody could check on another."""
+    return len(group) >= _FEW and len({sample.network for sample in group}) > 1
+
+
+def _generated(rows: Sequence[Timed], taught: Collection[str]) -> dict[str, Fit]:
+    """Regressions of the classes that generated graphs have and networks do not teach."""
+    groups: dict[str, list[LayerSample]] = {}
+    for row in rows:
+        if row.kind not in taught:
+            fold = str(len(groups.setdefault(row.kind, [])) % _FOLDS)
+            groups[row.kind].append(LayerSample(fold, row.seconds, row.features))
+    return {kind: _nearest(kind, group) for kind, group in groups.items() if len(group) >= _FEW}
+
+
+def _nearest(kind: str, samples: Sequence[LayerSample]) -> Fit:
+    """The form with the least relative error on folds that it was not fitted to."""
+    names = generated_features(kind)
+    # Where work is counted, costs add up: powers of it stray beyond the data.
+    forms: tuple[Form, ...] = ("linear",) if "macs" in names else FORMS
+    errors: dict[Form, float] = {}
+    for form in forms:
+        errors[form] = 0.0
+        for fold in sorted({sample.network for sample in samples}):
+            fitted = fit(form, [s for s in samples if s.network != fold], names, relative=True)
+            left = [s for s in samples if s.network == fold]
+            errors[form] += math.fsum(abs(math.log(fitted.seconds(s.features) / s.seconds)) for s in left)
+    return fit(min(forms, key=lambda form: errors[form]), samples, names, relative=True)
 
 
 def held_out(pairs: Sequence[ProfiledNetwork]) -> HeldOutReport:
@@ -89,9 +133,9 @@ def held_out(pairs: Sequence[ProfiledNetwork]) -> HeldOutReport:
         predictor = train([*pairs[:at], *pairs[at + 1 :]])
         predicted = predictor.seconds(network)
         for layer, guessed, measured in zip(network.graph.layers, predicted, _at(profile, predictor), strict=True):
-            truth.setdefault(layer.op_type, []).append(measured)
-            guess.setdefault(layer.op_type, []).append(guessed)
-        unseen = sorted({x.op_type for x in network.graph.layers if predictor.kind(x.op_type) == ANY})
+            truth.setdefault(class_of(layer), []).append(measured)
+            guess.setdefault(class_of(layer), []).append(guessed)
+        unseen = sorted({x.op_type for x in network.graph.layers if predictor.kind(x) == ANY})
         measured_s = math.fsum(_at(profile, predictor))
         networks.append(NetworkScore(network.name, math.fsum(predicted), measured_s, tuple(unseen)))
     final = train(pairs)
@@ -99,7 +143,7 @@ def held_out(pairs: Sequence[ProfiledNetwork]) -> HeldOutReport:
         OperatorScore(
             kind,
             len(truth[kind]),
-            final.fits[final.kind(kind)].form,
+            final.fits[kind if kind in final.fits else ANY].form,
             r_squared(truth[kind], guess[kind]),
             rmse(truth[kind], guess[kind]) * 1e3,
         )
@@ -120,7 +164,7 @@ def _samples(pairs: Sequence[ProfiledNetwork]) -> dict[str, list[LayerSample]]:
             raise ModelError(f"the profile of {profile.network} was not measured on this {network.name}")
         ratio = profile.ghz / pairs[0][1].ghz
         for layer, seconds in zip(network.graph.layers, profile.seconds, strict=True):
-            samples.setdefault(layer.op_type, []).append(LayerSample(network.name, seconds * ratio, layer.features))
+            samples.setdefault(class_of(layer), []).append(LayerSample(network.name, seconds * ratio, layer.features))
     return samples
 
 

@@ -1,4 +1,4 @@
-"""`layerlift models`, `layerlift profile` and `layerlift predict`: networks, file_1 and file_2."""
+"""`layerlift models` and `layerlift predict`: networks, and file_2."""
 
 from __future__ import annotations
 
@@ -25,12 +25,9 @@ from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
 from layerlift.models.report import summary
-from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
-from layerlift.models.timing import training
-from layerlift.models.timing.measuring import measure
+from layerlift.models.timing import operator_data, training
 from layerlift.models.timing.predictor import Predictor, shipped
-from layerlift.models.timing.profile import Profile
 from layerlift.models.timing.profiles import known, reference
 
 _FULL: Final = 50
@@ -74,53 +71,6 @@ def models(
 
 
 @click.command()
-@click.argument("model")
-@DIMS
-@FIX
-@ENDS
-@click.option(
-    "--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to feed instead of made-up inputs."
-)
-@click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
-@click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
-@click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
-@click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
-@click.option("-o", "--out", "output", type=FilePath(), help="Where to write it; default MODEL.json here.")
-def profile(
-    model: str,
-    dims: Sequence[str],
-    fix: Sequence[str],
-    ends: Sequence[str],
-    inputs: Path | None,
-    runs: int,
-    ghz: float | None,
-    mem_gb_s: float | None,
-    accept: bool,
-    output: Path | None,
-) -> None:
-    """Measure MODEL on this machine, layer by layer, and write its profile (file_1).
-
-    The file can be named by a device class of a scenario. One thread is used; let nothing else run meanwhile.
-    """
-    for option, value in (("--ghz", ghz), ("--mem-gb-s", mem_gb_s)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ModelError(f"{option} is {value}; expected a number above 0")
-    network = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends)
-    network = network if inputs is None else with_inputs(network, inputs)
-    console = screen(err=True)
-    told = TextColumn("{task.description}", markup=False)
-    with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(f"measuring {network.name}")
-        found = measure(network, runs, lambda done, total: bar.update(task, completed=done, total=total), ghz=ghz)
-    found = dataclasses.replace(found, mem_gb_s=mem_gb_s)
-    if not found.trusted and not accept:
-        raise ModelError(f"{found.doubt} (--accept takes it as it is)")
-    path = output or Path(f"{network.name}.json")
-    found.save(path)
-    _print_profile(screen(), found, path)
-
-
-@click.command()
 @click.argument("model", required=False)
 @DIMS
 @FIX
@@ -128,7 +78,11 @@ def profile(
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
-@click.option("--train", "trained", is_flag=True, help="Make the shipped regressions again, from the shipped profiles.")
+@click.option("--train", "trained", is_flag=True, help="Make the shipped regressions again, from shipped data.")
+@click.option(
+    "--measure", "times", type=FilePath(), help="Measure single operators here, for --train: a .json to write."
+)
+@click.option("--operators", type=FilePath(), help="With --train: such a file in place of the one that ships.")
 @click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
 @click.option(
     "-o",
@@ -146,17 +100,23 @@ def predict(
     reference_ghz: float | None,
     scores: bool,
     trained: bool,
+    times: Path | None,
+    operators: Path | None,
     every: bool,
     output: Path | None,
 ) -> None:
     """Predict how long each layer of MODEL takes on a server (file_2), by regressions over the layers' parameters."""
-    if model is None and not scores and not trained:
-        raise ModelError("nothing to predict was given; expected a MODEL, --report or --train")
+    if model is None and not scores and not trained and times is None:
+        raise ModelError("nothing to predict was given; expected a MODEL, --report, --train or --measure")
+    if operators is not None and not trained:
+        raise ModelError("--operators was given without --train; expected both, for only training reads it")
     if model is not None and trained:
         raise ModelError(f"--train and {model} were given; expected --train alone, for it predicts nothing")
     console = screen()
+    if times is not None:
+        _measure_operators(console, times)
     if trained:
-        _train(console, output or Path("predictor.json"))
+        _train(console, output or Path("predictor.json"), operators)
     if scores:
         _print_scores(console)
     if model is None:
@@ -167,17 +127,32 @@ def predict(
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
     network = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends)
-    times = predictor.seconds(network, ghz)
-    _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
+    found = predictor.seconds(network, ghz)
+    _print_prediction(console, network, predictor, found, ghz or predictor.ghz, every)
     if output is not None:
-        rows = dict(zip((layer.name for layer in network.graph.layers), times, strict=True))
+        rows = dict(zip((layer.name for layer in network.graph.layers), found, strict=True))
         body = {"network": network.name, "digest": network.digest, "ghz": ghz or predictor.ghz, "seconds": rows}
+        body["unpredicted_share"] = round(predictor.unpredicted_share(network), 6)
         write_bytes(output, json.dumps(body, indent=1).encode())
         console.print(f"Written: {output}")
 
 
-def _train(console: Console, path: Path) -> None:
-    predictor = training.train(training.shipped_pairs())
+def _measure_operators(console: Console, path: Path) -> None:
+    with Progress(
+        TextColumn("measuring operators"), BarColumn(), TimeRemainingColumn(), console=screen(err=True), transient=True
+    ) as bar:
+        task = bar.add_task("")
+        found = operator_data.measured(lambda done, total: bar.update(task, completed=done, total=total))
+    found.save(path)
+    console.print(
+        f"{len(found.rows):,} cases of {len({row.kind for row in found.rows})} classes, measured on {found.host}"
+    )
+    console.print(f"Written: {path}")
+
+
+def _train(console: Console, path: Path, operators: Path | None) -> None:
+    times = None if operators is None else operator_data.OperatorTimes.load(operators)
+    predictor = training.train(training.shipped_pairs(), times)
     predictor.save(path)
     same = "the same as" if predictor == shipped() else "not the same as"
     networks = len(predictor.trained_on)
@@ -222,32 +197,6 @@ def _summary(network: Network) -> dict[str, Any]:
     }
 
 
-def _print_profile(console: Console, found: Profile, path: Path) -> None:
-    table = Table("layer", "operator", "median", "spread", "parameters", "output")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    rows = zip(
-        found.seconds,
-        found.layers,
-        found.operators,
-        found.spread_s,
-        found.parameter_bytes,
-        found.output_bytes,
-        strict=True,
-    )
-    for spent, name, kind, spread, held, made in sorted(rows, key=lambda row: -row[0])[:15]:
-        table.add_row(name, kind, seconds(spent), seconds(spread), size(held), size(made))
-    table.title = f"{found.network}: its slowest layers"
-    console.print(table)
-    blocks = sum(block[2] for block in found.blocks)
-    console.print(
-        f"{seconds(found.uncut_s)} uncut at optimisation off, {seconds(found.fused_s)} fused whole, "
-        f"{seconds(blocks)} fused in {len(found.blocks)} blocks; one thread at {found.ghz} GHz, {found.runs} runs"
-    )
-    console.print(f"the layers explain {found.coverage:.1%} of the uncut run")
-    console.print(f"Written: {path}")
-
-
 def _print_scores(console: Console) -> None:
     scores = training.held_out(training.shipped_pairs())
     table = Table("operator", "layers", "form", "R2", "RMSE (ms)", title="Layers of networks that were held out")
@@ -285,13 +234,16 @@ def _print_prediction(
         shown_slowest = list(shown)
     for at in shown_slowest:
         layer = network.graph.layers[at]
-        kind = predictor.kind(layer.op_type)
+        kind = predictor.kind(layer)
         form = f"{kind}, {predictor.fits[kind].form}"
         table.add_row(str(at), layer.name, layer.op_type, form, seconds(times[at]))
     console.print(table)
     measured = known(network)
     told = "" if measured is None else f"; measured {seconds(measured.total_s * predictor.ghz / ghz)} (scaled)"
     console.print(f"{network.name} on one core at {ghz:g} GHz: {seconds(sum(times))} predicted{told}")
+    share, general = predictor.unpredicted_share(network), predictor.unpredicted(network)
+    which = f": {', '.join(f'{operator} ({layers})' for operator, layers in general.items())}" if general else ""
+    console.print(f"{share:.1%} of it has no regression of its own{which}", markup=False)
 
 
-COMMANDS: Final = [models, profile, predict]
+COMMANDS: Final = [models, predict]

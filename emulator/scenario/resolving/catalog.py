@@ -54,6 +54,8 @@ class Priced:
     predicted_ghz: float = 1.0
     unpredicted: Mapping[str, int] = field(default_factory=dict)
     """Layers by operator that the shipped regressions have nothing of their own for."""
+    unpredicted_share: float = 0.0
+    """Share of the predicted seconds that these have."""
 
 
 class ProfileError(ModelError):
@@ -131,6 +133,7 @@ def _price(source: str, options: str, classes: tuple[str, ...], files: object) -
         shipped().seconds(loaded),
         shipped().ghz,
         shipped().unpredicted(loaded),
+        round(shipped().unpredicted_share(loaded), 6),
     )
 
 

@@ -145,7 +145,11 @@ def _models(
         spec = ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors)
         if scenario.planner.predictions == "regression":
             spec = replace(
-                spec, predicted_s=priced.predicted, predicted_ghz=predicted_ghz, unpredicted=priced.unpredicted
+                spec,
+                predicted_s=priced.predicted,
+                predicted_ghz=predicted_ghz,
+                unpredicted=priced.unpredicted,
+                unpredicted_share=priced.unpredicted_share,
             )
         made.append(spec)
     return tuple(made)

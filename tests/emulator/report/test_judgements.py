@@ -188,10 +188,14 @@ def test_answers_that_are_nan(tmp_path: Path, usual: RunResult) -> None:
 
 
 def test_layers_without_a_regression(tmp_path: Path, usual: RunResult) -> None:
-    users = [{"model": str(no_number(tmp_path)), "planner": "local", "queries": 1}]
+    nodes = [node("Relu", ["x"], ["a"]), node("Hardmax", ["a"], ["y"])]
+    strange = saved(model(nodes, [tensor("x", 1, 4)], ["y"]), tmp_path / "strange.onnx")
+    users = [{"model": str(strange), "planner": "local", "queries": 1}]
     told = {"users": users, "execution": "none", "planner": {"predictions": "regression"}}
     made = run(phones(**told), local=True)
-    assert "Div (1)" in str(without_regression(made.run["world"]))
+    (share,) = (each["unpredicted_share"] for each in made.run["world"]["models"])
+    assert 0 < share < 1
+    assert f"{share:.1%} of the time: Hardmax (1)" in str(without_regression(made.run["world"]))
     known = run(phones("users.0.model=alexnet", "users.0.queries=1", **(told | {"users": PHONES["users"]})), local=True)
     assert without_regression(known.run["world"]) is None
     exact = run(phones(users=users, execution="none"), local=True)

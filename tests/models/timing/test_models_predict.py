@@ -21,9 +21,6 @@ from layerlift.models.timing.predictor import ANY, Predictor, shipped
 from layerlift.models.timing.profiles import reference
 from layerlift.models.timing.regression import Fit, LayerSample, fit
 
-GROUPED = "shufflenet"
-"""The only network with grouped and depthwise convolutions: what the others teach does not cover it."""
-
 
 @pytest.fixture(scope="module")
 def pairs() -> tuple[training.ProfiledNetwork, ...]:
@@ -44,7 +41,6 @@ def test_training_again_gives_the_shipped_coefficients_one_by_one(pairs: tuple[t
 def test_a_network_held_out_is_predicted_within_15_percent(pairs: tuple[training.ProfiledNetwork, ...]) -> None:
     report = training.held_out(pairs)
     ratios = {score.network: score.ratio for score in report.networks}
-    assert 1.0 < ratios.pop(GROUPED) < 1.35
     assert all(abs(ratio - 1) < 0.15 for ratio in ratios.values()), ratios
     scores = {score.kind: score for score in report.operators}
     assert scores["Conv"].r2 > 0.98
@@ -64,12 +60,46 @@ def test_seconds_fall_with_the_clock_and_stay_positive() -> None:
 
 
 def test_unknown_operators_are_predicted_by_their_nearest_kin() -> None:
-    nodes = [node("MatMul", ["x", "w"], ["a"]), node("Erf", ["a"], ["y"])]
+    nodes = [node("MatMul", ["x", "w"], ["a"]), node("Hardmax", ["a"], ["y"])]
     network = models.from_model(model(nodes, [tensor("x", 4, 1024)], ["y"], {"w": normal(1024, 2048)}), "mine")
     predictor = shipped()
-    assert [predictor.kind(layer.op_type) for layer in network.graph.layers] == ["Gemm", ANY]
-    product, erf = predictor.seconds(network)
-    assert product > 10 * erf > 0
+    assert [predictor.kind(layer) for layer in network.graph.layers] == ["MatMul many rows", ANY]
+    product, hardmax = predictor.seconds(network)
+    assert product > hardmax > 0
+    assert predictor.unpredicted(network) == {"Hardmax": 1}
+    assert predictor.unpredicted_share(network) == pytest.approx(hardmax / (product + hardmax), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("operator", "shapes", "attributes", "kind"),
+    [
+        ("MatMul", [(1, 64), (64, 8)], {}, "Gemm"),
+        ("MatMul", [(7, 64), (64, 8)], {}, "MatMul many rows"),
+        ("Gemm", [(7, 64), (64, 8)], {}, "MatMul many rows"),
+        ("Conv", [(1, 8, 6, 6), (8, 1, 3, 3)], {"group": 8}, "Conv depthwise"),
+        ("Conv", [(1, 8, 6, 6), (8, 2, 3, 3)], {"group": 4}, "Conv grouped"),
+        ("Conv", [(1, 8, 6, 6), (8, 4, 3, 3)], {"group": 2}, "Conv"),
+        ("Conv", [(1, 8, 60), (8, 8, 3)], {}, "Conv of one axis"),
+        ("Softmax", [(4, 10)], {}, "Softmax of rows"),
+        ("Softmax", [(1, 10)], {}, "Softmax"),
+        ("Transpose", [(2, 3, 4)], {"perm": [1, 0, 2]}, "Transpose"),
+        ("Transpose", [(2, 3, 4)], {"perm": [0, 2, 1]}, "Transpose, scattered"),
+    ],
+)
+def test_one_operator_is_several_kernels(operator: str, shapes: list, attributes: dict, kind: str) -> None:
+    weights = {f"w{at}": normal(*shape) for at, shape in enumerate(shapes[1:])}
+    nodes = [node(operator, ["x", *weights], ["y"], **attributes)]
+    network = models.from_model(model(nodes, [tensor("x", *shapes[0])], ["y"], weights), "mine")
+    assert shipped().kind(network.graph.layers[0]) == kind
+    assert shipped().unpredicted_share(network) == 0
+
+
+def test_products_of_activations_have_no_weights() -> None:
+    nodes = [node("MatMul", ["x", "z"], ["y"])]
+    inputs = [tensor("x", 2, 3, 4, 5), tensor("z", 2, 3, 5, 6)]
+    (layer,) = models.from_model(model(nodes, inputs, ["y"], {}), "mine").graph.layers
+    assert shipped().kind(layer) == "MatMul of activations"
+    assert (layer.features["matrices"], layer.features["rows"]) == (6, 24)
 
 
 def test_a_predictor_survives_the_disk(tmp_path: Path) -> None:

@@ -69,6 +69,11 @@ def test_a_profile_survives_the_disk(tmp_path: Path) -> None:
         ({"format": 99}, "another format"),
         ({"colour": "red"}, "unknown field 'colour'"),
         ({"mem_gb_s": 0}, "mem_gb_s is 0"),
+        ({"batches": [[1, [0.1, 0.1]]]}, "sizes from 2"),
+        ({"batches": [[4, [0.1, 0.1]], [2, [0.1, 0.1]]]}, "ascending"),
+        ({"batches": [[2, [0.1]]]}, "a time per layer"),
+        ({"batches": [[2, [0.1, -0.1]]]}, "not negative"),
+        ({"batches": 7}, "not a profile"),
         ({"host": None, "runs": None}, "not a profile"),
     ],
 )

@@ -1,0 +1,184 @@
+"""Times from elsewhere: three formats, names that find their layers, and what finds none."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_nets import model, node, normal, tensor
+
+from layerlift import models
+from layerlift.models.errors import ModelError
+from layerlift.models.timing import foreign
+from layerlift.models.timing.importing import Imported, imported
+from layerlift.models.timing.predictor import shipped
+from layerlift.models.timing.profile import Profile
+
+
+def network() -> models.Network:
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"], name="first"),
+        node("Relu", ["a"], ["b"], name="second"),
+        node("MatMul", ["b", "v"], ["c"], name="third"),
+        node("Sigmoid", ["c"], ["y"], name="fourth"),
+    ]
+    weights = {"w": normal(64, 128), "v": normal(128, 32, seed=1)}
+    return models.from_model(model(nodes, [tensor("x", 8, 64)], ["y"], weights), "mine")
+
+
+def take(tmp_path: Path, body: Any, **options: Any) -> Imported:
+    path = tmp_path / "times.json"
+    path.write_text(body if isinstance(body, str) else json.dumps(body))
+    return imported(network(), path, **options)
+
+
+def own(**fields: Any) -> dict[str, Any]:
+    return {"format": foreign.OWN, "device": "a GPU", **fields}
+
+
+def test_named_layers_have_their_own_seconds(tmp_path: Path) -> None:
+    times = {"first": 0.004, "second": 0.001, "third": 0.003, "fourth": 0.0005}
+    found = take(tmp_path, own(layers=times, ghz=1.5))
+    assert found.profile.seconds == tuple(times.values())
+    assert (found.profile.host, found.profile.ghz, found.profile.coverage) == ("a GPU", 1.5, 1.0)
+    assert (found.strange, found.estimated, found.estimated_share, found.doubt) == ((), (), 0.0, "")
+    assert found.profile.fits(network())
+    found.profile.save(tmp_path / "p.json")
+    assert Profile.load(tmp_path / "p.json") == found.profile
+
+
+def test_a_tensor_names_the_layer_that_makes_it(tmp_path: Path) -> None:
+    found = take(tmp_path, own(layers={"a": 0.004, "b": 0.001, "c": 0.003, "y": 0.0005}))
+    assert found.profile.seconds == (0.004, 0.001, 0.003, 0.0005)
+
+
+def test_an_operators_seconds_go_to_its_layers_that_are_not_named(tmp_path: Path) -> None:
+    found = take(tmp_path, own(layers={"first": 0.004}, operators={"MatMul": 0.003, "Relu": 0.002, "Sigmoid": 0.001}))
+    assert found.profile.seconds == (0.004, 0.002, 0.003, 0.001)
+    assert found.estimated == ()
+
+
+def test_what_is_not_named_is_predicted_at_the_speed_of_what_is(tmp_path: Path) -> None:
+    guess = shipped().seconds(network())
+    found = take(tmp_path, own(layers={"first": 10 * guess[0]}))
+    assert found.profile.seconds == pytest.approx([10 * s for s in guess], rel=1e-3)
+    assert found.estimated == ("second", "third", "fourth")
+    assert found.estimated_share == pytest.approx(1 - guess[0] / math.fsum(guess), rel=1e-3)
+    assert ("only" in found.doubt) == (found.profile.coverage < 0.9)
+
+
+def test_trtexec_names_fused_kernels_after_their_layers(tmp_path: Path) -> None:
+    body = [
+        {"count": 10},
+        {"name": "first + second", "timeMs": 50.0, "averageMs": 5.0, "medianMs": 4.0, "percentage": 60.0},
+        {"name": "Reformatting CopyNode for Input Tensor 0 to third", "timeMs": 10.0},
+        {"name": "PWN(fourth)", "timeMs": 9.0, "averageMs": 2.0, "percentage": 1.0},
+        {"name": "third", "averageMs": 3.0},
+    ]
+    found = take(tmp_path, body, ghz=2.0, host="Orin")
+    first, second, third, fourth = found.profile.seconds
+    assert first + second == pytest.approx(0.004)
+    assert first / second == pytest.approx(shipped().seconds(network())[0] / shipped().seconds(network())[1], rel=1e-3)
+    assert (third, fourth) == pytest.approx((0.004, 0.002))
+    assert (found.profile.host, found.profile.ghz) == ("Orin", 2.0)
+
+
+def test_a_run_of_trtexec_covers_what_lies_between(tmp_path: Path) -> None:
+    found = take(tmp_path, [{"name": "{ForeignNode[first...third]}", "medianMs": 6.0}])
+    assert math.fsum(found.profile.seconds[:3]) == pytest.approx(0.006)
+    assert found.profile.seconds[3] == 0, "a whole run has no time for it"
+
+
+def event(name: str, micros: float, kind: str = "Node") -> dict[str, Any]:
+    return {"cat": kind, "name": f"{name}_kernel_time", "dur": micros, "args": {"op_name": "?"}}
+
+
+def test_onnxruntime_events_are_medians_without_the_first_run(tmp_path: Path) -> None:
+    body = [event("model_run", 9e6, "Session")]
+    for run, micros in enumerate((900, 40, 50, 60)):
+        body += [event("first", micros), event("fused third", 10 * micros), event("Gelu_token_7", run and 5)]
+    found = take(tmp_path, body)
+    first, second, third, fourth = found.profile.seconds
+    assert (first, third) == pytest.approx((50e-6, 500e-6))
+    assert second + fourth == pytest.approx(5e-6), "what nobody knows goes to those that have nothing"
+    assert found.strange == ("Gelu_token_7",)
+    assert found.profile.coverage == pytest.approx(550 / 555, abs=1e-3)
+
+
+def test_most_of_the_time_unknown_is_doubted_with_a_name(tmp_path: Path) -> None:
+    found = take(tmp_path, [{"name": "first", "medianMs": 1.0}, {"name": "elsewhere", "medianMs": 9.0}])
+    assert "only 10%" in found.doubt
+    assert "'elsewhere'" in found.doubt
+    assert math.fsum(found.profile.seconds) == pytest.approx(0.010)
+
+
+def test_a_real_profile_of_onnxruntime_is_read(tmp_path: Path) -> None:
+    from layerlift.models.running.session import uncut_session
+
+    run = uncut_session(network(), profile_prefix=str(tmp_path / "events"))
+    for _ in range(3):
+        run.run(network().sample_inputs(0))
+    found = imported(network(), run.session.end_profiling())
+    assert (found.strange, found.estimated) == ((), ())
+    assert found.profile.method == "imported from onnxruntime"
+
+
+def test_merged_layers_have_the_sums_of_their_nodes(tmp_path: Path) -> None:
+    from layerlift.models.preprocess import pipeline
+
+    merged = pipeline.apply(network(), ["merge"])
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(own(layers={"first": 0.004, "second": 0.001, "third": 0.003, "fourth": 0.0005})))
+    assert math.fsum(imported(merged, path).profile.seconds) == pytest.approx(0.0085)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("not json", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ({"format": "other"}, "holds no times"),
+        (own(), "no times"),
+        (own(layers={"first": -1}), "negative"),
+        (own(layers={"first": math.nan}), "not finite"),
+        (own(layers={"first": 0}), "no times"),
+        (own(layers={"elsewhere": 1}), "no name in the times"),
+        (own(layers={"first": 1}, colour="red"), "unknown field 'colour'"),
+        (own(layers={"first": 1}, ghz=0), "ghz is 0"),
+        (own(layers=[1]), "holds no times"),
+        ([], "no times"),
+        ([{"name": "first"}], "holds no times"),
+        ([{"name": "first", "timeMs": "long"}], "holds no times"),
+        ([{"count": 0}, {"name": "first", "timeMs": 1.0}], "holds no times"),
+        ([{"cat": "Node", "name": "first_kernel_time"}], "holds no times"),
+        (7, "holds no times"),
+    ],
+)
+def test_other_files_are_refused(body: Any, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=said):
+        take(tmp_path, body)
+    with pytest.raises(ModelError, match="cannot be read"):
+        imported(network(), tmp_path / "none.json")
+
+
+@given(st.dictionaries(st.sampled_from(["first", "second", "third", "fourth", "other"]), st.floats(1e-6, 1.0)))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_a_whole_run_keeps_its_time(times: dict[str, float]) -> None:
+    import tempfile
+
+    known = [name for name in times if name != "other"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.json"
+        path.write_text(json.dumps([{"name": name, "medianMs": 1e3 * s} for name, s in times.items()]))
+        if not known:
+            with pytest.raises(ModelError):
+                imported(network(), path)
+            return
+        found = imported(network(), path)
+    assert np.sum(found.profile.seconds) == pytest.approx(math.fsum(times.values()), abs=4e-9)
