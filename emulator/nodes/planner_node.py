@@ -74,7 +74,7 @@ class PlannerNode(Machine):
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
             self._pending[number] = asked
-            self.host.plan(PlanJob(due_s, number, planner, problem, together, index))
+            self.host.plan(PlanJob(due_s, number, planner, problem, together, index, world.planning.literal))
 
     def _known(self) -> Known:
         return Known(self.kernel.now, self.host.conditions, self._heard)
