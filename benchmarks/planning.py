@@ -87,8 +87,8 @@ def crowd(planner: str) -> None:
 
 def main() -> None:
     """Everything, in a minute."""
-    plans(zoo.names())
-    limited(zoo.names())
+    plans(zoo.classics())
+    limited(zoo.classics())
     for planner in ("direct", "ionn", "recursive"):
         crowd(planner)
 

@@ -118,7 +118,7 @@ def beside_a_copy(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    chosen = sys.argv[1:] or list(zoo.names())
+    chosen = sys.argv[1:] or list(zoo.classics())
     fusing(chosen)
     inputs(chosen)
     cutting(chosen)

@@ -129,6 +129,7 @@ def run(
             with interruptions.deferred():
                 ending = conductor.run()
                 if parts.tensors is not None:
+                    conductor.progress.executing = True
                     parts.tensors.close()
         except (KeyboardInterrupt, LayerliftError) as error:
             stopped = interruptions.stopped(error)

@@ -119,7 +119,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> str:
-    """Return a hint that ends an error message: the near names, or all of them when none is near.
+    """Return a hint that ends an error message: the near names, or when none is near all, as far as there is room.
 
     `told` says how a near name is shown.
 
@@ -129,7 +129,7 @@ def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> 
     close = difflib.get_close_matches(given, names, n=3, cutoff=0.6)
     if close:
         return f"; did you mean {' or '.join(map(told, close))}?"
-    return f"; known: {_few(names)}" if names else ""
+    return f"; known: {_few(given, names)}" if names else ""
 
 
 _LONGEST: Final = 60
@@ -138,13 +138,20 @@ _ROOM: Final = 120
 """Characters of a hint's list of names, so that a sentence stays one."""
 
 
-def _few(names: list[str]) -> str:
-    """All of the names where there is room, else the first ones and how many there are."""
+def _few(given: str, names: list[str]) -> str:
+    """All of the names where there is room, else those most like what was given, nearest first, and their number."""
+    if sum(len(name) + 2 for name in names) <= _ROOM:
+        return ", ".join(names)
     shown: list[str] = []
     room = _ROOM
-    for name in names:
+    for name in sorted(names, key=lambda name: (-_likeness(given, name), name)):
         room -= len(name) + 2
         if room < 0:
-            return f"{', '.join(shown)}, ... ({len(names)} in all)"
+            break
         shown.append(name)
-    return ", ".join(shown)
+    return f"{', '.join(shown)}, ... ({len(names)} in all, the nearest first)"
+
+
+def _likeness(given: str, name: str) -> float:
+    """From 0 to 1, whatever the letters' case: `MaxBatch` and `batch` are alike."""
+    return difflib.SequenceMatcher(None, name.lower(), given[:_LONGEST].lower()).ratio()

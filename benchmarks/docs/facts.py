@@ -54,10 +54,23 @@ def rooms() -> str:
     return str(drawer.draw(house.tree_on_disk()))
 
 
+def networks() -> str:
+    """The zoo: what each network reads, how many layers it has, what it weighs and multiplies."""
+    rows = []
+    for name in zoo.names():
+        graph = load(name).graph
+        also = ", ".join(sorted(alias for alias, of in zoo.ALIASES.items() if of == name))
+        shapes = dict.fromkeys("x".join(map(str, graph.tensors[t].shape)) for t in graph.inputs)
+        macs = math.fsum(layer.features["macs"] for layer in graph.layers)
+        weights = size(graph.held_bytes(range(len(graph))))
+        rows.append([name, also, ", ".join(shapes), str(len(graph)), weights, f"{macs / 1e9:.3g}"])
+    return table(["network", "also", "input", "layers", "parameters", "GMACs"], rows)
+
+
 def fused() -> str:
     """Layer by layer against fused, of the shipped profiles."""
     rows = []
-    for name in zoo.names():
+    for name in zoo.classics():
         profile = reference(load(name))
         blocks_s = math.fsum(block[2] for block in profile.blocks)
         times = [f"{second * 1e3:.1f}" for second in (profile.uncut_s, blocks_s, profile.fused_s)]

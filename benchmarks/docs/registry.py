@@ -13,6 +13,7 @@ _TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
 BLOCKS: Final = (
     Block("the columns of all tables", "docs/results.md", facts.columns, 0.1),
     Block("the states of a part", "docs/architecture.md", facts.states, 0.1),
+    Block("the networks", "docs/networks.md", facts.networks, 1.5),
     Block("rooms.svg", "docs/rooms.svg", facts.rooms, 3, whole=True),
     Block("the anchor", "docs/profiles.md", facts.anchor, 0.1),
     Block("layer by layer or fused", "docs/profiles.md", facts.fused, 1),

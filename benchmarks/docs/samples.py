@@ -63,12 +63,12 @@ def optima() -> str:
 
 def inputs() -> str:
     """Whether time depends on the input, on this machine."""
-    return _printed(lambda: profile_trust.inputs(list(zoo.names())))
+    return _printed(lambda: profile_trust.inputs(list(zoo.classics())))
 
 
 def cutting() -> str:
     """What cutting costs, on this machine."""
-    return _printed(lambda: profile_trust.cutting(list(zoo.names())))
+    return _printed(lambda: profile_trust.cutting(list(zoo.classics())))
 
 
 def beside() -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from layerlift.emulator.execution.answers import not_numbers, relative_error
+from layerlift.emulator.execution.answers import not_finite, relative_error
 from layerlift.emulator.execution.engine import Engine, Task, Timing
 from layerlift.emulator.execution.finished import Finished
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
@@ -125,7 +125,7 @@ class DataPlane:
         self._timed: list[set[int]] = [set() for _ in networks]
         for user in world.users:
             graph = networks[user.model].graph
-            backend.hold(user.client, user.index, user.model, [p.name for p in graph.parameters])
+            backend.hold(user.client, user.index, user.model, list(graph.forms))
 
     # What the conductor calls
 
@@ -136,7 +136,9 @@ class DataPlane:
             return
         model = self._world.users[stored.user].model
         parameters = self._networks[model].graph.parameters
-        self._backend.hold(stored.node, stored.user, model, [parameters[p].name for p in stored.parameters])
+        self._backend.hold(
+            stored.node, stored.user, model, [name for p in stored.parameters for name in parameters[p].names]
+        )
 
     def execute(self, piece: Piece) -> None:
         """Run a piece, in order.
@@ -323,8 +325,9 @@ class DataPlane:
             user = self._world.users[answered.user]
             expected = self._answer(user.model, answered.query % self._inputs)
             for name, array in zip(logits, self._backend.fetch(list(logits.values())), strict=True):
-                told: dict[MeasuredKind, float] = {"output_error": relative_error(array, expected[name])}
-                unknown = not_numbers(array)
+                found = relative_error(array, expected[name])
+                told: dict[MeasuredKind, float] = {} if found is None else {"output_error": found}
+                unknown = not_finite(array)
                 if unknown:
                     told["not_a_number"] = unknown
                 rows += [

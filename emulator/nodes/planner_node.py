@@ -9,14 +9,13 @@ from typing import ClassVar
 
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.ports import HostPort
+from layerlift.emulator.planning.crowd import plans_jointly, wants_crowd
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
 from layerlift.emulator.results.rows import PlanRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners.registry.base import capability
-from layerlift.planners.registry.planners import make
 
 PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""
@@ -25,7 +24,7 @@ PLAN_ENTRY_BYTES = 8
 class PlannerNode(Machine):
     """One for all users. Plans of one user are numbered from 1."""
 
-    __slots__ = ("_gathered", "_heard", "_joint", "_pending", "_requests", "_versions")
+    __slots__ = ("_curious", "_gathered", "_heard", "_joint", "_pending", "_requests", "_versions")
 
     def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
@@ -34,6 +33,7 @@ class PlannerNode(Machine):
         self._versions: dict[int, int] = {}
         self._gathered: dict[str, list[tuple[PlanRequest, float]]] = {}
         self._joint: dict[str, bool] = {}
+        self._curious: dict[str, bool] = {}
         self._heard: dict[int, Load] = {}
 
     def load(self, message: Load) -> None:
@@ -53,14 +53,16 @@ class PlannerNode(Machine):
             self.call_at(self.kernel.now + (world.planning.gather_s or 0.0), self._gather, planner)
 
     def _plans_jointly(self, planner: str) -> bool:
-        if self.host.world.planning.gather_s is None:
-            return False
         if planner not in self._joint:
-            try:
-                self._joint[planner] = bool(capability(make(planner), "multi_user"))
-            except (Exception, SystemExit):  # a stranger's planner may raise anything; planning will tell what
-                self._joint[planner] = False
+            self._joint[planner] = plans_jointly(self.host.world, planner)
         return self._joint[planner]
+
+    def _wants_crowd(self, planner: str) -> bool:
+        if not self.host.crowd_wanted:
+            return False
+        if planner not in self._curious:
+            self._curious[planner] = wants_crowd(self.host.world, planner)
+        return self._curious[planner]
 
     def _gather(self, planner: str) -> None:
         self._hand_out(planner, sorted(self._gathered.pop(planner), key=lambda asked: asked[0].user))
@@ -69,15 +71,13 @@ class PlannerNode(Machine):
         """The plans are due after the declared seconds, and never within the window."""
         world, now = self.host.world, self.kernel.now
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        problems = tuple(build_problem(world, asked, self._known()) for asked, _ in requests)
+        known = Known(now, self.host.conditions, self._heard, self._wants_crowd(planner))
+        problems = tuple(build_problem(world, asked, known) for asked, _ in requests)
         together = problems if len(problems) > 1 else ()
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
             self._pending[number] = asked
             self.host.plan(PlanJob(due_s, number, planner, problem, together, index, world.planning.literal))
-
-    def _known(self) -> Known:
-        return Known(self.kernel.now, self.host.conditions, self._heard)
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""

@@ -46,6 +46,8 @@ class HostPort(Protocol):
     user_names: list[str]
     executes: bool
     """Whether pieces are told at all: somebody runs them."""
+    crowd_wanted: bool
+    """Whether some planner of the world wants to know the crowd, so that servers keep a record of it."""
     depart: Callable[[Departure], object]
     plan: Callable[[PlanJob], object]
     leave: Callable[[tuple[float, int]], object]
@@ -59,7 +61,7 @@ class HostPort(Protocol):
         ...
 
     def claims(self, server: int) -> bool:
-        """Whether a server's policy wants to know what users want of it."""
+        """Whether a server wants to know what users want of it: for its policy, or for planners that ask."""
         ...
 
     def client_of(self, user: int) -> int:

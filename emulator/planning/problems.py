@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from layerlift.emulator.conditions.conditions import Conditions
+from layerlift.emulator.planning.crowd import NOBODY, crowd_news, plans_jointly, wants_crowd
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.links import LinkSpec
@@ -16,8 +17,6 @@ from layerlift.emulator.world.world import World
 from layerlift.models.sums import left_sum
 from layerlift.planners.cost.holdings import layer_bytes
 from layerlift.planners.problem.problem import ClientPower, Floats, Problem
-from layerlift.planners.registry.base import capability
-from layerlift.planners.registry.planners import make
 
 
 def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...]:
@@ -44,6 +43,8 @@ class Known(NamedTuple):
     conditions: Conditions
     heard: Mapping[int, Load]
     """The last heartbeat of each server (node index) that has sent any."""
+    wants_crowd: bool = False
+    """Whether the planner that gets the problem wants to know the crowd."""
 
 
 def build_problem(world: World, request: PlanRequest, known: Known | None = None) -> Problem:
@@ -65,6 +66,8 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
     allowed = (layer_bytes(spec.graph)[:, None] <= np.array(memory, dtype=np.float64)) & there
     allowed[:, 0] = True
     shares = [offer.link_share for offer in offers]
+    curious = known.wants_crowd if known is not None else wants_crowd(world, user.planner)
+    now_s = known.now_s if known is not None else 0.0
     return Problem(
         graph=spec.graph,
         nodes=("client", *(node.name for node in nodes[1:])),
@@ -89,6 +92,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         header_bytes=world.header_bytes,
         battery_j=client.battery_j if request.charge_j is None else request.charge_j,
         link_share=np.array([1.0, *shares]) if min(shares) < 1.0 else None,
+        crowd=crowd_news(world, user.index, [offer.attendance for offer in offers], now_s) if curious else None,
     )
 
 
@@ -98,9 +102,15 @@ def _offer(world: World, request: PlanRequest, told: Prediction | None, server: 
         return Prediction(request.user, server, request.seconds, 0.0, 0.0, 1.0)
     if not world.planning.knows_load:
         room = world.nodes[server].memory_bytes
-        return told._replace(load=0.0, share=1.0, link_share=1.0, memory_bytes=room)
-    heard = known.heard.get(server) if known is not None and world.planning.heartbeat_s < INF else None
-    return told if heard is None else told._replace(load=heard.running)
+        return told._replace(load=0.0, share=1.0, link_share=1.0, memory_bytes=room, attendance=None)
+    if known is None or world.planning.heartbeat_s == INF:
+        return told
+    # Heartbeats are all that a planner hears of a server's work, from the start on, when nothing runs: before the first
+    # one the answer to hello would be fresher than all that comes later, and rarer beats would be better news.
+    heard = known.heard.get(server)
+    if heard is None:
+        return told._replace(load=0.0, attendance=NOBODY)
+    return told._replace(load=heard.running, attendance=heard.attendance)
 
 
 def _links(
@@ -158,7 +168,15 @@ def problem_of(world: World, user: int) -> Problem:
     """The problem of a user's first plan while no server holds or runs anything, as when the first users arrive."""
     model = world.users[user].model
     offers = tuple(
-        Prediction(user, server, predicted_seconds(world, model, server), world.nodes[server].memory_bytes, 0.0, 1.0)
+        Prediction(
+            user,
+            server,
+            predicted_seconds(world, model, server),
+            world.nodes[server].memory_bytes,
+            0.0,
+            1.0,
+            attendance=NOBODY,
+        )
         for server in world.servers
     )
     return build_problem(world, PlanRequest(user, world.seconds(model, world.users[user].client), offers))
@@ -170,7 +188,7 @@ def planned_with(world: World, user: int) -> tuple[int, ...]:
     Requests are taken to be on the way as long as they are on idle links.
     """
     spec, span_s = world.users[user], world.planning.gather_s
-    if span_s is None or not capability(make(spec.planner), "multi_user"):
+    if span_s is None or not plans_jointly(world, spec.planner):
         return (user,)
     asked = sorted(
         (_asked_at_s(world, other.index), other.index) for other in world.users if other.planner == spec.planner

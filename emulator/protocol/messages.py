@@ -30,6 +30,26 @@ class Hello(NamedTuple):
     model: int
 
 
+class Attendance(NamedTuple):
+    """Who is at a server and what that costs it, as it knows itself. A few numbers: their bytes are the header's."""
+
+    at_s: float
+    """When it said so."""
+    users: int
+    """Users whose plans want something of it."""
+    promised_bytes: int
+    """Parameters that those plans want to keep there, as if nothing were shared."""
+    plans: float
+    """Plans that have come in the last seconds."""
+    asks_per_s: float
+    """Questions a second of its users together."""
+    work: float
+    """Core-seconds a second that those cost it."""
+    received_bytes_s: float
+    """Over the last seconds."""
+    sent_bytes_s: float
+
+
 class Prediction(NamedTuple):
     """Server to client: file_2 of the paper, and the server's offer to this user."""
 
@@ -42,6 +62,8 @@ class Prediction(NamedTuple):
     link_share: float = 1.0
     has: tuple[int, ...] = ()
     """Parameters of the user's model that are there already and need not travel (`share_models`)."""
+    attendance: Attendance | None = None
+    """None where no planner of the world wants to know."""
 
 
 class PlanRequest(NamedTuple):
@@ -168,6 +190,8 @@ class Load(NamedTuple):
     """Pieces of work under way."""
     memory_bytes: float
     """Room for parameters."""
+    attendance: Attendance | None = None
+    """See `Prediction`."""
 
 
 class Leave(NamedTuple):

@@ -36,14 +36,14 @@ def judgements(result: RunResult) -> list[str]:
 
 
 def answers_that_are_nan(measured: Any) -> str | None:
-    """Answers with values that are no numbers: an error of 0 then says that both are so, not that they are right."""
+    """Answers with values that are NaN or infinite: they were not compared, and say little of the network."""
     rows = zip(*(measured[name].to_pylist() for name in ("kind", "user", "query")), strict=True)
     users = Counter(user for kind, user, _ in rows if kind == "not_a_number")
     if not users:
         return None
     return (
-        f"{count(users.total(), 'answer')} of {count(len(users), 'user')} held values that are not numbers (NaN), as "
-        "the uncut network's did: an output error of 0 says no more than that."
+        f"{count(users.total(), 'answer')} of {count(len(users), 'user')} held values that are NaN or infinite: output "
+        "errors are of the other values only, and there is none where all were so; give it inputs that suit it."
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from layerlift.emulator.runtime.conductor import Progress
 from layerlift.emulator.world.world import World
 
-_EVERY_S = 0.1
+_NOTABLE_S = 1.0
+"""Layers that run for less are not mentioned: they come and go with each step of virtual time."""
 
 
 class LiveProgress:
@@ -20,16 +22,11 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar: Bar | None = None
-        self._shown = 0.0
+        self._bar: _Bar | None = None
 
     def __enter__(self) -> LiveProgress:
         if self._console.is_terminal:
-            self._bar = Bar(
-                TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TextColumn("{task.fields[clock]}", markup=False), console=self._console, transient=True,
-            )  # fmt: skip
-            self._task = self._bar.add_task("Starting", total=None, clock="")
+            self._bar = _Bar(self._console)
             self._bar.start()
         return self
 
@@ -45,20 +42,42 @@ class LiveProgress:
             self._bar.console.print(text, style="dim", highlight=False)
 
     def update(self, state: Progress, world: World) -> None:
-        """Called before each window."""
-        if self._bar is None:
-            return
-        now = time.monotonic()
-        if now - self._shown < _EVERY_S:
-            return
-        self._shown = now
+        """Called before each window. What is shown follows `state` from then on, within a window too."""
+        if self._bar is not None:
+            self._bar.watched = state, world
+
+
+class _Bar(Bar):
+    """Looks at the run whenever it draws itself, for a single step in which layers really run may take minutes."""
+
+    def __init__(self, console: Console) -> None:
+        self.watched: tuple[Progress, World] | None = None
+        self._step, self._since = -1, 0.0
+        super().__init__(
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.fields[clock]}", markup=False), console=console, transient=True,
+        )  # fmt: skip
+        self._task = self.add_task("Starting", total=None, clock="")
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """See `Bar`: called for every picture, mostly by a thread of its own."""
+        if self.watched is not None:
+            self._look(*self.watched)
+        return super().get_renderables()
+
+    def _look(self, state: Progress, world: World) -> None:
         counted = [user.queries for user in world.users]
-        clock = f"{state.now_s:.1f} s virtual, {state.left} of {len(world.users)} users done"
+        clock = f"{state.now_s:.1f} s virtual, {state.left} of {len(world.users)} users done{self._waiting(state)}"
         if None not in counted:
-            total = sum(count for count in counted if count is not None)
-            self._bar.update(self._task, description="Queries", total=total, completed=state.queries, clock=clock)
+            total, done = sum(count for count in counted if count is not None), state.queries
+            self.update(self._task, description="Queries", total=total, completed=done, clock=clock)
         else:
-            until = min(world.until_s, 1e12)
-            self._bar.update(
-                self._task, description="Virtual seconds", total=int(until), completed=int(state.now_s), clock=clock
-            )
+            total, done = int(min(world.until_s, 1e12)), int(state.now_s)
+            self.update(self._task, description="Virtual seconds", total=total, completed=done, clock=clock)
+
+    def _waiting(self, state: Progress) -> str:
+        """Why nothing moves, where that is so."""
+        now = time.monotonic()
+        if not state.executing or state.windows != self._step:
+            self._step, self._since = state.windows, now
+        return "; waiting for layers that really run" if now - self._since >= _NOTABLE_S else ""

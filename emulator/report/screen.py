@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rich.console import ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
@@ -105,6 +105,11 @@ def shared(spans: Sequence[tuple[int, int]], total: int) -> list[int]:
     if not wanted:
         return [least for least, _ in spans]
     return [least + min(most - least, spare * (most - least) // wanted) for least, most in spans]
+
+
+def has_end(console: Console) -> bool:
+    """Whether lines must be kept short there: a terminal, or a pipe whose COLUMNS are given."""
+    return console.width < _WITHOUT_END
 
 
 def screen(*, err: bool = False) -> Screen:

@@ -66,7 +66,6 @@ class Conductor:
                 break
             self.progress.now_s = now
             if self._before_window is not None:
-                self.progress.queries = self._books.queries
                 self._before_window(self.progress)
             horizon = self._horizon(now)
             self._window(horizon)
@@ -100,6 +99,7 @@ class Conductor:
             self._fabric.take(d for d in departures if d.at <= self._last_left_s)
             self._fabric.rewind(self._last_left_s)
             self._last_rows = rows
+        self.progress.queries = self._books.queries
 
     def _advance(self, calls: list[Call]) -> tuple[Rows, list[Departure]]:
         """Advance hosts to the end of a window, answering those that halt for a measured cost."""
@@ -142,7 +142,9 @@ class Conductor:
             self.progress.left += 1
             self._last_left_s = max(self._last_left_s, at)
         if self._data is not None:
+            self.progress.executing = True
             pass_on(answer, self._data)
+            self.progress.executing = False
 
     def _measured(self, answer: Answer) -> Costs:
         assert self._data is not None
@@ -157,5 +159,6 @@ class Conductor:
                 rows.setdefault(table, []).extend(more)
         self._books.sort(rows)
         self._books.close(rows, end)
+        self.progress.queries = self._books.queries
         self.progress.now_s = end
         return ending(end, self.progress, self._fabric, self._costs)

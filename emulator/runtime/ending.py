@@ -10,13 +10,15 @@ from layerlift.models.errors import RunError
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run is, for whoever shows it."""
+    """How far a run is, for whoever shows it, who may look at any time."""
 
     now_s: float = 0.0
     windows: int = 0
     calls: int = 0
     queries: int = 0
     left: int = 0
+    executing: bool = False
+    """Whether layers that really run are waited for: virtual time stands still meanwhile."""
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.planner_node import PlannerNode
 from layerlift.emulator.nodes.ports import Measurable
 from layerlift.emulator.nodes.server.server import Server
+from layerlift.emulator.planning.crowd import crowd_wanted
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, Departure, Message
 from layerlift.emulator.protocol.routes import Routes
@@ -51,6 +52,7 @@ class Host:
         self.kernel = Kernel()
         self.routes = Routes([model.graph for model in world.models])
         self.executes = execution and world.compute == "profiled"
+        self.crowd_wanted = crowd_wanted(world)
         self._answers = execution
         self.user_names = [user.name for user in world.users]
         self._costs: dict[tuple[int, int, int], float] = {}
@@ -155,8 +157,8 @@ class Host:
         return self._places[server]
 
     def claims(self, server: int) -> bool:
-        """Whether a server's policy wants to know what users want of it."""
-        return self._claims[server]
+        """Whether a server wants to know what users want of it: for its policy, or for planners that ask."""
+        return self.crowd_wanted or self._claims[server]
 
     def client_of(self, user: int) -> int:
         """Node index of the user's device."""

@@ -66,7 +66,6 @@ class OneClock:
                 break
             self.progress.now_s = now
             if self._before_step is not None:
-                self.progress.queries = self._books.queries
                 self._before_step(self.progress)
             sampled_s = periods.ending_after(now, world.sample_s) * world.sample_s
             horizon = min(now + _STEP_WINDOWS * world.lookahead_s, sampled_s, world.until_s)
@@ -93,8 +92,11 @@ class OneClock:
     def _pass_on(self) -> None:
         answer = self._host.report()
         self._books.add(answer.rows)  # before layers really run, which may take long
+        self.progress.queries = self._books.queries
         if self._data is not None:
+            self.progress.executing = True
             pass_on(answer, self._data)
+            self.progress.executing = False
 
     def _leave(self, who: tuple[float, int]) -> None:
         self.progress.left += 1

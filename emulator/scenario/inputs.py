@@ -123,7 +123,9 @@ class Kept(Shelf):
         """See `Catalog`. Raises `ModelError` for a network that is gone, or another than the run had."""
         wanted = options.model_dump(mode="json")
         for told in self._prices:
-            if told["source"] == source and told["options"] == wanted and set(classes) <= set(told["classes"]):
+            # A run of an earlier version did not say what was not known then.
+            same = {**ModelSection().model_dump(mode="json"), **told["options"]} == wanted
+            if told["source"] == source and same and set(classes) <= set(told["classes"]):
                 return _repriced(told, _same(told, source, options))
         return super().price(source, options, classes)
 

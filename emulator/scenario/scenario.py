@@ -15,6 +15,7 @@ from layerlift.emulator.scenario.checks.checks import check
 from layerlift.emulator.scenario.inputs import Inputs
 from layerlift.emulator.scenario.overrides import override
 from layerlift.emulator.scenario.resolving.catalog import Catalog, network
+from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.resolve import model_options, model_source, resolve
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import MAX_BYTES, Places, brief, dotted, read
@@ -24,6 +25,7 @@ from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import CodeRefused, ScenarioError, near, sentence
 from layerlift.models.files import read_regular
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 from layerlift.models.text import escaped, printable
 
@@ -145,7 +147,9 @@ class Scenario(Description):
 
     def network(self, model: str) -> Network:
         """Load a model of this scenario as it is run, by its `ModelSpec.name`. Raises `ModelError`."""
-        return network(model_source(self, model), model_options(self, model))
+        options = model_options(self, model)
+        loaded = network(model_source(self, model), options)
+        return loaded if options.inputs is None else with_inputs(loaded, in_folder(self, options.inputs))
 
     def __repr__(self) -> str:
         return f"Scenario({self.name!r}: {self.user_count} users, {_servers(self)} servers, seed {self.seed})"

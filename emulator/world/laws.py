@@ -11,7 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count as numbers
-from itertools import cycle, islice, repeat
+from itertools import cycle, islice, pairwise, repeat
+from math import inf
+
+from layerlift.models.sums import left_sum
 
 
 class Asks(ABC):
@@ -26,6 +29,16 @@ class Asks(ABC):
     @abstractmethod
     def words(self) -> str:
         """Return the law as a person reads it, such as `every 33 ms`."""
+
+    @property
+    @abstractmethod
+    def mean_per_s(self) -> float:
+        """Instants a second, in the long run; infinite where all come at once."""
+
+    @property
+    def gap_variation(self) -> float:
+        """Squared coefficient of variation of the gaps: 0 regular, 1 at random. Bursts are more, and count as 1."""
+        return 1.0
 
     def times(self, count: int, rng: random.Random) -> list[float]:
         """Return the first `count` times in seconds, ascending; fewer only where a trace ends before."""
@@ -42,6 +55,16 @@ class AllAt(Asks):
         """See `Asks`; time stands still, so nobody should ask for all of them."""
         return repeat(self.at_s)
 
+    @property
+    def mean_per_s(self) -> float:
+        """See `Asks`."""
+        return inf
+
+    @property
+    def gap_variation(self) -> float:
+        """See `Asks`."""
+        return 0.0
+
     def words(self) -> str:
         """See `Asks`."""
         return f"all at {self.at_s:g} s"
@@ -57,6 +80,16 @@ class Regular(Asks):
     def instants(self, rng: random.Random) -> Iterator[float]:
         """See `Asks`."""
         return (self.start_s + number * self.every_ms / 1000.0 for number in numbers())
+
+    @property
+    def mean_per_s(self) -> float:
+        """See `Asks`."""
+        return 1000.0 / self.every_ms
+
+    @property
+    def gap_variation(self) -> float:
+        """See `Asks`."""
+        return 0.0
 
     def words(self) -> str:
         """See `Asks`."""
@@ -76,6 +109,11 @@ class Steady(Asks):
         while True:
             now += rng.expovariate(self.per_s)
             yield round(now, 9)
+
+    @property
+    def mean_per_s(self) -> float:
+        """See `Asks`."""
+        return self.per_s
 
     def words(self) -> str:
         """See `Asks`."""
@@ -104,6 +142,12 @@ class Bursts(Asks):
                     break
                 yield round(self.start_s + now, 9)
             now = ends
+
+    @property
+    def mean_per_s(self) -> float:
+        """See `Asks`."""
+        asked = self.quiet_per_s * self.quiet_s + self.busy_per_s * self.busy_s
+        return asked / (self.quiet_s + self.busy_s)
 
     def words(self) -> str:
         """See `Asks`."""
@@ -148,6 +192,11 @@ class Day(Asks):
             if rng.random() * self.high_per_s < self._rate(began + now):
                 yield round(self.start_s + now, 9)
 
+    @property
+    def mean_per_s(self) -> float:
+        """See `Asks`."""
+        return (self.low_per_s + self.high_per_s) / 2.0
+
     def words(self) -> str:
         """See `Asks`."""
         return (
@@ -172,6 +221,28 @@ class RecordedInstants(Asks):
             began = self.start_s + turn * (self.repeat_s or 0.0)
             for at in self.recorded_s:
                 yield round(began + at, 9)
+
+    @property
+    def mean_per_s(self) -> float:
+        """See `Asks`."""
+        gaps = self._gaps()
+        return len(gaps) / left_sum(gaps) if left_sum(gaps) > 0.0 else 0.0
+
+    @property
+    def gap_variation(self) -> float:
+        """See `Asks`."""
+        gaps = self._gaps()
+        if not left_sum(gaps) > 0.0:
+            return 0.0
+        mean = left_sum(gaps) / len(gaps)
+        return left_sum((gap - mean) * (gap - mean) for gap in gaps) / len(gaps) / (mean * mean)
+
+    def _gaps(self) -> list[float]:
+        """Seconds between the instants, with the one to the first of the next turn where they come again."""
+        gaps = [later - earlier for earlier, later in pairwise(self.recorded_s)]
+        if self.repeat_s is not None:
+            gaps.append(self.repeat_s - (self.recorded_s[-1] - self.recorded_s[0]))
+        return gaps
 
     def words(self) -> str:
         """See `Asks`."""

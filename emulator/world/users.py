@@ -8,6 +8,7 @@ from typing import Literal
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF
 from layerlift.models.graph.route import QueryMode
+from layerlift.planners.problem.crowd_news import Asking
 from layerlift.planners.problem.problem import Objective
 
 
@@ -65,6 +66,13 @@ class UserSpec:
     def think(self) -> Draw:
         """What each pause between an answer and the next question is drawn from."""
         return self.think_law or Fixed(self.think_s)
+
+    @property
+    def asking(self) -> Asking:
+        """How often questions come, as planners are told it."""
+        if self.asks is None or self.asks.mean_per_s == INF:
+            return Asking(None, self.think.mean_s, self.in_flight)
+        return Asking(self.asks.mean_per_s, 0.0, self.in_flight, self.asks.gap_variation)
 
 
 @dataclass(frozen=True, slots=True)

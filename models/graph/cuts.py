@@ -70,17 +70,6 @@ def narrow(graph: LayerGraph) -> tuple[Cut, ...]:
     return tuple(cut for cut in cuts(graph) if cut.width == 1)
 
 
-def best(graph: LayerGraph) -> tuple[Cut, ...]:
-    """The cuts worth considering for a prefix at the client: no earlier cut, nor the input, carries as little."""
-    least = sum(graph.tensors[t].bytes for t in graph.inputs)
-    found: list[Cut] = []
-    for cut in cuts(graph):
-        if cut.bytes < least:
-            least = cut.bytes
-            found.append(cut)
-    return tuple(found)
-
-
 def blocks(graph: LayerGraph) -> tuple[tuple[int, int], ...]:
     """Runs of layers (first, last) that begin at a single-tensor cut in front of a layer that multiplies matrices.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 from onnx import helper
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import features
-from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.models.graph.graph import Form, Layer, LayerGraph, Parameter, Tensor
 from layerlift.models.onnx_files import untrusted
 
 TypeAndShape = tuple[int, tuple[int, ...]]
@@ -34,11 +34,16 @@ def bytes_of(kind: TypeAndShape, name: str, origin: str) -> int:
 
 
 def build(
-    name: str, light: onnx.ModelProto, parameters: Collection[str], upload_bytes: Mapping[str, int] | None = None
+    name: str,
+    light: onnx.ModelProto,
+    parameters: Collection[str],
+    upload_bytes: Mapping[str, int] | None = None,
+    tied: Mapping[str, str] | None = None,
 ) -> LayerGraph:
     """The layer graph of `light` (see `layerlift.models.loading.preparing.Prepared`), without touching any weight.
 
-    `upload_bytes` names the parameters whose upload is smaller than what is held.
+    `upload_bytes` names the parameters whose upload is smaller than what is held; those to which `tied` gives one name
+    are one weight in several forms (see `layerlift.models.loading.ties`).
     Tensors are numbered inputs first, then in the order in which layers make them; parameters in order of first use.
     """
     types = types_of(light)
@@ -53,8 +58,11 @@ def build(
             readers.setdefault(read, []).append(index)
     names = [*inputs, *maker]
     number = {tensor: position for position, tensor in enumerate(names)}
-    used = [read for read in readers if read in held]
-    slot = {parameter: position for position, parameter in enumerate(used)}
+    weights: dict[str, list[str]] = {}
+    for read in readers:
+        if read in held:
+            weights.setdefault((tied or {}).get(read, read), []).append(read)
+    slot = {form: position for position, forms in enumerate(weights.values()) for form in forms}
     tensors = tuple(
         Tensor(
             tensor,
@@ -72,7 +80,7 @@ def build(
         name,
         layers,
         tensors,
-        tuple(_parameter(parameter, types[parameter], name, upload_bytes or {}) for parameter in used),
+        tuple(_parameter(forms, types, name, upload_bytes or {}) for forms in weights.values()),
         tuple(range(len(inputs))),
         tuple(number[output] for output in outputs),
     )
@@ -83,9 +91,13 @@ def dtype_name(elem_type: int) -> str:
     return str(helper.tensor_dtype_to_np_dtype(elem_type).name)
 
 
-def _parameter(name: str, kind: TypeAndShape, origin: str, upload_bytes: Mapping[str, int]) -> Parameter:
-    size = bytes_of(kind, name, origin)
-    return Parameter(name, size, upload_bytes.get(name, size), kind[1], dtype_name(kind[0]))
+def _parameter(
+    names: Sequence[str], types: Mapping[str, TypeAndShape], origin: str, upload_bytes: Mapping[str, int]
+) -> Parameter:
+    first, *others = (Form(name, types[name][1], dtype_name(types[name][0])) for name in names)
+    size = bytes_of(types[first.name], first.name, origin)
+    upload = min(upload_bytes.get(name, size) for name in names)
+    return Parameter(first.name, size, upload, first.shape, first.dtype, tuple(others))
 
 
 def _layer(
@@ -109,7 +121,7 @@ def _layer(
         node.op_type,
         tuple(number[name] for name in read),
         tuple(number[name] for name in made),
-        tuple(slot[name] for name in owned),
+        tuple(dict.fromkeys(slot[name] for name in owned)),
         features.flops(node, shape_of),
         sum(tensors[number[name]].bytes for name in (*read, *made)),
         features.features(node, shape_of, read),

@@ -12,6 +12,15 @@ from layerlift.models.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """How layers read a weight: its name in the model, its shape and its element type there."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A named weight. Layers may share one: a set of layers costs the union of its parameters."""
 
@@ -22,6 +31,13 @@ class Parameter:
     """What an upload of it moves; less than `held_bytes` where a sparse format is used."""
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
+    also: tuple[Form, ...] = ()
+    """Other forms in which layers read the same bytes: a transposed embedding, a copy that an exporter has written."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the model calls it, in each of its forms."""
+        return (self.name, *(form.name for form in self.also))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,12 @@ class LayerGraph:
         for parameter in self.parameters:
             hasher.update(repr((parameter.name, parameter.held_bytes, parameter.upload_bytes)).encode())
         return hasher.hexdigest()[:16]
+
+    @cached_property
+    def forms(self) -> dict[str, Form]:
+        """Every weight in every form in which layers read it, by name."""
+        found = [form for p in self.parameters for form in (Form(p.name, p.shape, p.dtype), *p.also)]
+        return {form.name: form for form in found}
 
     def parameters_of(self, layers: Iterable[int]) -> frozenset[int]:
         """The union of the parameter indices of `layers`."""

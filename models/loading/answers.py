@@ -1,7 +1,7 @@
 """What the process that opens files can be asked, kind by kind: a request goes in, plain data and bytes come out.
 
-Each takes `path` (absolute) and `dims` from the request, and may ask for more memory where it has learned that a file
-which it accepts needs it.
+Each takes `path` (absolute), `dims` and `outputs` from the request, and may ask for more memory where it has learned
+that a file which it accepts needs it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ Answer = Callable[[Mapping[str, Any], AllowMemory], tuple[dict[str, Any], Blobs]
 
 
 def network(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, Any], Blobs]:
-    """The light form of a file: `content`, `files`, `parameters`, `upload_bytes`, and one blob, the light model."""
+    """The light form: `content`, `files`, `parameters`, `upload_bytes`, `tied`, and one blob, the light model."""
     found = _opened(request)
     head = {
         "content": found.content,
         "files": [str(file) for file in found.files],
         "parameters": list(found.prepared.parameters),
         "upload_bytes": dict(found.prepared.upload_bytes),
+        "tied": dict(found.tied),
     }
     return head, [found.prepared.light.SerializeToString()]
 
@@ -53,7 +54,7 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
 
 
 def _opened(request: Mapping[str, Any]) -> reading.Opened:
-    return reading.opened(Path(str(request["path"])), request["dims"])
+    return reading.opened(Path(str(request["path"])), request["dims"], request.get("outputs", ()))
 
 
 KINDS: Final[Mapping[str, Answer]] = {"network": network, "weights": weights}

@@ -14,7 +14,7 @@ def fixed(inputs: Sequence[onnx.ValueInfoProto], dims: Mapping[str, int], origin
     """The `inputs` with a whole number on every axis.
 
     `dims` fixes dynamic dimensions, by symbolic name or as `"input:axis"`. Raises `ModelError` for an input that is no
-    tensor or has no rank, a dimension that stays dynamic, an extent below 1, and a name in `dims` that nothing has.
+    tensor or has no rank, a dimension that stays dynamic, a negative extent, and a name in `dims` that nothing has.
     """
     declared: list[onnx.ValueInfoProto] = []
     missing: dict[str, str] = {}
@@ -28,7 +28,8 @@ def fixed(inputs: Sequence[onnx.ValueInfoProto], dims: Mapping[str, int], origin
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             keys = [key for key in (dim.dim_param, f"{value.name}:{axis}") if key]
             given = next((dims[key] for key in keys if key in dims), None)
-            # Nothing can be computed over an extent of 0, so it cannot be meant: it counts as not fixed.
+            # An exporter writes 0 for what it does not know. It may be meant (a cache that holds nothing yet), which
+            # only whoever loads it can say.
             if dim.HasField("dim_value") and dim.dim_value > 0:
                 shape.append(dim.dim_value)
                 continue
@@ -37,9 +38,11 @@ def fixed(inputs: Sequence[onnx.ValueInfoProto], dims: Mapping[str, int], origin
                 missing.setdefault(keys[0], f"{keys[0]} (axis {axis} of input {value.name!r})")
             # A stand-in, so that the loop goes on and one error names all that is missing.
             shape.append(given if given is not None else 1)
-        if any(extent < 1 for extent in shape):
-            raise ModelError(f"{origin}: dims makes input {value.name!r} {shape}; extents start at 1")
+        if any(extent < 0 for extent in shape):
+            raise ModelError(f"{origin}: dims makes input {value.name!r} {shape}; extents start at 0")
         declared.append(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
+        if value.type.denotation:
+            declared[-1].type.denotation = value.type.denotation
     if missing:
         example = ", ".join(f"'{key}': 1" for key in missing)
         options = " ".join(f"--dim {key}=1" for key in missing)

@@ -32,36 +32,42 @@ class OpenedFile:
 
     path: Path
     dims: Dims
+    outputs: tuple[str, ...]
     content: str
     """Hash of the file and its external data."""
     light: bytes
     """The light model, to be parsed: it was checked, and holds no payload but small constants."""
     parameters: tuple[str, ...]
     upload_bytes: Mapping[str, int]
+    tied: Mapping[str, str]
     file_bytes: int
     """Of the file and its external data."""
 
 
-_KNOWN: dict[tuple[Path, Dims], tuple[dict[Path, _Stamp], OpenedFile]] = {}
+_Asked = tuple[Path, Dims, tuple[str, ...]]
+_KNOWN: dict[_Asked, tuple[dict[Path, _Stamp], OpenedFile]] = {}
 
 
-def open_file(path: Path, dims: Dims) -> OpenedFile:
-    """Open the file at the absolute `path`. Raises `ModelError`, in one sentence, whatever it holds."""
-    first = stamp(path)
-    held = _KNOWN.get((path, dims))
+def open_file(path: Path, dims: Dims, outputs: tuple[str, ...] = ()) -> OpenedFile:
+    """Open the file at the absolute `path`, to end at `outputs` if there are any.
+
+    Raises `ModelError`, in one sentence, whatever it holds.
+    """
+    first, asked = stamp(path), (path, dims, outputs)
+    held = _KNOWN.get(asked)
     if held is not None and all(_stamp_or_none(file) == seen for file, seen in held[0].items()):
         return held[1]
     # External data has its size bounded by what the file says of it; here it is not known yet.
-    head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, dims=dict(dims))
+    head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, dims=dict(dims), outputs=list(outputs))
     try:
         files = {Path(file): _stamp_or_none(Path(file)) for file in head["files"]}
-        found = _opened(path, dims, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
+        found = _opened(asked, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise answered_badly(path) from None
     seen = {file: mark for file, mark in files.items() if mark is not None}
-    _KNOWN.pop((path, dims), None)
+    _KNOWN.pop(asked, None)
     if seen.get(path) == first and len(seen) == len(files):
-        _KNOWN[path, dims] = seen, found
+        _KNOWN[asked] = seen, found
         while len(_KNOWN) > _KEPT:
             _KNOWN.pop(next(iter(_KNOWN)))
     return found
@@ -90,13 +96,13 @@ def _stamp_or_none(path: Path) -> _Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
 
 
-def _opened(path: Path, dims: Dims, head: Mapping[str, Any], blobs: list[np.ndarray], file_bytes: int) -> OpenedFile:
+def _opened(asked: _Asked, head: Mapping[str, Any], blobs: list[np.ndarray], file_bytes: int) -> OpenedFile:
     return OpenedFile(
-        path,
-        dims,
+        *asked,
         str(head["content"]),
         blobs[0].tobytes(),
         tuple(str(name) for name in head["parameters"]),
         {str(name): int(size) for name, size in head["upload_bytes"].items()},
+        {str(name): str(root) for name, root in head["tied"].items()},
         file_bytes,
     )

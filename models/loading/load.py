@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,28 +28,31 @@ def load(
     name_or_path: str | Path,
     *,
     dims: Mapping[str, int] | None = None,
+    outputs: Sequence[str] = (),
     input_bytes: int | None = None,
     seed: int = 0,
     spectrum: float | None = None,
 ) -> Network:
     """A network of the zoo by name (or alias), or any feed-forward ONNX file by path, without reading its weights.
 
-    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `input_bytes` overrides what
-    sending the first input costs; `seed` and `spectrum` choose a zoo network's weights (see
-    `layerlift.models.loading.zoo.build`). Raises `ModelError` for an unknown name (with the near ones) and for files
-    that are missing, corrupt or hostile.
+    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `outputs` names the tensors that a
+    file is to end at, in place of its own outputs; `input_bytes` overrides what sending the first input costs; `seed`
+    and `spectrum` choose a zoo network's weights (see `layerlift.models.loading.zoo.build`). Raises `ModelError` for an
+    unknown name (with the near ones) and for files that are missing, corrupt or hostile.
     """
     text = str(name_or_path)
     if zoo.is_known(text):
         if dims:
             raise ModelError(f"{text} has no dynamic dimensions; dims is for ONNX files")
+        if outputs:
+            raise ModelError(f"{text} is a network of the zoo, which ends where it ends; output is for ONNX files")
         return zoo.build(text, seed=seed, spectrum=spectrum, input_bytes=input_bytes)
     path = Path(name_or_path)
     if not path.suffix and not path.exists() and len(path.parts) == 1:
         raise ModelError(f"there is no network {text!r} in the zoo{near(text, zoo.known())}")
     if spectrum is not None or seed:
         raise ModelError(f"seed and spectrum choose the weights of zoo networks; {text} has its own")
-    return _load_file(path, dims, input_bytes)
+    return _load_file(path, dims, tuple(dict.fromkeys(outputs)), input_bytes)
 
 
 def from_model(
@@ -82,6 +85,7 @@ def from_model(
         MemorySource(arrays),
         weights_id,
         upload_bytes=upload_bytes or prepared.upload_bytes,
+        tied=reading.tied_in(model, prepared, onnx.numpy_helper.to_array),
         synthetic=synthetic,
     )
 
@@ -94,6 +98,7 @@ class FileSource:
     content: str
     """Hash of the file and its external data when the network was loaded."""
     dims: tuple[tuple[str, int], ...]
+    outputs: tuple[str, ...]
     file_bytes: int
     """Of the file and its external data."""
 
@@ -102,7 +107,13 @@ class FileSource:
         types = from_onnx.types_of(light)
         most = int_sum(from_onnx.bytes_of(kind, name, str(self.path)) for name, kind in types.items())
         head, blobs = OPENER.ask(
-            "weights", self.path, self.file_bytes, _UNPACKED * most, dims=dict(self.dims), content=self.content
+            "weights",
+            self.path,
+            self.file_bytes,
+            _UNPACKED * most,
+            dims=dict(self.dims),
+            outputs=list(self.outputs),
+            content=self.content,
         )
         if "changed" in head:
             raise ModelError(f"{self.path} has changed since it was loaded; load it again")
@@ -112,13 +123,15 @@ class FileSource:
             raise answered_badly(self.path) from None
 
 
-def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | None) -> Network:
-    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())))
+def _load_file(
+    path: Path, dims: Mapping[str, int] | None, outputs: tuple[str, ...], input_bytes: int | None
+) -> Network:
+    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())), outputs)
     try:
         light = onnx.ModelProto.FromString(found.light)
     except DecodeError:
         raise answered_badly(found.path) from None
-    source = FileSource(found.path, found.content, found.dims, found.file_bytes)
+    source = FileSource(found.path, found.content, found.dims, found.outputs, found.file_bytes)
     return assemble(
         path.stem,
         light,
@@ -127,6 +140,7 @@ def _load_file(path: Path, dims: Mapping[str, int] | None, input_bytes: int | No
         found.content,
         input_bytes=input_bytes,
         upload_bytes=found.upload_bytes,
+        tied=found.tied,
     )
 
 

@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import dimensions
-from layerlift.models.onnx_files import protos, untrusted
+from layerlift.models.loading import dimensions, ties
+from layerlift.models.onnx_files import operators, protos, tails, untrusted
+from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
 Payload = Callable[[TensorProto], np.ndarray]
@@ -44,6 +45,8 @@ class Prepared:
     """Values of Constant nodes, which no initializer holds."""
     upload_bytes: Mapping[str, int]
     """Parameters that travel smaller than they are held: stored quantized or in half precision, widened on arrival."""
+    layout: Mapping[str, str]
+    """Parameters that are another constant laid out anew (transposed, say), and that constant."""
 
 
 def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Payload, origin: str) -> Prepared:
@@ -55,6 +58,7 @@ def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Pay
     """
     work = _Preparation(model, payload, origin)
     work.inputs = dimensions.fixed(work.inputs, dims or {}, origin)
+    samples.declare_pixels(work.inputs, model)
     work.infer_and_fold()
     return work.finish()
 
@@ -88,6 +92,9 @@ class _Preparation:
         self.inputs = [value for value in model.graph.input if value.name not in self.stored]
         # One that is named twice is the same tensor, and is answered once.
         self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
+        # What onnxruntime has said of operators that onnx has no shapes for.
+        self.asked = operators.Asked(self._imports(), model.ir_version)
+        self.told: dict[str, operators.Kind] = {}
         self.types: dict[str, tuple[int, tuple[int, ...] | None]] = {}
         self.folded: list[onnx.NodeProto] = []
 
@@ -98,14 +105,20 @@ class _Preparation:
             self._infer()
             constant = self._constants()
             fresh = self._evaluate(constant)
-            if not fresh:
-                break
             self.values.update(fresh)
+            if not fresh and not self._ask_onnxruntime():
+                break
         self.folded = [node for node in self.nodes if self._is_folded(node, constant)]
         # By identity: messages cannot be hashed, and two nodes may be equal.
         gone = {id(node) for node in self.folded}
         self.nodes = [node for node in self.nodes if id(node) not in gone]
         self.constant = constant
+
+    def _ask_onnxruntime(self) -> bool:
+        """Fill `told` with types and shapes that onnx does not infer; whether there are new ones."""
+        before = len(self.told)
+        self.told.update(self.asked.outputs_of(self.nodes, self.types, self.values))
+        return len(self.told) > before
 
     def _infer(self) -> None:
         """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
@@ -135,21 +148,27 @@ class _Preparation:
         weights = [
             helper.make_tensor_value_info(n, self.stored[n].data_type, list(self.stored[n].dims)) for n in constants
         ]
-        outputs = [onnx.ValueInfoProto(name=name) for name in self.outputs]
+        declared = {value.name: value for value in self.inputs}
+        told = {name: helper.make_tensor_value_info(name, *kind) for name, kind in self.told.items() if name in made}
+        outputs = [{**declared, **told}.get(name, onnx.ValueInfoProto(name=name)) for name in self.outputs]
         graph = helper.make_graph(
             nodes,
             "light",
             [*self.inputs, *weights],
             outputs,
             [numpy_helper.from_array(array, name) for name, array in self.values.items() if name not in made],
+            value_info=[value for name, value in told.items() if name not in self.outputs],
         )
         return self._model(graph)
 
     def _model(self, graph: onnx.GraphProto) -> onnx.ModelProto:
-        # What `untrusted` has let pass uses the standard domains only; other imports are leftovers of an exporter.
-        imports = [entry for entry in self.model.opset_import if entry.domain in untrusted.STANDARD_DOMAINS]
         # From IR version 4 on an initializer need not be an input.
-        return helper.make_model(graph, opset_imports=imports, ir_version=max(4, self.model.ir_version))
+        return helper.make_model(graph, opset_imports=self._imports(), ir_version=max(4, self.model.ir_version))
+
+    def _imports(self) -> list[onnx.OperatorSetIdProto]:
+        # Imports of other domains than the operators are of are leftovers of an exporter.
+        used = {"", "ai.onnx", "ai.onnx.ml", *(node.domain for node in self.model.graph.node)}
+        return [entry for entry in self.model.opset_import if entry.domain in used]
 
     def _constants(self) -> set[str]:
         # One pass is enough: ONNX wants nodes in an order in which every input is made before it is read.
@@ -216,15 +235,19 @@ class _Preparation:
         read = dict.fromkeys(name for node in self.nodes for name in node.input if name)
         self._check_shapes(read)
         parameters = tuple(name for name in read if name in self.constant)
-        self.inputs = [value for value in self.inputs if value.name in read]
+        self.inputs = [value for value in self.inputs if value.name in read or value.name in self.outputs]
         light = self._light(parameters)
-        return Prepared(light, parameters, self._folding(parameters), self.literals, self._upload_bytes(parameters))
+        layout = ties.by_layout(self.folded, [name for name in parameters if name not in self.values])
+        upload_bytes = self._upload_bytes(parameters)
+        return Prepared(light, parameters, self._folding(parameters), self.literals, upload_bytes, layout)
 
     def _drop_dead(self) -> None:
         made = {name for node in self.nodes for name in node.output}
-        for name in self.outputs:
-            if name not in made:
-                raise ModelError(f"{self.origin}: output {name!r} is not computed from any input; remove it")
+        given = {value.name for value in self.inputs}
+        # What is constant needs no network to be known, and no query moves it.
+        self.outputs = [name for name in self.outputs if name in made or name in given]
+        if not made.intersection(self.outputs):
+            raise ModelError(f"{self.origin}: no output is computed from an input, so that there is nothing to cut")
         wanted = set(self.outputs)
         alive: list[onnx.NodeProto] = []
         # Backwards through an order in which makers come first: every reader is seen before its maker.
@@ -271,9 +294,8 @@ class _Preparation:
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                raise ModelError(
-                    f"{self.origin}: the shape of {name!r}{of} depends on the data or is wrong{self._why()}"
-                )
+                why, end = self._why(node), tails.remedy(self.model, self._is_unsized)
+                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
         if total > untrusted.MAX_PARAMETER_BYTES:
@@ -288,7 +310,13 @@ class _Preparation:
                 if shape is not None and dtype:
                     untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
 
-    def _why(self) -> str:
+    def _is_unsized(self, node: onnx.NodeProto) -> bool:
+        return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
+
+    def _why(self, node: onnx.NodeProto | None) -> str:
+        refused = self.asked.refused.get((node.domain, node.op_type)) if node is not None else None
+        if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
+            return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
         # Strict inference says which node is wrong, but refuses nodes that could be inferred around: so it only
         # explains.
         try:
@@ -296,8 +324,8 @@ class _Preparation:
                 self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
             )
         except Exception as error:
-            return f" ({protos.one_line(error)})"
-        return ""
+            return f"depends on the data or is wrong ({protos.one_line(error)})"
+        return "depends on the data or is wrong"
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ import onnx
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.loading import preparing
-from layerlift.models.onnx_files import external, protos, untrusted
+from layerlift.models.loading import preparing, ties
+from layerlift.models.onnx_files import external, operators, protos, untrusted
 from layerlift.models.running.network import MemorySource, assemble
 from layerlift.models.running.session import uncut_session
 
@@ -31,25 +31,43 @@ class Opened:
     files: tuple[Path, ...]
     """The file, then its external data."""
     prepared: preparing.Prepared
+    tied: Mapping[str, str]
+    """What parameters are forms of (see `ties`)."""
     graph: LayerGraph
 
 
-def opened(path: Path, dims: Mapping[str, int]) -> Opened:
-    """Read the ONNX file at `path` and work out its light form. Raises `ModelError` for what is refused."""
-    model = untrusted.read(path)
+def opened(path: Path, dims: Mapping[str, int], outputs: Sequence[str] = ()) -> Opened:
+    """Read the ONNX file at `path`, which is to end at `outputs` if there are any, and work out its light form.
+
+    Raises `ModelError` for what is refused.
+    """
+    model = untrusted.read(path, outputs)
     files = (path, *external.files_of(model, path.parent, str(path)))
     content = _hash(files)
     folder, origin = path.parent, str(path)
-    prepared = preparing.prepare(model, dims, lambda tensor: external.array_of(tensor, folder, origin), origin)
+
+    def payload(tensor: onnx.TensorProto) -> np.ndarray:
+        return external.array_of(tensor, folder, origin)
+
+    prepared = preparing.prepare(model, dims, payload, origin)
+    prepared = replace(prepared, light=operators.runnable(prepared.light, origin))
+    tied = tied_in(model, prepared, payload)
     # Whoever asked builds the same graph of the same light model: what cannot be built is refused here.
-    graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content).graph
+    graph = assemble(path.stem, prepared.light, prepared.parameters, MemorySource({}), content, tied=tied).graph
     for tensor in graph.tensors:
         if not protos.aliasable(tensor.dtype):
             raise ModelError(
                 f"{origin}: {tensor.name!r} is of type {tensor.dtype}, in which no tensor can be handed from one layer "
                 "to another; cast it in the model"
             )
-    return Opened(path, model, content, files, prepared, graph)
+    return Opened(path, model, content, files, prepared, tied, graph)
+
+
+def tied_in(model: onnx.ModelProto, prepared: preparing.Prepared, payload: ties.Payload) -> dict[str, str]:
+    """What parameters of `model` are forms of, those that share their bytes; `payload` reads a stored tensor."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    roots = [prepared.layout.get(name, name) for name in prepared.parameters]
+    return ties.tied(prepared.layout, ties.by_content(stored, payload, roots), prepared.parameters)
 
 
 def parameters(found: Opened) -> dict[str, np.ndarray]:
@@ -69,13 +87,23 @@ def parameters(found: Opened) -> dict[str, np.ndarray]:
 def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
     """Run the network once without and once with graph optimisation, as those who asked are going to."""
     prepared = found.prepared
-    network = assemble(found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content)
+    network = assemble(
+        found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content, tied=found.tied
+    )
     inputs = network.sample_inputs(0)
     try:
-        uncut_session(network, exact=True, alias=True).run(inputs)
+        exact = uncut_session(network, exact=True, alias=True)
+        answers = [exact.run(inputs) for _ in range(2)]
         uncut_session(network, optimization="all").run(inputs)
     except ModelError as error:
         raise ModelError(f"{found.path}: {error}") from None
+    for name, first in answers[0].items():
+        # Bits and not numbers: what is not a number is not equal to itself.
+        if first.tobytes() != answers[1][name].tobytes():
+            raise ModelError(
+                f"{found.path} answers {name!r} differently each time it runs; export it for inference, without random "
+                "operators or dropout"
+            )
 
 
 def computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, origin: str) -> dict[str, np.ndarray]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -17,6 +18,7 @@ from layerlift.models.onnx_files.protos import run_once
 VERSION = 1
 """Part of every seeded network's identity; raise it when the numbers made here change."""
 
+_NORMALISATIONS = frozenset({"BatchNormalization", "LayerNormalization"})
 _RANK = 256
 """Ranks that get their exact singular value under a spectrum; the rest is noise at the level of the last."""
 
@@ -30,20 +32,25 @@ class _Role:
 
 
 def weights(
-    light: onnx.ModelProto, parameters: Sequence[str], seed: int, spectrum: float | None
+    light: onnx.ModelProto,
+    parameters: Sequence[str],
+    seed: int,
+    spectrum: float | None,
+    constants: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> dict[str, np.ndarray]:
     """Every parameter of `light` by name, from `seed` alone (each has its own stream, so order never matters).
 
-    Convolution and fully connected weights are normal with variance 2 / fan-in (He); biases, and scales and shifts
-    after a normalisation, vary around 0 and 1; batch-normalisation means and variances come from one pass over a seeded
-    input, so that every layer's output keeps the scale of its input.
+    Convolution and fully connected weights are normal with variance 2 / fan-in (He), those of recurrent cells with half
+    of that (Xavier), tables of words with variance 1; biases, and scales and shifts after a normalisation, vary around
+    0 and 1; batch-normalisation means and variances come from one pass over a seeded input, so that every layer's
+    output keeps the scale of its input. `constants` are values that no seed decides.
     """
     types = from_onnx.types_of(light)
     roles: dict[str, _Role] = {}
     for node in light.graph.node:
         for slot, name in enumerate(node.input):
             roles.setdefault(name, _Role(node, slot))
-    fixed = {tensor.name: numpy_helper.to_array(tensor) for tensor in light.graph.initializer}
+    fixed = {**constants, **{tensor.name: numpy_helper.to_array(tensor) for tensor in light.graph.initializer}}
     made: dict[str, np.ndarray] = {}
     for name in parameters:
         rng = np.random.Generator(np.random.SFC64([seed, zlib.crc32(name.encode())]))
@@ -54,7 +61,7 @@ def weights(
 
 def _draw(rng: np.random.Generator, role: _Role, shape: tuple[int, ...], spectrum: float | None) -> np.ndarray:
     operator, slot = role.node.op_type, role.slot
-    if operator in ("Conv", "Gemm", "MatMul") and slot < 2 and len(shape) > 1:
+    if operator in ("Conv", "ConvTranspose", "Gemm", "MatMul") and slot < 2 and len(shape) > 1:
         transposed = operator == "Conv" or (operator == "Gemm" and features.integer(role.node, "transB", 0) == 1)
         fan_in = math.prod(shape[1:]) if transposed else shape[0]
         scale = math.sqrt(2.0 / fan_in)
@@ -63,7 +70,9 @@ def _draw(rng: np.random.Generator, role: _Role, shape: tuple[int, ...], spectru
         return _decaying(rng, shape, scale, spectrum)
     if operator == "BatchNormalization" and slot in (3, 4):
         return np.full(shape, slot - 3, np.float32)
-    scales = (operator == "BatchNormalization" and slot == 1) or operator == "Mul"
+    if (operator == "Gather" and slot == 0) or (operator == "LSTM" and slot in (1, 2)):
+        return _normal(rng, shape, 1.0 if operator == "Gather" else math.sqrt(1.0 / shape[-1]))
+    scales = (operator in _NORMALISATIONS and slot == 1) or operator == "Mul"
     spread = 0.1 * rng.standard_normal(shape, np.float32)
     return np.asarray(spread + np.float32(scales), np.float32)
 

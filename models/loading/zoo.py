@@ -1,4 +1,7 @@
-"""The zoo: nine classic networks, full size, whose topologies ship inside the onnx wheel, with seeded weights."""
+"""The zoo: full-size networks with seeded weights.
+
+The nine of the paper have their topologies inside the onnx wheel; those of today are built by `layerlift.models.zoo`.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ import numpy as np
 import onnx
 
 from layerlift.models.errors import ModelError, near
-from layerlift.models.loading import disk_cache, preparing, seeding
+from layerlift.models.loading import disk_cache, preparing, seeding, ties
 from layerlift.models.onnx_files import untrusted
 from layerlift.models.running.network import Network, assemble
+from layerlift.models.zoo.registry import BUILDERS
 
 _LOG = logging.getLogger("layerlift.zoo")
 
@@ -29,18 +33,28 @@ FILES = {
     "vgg19": "light_vgg19.onnx",
     "zfnet512": "light_zfnet512.onnx",
 }
+"""The nine of the paper."""
 ALIASES = {
+    "bert": "bert_small",
     "bvlc_alexnet": "alexnet",
     "densenet": "densenet121",
     "densenet-121": "densenet121",
+    "efficientnet": "efficientnet_b0",
+    "efficientnet-b0": "efficientnet_b0",
     "inception_v1": "googlenet",
     "inception-v1": "googlenet",
     "inception-v2": "inception_v2",
     "inceptionbn": "inception_v2",
+    "mobilenet": "mobilenet_v2",
+    "mobilenetv2": "mobilenet_v2",
     "resnet": "resnet50",
     "resnet-50": "resnet50",
+    "u-net": "unet",
     "vgg": "vgg19",
     "vgg-19": "vgg19",
+    "vit": "vit_tiny",
+    "whisper": "whisper_tiny",
+    "yolov8": "yolov8n",
     "zfnet": "zfnet512",
     "zfnet-512": "zfnet512",
 }
@@ -48,6 +62,11 @@ ALIASES = {
 
 def names() -> tuple[str, ...]:
     """The networks of the zoo, sorted."""
+    return tuple(sorted((*FILES, *BUILDERS)))
+
+
+def classics() -> tuple[str, ...]:
+    """The nine that the paper has and that the predictor is trained on, sorted."""
     return tuple(sorted(FILES))
 
 
@@ -58,7 +77,7 @@ def known() -> tuple[str, ...]:
 
 def is_known(name: str) -> bool:
     """Whether `name` (any case) is a network of the zoo or an alias of one."""
-    return name.lower() in FILES or name.lower() in ALIASES
+    return name.lower() in names() or name.lower() in ALIASES
 
 
 def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_bytes: int | None = None) -> Network:
@@ -81,7 +100,14 @@ def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_byte
     light = onnx.ModelProto()
     light.CopyFrom(prepared.light)
     return assemble(
-        short, light, prepared.parameters, source, source.identity(), input_bytes=input_bytes, synthetic=True
+        short,
+        light,
+        prepared.parameters,
+        source,
+        source.identity(),
+        input_bytes=input_bytes,
+        tied=ties.tied(prepared.layout, {}, prepared.parameters),
+        synthetic=True,
     )
 
 
@@ -102,10 +128,11 @@ class SeededSource:
         tail = f"s{self.seed}" if self.spectrum is None else f"s{self.seed}-p{self.spectrum}"
         path = disk_cache.cache_dir() / "weights" / f"{self.name}-v{seeding.VERSION}-{tail}.bin"
         held = disk_cache.read_arrays(path)
-        expected = set(_prepared(self.name).parameters)
+        prepared = _prepared(self.name)
+        expected = set(prepared.parameters)
         if held is not None and set(held) == expected:
             return held
-        made = seeding.weights(light, sorted(expected), self.seed, self.spectrum)
+        made = seeding.weights(light, sorted(expected), self.seed, self.spectrum, prepared.constants)
         try:
             disk_cache.write_arrays(path, made)
         except ModelError as error:
@@ -116,6 +143,8 @@ class SeededSource:
 
 @cache
 def _prepared(name: str) -> preparing.Prepared:
+    if name in BUILDERS:
+        return preparing.prepare(BUILDERS[name](), None, onnx.numpy_helper.to_array, name)
     path = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / FILES[name]
     if not path.is_file():
         raise ModelError(f"the installed onnx lacks {FILES[name]}; install onnx 1.23 or later from its wheel")

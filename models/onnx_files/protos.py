@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -42,6 +43,13 @@ def aliasable(dtype: str) -> bool:
         return np.dtype(dtype).isbuiltin == 1
     except TypeError:
         return False
+
+
+def ort_value(array: np.ndarray, dtype: int) -> Any:
+    """`array`, whose ONNX type is `dtype`, as onnxruntime holds it; types that numpy lacks are told by number."""
+    if aliasable(array.dtype.name):
+        return ort.OrtValue.ortvalue_from_numpy(array)
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, dtype)
 
 
 def _with_inside(model: onnx.ModelProto, arrays: Mapping[str, np.ndarray]) -> onnx.ModelProto:
@@ -96,7 +104,7 @@ def shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> dict[str, np.nd
 
 def optional_outputs(node: onnx.NodeProto, version: int) -> frozenset[int]:
     """Positions of the outputs that `node` may leave out."""
-    if node.domain == "ai.onnx.ml":
+    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, version, ""):
         return frozenset()
     outputs = onnx.defs.get_schema(node.op_type, version, "").outputs
     return frozenset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError
-from layerlift.models.onnx_files import names
+from layerlift.models.onnx_files import names, operators, tails
 from layerlift.models.onnx_files.protos import one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
@@ -19,12 +19,12 @@ MAX_PARAMETER_BYTES = 16 * 2**30
 """All parameters of one network together."""
 MAX_RANK = 64
 """What numpy holds."""
-OLDEST_OPSET = 7
-
-STANDARD_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
+STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
+"""Of the operators that onnx itself can check; what others read and make, onnxruntime knows."""
 RANDOM_OPERATORS = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
+_SEQUENCES = ("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")
 _TYPED_FIELDS: dict[int, tuple[str, int]] = {
     onnx.TensorProto.FLOAT: ("float_data", 1),
     onnx.TensorProto.DOUBLE: ("double_data", 1),
@@ -36,12 +36,12 @@ _TYPED_FIELDS: dict[int, tuple[str, int]] = {
 }
 
 
-def read(path: Path) -> onnx.ModelProto:
-    """Parse the ONNX file at `path`, leaving external data where it is.
+def read(path: Path, outputs: Sequence[str] = ()) -> onnx.ModelProto:
+    """Parse the ONNX file at `path`, leaving external data where it is; it ends at the tensors `outputs`, if given.
 
     Raises `ModelError` when the file is missing, not an ONNX model, or holds what this project refuses to run:
-    control flow, operators outside the ONNX standard, model-local functions, random operators, sequences,
-    sparse or string tensors, or payloads that do not fit their shapes.
+    control flow, model-local functions, random operators, sequences, sparse or string tensors, or payloads that do not
+    fit their shapes.
     """
     try:
         is_file = path.is_file()
@@ -59,6 +59,7 @@ def read(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path} holds the name {text!r}, which is not UTF-8; export it again")
     if not model.graph.node:
         raise ModelError(f"{path} holds no operators; expected an ONNX model")
+    model = tails.ending_at(model, outputs, str(path))
     refuse(model, str(path))
     return model
 
@@ -71,14 +72,13 @@ def refuse(model: onnx.ModelProto, origin: str) -> None:
             "inline it first with onnx.inliner.inline_local_functions"
         )
     version = opset_of(model)
-    newest = onnx.defs.onnx_opset_version()
-    if not OLDEST_OPSET <= version <= newest:
+    if not operators.runs_opset(version):
         raise ModelError(
-            f"{origin} uses opset {version}; expected {OLDEST_OPSET} to {newest}; "
+            f"{origin} uses opset {version}; the installed onnxruntime takes 1 to {operators.newest_opset()}; "
             "try onnx.version_converter.convert_version"
         )
     for node in model.graph.node:
-        _refuse_node(node, version, origin)
+        _refuse_node(node, model, version, origin)
     for twice in names.repeated(model):
         raise ModelError(f"{origin} defines {twice!r} more than once; each tensor needs a name of its own")
     if model.graph.sparse_initializer:
@@ -165,10 +165,8 @@ def check_payload(tensor: onnx.TensorProto, origin: str) -> None:
         raise ModelError(f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {stored} elements")
 
 
-def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
+def _refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, origin: str) -> None:
     where = f"{node.op_type} ({node.name or (node.output[0] if node.output else 'unnamed')!r})"
-    if node.domain not in STANDARD_DOMAINS:
-        raise ModelError(f"{origin} uses the custom operator {node.domain}.{where}; only standard ONNX operators run")
     for attribute in node.attribute:
         if attribute.HasField("g") or attribute.graphs:
             raise ModelError(f"{origin} has the control-flow operator {where}; only feed-forward networks can be cut")
@@ -177,10 +175,17 @@ def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise ModelError(f"{origin}: {where} holds a sparse tensor; store it dense")
     if node.op_type in RANDOM_OPERATORS:
-        raise ModelError(f"{origin} has the random operator {where}; a network must answer the same every time")
-    if node.op_type.startswith(("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")):
-        raise ModelError(f"{origin} has the sequence operator {where}; only plain tensors can be moved")
-    if node.domain == "ai.onnx.ml":
+        raise ModelError(
+            f"{origin} has the random operator {where}, but a network must answer the same every time; "
+            f"{tails.remedy(model, _is_refused)}"
+        )
+    if node.op_type.startswith(_SEQUENCES):
+        raise ModelError(
+            f"{origin} has the sequence operator {where}, but only plain tensors can be moved; "
+            f"{tails.remedy(model, _is_refused)}"
+        )
+    # What onnx does not know is shown to onnxruntime, which refuses what it does not know either.
+    if node.domain not in STANDARD_DOMAINS or version > onnx.defs.onnx_opset_version():
         return
     if not onnx.defs.has(node.op_type, version, ""):
         raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
@@ -189,3 +194,9 @@ def _refuse_node(node: onnx.NodeProto, version: int, origin: str) -> None:
         raise ModelError(f"{origin}: {where} reads {len(node.input)} tensors, which is not what ONNX says of it")
     if not schema.min_output <= len(node.output) <= schema.max_output:
         raise ModelError(f"{origin}: {where} makes {len(node.output)} tensors, which is not what ONNX says of it")
+
+
+def _is_refused(node: onnx.NodeProto) -> bool:
+    """Whether `node` is of a kind that no network here may have, wherever it stands."""
+    inside = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+    return inside or node.op_type in RANDOM_OPERATORS or node.op_type.startswith(_SEQUENCES)

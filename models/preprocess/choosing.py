@@ -52,8 +52,7 @@ def weight_shape(network: Network, node: onnx.NodeProto, slot: int = 1) -> tuple
     """The shape of the floating-point parameter that `node` reads at `slot`; None when it reads none there."""
     if len(node.input) <= slot:
         return None
-    held = {parameter.name: parameter for parameter in network.graph.parameters}
-    found = held.get(node.input[slot])
+    found = network.graph.forms.get(node.input[slot])
     return found.shape if found is not None and found.dtype in FLOATS else None
 
 
@@ -68,8 +67,7 @@ def is_dense(network: Network, node: onnx.NodeProto) -> bool:
     if node.op_type not in ("Gemm", "MatMul") or features.integer(node, "transA", 0):
         return False
     shape = weight_shape(network, node)
-    held = {parameter.name for parameter in network.graph.parameters}
-    return shape is not None and len(shape) == 2 and node.input[0] not in held
+    return shape is not None and len(shape) == 2 and node.input[0] not in network.graph.forms
 
 
 def _matching(nodes: Iterable[onnx.NodeProto], pattern: str) -> bool:

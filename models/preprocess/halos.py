@@ -80,8 +80,7 @@ class Tile:
 
 def local(network: Network, node: onnx.NodeProto) -> WindowedLayer | str:
     """`node` as a layer that can be computed in tiles, or why it cannot."""
-    held = {parameter.name for parameter in network.graph.parameters}
-    maps = tuple(name for name in dict.fromkeys(node.input) if name and name not in held)
+    maps = tuple(name for name in dict.fromkeys(node.input) if name and name not in network.graph.forms)
     problem = _obstacle(network, node, maps)
     if problem is not None:
         return problem

@@ -99,7 +99,7 @@ def codecs_of(network: Network) -> dict[str, Codec]:
     source = network.unmerged.source
     if not isinstance(source, DerivedSource):
         return {}
-    held = {parameter.name for parameter in network.graph.parameters}
+    held = set(network.graph.forms)
     remade = {name for recipe in source.recipes for name in recipe.makes}
     before = {name: codec for name, codec in codecs_of(source.parent).items() if name in held - remade}
     return {**before, **dict(source.codecs)}
@@ -122,10 +122,17 @@ def rewrite(network: Network, edit: Edit, step: str) -> Network:
         source,
         weights_id,
         input_bytes=base.graph.tensors[base.graph.inputs[0]].bytes,
+        tied=_still_tied(base, edit),
         synthetic=base.synthetic,
     )
-    made = replace(made, graph=_priced(made.graph, codecs_of(made)))
+    made = replace(made, graph=_priced(made.graph, codecs_of(made)), given=base.given)
     return _regrouped(network, made, edit)
+
+
+def _still_tied(base: Network, edit: Edit) -> dict[str, str]:
+    """Forms of one weight before that are so afterwards: none that a recipe makes anew."""
+    remade = {name for recipe in edit.recipes for name in recipe.makes}
+    return {name: p.name for p in base.graph.parameters for name in p.names if name not in remade}
 
 
 class FreshNames:
@@ -149,7 +156,7 @@ class FreshNames:
 def _light(base: Network, edit: Edit, step: str) -> tuple[onnx.ModelProto, list[str]]:
     old = base.light.graph
     nodes = [new for node in old.node for new in edit.nodes.get(node.name, (node,))]
-    kinds = {**{p.name: base.types[p.name] for p in base.graph.parameters}, **edit.parameters}
+    kinds = {**{name: base.types[name] for name in base.graph.forms}, **edit.parameters}
     kinds.update({name: (onnx.TensorProto.INT64, array.shape) for name, array in edit.constants.items()})
     fixed = {tensor.name: tensor for tensor in old.initializer}
     fixed.update({name: numpy_helper.from_array(array, name) for name, array in edit.constants.items()})
@@ -196,8 +203,11 @@ def _info(name: str, kind: from_onnx.TypeAndShape) -> onnx.ValueInfoProto:
 
 def _priced(graph: LayerGraph, codecs: Mapping[str, Codec]) -> LayerGraph:
     """Charge the upload of a parameter as its codec's bytes, where that is less than the parameter itself."""
+    sizes = {name: codec.size(graph.forms[name].shape, graph.forms[name].dtype) for name, codec in codecs.items()}
     parameters = tuple(
-        replace(p, upload_bytes=min(p.held_bytes, codecs[p.name].size(p.shape, p.dtype))) if p.name in codecs else p
+        replace(p, upload_bytes=min([p.held_bytes, *(sizes[name] for name in p.names if name in sizes)]))
+        if sizes.keys() & set(p.names)
+        else p
         for p in graph.parameters
     )
     return replace(graph, parameters=parameters)

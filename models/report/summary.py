@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
-from layerlift.models.graph import cuts
+from layerlift.models.graph import borders, cuts
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.report.groups import groups, operators
 from layerlift.models.timing.profile import Profile
+
+BLOCKS: Final = 60
+"""About how many rows of blocks there are at most: a page, however long the network is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class CutRow:
-    """A cut worth considering: no earlier one carries as little. What is on either side of it."""
+    """A cut worth considering (`layerlift.models.graph.borders.best`), and what is on either side of it."""
 
     after: int
     name: str
@@ -54,6 +59,29 @@ class CutRow:
     parameter_bytes_after: int
     seconds_before: float | None
     seconds_after: float | None
+    least: bool
+    """Whether it carries less than the input and every earlier cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A block, or a pattern of blocks that comes `times` times in a row; sums are over all of them."""
+
+    first: int
+    last: int
+    times: int
+    layers: int
+    """Of one repetition."""
+    name: str
+    """Its last layer."""
+    operators: dict[str, int]
+    """Of one repetition, those that compute most first."""
+    parameter_bytes: int
+    flops: int
+    seconds: float | None
+    cut_tensors: int | None
+    """How many tensors cross the cut after it; None after the last layer."""
+    cut_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +107,7 @@ class ModelReport:
     """How many cuts are crossed by that many tensors."""
     operators: tuple[OperatorRow, ...]
     best_cuts: tuple[CutRow, ...]
+    blocks: tuple[BlockRow, ...]
     rows: tuple[LayerRow, ...]
 
 
@@ -106,7 +135,8 @@ def report(graph: LayerGraph, profile: Profile | None = None) -> ModelReport:
         ghz=profile.ghz if profile is not None else None,
         cut_widths=dict(sorted(widths.items())),
         operators=_operators(graph, seconds),
-        best_cuts=tuple(before.row(cut) for cut in cuts.best(graph)),
+        best_cuts=tuple(before.row(cut) for cut in borders.best(graph)),
+        blocks=_blocks(graph, found, seconds),
         rows=_rows(graph, found, seconds),
     )
 
@@ -151,6 +181,28 @@ def _rows(graph: LayerGraph, found: Sequence[cuts.Cut], seconds: Sequence[float]
     return tuple(rows)
 
 
+def _blocks(graph: LayerGraph, found: Sequence[cuts.Cut], seconds: Sequence[float] | None) -> tuple[BlockRow, ...]:
+    rows = []
+    for group in groups(graph, BLOCKS):
+        cut = found[group.last] if group.last < len(found) else None
+        rows.append(
+            BlockRow(
+                group.first,
+                group.last,
+                group.times,
+                len(group.pattern),
+                graph.layers[group.last].name,
+                operators(graph, group),
+                graph.held_bytes(group.layers),
+                sum(graph.layers[layer].flops for layer in group.layers),
+                _sum(seconds, group.layers),
+                None if cut is None else cut.width,
+                None if cut is None else cut.bytes,
+            )
+        )
+    return tuple(rows)
+
+
 class _Before:
     """What lies before each cut and behind it, from one pass over the layers."""
 
@@ -171,8 +223,9 @@ class _Before:
         self.flops = list(accumulate(layer.flops for layer in graph.layers))
         self.begun, self.ended = list(accumulate(begun)), list(accumulate(ended))
 
-    def row(self, cut: cuts.Cut) -> CutRow:
+    def row(self, best: borders.BestCut) -> CutRow:
         """The row of one cut."""
+        cut = best.cut
         after, seconds = cut.after, self.seconds
         return CutRow(
             after,
@@ -185,6 +238,7 @@ class _Before:
             self.begun[-1] - self.ended[after],
             None if seconds is None else sum(seconds[: after + 1]),
             None if seconds is None else sum(seconds[after + 1 :]),
+            best.least,
         )
 
 

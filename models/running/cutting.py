@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import aliasable, one_line
+from layerlift.models.running import half
 from layerlift.models.running.network import Network
 
 BIG_BYTES = 65536
@@ -55,15 +56,21 @@ def subgraph(network: Network, first: int, last: int, big_bytes: int = BIG_BYTES
     made = {name for node in nodes for name in node.output}
     watched = tuple(dict.fromkeys(name for name in network.logits if name in made and name not in outputs))
     kept = {tensor.name for tensor in network.light.graph.initializer}
-    parameters = [graph.parameters[p] for p in sorted(graph.parameters_of(range(first, last + 1)))]
-    big = tuple(p.name for p in parameters if p.held_bytes >= big_bytes and p.name not in kept and aliasable(p.dtype))
+    read = {name for node in nodes for name in node.input}
+    held = [graph.parameters[p] for p in sorted(graph.parameters_of(range(first, last + 1)))]
+    sizes = {name: p.held_bytes for p in held for name in p.names if name in read}
+    big = tuple(
+        name
+        for name, size in sizes.items()
+        if size >= big_bytes and name not in kept and aliasable(graph.forms[name].dtype)
+    )
     weights = network.weights()
     piece = helper.make_graph(
-        nodes,
+        half.bordered(nodes, network.types, set(sizes)),
         f"{network.light.graph.name}.{first}.{last}",
         [_info(network, name) for name in (*inputs, *big)],
         [_info(network, name) for name in (*outputs, *watched)],
-        [numpy_helper.from_array(np.asarray(weights[p.name]), p.name) for p in parameters if p.name not in big],
+        [numpy_helper.from_array(np.asarray(weights[name]), name) for name in sizes if name not in big],
     )
     model = helper.make_model(piece, opset_imports=network.light.opset_import, ir_version=network.light.ir_version)
     _check(model, network, first, last)

@@ -10,14 +10,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
-from layerlift.models.graph.graph import LayerGraph
-from layerlift.models.running import limits
+from layerlift.models.graph.graph import Form, LayerGraph
+from layerlift.models.running import limits, samples
 
 _VIEWS = frozenset({"Softmax", "LogSoftmax", "Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
+
+_MADE_AGAIN = frozenset({"_cache", "types", "logits", "_ranges"})
+"""What a copy in another process works out for itself."""
 
 
 class WeightSource(Protocol):
@@ -57,6 +60,8 @@ class Network:
     """The network before its layers were merged (`layerlift.models.preprocess`); None when every layer is one ONNX
     node.
     """
+    given: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    """Inputs that a user has given, samples along the first axis (`layerlift.models.running.given`); None: made up."""
 
     @property
     def unmerged(self) -> Network:
@@ -75,12 +80,14 @@ class Network:
         if held is None:
             limits.check_live(self.graph)
             found = self.source.fetch(self.light)
-            held = {p.name: _fitting(found, p.name, p.shape, p.dtype, self.name) for p in self.graph.parameters}
+            held = {name: _fitting(found, form, self.name) for name, form in self.graph.forms.items()}
             self._cache["weights"] = held
         return held
 
     def sample_inputs(self, number: int) -> dict[str, np.ndarray]:
-        """Inputs number `number`: equal numbers give equal arrays. Normal floats; integers are zeros and ones."""
+        """Inputs number `number`: equal numbers give equal arrays, those given or made up (`samples.made`)."""
+        if self.given is not None:
+            return {name: array[number % len(array)] for name, array in self.given.items()}
         return {self.graph.tensors[t].name: self._sample(t, number) for t in self.graph.inputs}
 
     def model(self) -> onnx.ModelProto:
@@ -130,15 +137,19 @@ class Network:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_cache", "types", "logits")}
+        return {key: value for key, value in self.__dict__.items() if key not in _MADE_AGAIN}
 
     def _sample(self, tensor: int, number: int) -> np.ndarray:
-        given = self.graph.tensors[tensor]
-        rng = np.random.default_rng([number, tensor])
-        dtype = helper.tensor_dtype_to_np_dtype(self.types[given.name][0])
-        if np.issubdtype(dtype, np.integer) or dtype == np.bool_:
-            return rng.integers(0, 2, given.shape).astype(dtype)
-        return rng.standard_normal(given.shape, np.float32).astype(dtype)
+        wanted = self.graph.tensors[tensor]
+        entries, span = self._ranges
+        dtype = self.types[wanted.name][0]
+        seed = [number, tensor]
+        return samples.made(wanted.name, dtype, wanted.shape, seed, entries.get(wanted.name), span.get(wanted.name))
+
+    @cached_property
+    def _ranges(self) -> tuple[dict[str, int], dict[str, tuple[float, float] | None]]:
+        span = {value.name: samples.pixels(value) for value in self.light.graph.input}
+        return samples.below(self.light, self.types), span
 
 
 def assemble(
@@ -150,16 +161,18 @@ def assemble(
     *,
     input_bytes: int | None = None,
     upload_bytes: Mapping[str, int] | None = None,
+    tied: Mapping[str, str] | None = None,
     synthetic: bool = False,
 ) -> Network:
     """Make a `Network` of a light model and the names of its `parameters` (see
     `layerlift.models.loading.preparing.Prepared`).
 
     `weights_id` says which weights `source` gives (a file's hash, a seed). `input_bytes` overrides what the first input
-    costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds. Raises `ModelError`
-    for an impossible graph or a negative `input_bytes`.
+    costs to send, `upload_bytes` what uploading a parameter costs where that is less than it holds; `tied` names what
+    parameters are forms of (`from_onnx.build`). Raises `ModelError` for an impossible graph or a negative
+    `input_bytes`.
     """
-    graph = from_onnx.build(name, light, parameters, upload_bytes)
+    graph = from_onnx.build(name, light, parameters, upload_bytes, tied)
     topology = hashlib.sha256(light.SerializeToString(deterministic=True)).hexdigest()[:16]
     digest = hashlib.sha256(f"{topology} {weights_id}".encode()).hexdigest()[:16]
     if input_bytes is not None:
@@ -169,12 +182,13 @@ def assemble(
     return Network(name, digest, topology, graph, light, source, synthetic)
 
 
-def _fitting(found: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: str, of: str) -> np.ndarray:
-    array = found.get(name)
+def _fitting(found: Mapping[str, np.ndarray], form: Form, of: str) -> np.ndarray:
+    array = found.get(form.name)
     if array is None:
-        raise ModelError(f"{of}: its weights lack the parameter {name!r}")
-    if array.shape != shape or array.dtype.name != dtype:
+        raise ModelError(f"{of}: its weights lack the parameter {form.name!r}")
+    if array.shape != form.shape or array.dtype.name != form.dtype:
         raise ModelError(
-            f"{of}: parameter {name!r} is {array.dtype.name}{list(array.shape)}, expected {dtype}{list(shape)}"
+            f"{of}: parameter {form.name!r} is {array.dtype.name}{list(array.shape)}, expected "
+            f"{form.dtype}{list(form.shape)}"
         )
     return array

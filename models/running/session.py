@@ -13,6 +13,8 @@ import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.protos import one_line
 from layerlift.models.onnx_files.runtime import ort
+from layerlift.models.running import half
+from layerlift.models.running.denormals import flushed
 from layerlift.models.running.network import Network
 
 Optimization = Literal["off", "all"]
@@ -26,7 +28,8 @@ class Session:
     """An onnxruntime session with one thread.
 
     With `exact`, graph optimisation and prepacking are off, so that a network gives the same bits however it is cut and
-    whether its weights are inside or fed. Raises `ModelError` when onnxruntime refuses the model.
+    whether its weights are inside or fed. Denormal numbers count as zero (see `denormals`). Raises `ModelError` when
+    onnxruntime refuses the model.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Session:
         options.log_severity_level = 4
         # An arena keeps what a run needed for as long as the session lives, and is no faster with one query at a time.
         options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         if exact:
             options.add_session_config_entry("session.disable_prepacking", "1")
         if profile_prefix is not None:
@@ -53,7 +57,8 @@ class Session:
             options.profile_file_prefix = profile_prefix
         source = model if isinstance(model, bytes) else str(model)
         try:
-            self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            with flushed():
+                self._session: Any = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ModelError(f"onnxruntime refuses the model: {one_line(error)}") from None
         self.inputs: tuple[str, ...] = tuple(value.name for value in self._session.get_inputs())
@@ -70,9 +75,10 @@ class Session:
         """All outputs by name, and the CPU seconds that this thread spent in onnxruntime."""
         values = {name: self._value(feeds, name) for name in self.inputs}
         try:
-            start = time.thread_time()
-            found = self._session.run_with_ort_values(list(self.outputs), values)
-            spent = time.thread_time() - start
+            with flushed():
+                start = time.thread_time()
+                found = self._session.run_with_ort_values(list(self.outputs), values)
+                spent = time.thread_time() - start
         except Exception as error:
             raise ModelError(f"onnxruntime cannot run the model: {one_line(error)}") from None
         return {name: value.numpy() for name, value in zip(self.outputs, found, strict=True)}, spent
@@ -118,10 +124,24 @@ def uncut_session(
     """
     model = network.light if alias else network.model()
     watched = watched_model(model, network.logits, network)
+    if profile_prefix is None:
+        watched = _bordered(watched, network)
     session = Session(
         watched.SerializeToString(), exact=exact, optimization=optimization, profile_prefix=profile_prefix
     )
     return Uncut(session, network.weights() if alias else {})
+
+
+def _bordered(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
+    """`model` with the borders of its half-precision tensors, which its pieces have too; itself when it has none."""
+    nodes = half.bordered(model.graph.node, network.types, {p.name for p in network.graph.parameters})
+    if len(nodes) == len(model.graph.node):
+        return model
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    del found.graph.node[:]
+    found.graph.node.extend(nodes)
+    return found
 
 
 def watched_model(model: onnx.ModelProto, names: Sequence[str], network: Network) -> onnx.ModelProto:

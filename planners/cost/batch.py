@@ -30,6 +30,8 @@ class BatchCosts:
     balance: Floats
     busy_s: Floats
     """Shape (P, N)."""
+    carried_s: Floats
+    """Seconds of transmission on each pair of nodes, from and to, shape (P, N * N); (P, 0) where nobody asked."""
 
 
 def latencies(problem: Problem, placements: Placements, slowdown: Floats | None = None) -> Floats:
@@ -42,25 +44,30 @@ def energies(problem: Problem, placements: Placements) -> Floats:
     return evaluate(problem, placements).energy_j
 
 
-def evaluate(problem: Problem, placements: Placements, slowdown: Floats | None = None) -> BatchCosts:
+def evaluate(
+    problem: Problem, placements: Placements, slowdown: Floats | None = None, *, carried: bool = False
+) -> BatchCosts:
     """Every cost of every placement; equal to `cost.evaluate` row by row.
 
     `slowdown` of shape (P, N) replaces `problem.slowdown`: how much others on the servers lengthen the pieces.
+    `carried` asks for `BatchCosts.carried_s`.
     """
     rows = np.ascontiguousarray(placements, dtype=np.int64)
     parts = []
     for first in range(0, len(rows), CHUNK_ROWS):
         chosen = slice(first, first + CHUNK_ROWS)
-        parts.append(_BatchWalk(problem, rows[chosen], None if slowdown is None else slowdown[chosen]).costs())
+        slow = None if slowdown is None else slowdown[chosen]
+        parts.append(_BatchWalk(problem, rows[chosen], slow, carried).costs())
     if not parts:
-        none = np.zeros(0)
-        return BatchCosts(none, none, none, none, np.zeros((0, len(problem.nodes))))
+        none, nodes = np.zeros(0), len(problem.nodes)
+        return BatchCosts(none, none, none, none, np.zeros((0, nodes)), np.zeros((0, nodes * nodes)))
     return BatchCosts(
         latency_s=np.concatenate([part.latency_s for part in parts]),
         energy_j=np.concatenate([part.energy_j for part in parts]),
         money=np.concatenate([part.money for part in parts]),
         balance=np.concatenate([part.balance for part in parts]),
         busy_s=np.concatenate([part.busy_s for part in parts]),
+        carried_s=np.concatenate([part.carried_s for part in parts]),
     )
 
 
@@ -109,7 +116,7 @@ class _BatchWalk:
     segment: `ready_s`, the latest of its waits and of its node's own past, and `work_s`, its layers so far.
     """
 
-    def __init__(self, problem: Problem, rows: Placements, slowdown: Floats | None) -> None:
+    def __init__(self, problem: Problem, rows: Placements, slowdown: Floats | None, carried: bool) -> None:
         self.problem = problem
         self.rows = rows
         count, nodes = len(rows), len(problem.nodes)
@@ -131,6 +138,7 @@ class _BatchWalk:
         self.bandwidth_bytes_s = problem.bandwidth_bytes_s.ravel()
         self.price = problem.price_per_byte.ravel() if problem.price_per_byte.any() else None
         self.serial = problem.query == "serial"
+        self.carried_s = np.zeros(count * nodes * nodes if carried else 0)
         self.told = np.zeros(count * nodes, dtype=np.bool_)
 
     def costs(self) -> BatchCosts:
@@ -151,7 +159,7 @@ class _BatchWalk:
             for node in problem.servers:
                 rate += problem.price_per_byte_s[node] * held[:, node]
             spent += rate * end
-        return BatchCosts(end, joules, spent, self._variation(busy), busy)
+        return BatchCosts(end, joules, spent, self._variation(busy), busy, self.carried_s.reshape(len(self.rows), -1))
 
     def _walk(self) -> None:
         graph = self.problem.graph
@@ -264,6 +272,8 @@ class _BatchWalk:
         end: Floats = np.maximum(emitted + self.latency_s[pair], self.link_free_s[link]) + duration
         self.link_free_s[link] = end
         self.radio_s[rows] += np.where((source == 0) | (to == 0), duration, 0.0)
+        if len(self.carried_s):
+            self.carried_s[link] += duration
         if self.price is not None:
             self.carried_money[rows] += size * self.price[pair]
         if self.serial:

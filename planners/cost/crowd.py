@@ -3,7 +3,8 @@
 The model is mean-field: a user whose queries follow each other keeps `busy / latency` pieces running on a server on
 average, and a piece there shares the processor with the pieces of all others. The latencies of users alone give the
 averages, and the averages lengthen the pieces once: no fixed point is sought. Links are independent, as everywhere
-in planning.
+in planning. That is all where nothing is known of how often users ask. Where every problem says it (`Problem.crowd`),
+CPUs and the servers' ports are shared by those rates, in the steady state (`layerlift.planners.cost.sharing`).
 
 Memory is shared too. A problem's `memory_bytes` is what a server offered its user when asked: its free memory and what
 that user already holds there, so equal offers are one room for all of them together. Of unequal offers the users with
@@ -24,6 +25,7 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.sharing import TRUSTED, Sharing, Steady, demands_of, name_of
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
@@ -47,7 +49,12 @@ class Crowd:
                 raise PlanError(
                     f"users see different servers, {problem.nodes[1:]} and {problems[0].nodes[1:]}: plan them apart"
                 )
+        self.sharing = sharing_of(problems)
+        """How users share by the rates at which they ask; None where those are not known."""
+        problems = [within_ports(problem) for problem in problems]
         self.problems = tuple(problems)
+        """Without what is known of the crowd, so that equal users have equal problems; links are within their ports."""
+        self._alone: dict[tuple[str, tuple[int, ...]], tuple[batch.BatchCosts, Floats]] = {}
         known: dict[str, Judge] = {}
         self.judges = tuple(known.setdefault(problem.digest, Judge(problem)) for problem in problems)
         offers = np.array([problem.memory_bytes for problem in problems])
@@ -68,6 +75,8 @@ class Crowd:
         and (P,), compared as `Judge.keys` are: the lower violation wins, then the lower value. The balance that the
         objectives weigh is that of the servers under all users. A choice that overfills a server has violation inf.
         """
+        if self.sharing is not None:
+            return self._scores_by_rate(self.sharing, placements)
         costs = [batch.evaluate(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
         running = [running_pieces(each) for each in costs]
         total = np.sum(running, axis=0)
@@ -77,6 +86,82 @@ class Crowd:
             shared = batch.evaluate(problem, rows, contended(problem, total - own))
             shared = replace(shared, balance=evenness(problem, total))
             missed, worth = judge.keys(rows, shared)
+            violations += missed
+            values += worth
+        violations[~self.has_room(placements)] = np.inf
+        return violations, values
+
+    @property
+    def nobody(self) -> Floats:
+        """What a user feels of others who are not there: zeros for each node, or resource where rates are known."""
+        nodes = len(self.problems[0].nodes)
+        return np.zeros(nodes if self.sharing is None else 3 * nodes)
+
+    def alone(self, user: int, placement: Sequence[int]) -> tuple[batch.BatchCosts, Floats]:
+        """What a placement costs alone and needs of each resource (1, 3N); remembered for users with equal problems."""
+        key = self.problems[user].digest, tuple(placement)
+        if key not in self._alone:
+            self._alone[key] = demands_of(self.problems[user], np.array([placement], dtype=np.int64))
+        return self._alone[key]
+
+    def felt(self, user: int, costs: batch.BatchCosts, latency_s: Floats, rent: Floats) -> batch.BatchCosts:
+        """Costs of placements whose queries take `latency_s` among the others; idle power and `rent` grow with it."""
+        longer = latency_s - costs.latency_s
+        joules = costs.energy_j + self.problems[user].power.idle_w * longer
+        return replace(costs, latency_s=latency_s, energy_j=joules, money=costs.money + rent * longer)
+
+    def rank_by_rate(self, user: int, placement: Sequence[int], others: Floats) -> Rank:
+        """Rank of one placement beside `others` pieces at each resource, shape (3N,). Only where rates are known."""
+        assert self.sharing is not None
+        problem, row = self.problems[user], np.array([placement], dtype=np.int64)
+        costs, demand = self.alone(user, placement)
+        longer = demand @ (self.sharing.slowdown(user, others) - self.sharing.before[user])
+        latency = self.sharing.waited(user, costs.latency_s, costs.latency_s + longer)
+        rent = batch.held_bytes(problem, row) @ problem.price_per_byte_s
+        felt = self.felt(user, costs, latency, rent)
+        if problem.objective.balance:
+            nodes = len(problem.nodes)
+            felt = replace(felt, balance=evenness(problem, others[None, :nodes] + demand[:, :nodes] / latency[:, None]))
+        missed, value = self.judges[user].keys(row, felt)
+        return float(missed[0]), float(value[0])
+
+    def steady(self, placements: Sequence[Sequence[int]]) -> Steady:
+        """The steady state of one choice, a placement a user. Only where rates are known."""
+        assert self.sharing is not None
+        alone = [self.alone(user, placement) for user, placement in enumerate(placements)]
+        return self.sharing.steady(
+            np.array([demand[0] for _, demand in alone]), np.array([float(costs.latency_s[0]) for costs, _ in alone])
+        )
+
+    def outlook(self, placements: Sequence[Sequence[int]]) -> list[str]:
+        """What each user may expect, for notes: its mean latency and what binds; empty where rates are not known."""
+        if self.sharing is None:
+            return [""] * len(placements)
+        steady, nodes = self.steady(placements), self.problems[0].nodes
+        most = int(np.argmax(steady.use))
+        use = float(steady.use[most])
+        binds = f"{name_of(most, nodes)} is used to {use:.0%}" if use > 0.0 else "no server is used"
+        doubt = f": above {TRUSTED:.0%} not to be trusted"
+        made = []
+        for latency_s, behind in zip(steady.latency_s, steady.own_use > TRUSTED, strict=True):
+            late = "; it asks about as fast as its answers come" if behind else ""
+            trust = doubt if behind or use > TRUSTED else ""
+            made.append(f"; expects {latency_s * 1000.0:.3g} ms on average, {binds}{late}{trust}")
+        return made
+
+    def _scores_by_rate(self, sharing: Sharing, placements: Sequence[Placements]) -> tuple[Floats, Floats]:
+        """`scores` where rates are known: the steady state of every choice."""
+        alone = [demands_of(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
+        demands, single = np.array([need for _, need in alone]), np.array([costs.latency_s for costs, _ in alone])
+        states = [sharing.steady(demands[:, row], single[:, row]) for row in range(single.shape[1])]
+        violations, values = np.zeros(len(states)), np.zeros(len(states))
+        nodes = len(self.problems[0].nodes)
+        running = np.array([state.present.sum(axis=0)[:nodes] for state in states]).reshape(-1, nodes)
+        for user, (judge, rows) in enumerate(zip(self.judges, placements, strict=True)):
+            rent = batch.held_bytes(judge.problem, rows) @ judge.problem.price_per_byte_s
+            latency = np.array([state.latency_s[user] for state in states])
+            felt = replace(self.felt(user, alone[user][0], latency, rent), balance=evenness(judge.problem, running))
+            missed, worth = judge.keys(rows, felt)
             violations += missed
             values += worth
         violations[~self.has_room(placements)] = np.inf
@@ -109,6 +194,24 @@ class Crowd:
         """The score of one choice: one placement per user."""
         violations, values = self.scores([np.array([placement], dtype=np.int64) for placement in placements])
         return float(violations[0]), float(values[0])
+
+
+def sharing_of(problems: Sequence[Problem]) -> Sharing | None:
+    """How users share whose problems all say how often they ask; None where any does not."""
+    told = [problem.crowd for problem in problems if problem.crowd is not None]
+    if len(told) < len(problems):
+        return None
+    ports = [np.concatenate([each.downlink_bytes_s, each.uplink_bytes_s]) for each in told]
+    return Sharing([within_ports(problem) for problem in problems], [each.asking for each in told], ports)
+
+
+def within_ports(problem: Problem) -> Problem:
+    """The problem without its crowd, with links no wider than the ports at their ends, where those are known."""
+    if problem.crowd is None:
+        return problem
+    ports = np.minimum(problem.crowd.uplink_bytes_s[:, None], problem.crowd.downlink_bytes_s[None, :])
+    np.fill_diagonal(ports, np.inf)
+    return replace(problem, crowd=None, bandwidth_bytes_s=np.minimum(problem.bandwidth_bytes_s, ports))
 
 
 def running_pieces(costs: batch.BatchCosts) -> Floats:

@@ -12,9 +12,9 @@ from layerlift.planners import cost
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
 from layerlift.planners.cost.judge import Rank
-from layerlift.planners.game.menu import Menu, UserChoice
+from layerlift.planners.game.menu import Habit, Menu, UserChoice
 from layerlift.planners.graphs.spans import Spans
-from layerlift.planners.problem.problem import Floats
+from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.registry.base import Planner
 
 CELLS_AT_MOST = 1 << 23
@@ -22,7 +22,10 @@ CELLS_AT_MOST = 1 << 23
 
 
 class Answers(Protocol):
-    """A user's side of the game. `others` are the pieces that other users keep running, shape (N,)."""
+    """A user's side of the game. `others` are the pieces that other users keep running, shape (N,).
+
+    Where rates are known (`Crowd.sharing`) they are those at each resource, shape (3N,).
+    """
 
     def local(self, user: int) -> UserChoice:
         """Staying at home."""
@@ -49,6 +52,8 @@ class RankedAnswers:
     def key(self, user: int, choice: UserChoice, others: Floats) -> Rank:
         """Rank of any choice, by the model of `layerlift.planners.cost.crowd`."""
         problem, judge = self.crowd.problems[user], self.crowd.judges[user]
+        if self.crowd.sharing is not None:
+            return self.crowd.rank_by_rate(user, choice.placement, others)
         felt = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
         uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
         missed, value = judge.rank(felt.latency_s, felt.energy_j, felt.money, float(uneven))
@@ -78,7 +83,11 @@ class IntervalAnswers(RankedAnswers):
 
     def best(self, user: int, others: Floats, room: Floats) -> UserChoice:
         """The first of the best intervals."""
-        return self.menu(user).best(others, room)[1]
+        return self.menu(user).best(others, room, self.habit(user))[1]
+
+    def habit(self, user: int) -> Habit | None:
+        """By whose rates a menu is judged; None where they are not known."""
+        return None if self.crowd.sharing is None else Habit(self.crowd.sharing, user)
 
 
 class PlannerAnswers(RankedAnswers):
@@ -96,7 +105,7 @@ class PlannerAnswers(RankedAnswers):
         """The planner's answer; raises what the planner raises. An answer that is not legal is staying at home."""
         problem = self.crowd.problems[user]
         memory = np.minimum(problem.memory_bytes, np.maximum(room, 0.0))
-        changed = replace(problem, load=problem.load + others, memory_bytes=memory)
+        changed = replace(self._beside(user, others), memory_bytes=memory)
         plan = self._planner.plan(changed, random.Random(f"{self._seed}/inner/{user}"))
         if not cost.fits(changed, plan.placement):
             return self.local(user)
@@ -105,3 +114,15 @@ class PlannerAnswers(RankedAnswers):
         held = batch.held_bytes(problem, placement)[0]
         held[0] = 0.0
         return UserChoice(tuple(int(node) for node in plan.placement), running, held)
+
+    def _beside(self, user: int, others: Floats) -> Problem:
+        """The user's problem as if what the others do were the load of servers and the bandwidth of links."""
+        problem, sharing = self.crowd.problems[user], self.crowd.sharing
+        if sharing is None:
+            return replace(problem, load=problem.load + others)
+        nodes = len(problem.nodes)
+        slow = sharing.slowdown(user, others)
+        load = np.maximum(slow[:nodes] * problem.cores - 1.0, 0.0)
+        load[0] = problem.load[0]
+        links = np.maximum(slow[2 * nodes :, None], slow[None, nodes : 2 * nodes])
+        return replace(problem, load=load, bandwidth_bytes_s=problem.bandwidth_bytes_s / links)

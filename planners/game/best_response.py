@@ -30,6 +30,7 @@ class BestResponse(PlannerBase):
     """
 
     multi_user = True
+    wants_crowd = "together"
 
     def __init__(
         self,
@@ -79,4 +80,8 @@ class BestResponse(PlannerBase):
         )
         game = Rounds(crowd, answers, self.epsilon)
         outcome = game.settle(self.rounds, self.order)
-        return [offload(choice.placement, f"best_response: {outcome}") for choice in game.state]
+        outlook = crowd.outlook([choice.placement for choice in game.state])
+        return [
+            offload(choice.placement, f"best_response: {outcome}{words}")
+            for choice, words in zip(game.state, outlook, strict=True)
+        ]

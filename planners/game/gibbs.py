@@ -31,6 +31,7 @@ class Gibbs(PlannerBase):
 
     multi_server = False
     multi_user = True
+    wants_crowd = "together"
 
     def __init__(
         self, sweeps: int = 300, temperature: float = 0.1, cooling: float = 0.97, memory: Memory = "shared"
@@ -63,7 +64,11 @@ class Gibbs(PlannerBase):
             best, best_value = starts[1], value
         if problems[0].servers:
             best = self._sample(joint, starts[1], (best, best_value), rng)
-        return [offload(joint.placement(user, chosen)) for user, chosen in enumerate(best)]
+        placements = [joint.placement(user, chosen) for user, chosen in enumerate(best)]
+        outlook = joint.crowd.outlook(placements)
+        return [
+            offload(placement, words and f"gibbs{words}") for placement, words in zip(placements, outlook, strict=True)
+        ]
 
     def _sample(
         self,

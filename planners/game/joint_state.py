@@ -36,6 +36,8 @@ class IntervalCost:
     """Bytes of parameters on each node, shape (N,)."""
     busy_s: Floats
     """Shape (N,)."""
+    demand: Floats
+    """Seconds needed of each resource where rates are known (`layerlift.planners.cost.sharing`), shape (3N,)."""
 
 
 class JointCosts:
@@ -63,6 +65,8 @@ class JointCosts:
         users, nodes = len(problems), len(problems[0].nodes)
         self._latency_s, self._energy_j, self._money = np.zeros(users), np.zeros(users), np.zeros(users)
         self._busy_s, self._running, self._held = (np.zeros((users, nodes)) for _ in range(3))
+        self._demands = np.zeros((users, len(crowd.nobody)))
+        self._present: Floats | None = None
         for user, cost_alone in enumerate(own):
             self.take(user, cost_alone)
 
@@ -70,6 +74,9 @@ class JointCosts:
         """Let `user` do what costs `own` when it is alone."""
         self._latency_s[user], self._energy_j[user], self._money[user] = own.latency_s, own.energy_j, own.money
         self._busy_s[user], self._held[user] = own.busy_s, own.held
+        if self.crowd.sharing is not None:
+            self._demands[user] = own.demand
+            return
         self._running[user] = own.busy_s / max(own.latency_s, SHORTEST_QUERY_S)
         self._running[user, 0] = 0.0
 
@@ -79,9 +86,14 @@ class JointCosts:
 
     def value(self) -> float:
         """See `JointState.value`. The terms are summed exactly, so that the order of the users does not matter."""
-        total = self._running.sum(axis=0)
-        shared = (self._load + 1.0 + (total - self._running)) / self._cores
-        longer = (self._busy_s * (np.maximum(shared, self._least) - self._slowdown)).sum(axis=1)
+        if self.crowd.sharing is not None:
+            state = self.crowd.sharing.steady(self._demands, self._latency_s, self._present)
+            self._present = state.present
+            total, longer = state.present.sum(axis=0)[: self._cores.shape[1]], state.latency_s - self._latency_s
+        else:
+            total = self._running.sum(axis=0)
+            shared = (self._load + 1.0 + (total - self._running)) / self._cores
+            longer = (self._busy_s * (np.maximum(shared, self._least) - self._slowdown)).sum(axis=1)
         latency = self._latency_s + longer
         rent = (self._memory_price * self._held).sum(axis=1)
         money = self._money + rent * longer
@@ -144,8 +156,8 @@ class JointState:
     def own_best(self) -> list[ServerInterval]:
         """Every user's best interval without load of others; in order, in the memory that those before leave."""
         crowd, tables = self.crowd, IntervalAnswers(self.crowd)
-        nobody = np.zeros(len(crowd.problems[0].nodes))
-        held = np.zeros((len(crowd), len(nobody)))
+        nobody = crowd.nobody
+        held = np.zeros((len(crowd), len(crowd.problems[0].nodes)))
         intervals: list[ServerInterval] = []
         for user, problem in enumerate(crowd.problems):
             chosen = tables.best(user, nobody, crowd.room_left(user, held))
@@ -172,7 +184,13 @@ class JointState:
             held[0] = 0.0
             legal = bool((held[1:] <= problem.memory_bytes[1:]).all())
             self._alone[known] = IntervalCost(
-                legal, alone.latency_s, alone.energy_j, alone.money, held, np.array(alone.busy_s)
+                legal,
+                alone.latency_s,
+                alone.energy_j,
+                alone.money,
+                held,
+                np.array(alone.busy_s),
+                np.zeros(0) if self.crowd.sharing is None else self.crowd.alone(user, placement)[1][0],
             )
         return self._alone[known]
 

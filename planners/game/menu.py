@@ -9,6 +9,7 @@ the server, which is never less than the truth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, contended, evenness
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.sharing import Sharing
 from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.graphs.spans import Spans, spans_of
 from layerlift.planners.problem.problem import Bools, Floats, Problem
@@ -41,6 +43,10 @@ class ServerIntervals:
     """Energy without the client's idle power over the latency."""
     fixed_money: Floats
     """Money without what memory costs over the latency."""
+    there_s: Floats
+    """Seconds of transmission to the server."""
+    back_s: Floats
+    """Seconds of transmission back."""
 
     def latency_s(self, slowdown: float) -> Floats:
         """Latency of a query while pieces on the server are so much longer."""
@@ -53,6 +59,7 @@ class ServerIntervals:
         return ServerIntervals(
             self.server, self.first[chosen], self.last[chosen], self.held[chosen], self.floor_s[chosen],
             self.through_s[chosen], self.work_s[chosen], self.fixed_j[chosen], self.fixed_money[chosen],
+            self.there_s[chosen], self.back_s[chosen],
         )  # fmt: skip
 
 
@@ -65,6 +72,13 @@ class UserChoice:
     """Pieces on each node on average, shape (N,) (see `layerlift.planners.cost.crowd`)."""
     held: Floats
     """Bytes of parameters on each node, shape (N,); the client's entry is 0."""
+
+
+class Habit(NamedTuple):
+    """Whose rates the shared resources are felt by: user number `user` of `sharing`."""
+
+    sharing: Sharing
+    user: int
 
 
 class Menu:
@@ -93,32 +107,58 @@ class Menu:
         """Intervals kept, over all servers."""
         return sum(len(intervals.first) for intervals in self.by_server)
 
-    def local_key(self, others: Floats) -> Rank:
+    def local_key(self, others: Floats, habit: Habit | None = None) -> Rank:
         """Rank of staying local while the others keep `others` pieces running, shape (N,)."""
         local = self._local_cost
-        return self.judge.rank(local.latency_s, local.energy_j, local.money, self._uneven(others[None, :]))
+        latency_s, energy_j = local.latency_s, local.energy_j
+        if habit is not None:
+            alone = np.array([latency_s])
+            latency_s = float(habit.sharing.waited(habit.user, alone, alone)[0])
+            energy_j += self.problem.power.idle_w * (latency_s - local.latency_s)
+        return self.judge.rank(latency_s, energy_j, local.money, self._uneven(others[None, :]))
 
-    def best(self, others: Floats, room: Floats) -> tuple[Rank, UserChoice]:
+    def best(self, others: Floats, room: Floats, habit: Habit | None = None) -> tuple[Rank, UserChoice]:
         """The best interval or staying local, the first of equals, with at most `room` bytes on a server.
 
-        Both arrays have shape (N,); `room` comes on top of `Problem.memory_bytes`.
+        `room` has shape (N,) and comes on top of `Problem.memory_bytes`; so has `others`, or (3N,) with a `habit`.
         """
-        key, chosen = self.local_key(others), self.local
-        slowdown = contended(self.problem, others)
+        (key, chosen), *offers = self.offers(others, room, habit)
+        for rank, choice in offers:
+            # Equal servers may give sums that differ in the last bits: the first must win whatever the order of
+            # summing.
+            if ahead(rank, key, TIE):
+                key, chosen = rank, choice
+        return key, chosen
+
+    def offers(self, others: Floats, room: Floats, habit: Habit | None = None) -> list[tuple[Rank, UserChoice]]:
+        """Staying local, and then the best interval of each server that has one, the first of equals."""
+        made = [(self.local_key(others, habit), self.local)]
+        nodes = len(self.problem.nodes)
+        if habit is None:
+            slowdown = contended(self.problem, others)
+        else:
+            slowdown = habit.sharing.slowdown(habit.user, others)
         for intervals in self.by_server:
             # The tables hold what fits into the offer; what others hold changes with every turn, so it is looked at
             # here.
             legal = np.flatnonzero(intervals.held <= room[intervals.server])
             if not len(legal):
                 continue
-            missed, values = self._ranks(intervals, float(slowdown[intervals.server]), others)
+            server = intervals.server
+            if habit is None:
+                latency = intervals.latency_s(float(slowdown[server]))
+            else:
+                alone = intervals.latency_s(float(self.problem.slowdown[server]))
+                longer = (
+                    intervals.work_s * (slowdown[server] - self.problem.slowdown[server])
+                    + intervals.there_s * (slowdown[nodes + server] - 1.0)
+                    + intervals.back_s * (slowdown[2 * nodes + server] - 1.0)
+                )
+                latency = habit.sharing.waited(habit.user, alone, alone + longer)
+            missed, values = self._ranks(intervals, latency, others[:nodes])
             place = legal[_first_best(missed[legal], values[legal])]
-            rank = float(missed[place]), float(values[place])
-            # Equal servers may give sums that differ in the last bits: the first must win whatever the order of
-            # summing.
-            if ahead(rank, key, TIE):
-                key, chosen = rank, self._choice(intervals, int(place))
-        return key, chosen
+            made.append(((float(missed[place]), float(values[place])), self._choice(intervals, int(place))))
+        return made
 
     def _choice(self, intervals: ServerIntervals, place: int) -> UserChoice:
         problem, server = self.problem, intervals.server
@@ -132,9 +172,8 @@ class Menu:
             interval(problem, server, int(intervals.first[place]), int(intervals.last[place])), running, held
         )
 
-    def _ranks(self, intervals: ServerIntervals, slowdown: float, others: Floats) -> tuple[Floats, Floats]:
+    def _ranks(self, intervals: ServerIntervals, latency: Floats, others: Floats) -> tuple[Floats, Floats]:
         problem, server = self.problem, intervals.server
-        latency = intervals.latency_s(slowdown)
         # Idle power and memory are paid by the second, so a crowded server makes even them dearer.
         joules = intervals.fixed_j + problem.power.idle_w * latency
         money = intervals.fixed_money + problem.price_per_byte_s[server] * intervals.held * latency
@@ -166,7 +205,7 @@ class Menu:
         if problem.objective.balance:
             return intervals
         nobody = np.zeros(len(problem.nodes))
-        missed, values = self._ranks(intervals, float(problem.slowdown[server]), nobody)
+        missed, values = self._ranks(intervals, intervals.latency_s(float(problem.slowdown[server])), nobody)
         limit, local = self.local_key(nobody)
         # Latency, energy and money of an interval grow with the others' load and those of staying local do not, so
         # what loses even alone loses always.
@@ -227,6 +266,7 @@ def _whole(problem: Problem, spans: Spans, server: int) -> ServerIntervals:
         server, spans.first, spans.last, spans.held, floor, np.maximum(through, answer), work,
         power.compute_w * client + power.radio_w * (opened_s + up_s + down_s) + problem.busy_w[server] * work,
         carried + problem.price_per_s[0] * client + problem.price_per_s[server] * work,
+        opened_s + up_s, down_s,
     )  # fmt: skip
 
 
@@ -272,7 +312,7 @@ def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> 
     chosen = chosen[index]
     fitting = batch.fits(problem, rows) & rows.any(axis=1)
     rows, chosen = rows[fitting], chosen[fitting]
-    costs = batch.evaluate(problem, rows)
+    costs = batch.evaluate(problem, rows, carried=True)
     held, work = batch.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]
     return ServerIntervals(
         server, spans.first[chosen], spans.last[chosen], held, np.zeros(len(rows)),
@@ -281,6 +321,7 @@ def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> 
         costs.latency_s - work * problem.slowdown[server], work,
         costs.energy_j - problem.power.idle_w * costs.latency_s,
         costs.money - problem.price_per_byte_s[server] * held * costs.latency_s,
+        costs.carried_s[:, server], costs.carried_s[:, server * len(problem.nodes)],
     )  # fmt: skip
 
 
@@ -298,4 +339,5 @@ def _merged(one: ServerIntervals, other: ServerIntervals) -> ServerIntervals:
         one.server, np.concatenate([one.first, other.first])[order], np.concatenate([one.last, other.last])[order],
         both(one.held, other.held), both(one.floor_s, other.floor_s), both(one.through_s, other.through_s),
         both(one.work_s, other.work_s), both(one.fixed_j, other.fixed_j), both(one.fixed_money, other.fixed_money),
+        both(one.there_s, other.there_s), both(one.back_s, other.back_s),
     )  # fmt: skip

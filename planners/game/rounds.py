@@ -34,8 +34,14 @@ class Rounds:
         users, nodes = len(crowd), len(crowd.problems[0].nodes)
         self.state = [answers.local(user) for user in range(users)]
         self.moves = 0
-        self._running = np.zeros((users, nodes))
+        self._running = np.zeros((users, len(crowd.nobody)))
         self._held = np.zeros((users, nodes))
+        self._moved = True
+        """Whether somebody has moved since the steady state was found (where rates are known)."""
+        self._demands = np.zeros(self._running.shape)
+        self._alone_s = np.zeros(users)
+        if crowd.sharing is not None:
+            self._take_all(self.state)
         self._answered: list[tuple[bytes, bytes] | None] = [None] * users
 
     def settle(self, rounds: int, order: Order) -> str:
@@ -67,6 +73,12 @@ class Rounds:
             f", {sent} sent home" if sent else ""
         )
 
+    def once(self) -> None:
+        """Every user takes its best answer once, in order; then whoever is better off at home goes there."""
+        for user in self._turns("arrival"):
+            self._turn(user, 0.0)
+        self.send_home()
+
     def score(self) -> Rank:
         """Violations and values, each summed over the users."""
         keys = [self.key(user) for user in range(len(self.state))]
@@ -77,7 +89,10 @@ class Rounds:
         return self.answers.key(user, self.state[user], self.others(user))
 
     def others(self, user: int) -> Floats:
-        """Pieces that all but `user` keep running, shape (N,)."""
+        """Pieces that all but `user` keep running, shape (N,); at each resource, (3N,), where rates are known."""
+        if self._moved and self.crowd.sharing is not None:
+            self._running = self.crowd.sharing.steady(self._demands, self._alone_s, self._running).present
+            self._moved = False
         own = self._running[user].copy()
         self._running[user] = 0.0
         total: Floats = self._running.sum(axis=0)
@@ -101,7 +116,7 @@ class Rounds:
         users = range(len(self.state))
         if order == "arrival":
             return users
-        nobody = np.zeros(self._running.shape[1])
+        nobody = self.crowd.nobody
         return sorted(users, key=lambda user: _loss(self.key(user), self.answers.key(user, self.state[user], nobody)))
 
     def _turn(self, user: int, epsilon: float) -> None:
@@ -120,7 +135,12 @@ class Rounds:
 
     def _take(self, user: int, choice: UserChoice) -> None:
         self.state[user] = choice
-        self._running[user], self._held[user] = choice.running, choice.held
+        self._held[user] = choice.held
+        if self.crowd.sharing is None:
+            self._running[user] = choice.running
+            return
+        costs, demand = self.crowd.alone(user, choice.placement)
+        self._demands[user], self._alone_s[user], self._moved = demand[0], costs.latency_s[0], True
 
     def _take_all(self, state: Sequence[UserChoice]) -> None:
         for user, choice in enumerate(state):

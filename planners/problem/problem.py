@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from layerlift.models.errors import PlanError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import QueryMode
+from layerlift.planners.problem.arrays import Bools, Floats, Ints
+from layerlift.planners.problem.crowd_news import CrowdNews
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
+__all__ = ["Bools", "ClientPower", "Floats", "Ints", "Objective", "Problem", "ProblemTables", "simple_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,11 @@ class Problem:
 
     For planners that want to know: `bandwidth_bytes_s` is what the user gets, the share accounted for.
     """
+    crowd: CrowdNews | None = None
+    """What is known of the others, and the user's own number; None for planners that do not say `wants_crowd`.
+
+    So that problems which are equal but for it stay equal for those who do not look.
+    """
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -127,6 +132,8 @@ class Problem:
                     f"problem.link_share is {self.link_share.tolist()}, expected {nodes} shares above 0 and at most 1"
                 )
             self.link_share.setflags(write=False)
+        if self.crowd is not None and self.crowd.age_s.shape != (nodes,):
+            raise PlanError(f"problem.crowd knows {len(self.crowd.age_s)} nodes, expected the problem's {nodes}")
         if not bool(self.allowed[:, 0].all()):
             raise PlanError("problem.allowed forbids the client a layer: the client must be able to run everything")
 
@@ -178,6 +185,10 @@ class Problem:
         if self.link_share is not None:
             hasher.update(b"link_share")
             hasher.update(np.ascontiguousarray(self.link_share).tobytes())
+        if self.crowd is not None:
+            hasher.update(repr(("crowd", self.crowd.user, self.crowd.asking)).encode())
+            for told in self.crowd.arrays().values():
+                hasher.update(np.ascontiguousarray(told).tobytes())
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:

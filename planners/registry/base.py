@@ -12,6 +12,9 @@ from layerlift.planners.problem.problem import Problem
 Optimises = Literal["latency", "energy", "money", "objective", "nothing"]
 """`objective` is the problem's own, with its weights, deadline and budget; `nothing` marks a baseline."""
 
+WantsCrowd = bool | Literal["together"]
+"""Whether a planner wants to know the crowd; `together`: only where it plans all users together."""
+
 
 @runtime_checkable
 class Planner(Protocol):
@@ -60,6 +63,10 @@ class PlannerBase:
     """Whether a plan of its own may use several servers; ordering what others placed is another matter."""
     multi_user: ClassVar[bool] = False
     """Whether it can plan all users together."""
+    wants_crowd: ClassVar[WantsCrowd] = False
+    """Whether its problems say what is known of the others (`Problem.crowd`). Otherwise that is None, so that equal
+    users have equal problems, which are planned once.
+    """
     optimises: Optimises = "objective"
     """What it claims never to worsen against staying local."""
     whole: ClassVar[bool] = False

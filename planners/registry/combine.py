@@ -20,6 +20,8 @@ class Combined(PlannerBase):
         self.uploading = uploading
         for name in ("handles_dag", "multi_server", "multi_user", "optimises"):
             setattr(self, name, capability(offloading, name))
+        wanted = capability(offloading, "wants_crowd") or capability(uploading, "wants_crowd")
+        setattr(self, "wants_crowd", wanted)  # noqa: B010 (the class has it, and an instance may say otherwise)
 
     @property
     def weighs_uploads(self) -> bool:
@@ -30,16 +32,23 @@ class Combined(PlannerBase):
         """Place, then order; the placement is the offloading planner's, who may ask first how it would be uploaded."""
         if isinstance(self.offloading, StayPlanner) and self.weighs_uploads:
             return self.offloading.choose(problem, lambda chosen: self._order(problem, offload(chosen), rng))
-        return self._order(problem, self.offloading.plan(problem, rng), rng)
+        return self._order(problem, self.offloading.plan(told(problem, self.offloading), rng), rng)
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
         """Place all users together, then order each user's uploads. Raises `PlanError` where the first cannot."""
         if not isinstance(self.offloading, CrowdPlanner):
             raise PlanError(f"{type(self.offloading).__name__} plans one user at a time: it has no plan_all")
-        plans = self.offloading.plan_all(problems, rng)
+        plans = self.offloading.plan_all([told(problem, self.offloading) for problem in problems], rng)
         return [self._order(problem, plan, rng) for problem, plan in zip(problems, plans, strict=True)]
 
     def _order(self, problem: Problem, plan: Plan, rng: random.Random) -> Plan:
-        uploads = self.uploading.upload(problem, plan.placement, rng)
+        uploads = self.uploading.upload(told(problem, self.uploading), plan.placement, rng)
         whole = bool(capability(self.uploading, "whole")) and bool(uploads)
         return replace(plan, uploads=uploads, whole=whole)
+
+
+def told(problem: Problem, half: object) -> Problem:
+    """The problem as one half of a pair gets it: without the crowd unless it wants that itself."""
+    if problem.crowd is None or capability(half, "wants_crowd"):
+        return problem
+    return replace(problem, crowd=None)

@@ -44,6 +44,7 @@ BUILTIN = {
     "greedy": "layerlift.planners.offloading.baselines:Greedy",
     "one_climb": "layerlift.planners.graphs.intervals:OneClimb",
     "gibbs": "layerlift.planners.game.gibbs:Gibbs",
+    "spread": "layerlift.planners.game.spread:Spread",
     "best_response": "layerlift.planners.game.best_response:BestResponse",
     "exhaustive": "layerlift.planners.exact.exhaustive:Exhaustive",
     "direct": "layerlift.planners.offloading.one_step:Direct",

@@ -43,7 +43,7 @@ class Space:
 
     def scores(self, rows: Placements) -> tuple[Floats, Floats]:
         """Violations and values of rows, shapes (P, G) -> (P,), (P,): less violation wins, then less value."""
-        if len(self.spans) == 1:
+        if len(self.spans) == 1 and self.crowd.sharing is None:
             return self.crowd.judges[0].keys(rows)
         return self.crowd.scores([rows[:, span] for span in self.spans])
 
@@ -176,6 +176,7 @@ class SwarmPlanner(PlannerBase):
     """A search over many placements at once, for one user or for all. The subclass says how rows become better."""
 
     multi_user = True
+    wants_crowd = "together"
 
     def __init__(self, evaluations: int, patience: int, restarts: int = 0) -> None:
         if evaluations < 1 or patience < 1 or restarts < 0:
@@ -209,7 +210,9 @@ class SwarmPlanner(PlannerBase):
         chosen = space.placements(record.best)
         if len(chosen) == 1:
             chosen = [space.crowd.judges[0].or_local(chosen[0])]
-        return [offload(placement, record.note(self.name, more)) for placement in chosen]
+        outlook = space.crowd.outlook(chosen)
+        note = record.note(self.name, more)
+        return [offload(placement, note + words) for placement, words in zip(chosen, outlook, strict=True)]
 
     @abstractmethod
     def search(self, record: Record, rng: np.random.Generator) -> str:

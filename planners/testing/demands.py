@@ -19,8 +19,9 @@ from layerlift.planners.cost.upload_timeline import timeline
 from layerlift.planners.problem.plan import Plan, validate
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import CrowdPlanner, Planner, capability
+from layerlift.planners.registry.combine import told
 from layerlift.planners.registry.planners import make
-from layerlift.planners.testing.problems import battery
+from layerlift.planners.testing.problems import battery, told_of_crowd
 from layerlift.planners.testing.runner import run_kit, trouble_of
 
 TOLERANCE = 1e-9
@@ -44,7 +45,8 @@ def check_planner(planner: str | Planner, problems: Mapping[str, Problem] | None
     Demands: a legal plan; the same plan for the same seed, and for a copy of the planner and of the problem; the
     problem untouched; a plan that survives pickling and has a timeline; never worse than all-local on what the
     planner says it `optimises` (`nothing` exempts baselines). A planner with `handles_dag = False` gets chains
-    only; one with `multi_user = True` must also plan several users together.
+    only; one with `multi_user = True` must also plan several users together. One that does not say `wants_crowd` is
+    told nothing of the crowd, as in a run; one that does gets problems with and without.
     Raises `PlanError` that names the first demand not met, the problem and the trouble.
     """
     met = 0
@@ -61,9 +63,12 @@ def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = No
     chosen = battery() if problems is None else problems
     for name, problem in chosen.items():
         if problem.graph.is_chain or capability(made, "handles_dag"):
-            yield from _check(made, name, problem)
+            yield from _check(made, name, told(problem, made))
     if capability(made, "multi_user"):
-        yield from _check_crowd(made, "several users", list(chosen.values()))
+        yield from _check_crowd(made, "several users", [replace(problem, crowd=None) for problem in chosen.values()])
+        if capability(made, "wants_crowd"):
+            crowd = [told_of_crowd(problem, user) for user, problem in enumerate(chosen.values())]
+            yield from _check_crowd(made, "several users, told of the crowd", crowd)
 
 
 def _check(planner: Planner, name: str, problem: Problem) -> Iterator[CheckedDemand]:

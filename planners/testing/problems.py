@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
+from layerlift.planners.problem.crowd_news import Asking, CrowdNews
 from layerlift.planners.problem.problem import Objective, Problem, simple_problem
 
 MB = 2**20
@@ -131,6 +132,27 @@ def _world(graph: LayerGraph, speeds: Sequence[float] = (1.0, 10.0, 6.0, 60.0), 
     return replace(priced, **changes)  # type: ignore[arg-type]
 
 
+def told_of_crowd(problem: Problem, user: int = 0, per_s: float | None = 2.0) -> Problem:
+    """The problem, told what others do: the first server is in use, the second idle, the last has said nothing."""
+    count = len(problem.nodes)
+    first = np.where(np.arange(count) == 1, 1.0, 0.0)
+    news = CrowdNews(
+        user=user,
+        asking=Asking(per_s, think_s=0.5),
+        uplink_bytes_s=np.full(count, 20.0 * MB),
+        downlink_bytes_s=np.full(count, 12.0 * MB),
+        age_s=np.where(np.arange(count) == max(count - 1, 2), np.inf, 0.5 * np.sign(np.arange(count))),
+        users=5.0 * first,
+        promised_bytes=40.0 * MB * first,
+        plans=2.0 * first,
+        asks_per_s=10.0 * first,
+        work=0.6 * first,
+        received_bytes_s=8.0 * MB * first,
+        sent_bytes_s=0.5 * MB * first,
+    )
+    return replace(problem, crowd=news)
+
+
 def battery() -> dict[str, Problem]:
     """The problems, by a name that says what is hard about each."""
     chain, modules, awkward = _alexnet_like(), _modules(), _awkward()
@@ -154,6 +176,8 @@ def battery() -> dict[str, Problem]:
         "chain, money and latency": _world(chain, objective=Objective(latency=1.0, money=0.5)),
         "chain, deadline": _world(chain, objective=Objective(latency=0.0, money=1.0, deadline_s=0.1)),
         "chain, budget": _world(chain, objective=Objective(budget=1e-4)),
+        "chain, told of the crowd": told_of_crowd(_world(chain)),
+        "modules, told of a crowd that thinks": told_of_crowd(_world(modules), user=3, per_s=None),
         "one layer": _world(chain_graph([4_000], [500_000])),
         "modules": _world(modules),
         "modules, one server": _world(modules, (1.0, 10.0), uploads_at_once="per_server"),

@@ -35,6 +35,7 @@ class FakeHost:
         self.rows: Rows = defaultdict(list)
         self.user_names = [user.name for user in world.users]
         self.executes = False
+        self.crowd_wanted = False
         self.depart: Callable[[Departure], object]
         self.plan: Callable[[PlanJob], object]
         self.leave: Callable[[tuple[float, int]], object]

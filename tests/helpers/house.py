@@ -21,7 +21,7 @@ Tree = Mapping[str, str]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("layerlift.models.errors", "layerlift.models.sums", "layerlift.models.text", "layerlift.models.files"),
-    ("layerlift.models.onnx_files",),
+    ("layerlift.models.onnx_files", "layerlift.models.zoo"),
     ("layerlift.models.graph",),
     ("layerlift.models.running",),
     ("layerlift.models.loading",),

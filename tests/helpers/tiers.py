@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from layerlift.models.loading.zoo import names
+from layerlift.models.loading.zoo import classics
 
 
 def long_but(values: Iterable[str], quick: Collection[str]) -> list[Any]:
@@ -18,5 +18,5 @@ def long_but(values: Iterable[str], quick: Collection[str]) -> list[Any]:
 
 
 def quick_one(quick: str = "squeezenet") -> list[Any]:
-    """The zoo's nine networks, of which one is enough while you write."""
-    return long_but(names(), [quick])
+    """The nine networks of the paper, of which one is enough while you write."""
+    return long_but(classics(), [quick])

@@ -18,7 +18,7 @@ from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
-from layerlift.models.loading.zoo import names
+from layerlift.models.loading.zoo import classics
 from layerlift.planners import Problem, latency, timeline
 from layerlift.planners.problem.plan import Plan
 from layerlift.planners.registry.planners import BUILTIN
@@ -100,7 +100,7 @@ def test_queries_take_what_the_plan_promised(network: str, planner: str) -> None
 
 @pytest.mark.long
 @pytest.mark.parametrize("planner", ["direct", "random", "random+efficiency", "shortest_path+recursive"])
-@pytest.mark.parametrize("network", names())
+@pytest.mark.parametrize("network", classics())
 def test_queries_on_shared_links_never_take_less_than_promised(network: str, planner: str) -> None:
     check(network, planner, share_links=True)
 
@@ -108,6 +108,6 @@ def test_queries_on_shared_links_never_take_less_than_promised(network: str, pla
 @pytest.mark.slow
 @pytest.mark.parametrize("share_links", [False, True], ids=["independent", "shared"])
 @pytest.mark.parametrize("planner", [*QUICK, *SEARCHES.values(), *PAIRS])
-@pytest.mark.parametrize("network", names())
+@pytest.mark.parametrize("network", classics())
 def test_every_planner_on_every_network(network: str, planner: str, share_links: bool) -> None:
     check(network, planner, share_links)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlift.models.errors import LayerliftError, PlanError, storable, words_of
+from layerlift.models.errors import LayerliftError, PlanError, near, storable, words_of
 
 
 class Mute(ValueError):
@@ -30,3 +30,12 @@ def test_words_of_any_exception(error: Exception, words: str) -> None:
 
 def test_what_can_be_stored_is_left_alone() -> None:
     assert storable("naïve ☃") == "naïve ☃"
+
+
+def test_a_list_too_long_for_a_sentence_begins_with_what_is_nearest() -> None:
+    names = [f"field_{letter}" for letter in "abcdefghijklmnopqrstuv"] + ["planning", "profile_runs", "the_tier"]
+    hint = near("Tier", names)
+    assert hint.startswith("; known: the_tier, ")
+    assert hint.endswith("... (25 in all, the nearest first)")
+    assert len(hint) < 200
+    assert near("xxxx", ["b", "a"]) == "; known: a, b", "a list that fits is in the order of the alphabet"

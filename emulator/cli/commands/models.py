@@ -12,16 +12,19 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
+from layerlift.emulator.report.model_report import multiply_adds, show_model
+from layerlift.emulator.report.network_picture import draw
 from layerlift.emulator.report.screen import screen
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import zoo
 from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.loading.load import load
-from layerlift.models.report import drawing, summary
+from layerlift.models.report import summary
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 from layerlift.models.timing import training
 from layerlift.models.timing.measuring import measure
@@ -40,29 +43,28 @@ _DIMS: Final = click.option(
 @click.command("models")
 @click.argument("name", required=False)
 @_DIMS
-@click.option("--graph", "picture", type=FilePath(), help="Also draw it: an .svg file.")
-@click.option("--layers", "every", is_flag=True, help=f"List every layer even when there are more than {_FULL}.")
+@ENDS
+@click.option("--graph", "picture", type=FilePath(), help="Also draw it, by blocks where it is long: an .svg file.")
+@click.option(
+    "--layers", "every", is_flag=True, help=f"List layers instead of blocks when there are more than {_FULL}."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
-def models(name: str | None, dims: Sequence[str], picture: Path | None, every: bool, as_json: bool) -> None:
+def models(
+    name: str | None, dims: Sequence[str], ends: Sequence[str], picture: Path | None, every: bool, as_json: bool
+) -> None:
     """List the zoo, or show the network NAME (a zoo name or an .onnx file) as a planner sees it."""
     if name is None:
         _list_zoo(as_json)
         return
-    network = load(name, dims=_parsed(dims))
+    network = load(name, dims=_parsed(dims), outputs=ends)
     found = summary.report(network.graph, known(network))
     if picture is not None:
-        _draw(network, picture)
+        draw(network.graph, picture)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(found), "digest": network.digest}, indent=1))
         return
     console = screen()
-    _head(console, network, found)
-    console.print(_operator_table(found))
-    if every or found.layers <= _FULL:
-        console.print(_layer_table(found))
-    console.print(_cut_table(found))
-    if not every and found.layers > _FULL:
-        console.print(f"--layers lists all {found.layers} layers", style="dim")
+    show_model(console, network, found, every or found.layers <= _FULL)
     if picture is not None:
         console.print(f"Drawn: {picture}")
 
@@ -70,14 +72,20 @@ def models(name: str | None, dims: Sequence[str], picture: Path | None, every: b
 @click.command()
 @click.argument("model")
 @_DIMS
+@ENDS
+@click.option(
+    "--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to feed instead of made-up inputs."
+)
 @click.option("--runs", default=30, show_default=True, help="How many times each measurement is repeated.")
 @click.option("--ghz", type=float, help="This machine's clock, where the system does not tell it.")
 @click.option("--mem-gb-s", type=float, help="Memory bandwidth to write down as a floor for memory-bound layers.")
 @click.option("--accept", is_flag=True, help="Take it even where its layers do not explain the whole network.")
-@click.option("-o", "--output", type=FilePath(), help="Where to write it; default MODEL.json here.")
+@click.option("-o", "--out", "output", type=FilePath(), help="Where to write it; default MODEL.json here.")
 def profile(
     model: str,
     dims: Sequence[str],
+    ends: Sequence[str],
+    inputs: Path | None,
     runs: int,
     ghz: float | None,
     mem_gb_s: float | None,
@@ -91,7 +99,8 @@ def profile(
     for option, value in (("--ghz", ghz), ("--mem-gb-s", mem_gb_s)):
         if value is not None and not 0 < value < float("inf"):
             raise ModelError(f"{option} is {value}; expected a number above 0")
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=_parsed(dims), outputs=ends)
+    network = network if inputs is None else with_inputs(network, inputs)
     console = screen(err=True)
     told = TextColumn("{task.description}", markup=False)
     with Progress(told, BarColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -108,6 +117,7 @@ def profile(
 @click.command()
 @click.argument("model", required=False)
 @_DIMS
+@ENDS
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
 @click.option("--report", "scores", is_flag=True, help="How well networks are predicted that were held out.")
@@ -116,7 +126,6 @@ def profile(
 @click.option(
     "-o",
     "--out",
-    "--output",
     "output",
     type=FilePath(),
     help="Write layer -> seconds (file_2) as JSON; with --train, the regressions.  [default: predictor.json]",
@@ -124,6 +133,7 @@ def profile(
 def predict(
     model: str | None,
     dims: Sequence[str],
+    ends: Sequence[str],
     ghz: float | None,
     reference_ghz: float | None,
     scores: bool,
@@ -148,7 +158,7 @@ def predict(
         if not reference_ghz > 0:
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
-    network = load(model, dims=_parsed(dims))
+    network = load(model, dims=_parsed(dims), outputs=ends)
     times = predictor.seconds(network, ghz)
     _print_prediction(console, network, predictor, times, ghz or predictor.ghz, every)
     if output is not None:
@@ -193,7 +203,7 @@ def _list_zoo(as_json: bool) -> None:
             aliases,
             str(found.layers),
             size(found.parameter_bytes),
-            f"{_macs(network) / 1e9:.2f}",
+            f"{multiply_adds(network) / 1e9:.2f}",
             str(max(found.cut_widths)),
             seconds(found.seconds),
         )
@@ -207,91 +217,11 @@ def _summary(network: Network) -> dict[str, Any]:
     return {
         "layers": found.layers,
         "parameter_bytes": found.parameter_bytes,
-        "macs": _macs(network),
+        "macs": multiply_adds(network),
         "seconds": found.seconds,
         "ghz": found.ghz,
         "digest": network.digest,
     }
-
-
-def _macs(network: Network) -> int:
-    return round(sum(layer.features.get("macs", 0.0) for layer in network.graph.layers))
-
-
-def _draw(network: Network, picture: Path) -> None:
-    if picture.suffix.lower() != ".svg":
-        raise ModelError(f"--graph {picture} was given; expected a file that ends in .svg")
-    write_bytes(picture, drawing.svg(network.graph).encode())
-
-
-def _head(console: Console, network: Network, found: summary.ModelReport) -> None:
-    kind = "a chain" if found.is_chain else f"branching, cuts up to {max(found.cut_widths, default=0)} tensors wide"
-    widths = ", ".join(f"{count} of width {width}" for width, count in found.cut_widths.items())
-    weights = "seeded weights (errors are synthetic)" if network.synthetic else "its own weights"
-    console.print(Text(found.name, style="bold") + f": {found.layers} layers, {kind}; {weights}, {network.digest}")
-    console.print(
-        f"{size(found.parameter_bytes)} of parameters, {_macs(network) / 1e9:.3f} GMACs, "
-        f"{found.flops / 1e9:.3f} GFLOP; input {size(found.input_bytes)}, output {size(found.output_bytes)}"
-    )
-    console.print(
-        f"memory: {size(found.parameter_bytes)} to hold, {size(found.peak_live_bytes)} more to run; cuts: {widths}"
-    )
-    if found.seconds is not None:
-        console.print(f"{seconds(found.seconds)} on one core at {found.ghz} GHz by its profile")
-
-
-def _operator_table(found: summary.ModelReport) -> Table:
-    table = Table("operator", "layers", "parameters", "MFLOP", "seconds", "share")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in found.operators:
-        share = "" if row.seconds is None or not found.seconds else f"{row.seconds / found.seconds:.1%}"
-        flops, held = f"{row.flops / 1e6:,.1f}", size(row.parameter_bytes)
-        table.add_row(row.op_type, str(row.layers), held, flops, seconds(row.seconds), share)
-    return table
-
-
-def _layer_table(found: summary.ModelReport) -> Table:
-    columns = ("#", "layer", "operator", "output", "bytes", "hold", "run", "MFLOP", "seconds", "cut after it")
-    numbered = all(row.name == f"n{row.index}" for row in found.rows)  # then `#` says nothing, and 80 columns are few
-    table = Table(*columns[numbered:], title="Layers", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        column.justify = "left" if column.header in columns[1:4] else "right"
-    for row in found.rows:
-        shapes = ", ".join("x".join(map(str, shape)) for shape in row.output_shapes)
-        cut = "" if row.cut_tensors is None else f"{row.cut_tensors}: {size(row.cut_bytes)}"
-        cells = (
-            str(row.index),
-            row.name,
-            row.op_type,
-            shapes,
-            size(row.output_bytes),
-            size(row.hold_bytes),
-            size(row.run_bytes),
-            f"{row.flops / 1e6:,.2f}",
-            seconds(row.seconds),
-            cut,
-        )
-        table.add_row(*cells[numbered:])
-    return table
-
-
-def _cut_table(found: summary.ModelReport) -> Table:
-    table = Table("after", "layer", "carries", "work before", "after", "weights before", "after", title="Best cuts")
-    for column in (0, 2, 3, 4, 5, 6):
-        table.columns[column].justify = "right"
-    for row in found.best_cuts:
-        table.add_row(
-            str(row.after),
-            row.name,
-            f"{size(row.bytes)} in {row.tensors}",
-            seconds(row.seconds_before) if row.seconds_before is not None else f"{row.flops_before / 1e9:.2f} GFLOP",
-            seconds(row.seconds_after) if row.seconds_after is not None else f"{row.flops_after / 1e9:.2f} GFLOP",
-            size(row.parameter_bytes_before),
-            size(row.parameter_bytes_after),
-        )
-    table.caption = "each carries less than the input and than every earlier cut"
-    return table
 
 
 def _print_profile(console: Console, found: Profile, path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 import click
 
+from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.front_report import draw_front, front_report, show_front
+from layerlift.emulator.report.network_picture import check_svg, draw_plan
 from layerlift.emulator.report.plan_report import explain, show
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
@@ -26,6 +28,9 @@ from layerlift.emulator.scenario.schema.document import Given
     "--front", metavar="TERMS", help="Show what trades for what instead: two or three of latency,energy,money."
 )
 @click.option("--chart", type=click.Path(path_type=Path), help="With --front, also draw it: .html, .svg or .png.")
+@click.option(
+    "--graph", "picture", type=FilePath(), help="Also draw the network, coloured by who runs what, with its cuts: .svg."
+)
 @click.option("--allow-code", is_flag=True, help="Let the scenario's file name planners and policies as module:Class.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON instead.")
 def plan(
@@ -35,6 +40,7 @@ def plan(
     settings: tuple[str, ...],
     front: str | None,
     chart: Path | None,
+    picture: Path | None,
     allow_code: bool,
     as_json: bool,
 ) -> None:
@@ -45,6 +51,10 @@ def plan(
     """
     if chart is not None and front is None:
         raise click.UsageError("--chart draws a front: give --front latency,energy,money as well")
+    if picture is not None and front is not None:
+        raise click.UsageError("--graph draws one plan: leave --front out, or give --chart for a picture of the front")
+    if picture is not None:
+        check_svg(picture)
     loaded = Scenario.load(scenario, settings, allow_code=allow_code)
     if planner is not None:
         told = f"--planner {planner}"
@@ -63,6 +73,9 @@ def plan(
         show_front(found, screen())
     else:
         show(found, screen())
+    if picture is not None:
+        draw_plan(world, found, picture)
+        echo(f"Drawn: {picture}", err=as_json)
     if chart is not None:
         draw_front(found, chart)
         echo(f"Chart: {chart}", err=as_json)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 from rich.table import Table
 
+from layerlift.emulator.cli.ends import ENDS
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.report.screen import screen
@@ -19,6 +20,7 @@ from layerlift.models.loading import disk_cache
 from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
 from layerlift.models.preprocess.report import NetworkSize, OutputError, StepReport, output_error, size_of
+from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
 
 _LABEL: Final = "synthetic"
@@ -27,10 +29,12 @@ _LABEL: Final = "synthetic"
 @click.command("preprocess")
 @click.argument("model", required=False)
 @click.argument("steps", nargs=-1)
-@click.option("-o", "--output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
+@click.option("-o", "--out", "output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
 @click.option("--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension: --dim batch=1")
+@ENDS
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
+@click.option("--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to compare outputs on.")
 @click.option("--samples", type=click.IntRange(0), default=2, help="Inputs to compare outputs on; 0 does not compare.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as JSON instead.")
 def preprocess(
@@ -38,8 +42,10 @@ def preprocess(
     steps: Sequence[str],
     output: Path | None,
     dims: Sequence[str],
+    ends: Sequence[str],
     spectrum: float | None,
     weights_seed: int,
+    inputs: Path | None,
     samples: int,
     as_json: bool,
 ) -> None:
@@ -52,7 +58,8 @@ def preprocess(
         _list_steps(as_json)
         return
     chosen = pipeline.parse(steps)
-    before = load(model, dims=_parsed(dims), seed=weights_seed, spectrum=spectrum)
+    before = load(model, dims=_parsed(dims), outputs=ends, seed=weights_seed, spectrum=spectrum)
+    before = before if inputs is None else with_inputs(before, inputs)
     after, reports = pipeline.reported(before, chosen, samples)
     total = _total(before, after, reports, samples)
     if output is not None:

@@ -19,7 +19,7 @@ from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Resul
 from layerlift.emulator.studies.reproduce.files import prepare, write
 from layerlift.emulator.studies.reproduce.page import show
 from layerlift.models.errors import RunError, near
-from layerlift.models.loading.zoo import is_known, known, names
+from layerlift.models.loading.zoo import classics, is_known, known
 
 
 @click.group()
@@ -28,7 +28,7 @@ def reproduce() -> None:
 
 
 @reproduce.command()
-@click.option("--models", default="alexnet,vgg19", show_default=True, help="Networks, with commas between; or all.")
+@click.option("--models", default="alexnet,vgg19", show_default=True, help="Networks, with commas; or all nine.")
 @click.option("--links", type=click.Choice(["independent", "shared", "both"]), default="both", show_default=True)
 @click.option("--servers", type=click.Choice(["cloud", "edge", "both"]), default="both", show_default=True)
 @click.option("--factors", default="1,5,10,27.9", show_default=True, help="Times slower per cycle than onnxruntime.")
@@ -96,7 +96,7 @@ def _bar(total: int) -> Iterator[Progress]:
 
 
 def _models(text: str) -> list[str]:
-    given = list(names()) if text == "all" else _listed(text, "models")
+    given = list(classics()) if text == "all" else _listed(text, "models")
     for name in given:
         if not is_known(name) and not name.endswith(".onnx"):
             raise RunError(f"--models names {name!r}, which the zoo has not{near(name, known())}; see layerlift models")

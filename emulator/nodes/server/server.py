@@ -10,12 +10,14 @@ from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.runner import Runner
 from layerlift.emulator.nodes.server.admission import Admission, weighs_cpu
+from layerlift.emulator.nodes.server.attendance_book import AttendanceBook
 from layerlift.emulator.nodes.server.store import Shelves, Store
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.planning.problems import predicted_seconds
 from layerlift.emulator.protocol.messages import (
     FILE_ENTRY_BYTES,
     Abort,
+    Attendance,
     ClaimRequest,
     Confirm,
     CopyPart,
@@ -24,6 +26,7 @@ from layerlift.emulator.protocol.messages import (
     Hello,
     Leave,
     Load,
+    Message,
     Prediction,
     QueryStep,
     Refused,
@@ -34,6 +37,7 @@ from layerlift.emulator.protocol.routes import Stage
 from layerlift.emulator.results.rows import AllocationEvent, AllocationRow, ChangeKind, ChangeRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.models.errors import RunError
+from layerlift.models.sums import int_sum
 
 
 class Server(Runner):
@@ -42,6 +46,7 @@ class Server(Runner):
     __slots__ = (
         "_aborted",
         "_alive",
+        "_book",
         "_copies",
         "_gone",
         "_predicted",
@@ -59,6 +64,7 @@ class Server(Runner):
         """Its number in problems and routes."""
         self._shelves = Shelves(spec.share_models)
         self.admission = Admission(self)
+        self._book = AttendanceBook(host) if host.crowd_wanted else None
         self._gone: set[int] = set()
         self._aborted: dict[int, set[int]] = {}
         self._copies: dict[int, UploadPart] = {}
@@ -97,9 +103,18 @@ class Server(Runner):
             seconds = self._predicted[message.model] = predicted_seconds(world, message.model, self.index)
         offer = self.admission.offer(message.user)
         has = self._shelves.there(message.model, world.models[message.model].graph)
-        reply = Prediction(message.user, self.index, seconds, *offer, has)
+        reply = Prediction(message.user, self.index, seconds, *offer, has, self._attendance())
         size = world.header_bytes + FILE_ENTRY_BYTES * len(seconds)
         self.send(self.host.client_of(message.user), size, reply)
+
+    def send(self, to: int, size: int, message: Message, stream: int = 0) -> int:
+        """See `Machine`."""
+        if self._book is not None:
+            self._book.sent(self.kernel.now, size)
+        return super().send(to, size, message, stream)
+
+    def _attendance(self) -> Attendance | None:
+        return None if self._book is None else self._book.read(self.kernel.now)
 
     # Parts
 
@@ -109,6 +124,10 @@ class Server(Runner):
         A copy that was overtaken by its user's leaving is dropped: nobody would ever free it.
         """
         user = message.user
+        if self._book is not None:
+            parameters = self.host.model_of(user).graph.parameters
+            moved = int_sum(parameters[each].upload_bytes for each in message.parameters)
+            self._book.received(self.kernel.now, moved + self.host.world.header_bytes)
         if user in self._gone:
             return
         if message.claim is not None:
@@ -159,6 +178,8 @@ class Server(Runner):
             return
         self._stamps[message.user] = message.stamp
         self.admission.claim(message)
+        if self._book is not None:
+            self._book.claim(message, self.kernel.now)
         if message.only:
             self._keep(message.user, message.layers, "released", "not wanted any more")
 
@@ -171,6 +192,8 @@ class Server(Runner):
             self._forget_visit(user, query)
         self._keep(message.user, (), "released", "user left")
         self.admission.leave(message.user)
+        if self._book is not None:
+            self._book.leave(message.user)
 
     def evict(self, user: int, wanted_bytes: float, reason: str) -> None:
         """Take memory back from a user, whole parts, the latest first; the client is told which layers are gone."""
@@ -255,6 +278,9 @@ class Server(Runner):
 
     def query(self, message: QueryStep) -> None:
         """Take a tensor of a query and run what it makes runnable."""
+        if self._book is not None:
+            size = self.host.model_of(message.user).graph.tensors[message.tensor].bytes if message.tensor >= 0 else 0
+            self._book.received(self.kernel.now, size + self.host.world.header_bytes)
         key = message.user, message.query
         visit = self.visits.get(key)
         if visit is None:
@@ -318,7 +344,8 @@ class Server(Runner):
         world = self.host.world
         if self._alive:
             room = self.spec.memory_bytes - self.held_bytes
-            self.send(world.planner, world.header_bytes, Load(self.index, float(len(self.cpu)), room))
+            beat = Load(self.index, float(len(self.cpu)), room, self._attendance())
+            self.send(world.planner, world.header_bytes, beat)
         self.call_at((number + 1) * world.planning.heartbeat_s, self._beat, number + 1)
 
     def _next_crash(self) -> None:
@@ -341,6 +368,8 @@ class Server(Runner):
             self._keep(user, (), "lost", "crash")
         self._shelves.clear()
         self.admission.clear()
+        if self._book is not None:
+            self._book.clear()
         if until_s < inf:
             self.call_at(until_s, self._restart)
 

@@ -95,7 +95,13 @@ def network(source: str, options: ModelSection) -> Network:
 
     Raises `ModelError`.
     """
-    loaded = load(source, dims=options.dims or None, seed=options.weights_seed, spectrum=options.spectrum)
+    loaded = load(
+        source,
+        dims=options.dims or None,
+        outputs=options.output,
+        seed=options.weights_seed,
+        spectrum=options.spectrum,
+    )
     return pipeline.apply(loaded, options.preprocess)
 
 

@@ -66,6 +66,17 @@ StepList = Annotated[
         }
     ),
 ]
+
+
+def _names(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+NameList = Annotated[
+    list[Text],
+    BeforeValidator(_names),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 M = TypeVar("M", "NodesSection", "DeviceSection")
 
 
@@ -341,11 +352,15 @@ class ModelSection(Section):
     """Charge the parameters as this many MB in all (the paper prints 223 for AlexNet)."""
     input_bytes: Annotated[int, Field(strict=True, ge=1, le=10**12)] | None = None
     """Charge the input as this (a camera sends a JPEG, not floats)."""
-    dims: dict[Text, Count] = Field(default_factory=dict)
-    """Sizes of the dynamic dimensions of the input, by name."""
+    dims: dict[Text, Whole] = Field(default_factory=dict)
+    """Sizes of the dynamic dimensions of the input, by name; 0 for a cache that holds nothing yet."""
+    output: NameList = Field(default_factory=list)
+    """The tensors at which a file is to end, in place of its own outputs: one name or several."""
     weights_seed: Whole = 0
     """Of a zoo network's weights."""
     spectrum: Annotated[float, Field(strict=True, gt=0, le=4)] | None = None
     """Decay of a zoo network's singular values (0.8 resembles trained ones); full-rank when left out."""
+    inputs: Text | None = None
+    """A .npz file, or a folder of .npy files, with an array for each input; made-up ones when left out."""
     preprocess: StepList = Field(default_factory=list)
     """What is done to the network before it is planned: steps as `layerlift preprocess` takes them."""

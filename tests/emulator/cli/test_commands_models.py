@@ -55,6 +55,15 @@ def test_a_network_is_shown_and_drawn(tmp_path: Path) -> None:
     assert "a.png" in call("models", "alexnet", "--graph", "a.png").output
 
 
+def test_a_long_network_is_shown_by_blocks_and_whole_as_json() -> None:
+    shown = call("models", "densenet121").output
+    assert "23 x 11" in shown
+    assert len(shown.splitlines()) < 80
+    whole = json.loads(call("models", "densenet121", "--json").output)
+    assert (len(whole["rows"]), len(whole["best_cuts"]), len(whole["blocks"])) == (668, 59, 13)
+    assert [row["after"] for row in whole["best_cuts"] if row["least"]] == [77, 215, 485, 666]
+
+
 def test_a_file_with_dynamic_dimensions(small: Path) -> None:
     refused = call("models", str(small))
     assert refused.exit_code == 2

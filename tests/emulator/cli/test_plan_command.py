@@ -137,6 +137,31 @@ def test_the_plan_in_words() -> None:
         assert expected in words
 
 
+def test_a_plan_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "plan.svg"
+    words = ["plan", "paper", "--planner", "shortest_path", "--user", "user-2", "--graph", str(path)]
+    plan = told(*words[1:])
+    drawn = path.read_text()
+    assert "<title>" in drawn
+    for segment in plan["segments"]:
+        assert f"on {segment['node']}</text>" in drawn
+    assert drawn.count("stroke-dasharray") >= len(plan["segments"])
+    assert f"Drawn: {path}" in " ".join(CliRunner().invoke(main, words, env={"COLUMNS": "400"}).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--graph", "plan.png"], "expected a file that ends in .svg"),
+        (["--graph", "plan.svg", "--front", "latency,money"], "--graph draws one plan"),
+    ],
+)
+def test_a_picture_of_a_plan_that_cannot_be(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(main, ["plan", "paper", *arguments])
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+
+
 def test_a_local_plan_in_words() -> None:
     result = CliRunner().invoke(main, ["plan", "paper", "--planner", "local", "--user", "user-2"])
     assert "P2 here: n0..n23 (24 layers" in result.stdout

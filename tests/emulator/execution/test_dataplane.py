@@ -17,7 +17,7 @@ from worlds import fixed
 
 from layerlift import models
 from layerlift.emulator.execution import dataplane
-from layerlift.emulator.execution.answers import relative_error
+from layerlift.emulator.execution.answers import not_finite, relative_error
 from layerlift.emulator.execution.dataplane import DataPlane, LocalBackend
 from layerlift.emulator.execution.engine import Task
 from layerlift.emulator.nodes.events import Piece, Stored
@@ -189,3 +189,17 @@ def test_relative_error_is_the_largest_difference_over_the_largest_value(expecte
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_relative_error_of_what_cannot_be_compared(found: list, expected: list, error: float) -> None:
     assert relative_error(np.array(found), np.array(expected)) == error
+
+
+def test_nan_and_infinity_are_not_compared_but_have_to_be_the_same() -> None:
+    nan, inf = np.nan, np.inf
+    answer = np.asarray([nan, inf, 2.0, -4.0], np.float32)
+    assert relative_error(answer, answer) == 0.0
+    assert relative_error(np.asarray([nan, inf, 2.0, -3.0], np.float32), answer) == 0.25
+    assert relative_error(np.asarray([nan, -inf, 2.0, -4.0], np.float32), answer) == inf
+    assert relative_error(np.asarray([0.0, inf, 2.0, -4.0], np.float32), answer) == inf
+    assert relative_error(np.asarray([nan, inf, 2.0, nan], np.float32), answer) == inf
+    assert relative_error(answer[:2], answer[:2]) is None, "equal, and says nothing"
+    assert relative_error(answer[:0], answer[:0]) == 0.0
+    assert not_finite(answer) == 2
+    assert not_finite(np.asarray([1, 2])) == 0

@@ -150,7 +150,7 @@ def test_a_wrong_field_is_answered_with_file_line_path_and_expectation(
         ("until_s: 0", "until_s is 0, expected a number above 0"),
         ("inputs: 0", "inputs is 0, expected a number of at least 1"),
         ("seed: " + "9" * 5000, "is not a number that can be used"),
-        ("models: {own: {dims: {n: 0}}}", "models.own.dims.n is 0, expected a number of at least 1"),
+        ("models: {own: {dims: {n: -1}}}", "models.own.dims.n is -1, expected a number of at least 0"),
         ("alexnet_mb: -1", "alexnet_mb is -1, expected a number above 0"),
     ],
 )

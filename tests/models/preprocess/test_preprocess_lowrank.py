@@ -271,7 +271,7 @@ def test_a_merged_layer_holds_the_factors_of_its_convolution() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(9))
 def test_full_rank_reproduces_a_layer_of_each_network(number: int) -> None:
-    net = models.load(zoo.names()[number])
+    net = models.load(zoo.classics()[number])
     kernels = {n.name: net.types[n.input[1]][1] for n in net.light.graph.node if n.op_type == "Conv"}
     able = [name for name, shape in kernels.items() if min(shape[2:]) > 1 and shape[1] > 1 and math.prod(shape) < 2**19]
     chosen = [able[number % len(able)]]

@@ -125,14 +125,14 @@ def test_dominators_are_those_of_graph_theory(graph: LayerGraph) -> None:
 
 @pytest.mark.long
 def test_units_partition_every_network_of_the_zoo() -> None:
-    for name in zoo.names():
+    for name in zoo.classics():
         graph = models.load(name).graph
         assert [layer for unit in units(graph) for layer in unit.layers] == list(range(len(graph)))
 
 
 @pytest.mark.long
 def test_the_modules_of_the_zoo() -> None:
-    found = {name: len(modules(models.load(name).graph)) for name in zoo.names()}
+    found = {name: len(modules(models.load(name).graph)) for name in zoo.classics()}
     assert found == {
         "alexnet": 0,
         "densenet121": 58,
@@ -218,7 +218,7 @@ def flow_value(graph: LayerGraph, module: Module) -> float:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.classics())
 def test_minimum_cuts_of_all_networks_against_another_flow(name: str) -> None:
     graph = models.load(name).graph
     for module in modules(graph):
@@ -371,7 +371,7 @@ def test_a_merged_module_cuts_to_the_same_bits(kind: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(9))
 def test_merged_networks_of_the_zoo_cut_to_the_same_bits(number: int) -> None:
-    name = zoo.names()[number]
+    name = zoo.classics()[number]
     kinds = list(MERGES)
     for at in (number, number + 2):
         cut_somewhere(MERGES[kinds[at % len(kinds)]](models.load(name)), number, 4)
@@ -379,7 +379,7 @@ def test_merged_networks_of_the_zoo_cut_to_the_same_bits(number: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MERGES)
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.classics())
 def test_every_merge_of_the_zoo_cuts_to_the_same_bits(name: str, kind: str) -> None:
     made = MERGES[kind](models.load(name))
     for seed in range(3):

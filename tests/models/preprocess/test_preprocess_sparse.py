@@ -200,7 +200,7 @@ def test_pruned_networks_of_the_zoo_upload_exactly(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.classics())
 def test_all_pruned_networks_of_the_zoo_upload_exactly(name: str) -> None:
     pruned_somewhere(models.load(name))
 

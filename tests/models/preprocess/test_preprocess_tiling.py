@@ -338,12 +338,12 @@ GRIDS = [(2, 1), (1, 2), (2, 2), (3, 1), (3, 2)]
 @pytest.mark.long
 @pytest.mark.parametrize("number", range(9))
 def test_tiled_networks_of_the_zoo_answer_the_same(number: int) -> None:
-    net = models.load(zoo.names()[number])
+    net = models.load(zoo.classics()[number])
     answers_the_same(net, GRIDS[number % len(GRIDS)], 0.25)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.classics())
 @pytest.mark.parametrize("grid", [*GRIDS, (5, 5)])
 def test_every_tiling_of_the_zoo_answers_the_same(name: str, grid: tuple[int, int]) -> None:
     answers_the_same(models.load(name), grid, 2.0)

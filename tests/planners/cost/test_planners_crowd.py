@@ -27,7 +27,7 @@ def user(servers: int = 1, speed: float = 10.0, **changes):
 
 
 def test_one_user_costs_what_a_lone_query_costs() -> None:
-    for problem in battery().values():
+    for problem in (replace(problem, crowd=None) for problem in battery().values()):
         if len(problem.nodes) > 1 and not problem.objective.balance:
             placement = make("all_remote").plan(problem, random.Random(0)).placement
             crowd = Crowd([problem])

@@ -1,0 +1,184 @@
+"""How long queries take when users share CPUs and ports and ask at known rates. Steady state; uploads are not in it.
+
+Resources are every server's CPU, downlink and uplink, numbered `kind * N + node` with kind 0, 1, 2 and N nodes; the
+client's three are its own and take no part. A resource has a *width*: how many pieces of a user go at full speed at
+once. That is a server's cores, and for a port its bytes per second over those of the user's own link.
+
+A resource that is shared equally by what is there, each piece at most at full speed, is a queue M/G/c with processor
+sharing, whose mean does not depend on the law of the work. What it makes of a piece follows from the pieces of others
+there, `others`, alone: 1 + others for width 1 (so M/G/1: 1 / (1 - use)), and for greater widths a hyperbola that is
+within 2.3 % of Erlang's C. In place of an infinite crowd stand the users: nobody waits for its own pieces, and a user
+has never more than `in_flight` queries under way, which makes it the mean value analysis of Schweitzer (1979) for
+those who think between queries. Who asks by the clock waits for its own earlier queries, too: M/G/k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from layerlift.planners.cost import batch
+from layerlift.planners.cost.batch import Placements
+from layerlift.planners.problem.arrays import Floats
+from layerlift.planners.problem.crowd_news import Asking
+from layerlift.planners.problem.problem import Problem
+
+WIDEST = 1e6
+"""Stands for a port that nobody has bounded."""
+STEEPEST = 0.95
+"""Use up to which a queue is computed; beyond, its wait goes on along the tangent, so that less is always better."""
+TRUSTED = 0.8
+"""Use up to which means are foretold within about a tenth."""
+ROUNDS = 100
+"""At most so many steps towards the steady state."""
+SETTLED = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What all users feel in the steady state; arrays of shape (U,) and (U, 3N)."""
+
+    present: Floats
+    """Pieces that each user has at each resource, on average."""
+    latency_s: Floats
+    """From a question to its answer, the wait for own earlier queries included."""
+    per_s: Floats
+    """Answers a second."""
+    use: Floats
+    """Share of each resource in use, shape (3N,)."""
+    own_use: Floats
+    """Of who asks by the clock: share of the time in which as many queries are under way as may be; else 0."""
+
+
+class Sharing:
+    """The users' habits and widths. `problems` all have `crowd`; their bandwidths are within the ports."""
+
+    def __init__(self, problems: Sequence[Problem], asking: Sequence[Asking], ports: Sequence[Floats]) -> None:
+        """`ports` of each user: the downlinks and then the uplinks of all nodes, shape (2N,), in bytes per second."""
+        self.asking = tuple(asking)
+        self.width = np.array([_widths(problem, own) for problem, own in zip(problems, ports, strict=True)])
+        nodes = len(problems[0].nodes)
+        self.reported = np.zeros(self.width.shape)
+        self.least = np.ones(self.width.shape)
+        self.before = np.ones(self.width.shape)
+        for user, problem in enumerate(problems):
+            self.reported[user, :nodes] = problem.load
+            self.least[user, :nodes] = 1.0 / problem.share
+            self.before[user, :nodes] = problem.slowdown
+        self._open = np.array([each.per_s is not None for each in asking])
+        self._per_s = np.array([0.0 if each.per_s is None else each.per_s for each in asking])
+        self._think_s = np.array([each.think_s for each in asking])
+        self._flights = np.array([float(each.in_flight) for each in asking])
+        self._variation = np.array([each.variation for each in asking])
+
+    def slowdown(self, user: int, others: Floats) -> Floats:
+        """How much longer the pieces of `user` are beside `others` pieces of other users; shapes (3N,) -> (3N,)."""
+        made: Floats = np.maximum(lengthened(others + self.reported[user], self.width[user]), self.least[user])
+        return made
+
+    def waited(self, user: int, alone_s: Floats, latency_s: Floats) -> Floats:
+        """Latency with the wait for the user's own earlier queries; shapes (P,), (P,) -> (P,)."""
+        asking = self.asking[user]
+        if asking.per_s is None:
+            return latency_s
+        made: Floats = latency_s + _own_wait(
+            alone_s, latency_s, np.array(asking.per_s), np.array(float(asking.in_flight)), np.array(asking.variation)
+        )
+        return made
+
+    def steady(self, demands: Floats, alone_s: Floats, start: Floats | None = None) -> Steady:
+        """The steady state of users who need `demands` seconds, shape (U, 3N), and `alone_s` for a query alone.
+
+        `start` are pieces present to begin with, as in a state that is nearly the same.
+        """
+        present = np.zeros(demands.shape) if start is None else start
+        before = present
+        for number in range(1, ROUNDS + 1):
+            total = present.sum(axis=0)
+            slow = np.maximum(lengthened(total - present + self.reported, self.width), self.least)
+            latency = alone_s + (demands * (slow - self.before)).sum(axis=1)
+            per_s = self._rates(latency)
+            made = demands * per_s[:, None] * slow
+            step = made - present
+            if float(np.abs(step).max(initial=0.0)) <= SETTLED * max(1.0, float(made.max(initial=0.0))):
+                break
+            present, before = made + step * _ahead(step, present - before) if number % 3 == 0 else made, present
+            np.maximum(present, 0.0, out=present)
+        use = (demands * per_s[:, None] / self.width).sum(axis=0)
+        wait = _own_wait(alone_s, latency, self._per_s, self._flights, self._variation)
+        own_use = np.where(self._open, self._per_s * latency / self._flights, 0.0)
+        return Steady(present, latency + np.where(self._open, wait, 0.0), per_s, use, own_use)
+
+    def _rates(self, latency_s: Floats) -> Floats:
+        """Answers a second of each user: as it asks, and as far as its queries in flight allow."""
+        floor = np.maximum(latency_s, 1e-12)
+        closed = self._flights / (self._think_s + floor)
+        made: Floats = np.where(self._open, np.minimum(self._per_s, self._flights / floor), closed)
+        return made
+
+
+def lengthened(others: Floats, width: Floats) -> Floats:
+    """How much longer a piece takes beside `others` pieces on average, at least 1; see the head of the module."""
+    over = (others + 1.0 - width) / width
+    bend = others * (width - 1.0) / (width * width * width)
+    made: Floats = 1.0 + (over + np.sqrt(over * over + bend)) / 2.0
+    return made
+
+
+def crowding(work: Floats, width: Floats) -> Floats:
+    """The same less 1 for pieces of all others that bring `work` (seconds a second), along the tangent at the end."""
+    used = work / width
+    made: Floats = _queued(np.minimum(used, STEEPEST) * width, width)
+    return made * (1.0 + np.maximum(used - STEEPEST, 0.0) / (1.0 - STEEPEST))
+
+
+def _ahead(step: Floats, last: Floats) -> Floats:
+    """By how many steps more a resource is still to go, if its steps shrink as the last one did (Aitken)."""
+    now, was = np.abs(step.sum(axis=0)), np.abs(last.sum(axis=0))
+    shrunk = np.minimum(np.divide(now, was, out=np.zeros_like(now), where=was > 0.0), 0.95)
+    grows: Floats = np.where(step.sum(axis=0) * last.sum(axis=0) > 0.0, shrunk / (1.0 - shrunk), 0.0)
+    return grows
+
+
+def _queued(work: Floats, width: Floats) -> Floats:
+    # The root of y^2 - over y - bend / 4 = 0, the hyperbola of `lengthened`, at others = work (1 + y).
+    bend = work * (width - 1.0) / (4.0 * width * width * width)
+    first, second = 1.0 - work / width, (work + 1.0 - width) / width + bend
+    made: Floats = (second + np.sqrt(second * second + 4.0 * first * bend)) / (2.0 * first)
+    return made
+
+
+def _own_wait(alone_s: Floats, latency_s: Floats, per_s: Floats, flights: Floats, variation: Floats) -> Floats:
+    """What a question waits until a query may begin: what others add to a query varies about as much as it is."""
+    floor = np.maximum(latency_s, 1e-12)
+    varied = (latency_s - alone_s) / floor
+    made: Floats = latency_s * crowding(per_s * floor, flights) * (variation + varied * varied) / 2.0
+    return made
+
+
+def demands_of(problem: Problem, placements: Placements) -> tuple[batch.BatchCosts, Floats]:
+    """What placements cost alone, and the seconds that they need of each resource; shapes (P, L) -> (P, 3N)."""
+    costs = batch.evaluate(problem, placements, carried=True)
+    nodes = len(problem.nodes)
+    carried = costs.carried_s.reshape(len(costs.latency_s), nodes, nodes)
+    made = np.concatenate([costs.busy_s, carried.sum(axis=1), carried.sum(axis=2)], axis=1)
+    made[:, [0, nodes, 2 * nodes]] = 0.0
+    return costs, made
+
+
+def name_of(resource: int, nodes: Sequence[str]) -> str:
+    """What a resource is called, as `downlink of edge1`."""
+    kind, node = divmod(resource, len(nodes))
+    return f"{('CPU', 'downlink', 'uplink')[kind]} of {nodes[node]}"
+
+
+def _widths(problem: Problem, ports: Floats) -> Floats:
+    nodes = len(problem.nodes)
+    down = ports[:nodes] / problem.bandwidth_bytes_s[0]
+    up = ports[nodes:] / problem.bandwidth_bytes_s[:, 0]
+    made = np.concatenate([problem.cores.astype(np.float64), down, up])
+    made[[0, nodes, 2 * nodes]] = WIDEST
+    widths: Floats = np.clip(np.nan_to_num(made, nan=WIDEST), 1.0, WIDEST)
+    return widths
