@@ -77,7 +77,7 @@ class PlannerNode(Machine):
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
             self._pending[number] = asked
-            self.host.plan(PlanJob(due_s, number, planner, problem, together, index))
+            self.host.plan(PlanJob(due_s, number, planner, problem, together, index, world.planning.literal))
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""

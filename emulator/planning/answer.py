@@ -12,6 +12,7 @@ from layerlift.emulator.world import streams
 from layerlift.models.errors import LayerliftError, PlanError, place_of, storable, trace_of, words_of
 from layerlift.planners import Plan, Planner, Problem, Upload, all_local, make, validate
 from layerlift.planners.cost.query import latency
+from layerlift.planners.uploading.joining import joined
 
 
 class Answered(NamedTuple):
@@ -54,7 +55,8 @@ def answer(job: PlanJob, seed: int, maker: Callable[[str], Planner] = make) -> A
     took_s = time.perf_counter() - began
     if reason is not None:
         return stayed_local(job, reason, took_s)._replace(stopped="", raised=raised, trace=trace)
-    return Answered(tuple(_outcome(problem, plan, None) for problem, plan in zip(problems, plans, strict=True)), took_s)
+    made = [_outcome(problem, plan, None, job.literal) for problem, plan in zip(problems, plans, strict=True)]
+    return Answered(tuple(made), took_s)
 
 
 def stayed_local(job: PlanJob, reason: str, took_s: float = 0.0) -> Answered:
@@ -69,8 +71,8 @@ def solve(planner: str, problem: Problem, seed: int) -> tuple[PlanOutcome, float
     return found.outcomes[0], found.took_s
 
 
-def _outcome(problem: Problem, plan: Plan, reason: str | None) -> PlanOutcome:
-    """A checked plan, or staying local for a reason."""
+def _outcome(problem: Problem, plan: Plan, reason: str | None, literal: bool = False) -> PlanOutcome:
+    """A checked plan, or staying local for a reason; if not `literal`, no part that moves next to nothing is alone."""
     local = (0,) * len(problem.graph)
     placement: tuple[int, ...] = local
     uploads: tuple[Upload, ...] = ()
@@ -81,6 +83,7 @@ def _outcome(problem: Problem, plan: Plan, reason: str | None) -> PlanOutcome:
             note, whole = _text(plan.note), bool(plan.whole)
             placement = tuple(map(int, plan.placement))
             uploads = tuple(Upload(int(server), tuple(map(int, layers))) for server, layers in plan.uploads)
+            uploads = uploads if literal else joined(problem, uploads)
         except LayerliftError as error:
             placement, uploads, whole, note, reason = local, (), False, "", words_of(error)
         except Exception as error:  # a plan may be of anything, and `validate` can only try to read it

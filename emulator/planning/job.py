@@ -22,11 +22,14 @@ class PlanJob(NamedTuple):
     """Problems that are planned jointly, `problem` among them; empty: it is planned alone."""
     place: int = 0
     """Which of `together` it is."""
+    literal: bool = False
+    """Whether the plan is followed as its planner made it, with parts that move next to nothing."""
 
     @property
     def key(self) -> tuple[str, str]:
         """Equal for jobs that one planning answers."""
-        return self.planner, "+".join(problem.digest for problem in self.together or (self.problem,))
+        problems = "+".join(problem.digest for problem in self.together or (self.problem,))
+        return f"{self.planner} literally" if self.literal else self.planner, problems
 
     @property
     def name(self) -> str:

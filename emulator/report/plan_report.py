@@ -74,7 +74,9 @@ def asked(world: World, user: str) -> Asked:
     together = planned_with(world, spec.index)
     problems = tuple(problem_of(world, index) for index in together)
     place = together.index(spec.index)
-    job = PlanJob(0.0, 0, spec.planner, problems[place], problems if len(problems) > 1 else (), place)
+    job = PlanJob(
+        0.0, 0, spec.planner, problems[place], problems if len(problems) > 1 else (), place, world.planning.literal
+    )
     asker = Asker(world.seed, world.planning.plan_timeout_s)
     with closing(asker):
         found = asker.ask(job)

@@ -96,6 +96,8 @@ class PlanningSpec:
     """Wall-clock limit of one planning; later plans leave the user local."""
     heartbeat_s: float = INF
     """How often each server tells the planner its load."""
+    literal: bool = False
+    """Whether parts that move next to nothing travel alone, where a planner has made such."""
     knows_load: bool = True
     """Whether problems carry the servers' load and offers; else the planner plans as if they were idle."""
     bandwidth_known: Literal["true", "nominal", "measured"] = "true"

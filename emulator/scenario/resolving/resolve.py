@@ -52,6 +52,7 @@ def resolve(scenario: Description, catalog: Catalog | None = None, files: Files 
             gather_s=place.gather_s,
             plan_timeout_s=_or_inf(place.plan_timeout_s),
             heartbeat_s=_or_inf(place.heartbeat_s),
+            literal=place.literal,
             knows_load=place.knows_load,
             bandwidth_known=place.bandwidth_known,
         ),

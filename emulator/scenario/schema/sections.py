@@ -334,6 +334,8 @@ class PlanningSection(Section):
     plan_timeout_s: Positive | None = None
     heartbeat_s: Positive | None = None
     """How often each server tells the planner its load; null: never."""
+    literal: Flag = False
+    """Whether plans are followed as they were made, with parts that move next to nothing; else those join another."""
     knows_load: Flag = True
     """Whether problems carry the servers' load and offers, or show them idle."""
     bandwidth_known: Annotated[

@@ -43,6 +43,7 @@ FAR: dict[str, Any] = {
         "edge-cloud": {"bandwidth_mb_s": 3.083, "latency_ms": 20},
     },
     "users": [{"device": {"ghz": 1.45}, "model": "resnet50", "queries": 100}],
+    "planner": {"literal": True},
     "execution": "none",
     "reference_ghz": 48.6,
 }
