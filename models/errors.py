@@ -6,7 +6,7 @@ import difflib
 import logging
 import re
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,25 @@ class LayerliftError(Exception):
 
 class ModelError(LayerliftError):
     """A network that is missing, corrupt, hostile or of a kind that cannot be cut."""
+
+
+class Undecided(ModelError):
+    """A network that can be cut as soon as somebody says how large its inputs are, or what one of them is.
+
+    `option` is what takes that (`dims` or `fix`), and `example` something sensible to give it.
+    """
+
+    def __init__(self, what: str, option: str, example: Mapping[str, int]) -> None:
+        self.what, self.option, self.example = what, option, dict(example)
+        flag = {"dims": "--dim", "fix": "--fix"}[option]
+        options = _joined((f"{flag} {name}={value}" for name, value in self.example.items()), " ")
+        tail = f"; give {options} ({option} in Python, models.NAME.{option} in a scenario)"
+        super().__init__(f"{sentence(what, max(_SHORT, 300 - len(tail)))}{tail}")
+
+    def setting(self, name: str) -> str:
+        """What to write into a scenario for the network that it calls `name`."""
+        values = _joined((f"{key}: {value}" for key, value in self.example.items()), ", ")
+        return f"models.{name}.{self.option}: {{{values}}}"
 
 
 class PlanError(LayerliftError):
@@ -136,6 +155,16 @@ _LONGEST: Final = 60
 """Characters of a name that a hint shows."""
 _ROOM: Final = 120
 """Characters of a hint's list of names, so that a sentence stays one."""
+
+
+def _joined(parts: Iterable[str], between: str) -> str:
+    """The parts, as many as there is room for."""
+    shown: list[str] = []
+    for part in parts:
+        if shown and len(between.join([*shown, part])) > _ROOM:
+            return between.join([*shown, "..."])
+        shown.append(part)
+    return between.join(shown)
 
 
 def _few(given: str, names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """What the process that opens files can be asked, kind by kind: a request goes in, plain data and bytes come out.
 
-Each takes `path` (absolute), `dims` and `outputs` from the request, and may ask for more memory where it has learned
-that a file which it accepts needs it.
+Each takes `path` (absolute), `dims`, `fix` and `outputs` from the request, and may ask for more memory where it has
+learned that a file which it accepts needs it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def weights(request: Mapping[str, Any], allow: AllowMemory) -> tuple[dict[str, A
 def _opened(request: Mapping[str, Any], allow: AllowMemory) -> reading.Opened:
     allowed = int(request["memory_bytes"])
     outputs = request.get("outputs", ())
-    return reading.opened(Path(str(request["path"])), request["dims"], lambda size: allow(allowed + size), outputs)
+    fix = request.get("fix", {})
+    path = Path(str(request["path"]))
+    return reading.opened(path, request["dims"], fix, lambda size: allow(allowed + size), outputs)
 
 
 KINDS: Final[Mapping[str, Answer]] = {"network": network, "weights": weights}

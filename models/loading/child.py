@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from layerlift.models.errors import LayerliftError, sentence, words_of
+from layerlift.models.errors import LayerliftError, Undecided, sentence, words_of
 from layerlift.models.loading import answers, frames
 
 IDLE: Final = 75
@@ -51,6 +51,8 @@ def _answer(sink: int, request: Mapping[str, Any]) -> bool:
     limit_memory(int(request["memory_bytes"]))
     try:
         head, blobs = answers.KINDS[request["kind"]](request, limit_memory)
+    except Undecided as error:
+        head = {"undecided": {"what": error.what, "option": error.option, "example": error.example}}
     except LayerliftError as error:
         head = {"error": sentence(str(error))}
     except MemoryError:

@@ -22,6 +22,7 @@ _LIGHT_BYTES: Final = 1 << 30
 """A light model has shapes and small constants only; one of this size would take minutes to go through."""
 
 Dims = tuple[tuple[str, int], ...]
+Fixes = tuple[tuple[str, bool | int | float | tuple[bool | int | float, ...]], ...]
 _Stamp = tuple[int, int, int, int]
 """What changes when a file is written again."""
 
@@ -32,9 +33,10 @@ class OpenedFile:
 
     path: Path
     dims: Dims
+    fix: Fixes
     outputs: tuple[str, ...]
     content: str
-    """Hash of the file and its external data."""
+    """Hash of the file, its external data and what its inputs are fixed at."""
     light: bytes
     """The light model, to be parsed: it was checked, and holds no payload but small constants."""
     parameters: tuple[str, ...]
@@ -44,24 +46,27 @@ class OpenedFile:
     """Of the file and its external data."""
 
 
-_Asked = tuple[Path, Dims, tuple[str, ...]]
-_KNOWN: dict[_Asked, tuple[dict[Path, _Stamp], OpenedFile]] = {}
+_Asked = tuple[Path, Dims, Fixes, tuple[str, ...]]
+_KNOWN: dict[tuple[_Asked, str], tuple[dict[Path, _Stamp], OpenedFile]] = {}
 
 
-def open_file(path: Path, dims: Dims, outputs: tuple[str, ...] = ()) -> OpenedFile:
-    """Open the file at the absolute `path`, to end at `outputs` if there are any.
+def open_file(path: Path, dims: Dims, fix: Fixes = (), outputs: tuple[str, ...] = ()) -> OpenedFile:
+    """Open the file at the absolute `path`, to end at `outputs` if there are any, with what `fix` says as constants.
 
     Raises `ModelError`, in one sentence, whatever it holds.
     """
-    first, asked = stamp(path), (path, dims, outputs)
+    first, request = stamp(path), (path, dims, fix, outputs)
+    # As text too, for 1, 1.0 and True are equal and not the same.
+    asked = request, repr(fix)
     held = _KNOWN.get(asked)
     if held is not None and all(_stamp_or_none(file) == seen for file, seen in held[0].items()):
         return held[1]
     # External data has its size bounded by what the file says of it; here it is not known yet.
-    head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, dims=dict(dims), outputs=list(outputs))
+    more = {"dims": dict(dims), "fix": dict(fix), "outputs": list(outputs)}
+    head, blobs = OPENER.ask("network", path, first[1], _LIGHT_BYTES, **more)
     try:
         files = {Path(file): _stamp_or_none(Path(file)) for file in head["files"]}
-        found = _opened(asked, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
+        found = _opened(request, head, blobs, int_sum(seen[1] for seen in files.values() if seen))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         raise answered_badly(path) from None
     seen = {file: mark for file, mark in files.items() if mark is not None}

@@ -14,9 +14,10 @@ from google.protobuf.message import DecodeError
 from layerlift.models.errors import ModelError, near
 from layerlift.models.graph import from_onnx
 from layerlift.models.loading import preparing, reading, zoo
-from layerlift.models.loading.files import open_file
+from layerlift.models.loading.dimensions import Fixed
+from layerlift.models.loading.files import Dims, Fixes, open_file
 from layerlift.models.loading.opener import OPENER, answered_badly
-from layerlift.models.onnx_files import external, untrusted
+from layerlift.models.onnx_files import external, functions, untrusted
 from layerlift.models.running.network import MemorySource, Network, assemble
 from layerlift.models.sums import int_sum
 
@@ -28,6 +29,7 @@ def load(
     name_or_path: str | Path,
     *,
     dims: Mapping[str, int] | None = None,
+    fix: Mapping[str, Fixed] | None = None,
     outputs: Sequence[str] = (),
     input_bytes: int | None = None,
     seed: int = 0,
@@ -35,15 +37,18 @@ def load(
 ) -> Network:
     """A network of the zoo by name (or alias), or any feed-forward ONNX file by path, without reading its weights.
 
-    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `outputs` names the tensors that a
-    file is to end at, in place of its own outputs; `input_bytes` overrides what sending the first input costs; `seed`
-    and `spectrum` choose a zoo network's weights (see `layerlift.models.loading.zoo.build`). Raises `ModelError` for an
+    `dims` fixes dynamic dimensions of a file, by symbolic name or as `"input:axis"`; `fix` makes inputs of a file
+    constants, each by one number for all its elements or by a list of them; `outputs` names the tensors that a file is
+    to end at, in place of its own outputs; `input_bytes` overrides what sending the first input costs; `seed` and
+    `spectrum` choose a zoo network's weights (see `layerlift.models.loading.zoo.build`). Raises `ModelError` for an
     unknown name (with the near ones) and for files that are missing, corrupt or hostile.
     """
     text = str(name_or_path)
     if zoo.is_known(text):
         if dims:
             raise ModelError(f"{text} has no dynamic dimensions; dims is for ONNX files")
+        if fix:
+            raise ModelError(f"{text} has one input, which is fed; fix is for ONNX files")
         if outputs:
             raise ModelError(f"{text} is a network of the zoo, which ends where it ends; output is for ONNX files")
         return zoo.build(text, seed=seed, spectrum=spectrum, input_bytes=input_bytes)
@@ -52,7 +57,7 @@ def load(
         raise ModelError(f"there is no network {text!r} in the zoo{near(text, zoo.known())}")
     if spectrum is not None or seed:
         raise ModelError(f"seed and spectrum choose the weights of zoo networks; {text} has its own")
-    return _load_file(path, dims, tuple(dict.fromkeys(outputs)), input_bytes)
+    return _load_file(path, dims, fix, tuple(dict.fromkeys(outputs)), input_bytes)
 
 
 def from_model(
@@ -69,6 +74,7 @@ def from_model(
     `upload_bytes` says what uploading a parameter costs where a compressed format is used.
     Raises `ModelError` as `load` does.
     """
+    model = functions.inlined(model, name)
     untrusted.refuse(model, name)
     prepared = preparing.prepare(model, None, onnx.numpy_helper.to_array, name)
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
@@ -97,7 +103,8 @@ class FileSource:
     path: Path
     content: str
     """Hash of the file and its external data when the network was loaded."""
-    dims: tuple[tuple[str, int], ...]
+    dims: Dims
+    fix: Fixes
     outputs: tuple[str, ...]
     file_bytes: int
     """Of the file and its external data."""
@@ -112,6 +119,7 @@ class FileSource:
             self.file_bytes,
             _UNPACKED * most,
             dims=dict(self.dims),
+            fix=dict(self.fix),
             outputs=list(self.outputs),
             content=self.content,
         )
@@ -136,14 +144,19 @@ class FileSource:
 
 
 def _load_file(
-    path: Path, dims: Mapping[str, int] | None, outputs: tuple[str, ...], input_bytes: int | None
+    path: Path,
+    dims: Mapping[str, int] | None,
+    fix: Mapping[str, Fixed] | None,
+    outputs: tuple[str, ...],
+    input_bytes: int | None,
 ) -> Network:
-    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())), outputs)
+    fixed = sorted(((name, tuple(to) if isinstance(to, Sequence) else to)) for name, to in (fix or {}).items())
+    found = open_file(_absolute(path), tuple(sorted((dims or {}).items())), tuple(fixed), outputs)
     try:
         light = onnx.ModelProto.FromString(found.light)
     except DecodeError:
         raise answered_badly(found.path) from None
-    source = FileSource(found.path, found.content, found.dims, found.outputs, found.file_bytes)
+    source = FileSource(found.path, found.content, found.dims, found.fix, found.outputs, found.file_bytes)
     return assemble(
         path.stem,
         light,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from layerlift.models.errors import ModelError, sentence
+from layerlift.models.errors import ModelError, Undecided, sentence
 from layerlift.models.loading import frames
 from layerlift.models.running import limits
 
@@ -140,6 +140,8 @@ class Opener:
                 answer = self._try(request, allowed, most_bytes)
                 if answer is not None:
                     break
+        if "undecided" in answer[0]:
+            raise _undecided(path, answer[0]["undecided"])
         if "error" in answer[0]:
             raise ModelError(sentence(str(answer[0]["error"])))
         if "exhausted" in answer[0]:
@@ -196,6 +198,14 @@ def environment() -> dict[str, str]:
 def answered_badly(path: Path) -> ModelError:
     """What to raise when an answer about the file at `path` is none."""
     return ModelError(_died(path, "its answer is none"))
+
+
+def _undecided(path: Path, told: Any) -> ModelError:
+    try:
+        example = {str(name): int(value) for name, value in told["example"].items()}
+        return Undecided(str(told["what"]), str(told["option"]), example)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return answered_badly(path)
 
 
 def _died(path: Path, how: str) -> str:

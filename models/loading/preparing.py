@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.loading import dimensions, ties
+from layerlift.models.loading import control, dimensions, sequences, ties
+from layerlift.models.loading.constants import Payload
+from layerlift.models.loading.walking import Walk
 from layerlift.models.onnx_files import operators, protos, tails, untrusted
 from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
-Payload = Callable[[TensorProto], np.ndarray]
-
-SHAPE_BYTES = 64 * 1024
-"""Integer constants up to this size stay in the light model, because shapes depend on them."""
 # Scales and limits of these operators are floats, and the shapes of their outputs depend on them.
 _FLOAT_SHAPES = frozenset({"Resize", "Upsample", "Range"})
 # Each gives back what it reads, wider or in another shape: the receiver can do it, so the narrow form may travel.
@@ -32,8 +30,8 @@ _INTEGERS = frozenset(
 class Prepared:
     """A network without its weights.
 
-    `light` has the layers' nodes in the file's order, each with a unique name; its graph inputs are the activations
-    that layers read, then the parameters; small integer constants are initializers; `value_info` is complete.
+    `light` has the layers' nodes, makers first, each with a unique name; its graph inputs are the activations that
+    layers read, then the parameters; small integer constants are initializers; `value_info` is complete.
     """
 
     light: onnx.ModelProto
@@ -42,181 +40,53 @@ class Prepared:
     folding: onnx.ModelProto | None
     """Computes the parameters that the file computes from other constants; None when there are none."""
     constants: Mapping[str, np.ndarray]
-    """Values of Constant nodes, which no initializer holds."""
+    """Values that no initializer of the file holds: Constant nodes, and what was worked out while it was read."""
     upload_bytes: Mapping[str, int]
     """Parameters that travel smaller than they are held: stored quantized or in half precision, widened on arrival."""
     layout: Mapping[str, str]
     """Parameters that are another constant laid out anew (transposed, say), and that constant."""
 
 
-def prepare(model: onnx.ModelProto, dims: Mapping[str, int] | None, payload: Payload, origin: str) -> Prepared:
+def prepare(
+    model: onnx.ModelProto,
+    dims: Mapping[str, int] | None,
+    payload: Payload,
+    origin: str,
+    fix: Mapping[str, dimensions.Fixed] | None = None,
+) -> Prepared:
     """Strip `model` (already refused or accepted by `layerlift.models.onnx_files.untrusted`) to its light form.
 
-    `dims` fixes dynamic dimensions, by symbolic name or as `"input:axis"`. `payload` reads a stored tensor.
-    Raises `ModelError` for dynamic dimensions that are not fixed, and for shapes that cannot be inferred or are
-    too large.
+    `dims` fixes dynamic dimensions, by symbolic name or as `"input:axis"`, and `fix` makes inputs constants. `payload`
+    reads a stored tensor. Raises `ModelError` for dynamic dimensions that are not fixed, for operators that hold others
+    and are not decided, and for shapes that cannot be inferred or are too large.
     """
     work = _Preparation(model, payload, origin)
-    work.inputs = dimensions.fixed(work.inputs, dims or {}, origin)
-    samples.declare_pixels(work.inputs, model)
-    work.infer_and_fold()
+    work.walk_through(dims or {}, fix or {})
     return work.finish()
 
 
 class _Preparation:
-    """The state of one preparation: what is constant, what its value is where that matters, what is left."""
+    """The state of one preparation: what the walk has found, and what is kept of it."""
 
     def __init__(self, model: onnx.ModelProto, payload: Payload, origin: str) -> None:
-        self.origin = origin
-        self.model = model
-        self.payload = payload
-        self.stored = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.nodes: list[onnx.NodeProto] = []
-        self.literals: dict[str, np.ndarray] = {}
-        for node in model.graph.node:
-            # A Constant node and an initializer say the same; from here on only the second exists.
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-                self.stored[node.output[0]] = held = protos.constant(node, origin)
-                self.literals[node.output[0]] = numpy_helper.to_array(held)
-            else:
-                self.nodes.append(node)
-        # Floats are weights as a rule, whose payload is not to be read here: only those that give shapes are.
-        shape_floats = {name for node in self.nodes if node.op_type in _FLOAT_SHAPES for name in node.input}
-        self.values = {
-            name: payload(tensor)
-            for name, tensor in self.stored.items()
-            if _is_shape_like(tensor, name in shape_floats)
-        }
-        # Before IR version 4 every initializer was listed as a graph input too: nobody feeds those.
-        self.inputs = [value for value in model.graph.input if value.name not in self.stored]
+        self.origin, self.model = origin, model
+        self.walk = Walk(model, payload, origin, {**control.EXPANDED, **sequences.EXPANDED})
         # One that is named twice is the same tensor, and is answered once.
         self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
-        # What onnxruntime has said of operators that onnx has no shapes for.
-        self.asked = operators.Asked(self._imports(), model.ir_version)
-        self.told: dict[str, operators.Kind] = {}
-        self.types: dict[str, tuple[int, tuple[int, ...] | None]] = {}
-        self.folded: list[onnx.NodeProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
 
-    def infer_and_fold(self) -> None:
-        # A shape that is inferred makes another constant computable (`Shape`), and its value another shape
-        # (`Reshape`). Each round adds values that were not known, of which there are finitely many, so this ends.
-        while True:
-            self._infer()
-            constant = self._constants()
-            fresh = self._evaluate(constant)
-            self.values.update(fresh)
-            told = {} if fresh else self.asked.outputs_of(self.nodes, self.types, self.values)
-            if not fresh and told.keys() <= self.told.keys():
-                break
-            self.told.update(told)
-        self.folded = [node for node in self.nodes if self._is_folded(node, constant)]
-        # By identity: messages cannot be hashed, and two nodes may be equal.
-        gone = {id(node) for node in self.folded}
-        self.nodes = [node for node in self.nodes if id(node) not in gone]
-        self.constant = constant
-
-    def _infer(self) -> None:
-        """Fill `types` with what shape inference finds; values are given for shape-like constants only."""
-        # A node whose outputs are known is replaced by their values: inference is then exact.
-        unknown = [node for node in self.nodes if not all(name in self.values for name in node.output if name)]
-        model = self._assemble(unknown, self.stored)
-        try:
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-        # onnx raises whatever its C++ checks raise, by no common class; the file is a stranger's.
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise ModelError(f"{self.origin} is corrupt: {protos.one_line(error)}") from None
-        self.types = {}
-        for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
-            self.types[value.name] = protos.type_of(value)
-        # Inference says nothing of initializers, so what is known by value is added, and wins.
-        for name, array in self.values.items():
-            self.types[name] = (helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
-
-    def _assemble(self, nodes: Sequence[onnx.NodeProto], stored: Iterable[str]) -> onnx.ModelProto:
-        made = {name for node in nodes for name in node.output}
-        # Weights are declared as inputs and not stored: only their shape is needed.
-        constants = [name for name in stored if name not in made and name not in self.values]
-        weights = [
-            helper.make_tensor_value_info(n, self.stored[n].data_type, list(self.stored[n].dims)) for n in constants
-        ]
-        declared = {value.name: value for value in self.inputs}
-        told = {name: helper.make_tensor_value_info(name, *kind) for name, kind in self.told.items() if name in made}
-        outputs = [{**declared, **told}.get(name, onnx.ValueInfoProto(name=name)) for name in self.outputs]
-        graph = helper.make_graph(
-            nodes,
-            "light",
-            [*self.inputs, *weights],
-            outputs,
-            [numpy_helper.from_array(array, name) for name, array in self.values.items() if name not in made],
-            value_info=[value for name, value in told.items() if name not in self.outputs],
-        )
-        return self._model(graph)
-
-    def _model(self, graph: onnx.GraphProto) -> onnx.ModelProto:
-        # From IR version 4 on an initializer need not be an input.
-        return helper.make_model(graph, opset_imports=self._imports(), ir_version=max(4, self.model.ir_version))
-
-    def _imports(self) -> list[onnx.OperatorSetIdProto]:
-        # Imports of other domains than the operators are of are leftovers of an exporter.
-        used = {"", "ai.onnx", "ai.onnx.ml", *(node.domain for node in self.model.graph.node)}
-        return [entry for entry in self.model.opset_import if entry.domain in used]
-
-    def _constants(self) -> set[str]:
-        # One pass is enough: ONNX wants nodes in an order in which every input is made before it is read.
-        constant = set(self.stored)
-        for node in self.nodes:
-            if self._is_folded(node, constant):
-                constant.update(name for name in node.output if name)
-        return constant
-
-    def _is_folded(self, node: onnx.NodeProto, constant: set[str]) -> bool:
-        # The shape of an activation is constant even though the activation is not.
-        if node.op_type in ("Shape", "Size") and self.types.get(node.input[0], (0, None))[1] is not None:
-            return True
-        return all(name in constant for name in node.input if name)
-
-    def _evaluate(self, constant: set[str]) -> dict[str, np.ndarray]:
-        """Values of small integer constants that the file computes and that are not known yet."""
-        nodes: list[onnx.NodeProto] = []
-        inputs: dict[str, onnx.ValueInfoProto] = {}
-        feeds: dict[str, np.ndarray] = dict(self.values)
-        # In order, and each once.
-        wanted: dict[str, None] = {}
-        for node in self.nodes:
-            # Large results are weights that the file computes: they are left to `folding`.
-            if not self._is_folded(node, constant) or not all(self._is_small(name) for name in node.output if name):
-                continue
-            if all(name in self.values for name in node.output if name):
-                continue
-            if node.op_type in ("Shape", "Size") and node.input[0] not in feeds:
-                # Answered without running: what it measures may be an activation, or a weight that was not read.
-                shape = self.types[node.input[0]][1]
-                assert shape is not None
-                feeds.update(protos.shape_value(node, shape))
-                wanted.update(dict.fromkeys(node.output))
-                continue
-            # An input without a value is a large constant, or known in the next round only: this result has to wait.
-            if all(name in feeds or name in wanted for name in node.input if name):
-                nodes.append(node)
-                wanted.update(dict.fromkeys(name for name in node.output if name))
-        if not wanted:
-            return {}
-        computed = [name for node in nodes for name in node.output if name]
-        fresh = {name: feeds[name] for name in wanted if name in feeds}
-        if nodes:
-            read = {name for node in nodes for name in node.input if name in feeds}
-            inputs = {name: protos.value_info(name, feeds[name]) for name in read}
-            outputs = [onnx.ValueInfoProto(name=name) for name in computed]
-            model = self._model(helper.make_graph(nodes, "shapes", list(inputs.values()), outputs))
-            fresh.update(protos.run_once(model, {name: feeds[name] for name in read}, computed, self.origin))
-        return fresh
-
-    def _is_small(self, name: str) -> bool:
-        dtype, shape = self.types.get(name, (0, None))
-        # Python's integers do not overflow at a hostile shape; 8 bytes are the most that one of these types takes.
-        return dtype in _INTEGERS and shape is not None and 8 * int(np.prod(shape, dtype=object)) <= SHAPE_BYTES
+    def walk_through(self, dims: Mapping[str, int], fix: Mapping[str, dimensions.Fixed]) -> None:
+        """Infer the shapes of everything that the outputs need, and fold what is constant."""
+        walk = self.walk
+        self.inputs, fixed = dimensions.settled(self.model, dims, fix, self.origin)
+        samples.declare_pixels(self.inputs, self.model)
+        for value in self.inputs:
+            walk.types[value.name] = protos.type_of(value)
+        for name, array in fixed.items():
+            walk.constants.hold(name, array)
+        walk.run(self.outputs)
+        self.types, self.constant, self.values = walk.types, walk.constants, walk.constants.values
+        self.nodes, self.folded = walk.nodes, walk.folded
 
     def finish(self) -> Prepared:
         # Before anything is checked: a branch that no output needs may have any shape.
@@ -228,12 +98,26 @@ class _Preparation:
         self._check_shapes(read)
         parameters = tuple(name for name in read if name in self.constant)
         self.inputs = [value for value in self.inputs if value.name in read or value.name in self.outputs]
-        light = self._light(parameters)
-        layout = ties.by_layout(self.folded, [name for name in parameters if name not in self.values])
-        upload_bytes = self._upload_bytes(parameters)
-        return Prepared(light, parameters, self._folding(parameters), self.literals, upload_bytes, layout)
+        inside = self._inside(parameters)
+        light = self._light(parameters, inside)
+        known = {name: self.values[name] for name in parameters if name in self.values}
+        folding = self._folding([name for name in parameters if not self._is_held(name)])
+        layout = ties.by_layout(self.folded, [name for name in parameters if name not in inside])
+        constants = self.constant.literals | known
+        return Prepared(light, parameters, folding, constants, self._upload_bytes(parameters), layout)
+
+    def _inside(self, parameters: Iterable[str]) -> set[str]:
+        """The parameters that the light model holds: small integers, and floats that say how large something gets."""
+        scales = {name for node in self.nodes if node.op_type in _FLOAT_SHAPES for name in node.input}
+        wanted = [name for name in parameters if name in scales or self.types[name][0] in _INTEGERS]
+        self.constant.know(wanted)
+        return {name for name in wanted if name in self.values}
+
+    def _is_held(self, name: str) -> bool:
+        return name in self.constant.stored or name in self.constant.literals or name in self.values
 
     def _drop_dead(self) -> None:
+        self._name_outputs()
         made = {name for node in self.nodes for name in node.output}
         given = {value.name for value in self.inputs}
         # What is constant needs no network to be known, and no query moves it.
@@ -248,6 +132,14 @@ class _Preparation:
                 wanted.update(name for name in node.input if name)
                 alive.append(node)
         self.nodes = alive[::-1]
+
+    def _name_outputs(self) -> None:
+        """Let each output be a tensor of its name, where it was only another name of one."""
+        for name in self.outputs:
+            tensor = self.walk.names.of(name)
+            if tensor != name and tensor not in self.constant and tensor in self.types:
+                self.nodes.append(helper.make_node("Identity", [tensor], [name]))
+                self.types[name] = self.types[tensor]
 
     def _trim_outputs(self) -> None:
         """Forget optional outputs that nobody reads, such as the mask of Dropout, whose shape is often unknown."""
@@ -286,7 +178,7 @@ class _Preparation:
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                why, end = self._why(node), tails.remedy(self.model, self._is_unsized)
+                why, end = self._why(name, node), tails.remedy(self.model, self._is_unsized)
                 raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
@@ -305,18 +197,12 @@ class _Preparation:
     def _is_unsized(self, node: onnx.NodeProto) -> bool:
         return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
 
-    def _why(self, node: onnx.NodeProto | None) -> str:
-        refused = self.asked.refused.get((node.domain, node.op_type)) if node is not None else None
+    def _why(self, name: str, node: onnx.NodeProto | None) -> str:
+        refused = self.walk.asked.refused.get((node.domain, node.op_type)) if node is not None else None
         if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
             return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
-        # Strict inference says which node is wrong, but refuses nodes that could be inferred around: it only explains.
-        try:
-            onnx.shape_inference.infer_shapes(
-                self._assemble([*self.folded, *self.nodes], self.stored), strict_mode=True, data_prop=True
-            )
-        except Exception as error:
-            return f"depends on the data or is wrong ({protos.one_line(error)})"
-        return "depends on the data or is wrong"
+        wrong = self.walk.wrong.get(name)
+        return f"depends on the data or is wrong ({wrong})" if wrong else "depends on the data or is wrong"
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""
@@ -340,18 +226,18 @@ class _Preparation:
         dtype, shape = self.types[name]
         return helper.make_tensor_value_info(name, dtype, list(shape or ()))
 
-    def _light(self, parameters: Sequence[str]) -> onnx.ModelProto:
+    def _light(self, parameters: Sequence[str], inside: set[str]) -> onnx.ModelProto:
         answered = set(self.outputs)
         made = [name for node in self.nodes for name in node.output if name and name not in answered]
         graph = helper.make_graph(
             self.nodes,
             self.model.graph.name or "network",
-            [*self.inputs, *(self._info(name) for name in parameters if name not in self.values)],
+            [*self.inputs, *(self._info(name) for name in parameters if name not in inside)],
             [self._info(name) for name in self.outputs],
-            [numpy_helper.from_array(self.values[name], name) for name in parameters if name in self.values],
+            [self.constant.tensor(name) for name in parameters if name in inside],
             value_info=[self._info(name) for name in made],
         )
-        model = self._model(graph)
+        model = self.walk.model_of(graph)
         try:
             # Checked without weights, so that a file of any size can be.
             onnx.checker.check_model(model)
@@ -359,8 +245,7 @@ class _Preparation:
             raise ModelError(f"{self.origin} is not a valid ONNX model: {protos.one_line(error)}") from None
         return model
 
-    def _folding(self, parameters: Sequence[str]) -> onnx.ModelProto | None:
-        outputs = [name for name in parameters if name not in self.stored and name not in self.values]
+    def _folding(self, outputs: Sequence[str]) -> onnx.ModelProto | None:
         if not outputs:
             return None
         wanted = set(outputs)
@@ -385,11 +270,6 @@ class _Preparation:
             "folding",
             [self._info(name) for name in read if name not in self.values],
             [self._info(name) for name in outputs],
-            [numpy_helper.from_array(self.values[name], name) for name in read if name in self.values],
+            [self.constant.tensor(name) for name in read if name in self.values],
         )
-        return self._model(graph)
-
-
-def _is_shape_like(tensor: TensorProto, as_float: bool) -> bool:
-    size = int(np.prod(tuple(tensor.dims), dtype=object)) * 8
-    return size <= SHAPE_BYTES and (tensor.data_type in _INTEGERS or as_float)
+        return self.walk.model_of(graph)

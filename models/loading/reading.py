@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import onnx
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import preparing, ties
+from layerlift.models.loading.dimensions import Fixed
 from layerlift.models.onnx_files import external, operators, protos, untrusted
 from layerlift.models.running.network import MemorySource, assemble
 from layerlift.models.running.session import uncut_session
@@ -28,7 +30,7 @@ class Opened:
     path: Path
     model: onnx.ModelProto
     content: str
-    """Hash of the file and its external data."""
+    """Hash of the file, its external data and what its inputs are fixed at."""
     files: tuple[Path, ...]
     """The file, then its external data."""
     prepared: preparing.Prepared
@@ -37,21 +39,27 @@ class Opened:
     graph: LayerGraph
 
 
-def opened(path: Path, dims: Mapping[str, int], allow: Callable[[int], None], outputs: Sequence[str] = ()) -> Opened:
+def opened(
+    path: Path,
+    dims: Mapping[str, int],
+    fix: Mapping[str, Fixed],
+    allow: Callable[[int], None],
+    outputs: Sequence[str] = (),
+) -> Opened:
     """Read the ONNX file at `path`, which is to end at `outputs` if there are any, and work out its light form.
 
     `allow` is told the bytes of its external data, which are mapped. Raises `ModelError` for what is refused.
     """
     model = untrusted.read(path, outputs)
     files = (path, *external.files_of(model, path.parent, str(path)))
-    content = _hash(files)
+    content = _hash(files, fix)
     allow(int_sum(file.stat().st_size for file in files[1:]))
     folder, origin = path.parent, str(path)
 
     def payload(tensor: onnx.TensorProto) -> np.ndarray:
         return external.array_of(tensor, folder, origin)
 
-    prepared = preparing.prepare(model, dims, payload, origin)
+    prepared = preparing.prepare(model, dims, payload, origin, fix)
     prepared = replace(prepared, light=operators.runnable(prepared.light, origin))
     tied = tied_in(model, prepared, payload)
     # Whoever asked builds the same graph of the same light model: what cannot be built is refused here.
@@ -111,7 +119,6 @@ def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
 def computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, origin: str) -> dict[str, np.ndarray]:
     """All parameters: stored ones, shape constants of the light model, and those that the file computes."""
     arrays = dict(stored)
-    arrays.update({t.name: onnx.numpy_helper.to_array(t) for t in prepared.light.graph.initializer})
     arrays.update(prepared.constants)
     if prepared.folding is not None:
         graph = prepared.folding.graph
@@ -120,8 +127,9 @@ def computed(stored: Mapping[str, np.ndarray], prepared: preparing.Prepared, ori
     return {name: arrays[name] for name in prepared.parameters}
 
 
-def _hash(files: tuple[Path, ...]) -> str:
-    hasher = hashlib.sha256()
+def _hash(files: tuple[Path, ...], fix: Mapping[str, Fixed]) -> str:
+    # What an input is fixed at changes the answers as a weight does.
+    hasher = hashlib.sha256(json.dumps(fix, sort_keys=True).encode() if fix else b"")
     for file in files:
         with file.open("rb") as stream:
             while chunk := stream.read(_CHUNK):

@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError
-from layerlift.models.onnx_files import names, operators, tails
+from layerlift.models.onnx_files import functions, names, operators, tails
 from layerlift.models.onnx_files.protos import one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
@@ -21,10 +21,12 @@ MAX_RANK = 64
 """What numpy holds."""
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 """Of the operators that onnx itself can check; what others read and make, onnxruntime knows."""
+CONTROL = frozenset({"If", "Loop", "Scan"})
+"""Operators that hold others: they are written out while a file is read, or refused then."""
 RANDOM_OPERATORS = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
-_SEQUENCES = ("Sequence", "Optional", "SplitToSequence", "ConcatFromSequence")
+_SEQUENCES = ("SequenceMap", "Optional")
 _TYPED_FIELDS: dict[int, tuple[str, int]] = {
     onnx.TensorProto.FLOAT: ("float_data", 1),
     onnx.TensorProto.DOUBLE: ("double_data", 1),
@@ -39,9 +41,9 @@ _TYPED_FIELDS: dict[int, tuple[str, int]] = {
 def read(path: Path, outputs: Sequence[str] = ()) -> onnx.ModelProto:
     """Parse the ONNX file at `path`, leaving external data where it is; it ends at the tensors `outputs`, if given.
 
-    Raises `ModelError` when the file is missing, not an ONNX model, or holds what this project refuses to run:
-    control flow, model-local functions, random operators, sequences, sparse or string tensors, or payloads that do not
-    fit their shapes.
+    Functions of the model's own are written out. Raises `ModelError` when the file is missing, not an ONNX model, or
+    holds what this project refuses to run: operators outside the ONNX standard, random operators, optional values,
+    sparse or string tensors, or payloads that do not fit their shapes. Subgraphs are looked at when they are used.
     """
     try:
         is_file = path.is_file()
@@ -59,6 +61,7 @@ def read(path: Path, outputs: Sequence[str] = ()) -> onnx.ModelProto:
         raise ModelError(f"{path} holds the name {text!r}, which is not UTF-8; export it again")
     if not model.graph.node:
         raise ModelError(f"{path} holds no operators; expected an ONNX model")
+    model = functions.inlined(model, str(path))
     model = tails.ending_at(model, outputs, str(path))
     refuse(model, str(path))
     return model
@@ -66,11 +69,6 @@ def read(path: Path, outputs: Sequence[str] = ()) -> onnx.ModelProto:
 
 def refuse(model: onnx.ModelProto, origin: str) -> None:
     """Raise `ModelError`, naming the first thing in `model` that cannot be cut or trusted. `origin` names the file."""
-    if model.functions:
-        raise ModelError(
-            f"{origin} has the model-local function {model.functions[0].name!r}; "
-            "inline it first with onnx.inliner.inline_local_functions"
-        )
     version = opset_of(model)
     if not operators.runs_opset(version):
         raise ModelError(
@@ -78,7 +76,7 @@ def refuse(model: onnx.ModelProto, origin: str) -> None:
             "try onnx.version_converter.convert_version"
         )
     for node in model.graph.node:
-        _refuse_node(node, model, version, origin)
+        refuse_node(node, model, version, origin)
     for twice in names.repeated(model):
         raise ModelError(f"{origin} defines {twice!r} more than once; each tensor needs a name of its own")
     if model.graph.sparse_initializer:
@@ -165,11 +163,32 @@ def check_payload(tensor: onnx.TensorProto, origin: str) -> None:
         raise ModelError(f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {stored} elements")
 
 
-def _refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, origin: str) -> None:
+def refuse_inner(node: onnx.NodeProto, model: onnx.ModelProto, version: int, origin: str) -> None:
+    """As `refuse_node`, of an operator in a subgraph, which `refuse` has not looked into; its tensors as well."""
+    refuse_node(node, model, version, origin)
+    for attribute in node.attribute:
+        for tensor in (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors):
+            check_payload(tensor, origin)
+
+
+def refuse_stored(graph: onnx.GraphProto, origin: str) -> None:
+    """Raise `ModelError` for what a subgraph may not store."""
+    if graph.sparse_initializer:
+        raise ModelError(f"{origin} has a sparse initializer in the subgraph {graph.name!r}; store it dense")
+    for tensor in graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ModelError(
+                f"{origin}: {graph.name!r} in it keeps {tensor.name!r} in an external file; store it in the model"
+            )
+        check_payload(tensor, origin)
+
+
+def refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, origin: str) -> None:
+    """Raise `ModelError` when `node` is of a kind that is never run, or not as ONNX says; its subgraphs are let be."""
     where = f"{node.op_type} ({node.name or (node.output[0] if node.output else 'unnamed')!r})"
     for attribute in node.attribute:
-        if attribute.HasField("g") or attribute.graphs:
-            raise ModelError(f"{origin} has the control-flow operator {where}; only feed-forward networks can be cut")
+        if node.op_type not in CONTROL and (attribute.HasField("g") or attribute.graphs):
+            raise ModelError(f"{origin}: {where} holds operators of its own; no option helps, export it without them")
         if any(t.data_location == onnx.TensorProto.EXTERNAL for t in (attribute.t, *attribute.tensors)):
             raise ModelError(f"{origin}: {where} keeps a constant in an external file; store it in the model")
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
@@ -198,5 +217,5 @@ def _refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, ori
 
 def _is_refused(node: onnx.NodeProto) -> bool:
     """Whether `node` is of a kind that no network here may have, wherever it stands."""
-    inside = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+    inside = node.op_type not in CONTROL and any(each.HasField("g") or each.graphs for each in node.attribute)
     return inside or node.op_type in RANDOM_OPERATORS or node.op_type.startswith(_SEQUENCES)

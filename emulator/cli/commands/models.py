@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from layerlift.emulator.cli.ends import ENDS
+from layerlift.emulator.cli.model_options import DIMS, FIX, dims_of, fix_of
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import seconds, size
 from layerlift.emulator.report.model_report import multiply_adds, show_model
@@ -32,14 +33,11 @@ from layerlift.models.timing.profiles import known, reference
 _FULL: Final = 50
 """Networks with at most this many layers are shown whole."""
 
-DIMS: Final = click.option(
-    "--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension of a file: --dim batch=1"
-)
-
 
 @click.command("models")
 @click.argument("name", required=False)
 @DIMS
+@FIX
 @ENDS
 @click.option("--graph", "picture", type=FilePath(), help="Also draw it, by blocks where it is long: an .svg file.")
 @click.option(
@@ -47,13 +45,19 @@ DIMS: Final = click.option(
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
 def models(
-    name: str | None, dims: Sequence[str], ends: Sequence[str], picture: Path | None, every: bool, as_json: bool
+    name: str | None,
+    dims: Sequence[str],
+    fix: Sequence[str],
+    ends: Sequence[str],
+    picture: Path | None,
+    every: bool,
+    as_json: bool,
 ) -> None:
     """List the zoo, or show the network NAME (a zoo name or an .onnx file) as a planner sees it."""
     if name is None:
         _list_zoo(as_json)
         return
-    network = load(name, dims=parsed(dims), outputs=ends)
+    network = load(name, dims=dims_of(dims), fix=fix_of(fix), outputs=ends)
     found = summary.report(network.graph, known(network))
     if picture is not None:
         draw(network.graph, picture)
@@ -69,6 +73,7 @@ def models(
 @click.command()
 @click.argument("model", required=False)
 @DIMS
+@FIX
 @ENDS
 @click.option("--ghz", type=float, help="Clock of the server's core; default: that of the training.")
 @click.option("--reference-ghz", type=float, help="What clock the training stands for; default: where it was measured.")
@@ -89,6 +94,7 @@ def models(
 def predict(
     model: str | None,
     dims: Sequence[str],
+    fix: Sequence[str],
     ends: Sequence[str],
     ghz: float | None,
     reference_ghz: float | None,
@@ -120,7 +126,7 @@ def predict(
         if not reference_ghz > 0:
             raise ModelError(f"--reference-ghz is {reference_ghz}; expected a clock above 0")
         predictor = dataclasses.replace(predictor, ghz=reference_ghz)
-    network = load(model, dims=parsed(dims), outputs=ends)
+    network = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends)
     found = predictor.seconds(network, ghz)
     _print_prediction(console, network, predictor, found, ghz or predictor.ghz, every)
     if output is not None:
@@ -152,17 +158,6 @@ def _train(console: Console, path: Path, operators: Path | None) -> None:
     networks = len(predictor.trained_on)
     console.print(f"{len(predictor.fits)} regressions over {networks} networks, {same} those that ship")
     console.print(f"Written: {path}")
-
-
-def parsed(dims: Sequence[str]) -> dict[str, int] | None:
-    """What `--dim` says, by name. Raises `ModelError`."""
-    found: dict[str, int] = {}
-    for entry in dims:
-        name, _, extent = entry.rpartition("=")
-        if not name or not extent.isdigit():
-            raise ModelError(f"--dim {entry!r} was given; expected NAME=SIZE, such as --dim batch=1")
-        found[name] = int(extent)
-    return found or None
 
 
 def _list_zoo(as_json: bool) -> None:

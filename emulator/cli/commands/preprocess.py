@@ -12,6 +12,7 @@ import click
 from rich.table import Table
 
 from layerlift.emulator.cli.ends import ENDS
+from layerlift.emulator.cli.model_options import DIMS, FIX, dims_of, fix_of
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.report.screen import screen
@@ -30,7 +31,8 @@ _LABEL: Final = "synthetic"
 @click.argument("model", required=False)
 @click.argument("steps", nargs=-1)
 @click.option("-o", "--out", "output", type=FilePath(dir_okay=False), help="Write the result: an .onnx file.")
-@click.option("--dim", "dims", multiple=True, metavar="NAME=SIZE", help="Fix a dynamic dimension: --dim batch=1")
+@DIMS
+@FIX
 @ENDS
 @click.option("--spectrum", type=float, help="Decay of a zoo network's singular values; 0.8 resembles trained ones.")
 @click.option("--weights-seed", type=click.IntRange(0), default=0, help="Of a zoo network's weights.")
@@ -42,6 +44,7 @@ def preprocess(
     steps: Sequence[str],
     output: Path | None,
     dims: Sequence[str],
+    fix: Sequence[str],
     ends: Sequence[str],
     spectrum: float | None,
     weights_seed: int,
@@ -58,7 +61,7 @@ def preprocess(
         _list_steps(as_json)
         return
     chosen = pipeline.parse(steps)
-    before = load(model, dims=_parsed(dims), outputs=ends, seed=weights_seed, spectrum=spectrum)
+    before = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends, seed=weights_seed, spectrum=spectrum)
     before = before if inputs is None else with_inputs(before, inputs)
     after, reports = pipeline.reported(before, chosen, samples)
     total = _total(before, after, reports, samples)
@@ -78,16 +81,6 @@ def _write(network: Network, output: Path) -> None:
         save(network, output)
     except OSError as error:
         raise ModelError(f"{output} cannot be written ({error.strerror}); name a file that can, with -o") from None
-
-
-def _parsed(dims: Sequence[str]) -> dict[str, int] | None:
-    found: dict[str, int] = {}
-    for entry in dims:
-        name, _, extent = entry.rpartition("=")
-        if not name or not extent.isdigit():
-            raise ModelError(f"--dim {entry!r} was given; expected NAME=SIZE, such as --dim batch=1")
-        found[name] = int(extent)
-    return found or None
 
 
 def _list_steps(as_json: bool) -> None:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from layerlift.emulator.cli.commands.models import DIMS, parsed
 from layerlift.emulator.cli.ends import ENDS
+from layerlift.emulator.cli.model_options import DIMS, FIX, dims_of, fix_of
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.formatting import count, seconds, size
 from layerlift.emulator.report.screen import screen
@@ -33,6 +33,7 @@ _SHOWN: Final = 5
 @click.command()
 @click.argument("model")
 @DIMS
+@FIX
 @ENDS
 @click.option(
     "--inputs", type=FilePath(), help="A .npz file, or a folder of .npy files, to feed instead of made-up inputs."
@@ -53,6 +54,7 @@ _SHOWN: Final = 5
 def profile(
     model: str,
     dims: Sequence[str],
+    fix: Sequence[str],
     ends: Sequence[str],
     inputs: Path | None,
     runs: int,
@@ -76,7 +78,7 @@ def profile(
         raise ModelError("--import and --batch were given; expected one of them, for times that are imported have none")
     if host is not None and source is None:
         raise ModelError("--host was given without --import; what is measured here names this machine itself")
-    network = load(model, dims=parsed(dims), outputs=ends)
+    network = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends)
     network = network if inputs is None else with_inputs(network, inputs)
     if source is None:
         found = _measured(network, runs, ghz, batches)

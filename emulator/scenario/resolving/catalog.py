@@ -100,6 +100,7 @@ def network(source: str, options: ModelSection) -> Network:
     loaded = load(
         source,
         dims=options.dims or None,
+        fix=options.fix or None,
         outputs=options.output,
         seed=options.weights_seed,
         spectrum=options.spectrum,

@@ -20,7 +20,7 @@ from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.users import PlanningSpec
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import LayerliftError
+from layerlift.models.errors import LayerliftError, Undecided
 from layerlift.models.graph.graph import LayerGraph, Parameter
 
 
@@ -129,6 +129,9 @@ def _models(
             priced = shelf.price(source, options, tuple(classes))
         except ProfileError as error:
             raise Flaw(*_blamed(scenario, error)) from None
+        except Undecided as error:
+            where = path if name not in scenario.models else ("models", name)
+            raise Flaw(where, f"is {source!r}: {error.what}; set {error.setting(name)}") from None
         except LayerliftError as error:
             known = scenario.models.get(name)
             where = path if known is None else ("models", name, "source") if known.source else ("models", name)

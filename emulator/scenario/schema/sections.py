@@ -341,6 +341,10 @@ class PlanningSection(Section):
     ] = "true"
 
 
+FixedNumber = Flag | Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | Number
+FixedInput = FixedNumber | Annotated[list[FixedNumber], Field(min_length=1, max_length=8192)]
+
+
 class ModelSection(Section):
     """Options of a network: where it is, and what its bytes are charged as."""
 
@@ -351,7 +355,12 @@ class ModelSection(Section):
     input_bytes: Annotated[int, Field(strict=True, ge=1, le=10**12)] | None = None
     """Charge the input as this (a camera sends a JPEG, not floats)."""
     dims: dict[Text, Whole] = Field(default_factory=dict)
-    """Sizes of the dynamic dimensions of the input, by name; 0 for a cache that holds nothing yet."""
+    """Sizes of the dynamic dimensions of the inputs, by name, or by input and axis (`x:2`).
+
+    0 stands for a cache that holds nothing yet.
+    """
+    fix: dict[Text, FixedInput] = Field(default_factory=dict)
+    """Inputs that are constants: one number for all elements of each, or a list of them."""
     output: NameList = Field(default_factory=list)
     """The tensors at which a file is to end, in place of its own outputs: one name or several."""
     weights_seed: Whole = 0

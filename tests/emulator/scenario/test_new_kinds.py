@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from types import GenericAlias
 from typing import Any, ClassVar
 
@@ -128,6 +129,10 @@ class Halving(laws.Asks):
 
     def instants(self, rng: random.Random) -> Iterator[float]:
         return (round(self.until_s * (1.0 - 0.5**number), 9) for number in count())
+
+    @property
+    def mean_per_s(self) -> float:
+        return inf
 
     def words(self) -> str:
         return f"ever faster until {self.until_s:g} s"
