@@ -166,7 +166,10 @@ def small_world(
     user: Mapping[str, Any] | None = None,
     **world: Any,
 ) -> World:
-    """Equal clients of 1 GHz, equal servers, one link for all pairs, and a layer's seconds as given at 1 GHz."""
+    """Equal clients of 1 GHz, equal servers, one link for all pairs, and a layer's seconds as given at 1 GHz.
+
+    Plans are taken literally: a test that writes one down means its parts.
+    """
     nodes = [NodeSpec(k, f"c{k}", "client", **(client or {})) for k in range(clients)]
     machine = {"ghz": server_ghz, "policy": "first_come", **(server or {})}
     machine["revokes"] = takes_back(machine["policy"])
@@ -177,7 +180,7 @@ def small_world(
     model = ModelSpec("net", "net", graph, {"reference": tuple(seconds)}, {"reference": 1.0})
     told = {"planner": planner, "profile_runs": 0, "queries": 3, **(user or {})}
     users = tuple(UserSpec(k, f"u{k}", k, 0, **told) for k in range(clients))
-    settings = {"sample_s": inf, **world}
+    settings = {"sample_s": inf, "planning": PlanningSpec(literal=True), **world}
     return World("small", 1, tuple(nodes), links, (model,), users, share_links=share_links, **settings)
 
 

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from layerlift.models.graph import features
 from layerlift.models.graph.graph import Layer
 from layerlift.models.running.session import Session
+from layerlift.models.sums import int_sum
 from layerlift.models.timing.operator_classes import class_of
 
 MICROSOFT: Final = "com.microsoft"
@@ -78,7 +79,7 @@ class Case:
     @property
     def weight_bytes(self) -> int:
         """Bytes of one copy's weights."""
-        return sum(array.nbytes for array in self.inputs[self.moving :] if array is not None)
+        return int_sum(array.nbytes for array in self.inputs[self.moving :] if array is not None)
 
     def layer(self) -> Layer:
         """What a planner would see of it. Runs it once: shapes are what onnxruntime made."""

@@ -139,7 +139,11 @@ def predict(
 
 def _measure_operators(console: Console, path: Path) -> None:
     with Progress(
-        TextColumn("measuring operators"), BarColumn(), TimeRemainingColumn(), console=screen(err=True), transient=True
+        TextColumn("measuring operators", markup=False),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=screen(err=True),
+        transient=True,
     ) as bar:
         task = bar.add_task("")
         found = operator_data.measured(lambda done, total: bar.update(task, completed=done, total=total))
