@@ -93,7 +93,8 @@ def measure(
 def _regrouped(network: Network, raw: list[float], runs: int) -> tuple[list[float], float]:
     """`raw` with cheap layers timed in groups, and the seconds that it explains: the call of the session is one."""
     cheap = [layer for layer, seconds in enumerate(raw) if seconds < CHEAP_S]
-    if not cheap or int_sum(p.held_bytes for p in network.graph.parameters) > _WITHIN_A_MODEL:
+    held_bytes = int_sum(p.held_bytes for p in network.graph.parameters)
+    if not cheap or network.too_large_for_a_file or held_bytes > _WITHIN_A_MODEL:
         return raw, left_sum(raw)
     groups = grouped(network, cheap, runs)
     better = [groups.seconds.get(layer, seconds) for layer, seconds in enumerate(raw)]
