@@ -29,7 +29,7 @@ def decoder(folder: Path) -> Path:
 def test_given_inputs_are_run_and_tied_weights_are_there(tmp_path: Path) -> None:
     path = decoder(tmp_path)
     np.savez(tmp_path / "ids.npz", ids=np.asarray([[[0, 1, 2, 699]], [[5, 5, 5, 5]]], np.int64))
-    users = [{"model": "tied", "planner": "direct", "queries": 4, "think_s": 5}]
+    users = [{"model": "tied", "planner": "all_remote", "queries": 4, "think_s": 5}]
     models = {"tied": {"source": str(path), "inputs": str(tmp_path / "ids.npz")}}
     scenario = phones(users=users, models=models, execution="every")
     assert np.array_equal(scenario.network("tied").sample_inputs(3)["ids"], [[5, 5, 5, 5]])
