@@ -144,6 +144,7 @@ def profile_of(network: Any) -> Profile:
     )
 
 
+@pytest.mark.long
 def test_an_operator_of_the_regression_is_its_features_and_what_it_is_regressed_over(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -55,6 +55,7 @@ def test_a_network_is_shown_and_drawn(tmp_path: Path) -> None:
     assert "a.png" in call("models", "alexnet", "--graph", "a.png").output
 
 
+@pytest.mark.long
 def test_a_long_network_is_shown_by_blocks_and_whole_as_json() -> None:
     shown = call("models", "densenet121").output
     assert "23 x 11" in shown

@@ -201,6 +201,7 @@ def front_of(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
+@pytest.mark.long
 def test_a_front_is_told_with_its_knee_and_todays_plan(tmp_path: Path) -> None:
     code, output = front_of(
         "--user", "user-1", "--front", "money,latency", "--json", "--chart", str(tmp_path / "f.svg")
@@ -219,6 +220,7 @@ def test_a_front_is_told_with_its_knee_and_todays_plan(tmp_path: Path) -> None:
     assert (tmp_path / "f.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.long
 def test_a_front_in_words() -> None:
     code, output = front_of("--front", "latency,energy,money")
     assert code == 0

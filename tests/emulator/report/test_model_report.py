@@ -75,6 +75,7 @@ def cuts_of(network: Network, found: summary.ModelReport) -> list[str]:
     return [line.strip() for line in lines[first:] if " in 1 " in line or " more cuts" in line]
 
 
+@pytest.mark.long
 def test_of_many_cuts_those_that_carry_least_are_shown() -> None:
     network = models.load("densenet121")
     found = summary.report(network.graph)

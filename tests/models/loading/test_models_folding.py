@@ -195,6 +195,7 @@ def test_a_loop_ends_when_its_condition_does(tmp_path: Path) -> None:
         models.load(saved(made, tmp_path / "w.onnx"))
 
 
+@pytest.mark.long
 def test_loops_without_end_are_refused_with_what_is_so(tmp_path: Path) -> None:
     endless = HEAD + WHILE.replace("go = Less (i, two)", "go = Identity (go_in)")
     with pytest.raises(ModelError, match=r"more than 2000 turns, .*; no option helps"):

@@ -60,6 +60,7 @@ def test_a_case_costs_what_more_copies_take_more(monkeypatch: pytest.MonkeyPatch
     assert found.seconds == pytest.approx(2e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", operator_cases.FAMILIES, ids=lambda family: family.__name__)
 def test_every_family_runs_and_has_all_features_of_its_class(family) -> None:
     number = operator_cases.FAMILIES.index(family)
@@ -73,6 +74,7 @@ def test_every_family_runs_and_has_all_features_of_its_class(family) -> None:
     assert seen
 
 
+@pytest.mark.long
 def test_cases_are_the_same_each_time() -> None:
     first, again = (list(operator_cases.normalising(operator_cases.Drawn(2)))[:5] for _ in "ab")
     for one, other in zip(first, again, strict=True):
@@ -117,6 +119,7 @@ def test_damaged_times_are_refused(change: dict, tmp_path: Path) -> None:
         OperatorTimes.parse(json.dumps(body), "o")
 
 
+@pytest.mark.long
 def test_measuring_takes_the_least_pass_and_leaves_out_what_was_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [product(2), product(3), product(4), product(5)]
     passes = iter([5e-5, 4e-5, 0.0, 1e-6, 4e-5, 1e-5, 0.0, 3e-6, 6e-5, 9e-5, 3e-5, 2e-6])

@@ -101,6 +101,7 @@ def test_the_file_would_be_let_in_and_is_built_the_same_every_time(name: str) ->
     untrusted.refuse(bare, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [
@@ -154,6 +155,7 @@ def llama_step(w: Mapping[str, np.ndarray], fed: Mapping[str, np.ndarray]) -> np
     return np.asarray(w["embed_tokens.weight"] @ rms(x, w["norm.weight"]))
 
 
+@pytest.mark.long
 def test_the_decoder_answers_as_a_llama_does_and_its_cache_grows_by_one() -> None:
     network = models.load("stories15m")
     fed = {**network.sample_inputs(1), "position_ids": np.array([[128]]), "input_ids": np.array([[31_999]])}
