@@ -1,6 +1,6 @@
 """The tiers of the tests, who runs beside whom, and how many examples properties try.
 
-* `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a tenth of the examples. For while you write.
+* `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a fortieth of the examples. For while you write.
 * `pytest`: all but `slow` and `cluster`. For before you push.
 * `pytest -m slow`: what takes minutes each.
 * `pytest -m cluster`: `cluster.yaml` over an sshd on loopback, where there is one.
@@ -27,8 +27,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 WORKERS = 2
 OUT_OF_QUICK = ("long", "ray", "slow", "cluster")
-QUICK_SHARE, QUICK_LEAST = 20, 4
-"""The quick tier tries one example in twenty, but at least four."""
+QUICK_SHARE, QUICK_LEAST = 40, 3
+"""The quick tier tries one example in forty, but at least three."""
 
 settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
