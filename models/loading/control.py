@@ -107,17 +107,17 @@ class _Turns:
         rows = [row[at] for row in self.rows]
         lifted = [self.walk.names.fresh(f"{name}_row") for _ in rows]
         for row, up in zip(rows, lifted, strict=True):
-            yield unsqueezed(self.walk, row, up, 0)
+            yield on_axis(self.walk, "Unsqueeze", row, up, 0)
         yield helper.make_node("Concat", lifted, [name], axis=0)
 
 
-def unsqueezed(walk: Walk, name: str, made: str, axis: int) -> onnx.NodeProto:
-    """An operator that gives the tensor `name` a new `axis`, in the way of the model's opset."""
+def on_axis(walk: Walk, operator: str, name: str, made: str, axis: int) -> onnx.NodeProto:
+    """`Unsqueeze` or `Squeeze` of the tensor `name` at `axis`, in the way of the model's opset."""
     if walk.version < 13:
-        return helper.make_node("Unsqueeze", [name], [made], axes=[axis])
+        return helper.make_node(operator, [name], [made], axes=[axis])
     axes = walk.names.fresh(f"{made}_axes")
     walk.constants.hold(axes, np.asarray([axis], np.int64))
-    return helper.make_node("Unsqueeze", [name, axes], [made])
+    return helper.make_node(operator, [name, axes], [made])
 
 
 def _spliced(

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.loading.control import unsqueezed
+from layerlift.models.loading.control import on_axis
 from layerlift.models.loading.walking import Expand, Step, Walk
 
 
@@ -52,7 +52,7 @@ def _concat(walk: Walk, node: onnx.NodeProto) -> Iterable[Step]:
     if not _attribute(node, "new_axis", 0):
         return [helper.make_node("Concat", held, node.output, axis=axis)]
     lifted = [walk.names.fresh(f"{node.output[0]}_row") for _ in held]
-    steps: list[Step] = [unsqueezed(walk, name, up, axis) for name, up in zip(held, lifted, strict=True)]
+    steps: list[Step] = [on_axis(walk, "Unsqueeze", name, up, axis) for name, up in zip(held, lifted, strict=True)]
     return [*steps, helper.make_node("Concat", lifted, node.output, axis=axis)]
 
 
@@ -70,7 +70,7 @@ def _split(walk: Walk, node: onnx.NodeProto) -> Iterable[Step]:
     if given or _attribute(node, "keepdims", 1):
         return [_split_node(walk, node.input[0], names, parts, axis)]
     wide = [walk.names.fresh(f"{name}_wide") for name in names]
-    narrow: list[Step] = [_squeezed(walk, one, name, axis) for one, name in zip(wide, names, strict=True)]
+    narrow: list[Step] = [on_axis(walk, "Squeeze", one, name, axis) for one, name in zip(wide, names, strict=True)]
     return [_split_node(walk, node.input[0], wide, parts, axis), *narrow]
 
 
@@ -90,14 +90,6 @@ def _split_node(walk: Walk, name: str, made: list[str], parts: list[int], axis: 
     sizes = walk.names.fresh(f"{made[0]}_sizes")
     walk.constants.hold(sizes, np.asarray(parts, np.int64))
     return helper.make_node("Split", [name, sizes], made, axis=axis)
-
-
-def _squeezed(walk: Walk, name: str, made: str, axis: int) -> onnx.NodeProto:
-    if walk.version < 13:
-        return helper.make_node("Squeeze", [name], [made], axes=[axis])
-    axes = walk.names.fresh(f"{made}_axes")
-    walk.constants.hold(axes, np.asarray([axis], np.int64))
-    return helper.make_node("Squeeze", [name, axes], [made])
 
 
 def _held(walk: Walk, node: onnx.NodeProto) -> tuple[str, ...]:
