@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 import numpy as np
@@ -49,11 +50,15 @@ def test_a_population_costs_hardly_more_calls_than_a_few(network: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("planner", "calls_each"), [("ionn", 80), ("efficiency", 80), ("recursive", 80), ("shortest_path", 5)]
+    ("planner", "calls_each"), [("ionn", 80), ("efficiency", 80), ("recursive", 80), ("shortest_path", 1)]
 )
 def test_densenet_over_all_servers(planner: str, calls_each: int) -> None:
-    """So many calls for each of 668 layers on each of 11 nodes, about twice what there are: none tries all pairs."""
+    """So many calls for each of 668 layers on each of 11 nodes, more than twice what there are: none tries all pairs.
+
+    What holds of the network alone is found once, by whoever plans first: here for another problem of it.
+    """
     problem = paper_problem("densenet121")
     made = make(planner)
+    made.plan(replace(problem, seconds=2.0 * problem.seconds), random.Random(0))
     pairs = len(problem.graph) * len(problem.nodes)
     assert calls_of(lambda: made.plan(problem, random.Random(0))) < calls_each * pairs
