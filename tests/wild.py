@@ -17,6 +17,7 @@ from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
+from layerlift.planners.problem.problem import Objective
 
 POLICIES = (
     "drf", "equal", "max_min", "priority", "dynamic_drf:disruptions=1", "proportional", "alpha_fair:alpha=2",
@@ -148,3 +149,18 @@ def wild_worlds(draw: DrawFn, *, faults: bool = True, **options: Any) -> World:
     broken = tuple(draw(_fault(world)) for _ in range(draw(st.integers(0, 3))))
     moving = draw(_mobility(world)) if draw(st.booleans()) else None
     return replace(world, faults=broken, mobility=() if moving is None else (moving,))
+
+
+@st.composite
+def wild_streams(draw: DrawFn) -> World:
+    """Wild worlds whose users weigh the period and have several queries in flight."""
+    world = draw(wild_worlds(planners=("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")))
+    users = tuple(
+        replace(
+            user,
+            objective=Objective(latency=draw(st.sampled_from((0.0, 1.0))), period=1.0),
+            in_flight=draw(st.sampled_from((2, 3, 6))),
+        )
+        for user in world.users
+    )
+    return replace(world, users=users)

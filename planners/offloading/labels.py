@@ -81,7 +81,7 @@ def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement
         found, complete = within_limits(judge, whole, best_of(judge, [found]), most, inside)
         if inside and len(inner.first) > len(whole.first):
             found, _ = within_limits(judge, inner, found, most, False)
-    if not complete or wanted.balance or not unit_facts(graph).sequential:
+    if not complete or wanted.balance or wanted.period or not unit_facts(graph).sequential:
         # Where sums are not all, another search may see what this one cannot.
         found = _better(judge, [found, judge.or_local(lagrangian.place(judge))])
     return found, complete
