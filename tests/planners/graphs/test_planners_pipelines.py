@@ -46,7 +46,7 @@ def is_ports(problem: Problem) -> bool:
 
 
 @given(streams(layer_graphs(max_layers=5, chain=True), max_nodes=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_it_is_the_best_of_all_pipelines_of_a_chain(problem: Problem) -> None:
     assume(owned(problem.graph) and is_ports(problem))
     every = legal(problem)
@@ -58,7 +58,7 @@ def test_it_is_the_best_of_all_pipelines_of_a_chain(problem: Problem) -> None:
 
 
 @given(streams(layer_graphs(max_layers=6), max_nodes=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_it_is_never_worse_than_local_and_what_it_says_is_so(problem: Problem) -> None:
     found = place(problem)
     assert cost.fits(problem, found.placement)
@@ -84,11 +84,11 @@ def test_placements_that_are_no_pipelines_are_seldom_better(problem: Problem) ->
 def equals(servers: int, units: int = 6) -> Problem:
     graph = chain_graph([1000] * units, [0] * units)
     seconds = [[1.0, *([0.1] * servers)]] * units
-    return simple_problem(graph, seconds, bandwidth_bytes_s=1e6, latency_s=0.001, objective=PERIOD)
+    return simple_problem(graph, seconds, bandwidth_bytes_s=1e9, latency_s=0.001, objective=PERIOD)
 
 
 def test_equal_servers_count_as_one_kind() -> None:
-    problem = replace(equals(12), bandwidth_bytes_s=np.where(np.eye(13) > 0, np.inf, 1e9))
+    problem = equals(12)
     search = Pipelines(problem, whole_pieces(problem.graph))
     assert search.kinds == [list(range(1, 13))]
     assert search.counts.tolist() == [6]
