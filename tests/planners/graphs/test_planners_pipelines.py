@@ -15,6 +15,7 @@ from layerlift.planners import Judge, Objective, Problem, cost, make, simple_pro
 from layerlift.planners.exact.exhaustive import every_placement
 from layerlift.planners.graphs import pipelines
 from layerlift.planners.graphs.pieces import whole_pieces
+from layerlift.planners.graphs.pipeline_tables import kinds_of
 from layerlift.planners.graphs.pipelines import Pipelines
 from layerlift.planners.offloading.pipeline import place, trade_offs
 from layerlift.planners.problem.shared_links import ports
@@ -102,7 +103,7 @@ def test_equal_servers_count_as_one_kind() -> None:
 
 def test_ports_tell_servers_apart() -> None:
     problem = replace(equals(2), shared=ports(np.full(3, np.inf), np.array([np.inf, np.inf, 5.0])))
-    assert pipelines._kinds(problem) == [[1], [2]]
+    assert kinds_of(problem) == [[1], [2]]
     assert 2 not in place(problem).placement
 
 
