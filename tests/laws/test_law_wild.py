@@ -227,7 +227,7 @@ def test_every_law_in_a_thousand_wild_worlds(world: World, data: st.DataObject) 
 
 @pytest.mark.long
 @given(wild_streams(), st.data())
-@examples(20)
+@examples(10)
 def test_every_law_where_the_period_is_weighed(world: World, data: st.DataObject) -> None:
     check_every_law(world, data.draw(groupings(world)))
 
