@@ -28,6 +28,7 @@ from layerlift.planners.exact.prefix_walk import PrefixWalk
 from layerlift.planners.exact.question import Question
 from layerlift.planners.exact.stages import Stages
 from layerlift.planners.exact.units import UnitProblem, clean_units
+from layerlift.planners.problem.shared_links import ports
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 
@@ -118,6 +119,21 @@ def test_where_the_period_is_weighed_it_equals_brute_force(data: st.DataObject) 
     assert answer.proved
     assert no_worse(answer.key, best)
     assert answer.bound <= best[1] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_program_knows_links_and_media(narrow: bool) -> None:
+    graph = chain_graph([1000, 1000, 10], [0, 0, 0])
+    seconds = [[0.004, 0.001], [0.02, 0.001], [0.02, 0.001]]
+    problem = simple_problem(graph, seconds, bandwidth_bytes_s=1e5, objective=Objective(latency=0.0, period=1.0))
+    if narrow:
+        problem = replace(problem, shared=ports(np.array([5e4, np.inf]), np.array([np.inf, np.inf])))
+    linear = Linear(problem, Terms.of(Judge(problem)))
+    model = QueryProgram(linear, linear.allowed, 10.0, 0.044)
+    solved = model.program.solve(1000, None, {})
+    assert solved.columns is not None
+    assert model.placement(solved.columns) == (0, 1, 1)
+    assert solved.bound * 0.044 == pytest.approx(0.02 if narrow else 0.01, rel=1e-5)
 
 
 @pytest.mark.long

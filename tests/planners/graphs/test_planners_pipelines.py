@@ -117,6 +117,17 @@ def test_the_devices_first_and_last_are_one_stage() -> None:
     assert found.period_s == pytest.approx(2.5)
 
 
+def test_what_begins_on_the_device_is_searched_again_for_what_must_end_there() -> None:
+    """Its first unit would fit, but not beside its last: then one server takes that, and the other the rest."""
+    graph = chain_graph([10, 10, 10, 10], [0] * 4)
+    seconds = [[1.0, 1.2, 1.2], [9.0, 0.1, 0.1], [9.0, 0.1, 0.1], [1.0, 1.2, 1.2]]
+    problem = simple_problem(graph, seconds, bandwidth_bytes_s=1e9, latency_s=0.0, objective=PERIOD)
+    pinned = np.array([[True] * 3] * 3 + [[True, False, False]])
+    found = place(replace(problem, allowed=pinned))
+    assert found.placement == (1, 2, 2, 0)
+    assert found.period_s == pytest.approx(1.2)
+
+
 def test_of_too_many_servers_the_slowest_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = equals(5)
     uneven = problem.seconds * [[1.0, 1.0, 1.1, 1.2, 1.3, 1.4]]
