@@ -52,7 +52,8 @@ class Pipelines:
             ],
             dtype=np.int64,
         )
-        open_cuts: Bools = np.isfinite(busy.hop[:, 1:]).any(axis=(0, 1)) | np.isfinite(busy.hop[1:]).any(axis=(0, 1))
+        arriving, leaving = np.isfinite(busy.hop[:, 1:]), np.isfinite(busy.hop[1:])
+        open_cuts: Bools = np.logical_or.reduce(arriving, axis=(0, 1)) | np.logical_or.reduce(leaving, axis=(0, 1))
         open_cuts[[0, -1]] = True
         self.cuts: Ints = np.flatnonzero(open_cuts)
         most = max(len(self.cuts) - 1, 1)
