@@ -5,10 +5,12 @@ Whole bytes only, so that law 5 is an equation: sent = delivered + lost + cancel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
 from layerlift.emulator.kernel import periods
+from layerlift.emulator.world.links import WAYS, Crossing
 from layerlift.emulator.world.world import World
 from layerlift.models.sums import left_sum
 
@@ -47,6 +49,7 @@ class ByteLedger:
         self._radios = {index: _Radio(index) for index in world.clients}
         self._live: dict[int, _Radio] = {}
         """Radios that are on, or will be as far as is known."""
+        self._crossed = {Crossing(place, way): _Crossed() for place in range(len(world.media)) for way in WAYS}
         # The end of the run may lie in the window that was done last, so only what came before that window is final.
         self._safe = self._horizon = 0.0
 
@@ -55,18 +58,28 @@ class ByteLedger:
         """Bytes of messages that left and have not ended in any way, as these books have it (law 5 counts them too)."""
         return self.sent_bytes - self.delivered_bytes - self.lost_bytes - self.cancelled_bytes
 
-    def account(self, source: int, to: int, price_per_byte: float) -> Account:
-        """The books of a directed pair; fetched once, used for every transfer."""
+    def account(self, source: int, to: int, price_per_byte: float, path: Sequence[Crossing] = ()) -> Account:
+        """The books of a directed pair over the media of `path`; fetched once, used for every transfer."""
         # Only clients have radios that count: servers hang on wires.
         radios = tuple(self._radios[node] for node in (source, to) if node in self._radios)
         sender = self._count(source).sent.setdefault(price_per_byte, _Sent())
-        return Account(source, to, sender, self._count(to), radios)
+        return Account(source, to, sender, self._count(to), radios, [self._crossed[crossing] for crossing in path])
+
+    def reroute(self, account: Account, path: Sequence[Crossing]) -> None:
+        """Let what arrives from now on be counted in the books of other media."""
+        account.media[:] = [self._crossed[crossing] for crossing in path]
+
+    def crossed_bytes(self) -> dict[Crossing, int]:
+        """Bytes of the messages that have arrived over each way of each medium since the start of the run."""
+        return {crossing: crossed.bytes for crossing, crossed in self._crossed.items()}
 
     def delivered(self, account: Account, size: int) -> None:
         """A message of `size` bytes arrived whole."""
         self.delivered_bytes += size
         account.sender.bytes += size
         account.receiver.received_bytes += size
+        for crossed in account.media:
+            crossed.bytes += size
         self._moved.add(account.source)
         self._moved.add(account.to)
 
@@ -181,6 +194,15 @@ class _Sent:
         self.bytes = 0
 
 
+class _Crossed:
+    """Bytes of messages that have arrived over one way through a medium."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class _Count:
     """What one node has sent, by price, and received since the last sample; whole bytes, so that it can be undone."""
 
@@ -210,6 +232,8 @@ class Account(NamedTuple):
     sender: _Sent
     receiver: _Count
     radios: tuple[_Radio, ...]
+    media: list[_Crossed]
+    """Those that it goes over now: who moves may go over others later."""
 
 
 class _Radio:
