@@ -49,6 +49,8 @@ class ByteLedger:
         self._radios = {index: _Radio(index) for index in world.clients}
         self._live: dict[int, _Radio] = {}
         """Radios that are on, or will be as far as is known."""
+        self._rerouted: list[tuple[float, Account, list[_Crossed]]] = []
+        """When whose messages went over other media than before, and which those were; of the last window."""
         self._crossed = {Crossing(place, way): _Crossed() for place in range(len(world.media)) for way in WAYS}
         # The end of the run may lie in the window that was done last, so only what came before that window is final.
         self._safe = self._horizon = 0.0
@@ -65,9 +67,16 @@ class ByteLedger:
         sender = self._count(source).sent.setdefault(price_per_byte, _Sent())
         return Account(source, to, sender, self._count(to), radios, [self._crossed[crossing] for crossing in path])
 
-    def reroute(self, account: Account, path: Sequence[Crossing]) -> None:
+    def reroute(self, account: Account, path: Sequence[Crossing], at: float) -> None:
         """Let what arrives from now on be counted in the books of other media."""
+        self._rerouted.append((at, account, account.media[:]))
         account.media[:] = [self._crossed[crossing] for crossing in path]
+
+    def route_back(self, at: float) -> None:
+        """Undo `reroute` where it came after `at`: arrivals of that time were counted in the books of before."""
+        while self._rerouted and self._rerouted[-1][0] > at:
+            _, account, before = self._rerouted.pop()
+            account.media[:] = before
 
     def crossed_bytes(self) -> dict[Crossing, int]:
         """Bytes of the messages that have arrived over each way of each medium since the start of the run."""
@@ -147,6 +156,7 @@ class ByteLedger:
     def window(self, horizon: float) -> None:
         """A window up to `horizon` is done. The run may still turn out to have ended inside it, but not before it."""
         self._safe, self._horizon = self._horizon, horizon
+        self._rerouted = [each for each in self._rerouted if each[0] >= self._safe]
         if self.next_sample < horizon:  # at the instant itself something may still arrive that belongs to the period
             self.sample_before(horizon)
 

@@ -49,7 +49,7 @@ class Channels(dict[tuple[int, int], Channel]):
         channel = self[ends] = Channel(spec.latency_s, spec.bandwidth_bytes_s, pair, account, link)
         return channel
 
-    def reroute(self, source: int, to: int, via: Sequence[Carrier]) -> list[Pair]:
+    def reroute(self, source: int, to: int, via: Sequence[Carrier], now: float) -> list[Pair]:
         """Let a pair go over these media, and have each carry what it can now; returns the pairs to settle."""
         channel = self[source, to]
         pair, ports = channel.pair, self._shared(source, to, via)
@@ -57,7 +57,7 @@ class Channels(dict[tuple[int, int], Channel]):
         moved = ports != pair.ports
         if moved:
             pair.reroute(ports)
-            self._ledger.reroute(channel.account, [carrier.crossing for carrier in via])
+            self._ledger.reroute(channel.account, [carrier.crossing for carrier in via], now)
         for carrier in via:
             port = self._medium(carrier)
             if port.capacity != carrier.bytes_s < inf:

@@ -140,8 +140,9 @@ class Fabric:
                 self.ledger.take_back(book, size)
                 # What was sent again after the end was not under way at the end: its loss was booked before.
                 self._reopened_bytes += -size if book == "again" else size
-        for delivery, departure in self._arrived:
+        for delivery, departure in reversed(self._arrived):
             if delivery.at > end and departure is not None:
+                self.ledger.route_back(delivery.at)
                 self.ledger.undo(self._channels[departure.source, departure.to].account, departure.bytes)
                 self._reopened_bytes += departure.bytes
 
@@ -226,7 +227,7 @@ class Fabric:
 
     def reroute(self, source: int, to: int, via: Sequence[Carrier]) -> None:
         """Let a pair go over these media, and have each carry what it can now."""
-        for pair in self._channels.reroute(source, to, via):
+        for pair in self._channels.reroute(source, to, via, self._kernel.now):
             self._settle(pair)
 
     def go_on(self, departure: Departure) -> None:

@@ -48,7 +48,7 @@ def check_every_law(world: World, groups: list[list[int]]) -> None:
 
 def _told(rows: dict[str, list[Any]], ending: Any) -> tuple[object, ...]:
     books = (ending.sent_bytes, ending.delivered_bytes, ending.lost_bytes, ending.cancelled_bytes)
-    return repr(rows), ending.at_s, *books
+    return repr(rows), ending.at_s, *books, ending.crossed
 
 
 def packing_never_matters(world: World, groups: list[list[int]], run: Run) -> None:
@@ -237,7 +237,7 @@ def test_every_law_in_wild_worlds(world: World, data: st.DataObject) -> None:
 
 @pytest.mark.long
 @given(wild_worlds().flatmap(with_media), st.data())
-@examples(40)
+@examples(25)
 def test_every_law_in_wild_worlds_with_shared_media(world: World, data: st.DataObject) -> None:
     check_every_law(world, data.draw(groupings(world)))
 

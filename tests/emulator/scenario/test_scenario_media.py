@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from rich.console import Console
 from run_world import phones
 from small_scenario import Few, small
 
 from layerlift.emulator import RunResult, run
 from layerlift.emulator.report.bottlenecks import binding, unlimited
+from layerlift.emulator.report.report import show
 from layerlift.emulator.results.described import Given, prices_per_byte
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.json_schema import json_schema
@@ -206,6 +209,11 @@ def test_the_report_says_that_a_medium_binds() -> None:
     assert said is not None
     assert "the medium cell up (full for" in said
     assert "cell down" not in said
+    console = Console(file=io.StringIO(), width=200)
+    show(result, console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Shared media, fullest first" in shown
+    assert said in shown
     without = binding(result.table, result.run["world"], result.run["virtual_s"])
     assert without is None or "medium" not in without
 
