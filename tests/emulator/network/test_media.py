@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from math import inf
 
 import pytest
@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from slow_network import Sent, fair_rates, simulate
 from worlds import chain_graph, examples, small_world
 
+from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.kernel.flows import Flow, Pair, Port, settle
+from layerlift.emulator.network.byte_ledger import ByteLedger
 from layerlift.emulator.network.fabric import Fabric
 from layerlift.emulator.protocol.messages import Departure, UploadPart
-from layerlift.emulator.world.faults import Fault, Loss, Outage, Pairs, Through, Trace
+from layerlift.emulator.world.faults import Fault, Loss, OnOff, Outage, Pairs, Through, Trace
 from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec, Way
 from layerlift.emulator.world.mobility import Journey
 from layerlift.emulator.world.world import World
@@ -151,6 +153,19 @@ def test_a_parking_lot_is_shared_as_in_the_book() -> None:
     assert [flows[0].rate, flows[2].rate] == [1.0, 1.0]
 
 
+def test_a_port_that_is_made_wider_is_shared_by_what_its_pairs_ask_of_it_now() -> None:
+    port = Port(1.0)
+    pairs = [Pair(10.0, (port,)) for _ in range(2)]
+    flows = [Flow(pair, 100, 1.0, 0.0, None) for pair in pairs]
+    for flow in flows:
+        flow.pair.add(flow)
+        settle(flow.pair, 0.0)
+    for capacity in (10.0, 2.0, 16.0, 40.0, 3.0):
+        port.resize(capacity)
+        settle(pairs[0], 1.0)
+        assert [flow.rate for flow in flows] == [min(10.0, capacity / 2)] * 2
+
+
 def test_traffic_within_a_site_does_not_cross_its_uplink() -> None:
     """Two servers of a site and one outside: inside both have 1000 bytes/s, out of it they share 1000."""
     world = world_of([MediumSpec("site", 1000.0, 1000.0)], [-1, 0, 0, -1], clients=1)
@@ -185,8 +200,30 @@ def test_a_trace_changes_what_all_share() -> None:
 
 def test_what_nobody_watched_is_looked_up_when_it_is_crossed_again() -> None:
     world = under(Trace(Through(0), ((1.0, 400.0, None), (3.0, None, None))))
-    alone = arrivals(world, [(0.0, 0, 2, 100), (2.0, 1, 2, 100), (5.0, 0, 2, 1000), (5.0, 1, 2, 1000)])
-    assert alone == pytest.approx([DELAY + 0.1, 2.0 + DELAY + 0.25, 5.0 + DELAY + 2.0, 5.0 + DELAY + 2.0])
+    sent = [(0.0, 0, 2, 100), (5.0, 0, 2, 1000), (5.0, 1, 2, 1000)]
+    assert arrivals(world, sent) == pytest.approx([DELAY + 0.1, DELAY + 7.0, DELAY + 7.0])
+    sent = [(2.0, 0, 2, 100), (2.0, 1, 2, 100)]
+    assert arrivals(world, sent) == pytest.approx([2.0 + DELAY + 0.5] * 2)
+
+
+def test_a_trace_holds_where_no_link_alone_could_notice() -> None:
+    """Links carry 1000, the back-haul 1500 until 1 s and 1200 from there on."""
+    world = replace(under(Trace(Through(0), ((1.0, 1200.0, None),))), media=(MediumSpec("backhaul", 1500.0, 1500.0),))
+    both = arrivals(world, [(0.8 - DELAY, 0, 2, 300), (0.8 - DELAY, 1, 2, 300)])
+    assert both == pytest.approx([1.0 + 150 / 600] * 2)
+
+
+def test_what_comes_and_goes_on_a_medium_has_one_course_for_all() -> None:
+    world = under(OnOff(Through(0), 0.3, 0.2))
+    conditions = Conditions(world)
+    courses = [list(islice(conditions.changes(*ends), 40)) for ends in ((0, 2), (1, 2), (2, 1))]
+    assert [[(at, state.up) for at, state in course] for course in courses] == [
+        [(at, state.up) for at, state in courses[0]]
+    ] * 3
+    bursts = Conditions(under(Loss(Through(0), 0.1, 0.9, 0.3, 0.2)))
+    lost = [[bursts.loss(*ends, 0.05 * k) for k in range(60)] for ends in ((0, 2), (1, 2), (2, 1))]
+    assert lost == [lost[0]] * 3
+    assert set(lost[0]) == {0.1, 0.9}
 
 
 def test_a_medium_that_is_unlimited_until_a_trace_says_otherwise() -> None:
@@ -250,6 +287,30 @@ def test_who_moves_crosses_what_lies_on_its_new_way() -> None:
     names = [crossing for crossing, _ in fabric._conditions.state(0, 3, 0.05).via]
     assert names == [Crossing(0, "down"), Crossing(0, "up"), Crossing(1, "down")]
     assert [crossing for crossing, _ in fabric._conditions.state(0, 3, 1.5).via] == [Crossing(1, "down")]
+
+
+def test_who_moves_onto_a_medium_shares_it_and_who_moves_off_leaves_it() -> None:
+    """The mover's way to the first server is its own link, but from 1 to 2 s it goes over the second's uplink."""
+    world = world_of([MediumSpec("second", 1000.0, inf)], [-1, -1, -1, 0])
+    world = replace(world, mobility=(Journey((0,), ((0.0, 2), (1.0, 3), (2.0, 2))),))
+    mover, other = arrivals(world, [(0.9 - DELAY, 0, 2, 900), (0.8 - DELAY, 3, 2, 1000)])
+    # 100 of the mover's are there at 1 s, 600 at 2 s; the other has 200, 700, and then all of the uplink again.
+    assert (mover, other) == (pytest.approx(2.0 + 0.3), pytest.approx(2.0 + 0.3))
+
+
+def test_books_of_who_moves_are_undone_in_the_order_in_which_things_happened() -> None:
+    ledger = ByteLedger(three_tiers())
+    account = ledger.account(0, 3, 0.0, up(CELL))
+    ledger.delivered(account, 10)
+    ledger.reroute(account, up(SITE), 1.0)
+    ledger.delivered(account, 7)
+    ledger.reroute(account, up(BACKHAUL), 2.0)
+    ledger.delivered(account, 5)
+    for at, size in ((2.5, 5), (1.5, 7)):
+        ledger.route_back(at)
+        ledger.undo(account, size)
+    found = ledger.crossed_bytes()
+    assert {crossing: size for crossing, size in found.items() if size} == {Crossing(CELL, "up"): 10}
 
 
 # Against textbook filling

@@ -18,6 +18,7 @@ from layerlift.planners import Problem, make, simple_problem
 from layerlift.planners.cost.crowd import Crowd, within_ports
 from layerlift.planners.cost.media import weights_of
 from layerlift.planners.game.answers import IntervalAnswers, PlannerAnswers
+from layerlift.planners.game.joint_state import JointState
 from layerlift.planners.problem.crowd_news import Asking, CrowdNews
 from layerlift.planners.problem.media_news import MediaNews
 from layerlift.planners.testing.problems import chain_graph
@@ -83,6 +84,9 @@ def test_users_of_another_cell_are_another_demand() -> None:
     there = [crowd.alone(user, (1, 1, 1))[1][0, 6:].tolist() for user in range(4)]
     assert there[0] == there[2] == pytest.approx([0.1, 0.0], rel=1e-3)
     assert there[1] == there[3] == pytest.approx([0.0, 0.1], rel=1e-3)
+    costs = JointState(crowd)
+    felt = [costs.alone(user, (1, 0, 2)).demand[6:].tolist() for user in range(2)]
+    assert felt == there[:2]
     # Two thirds of 9 MB/s each could carry: a cell that two share is felt, one of a lone user is not.
     lonely = Crowd([told(user, media=cells[user]) for user in range(2)]).steady([(1, 1, 1)] * 2)
     assert crowd.steady([(1, 1, 1)] * 4).latency_s.min() > lonely.latency_s.max()
