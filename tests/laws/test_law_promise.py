@@ -93,7 +93,16 @@ def test_over_shared_media_a_lone_user_never_has_more_than_was_promised(world: W
 @given(lonely(share_links=False))
 @examples(150)
 def test_an_upload_on_independent_links_follows_its_timeline(world: World) -> None:
-    run = run_world(world)
+    _follows_its_timeline(run_world(world))
+
+
+@given(lonely(share_links=False).flatmap(with_media))
+@examples(40)
+def test_an_upload_over_media_that_nobody_shares_follows_its_timeline(world: World) -> None:
+    _follows_its_timeline(run_world(world))
+
+
+def _follows_its_timeline(run: Run) -> None:
     plan = _plan(run)
     if plan is None or not plan.uploads:
         return
