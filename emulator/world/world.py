@@ -137,9 +137,19 @@ class World:
         Latencies and prices add up, and the bandwidth is the smallest of all: what a lone transfer has. Raises
         `ScenarioError` when the scenario names no link for the pair's tiers.
         """
-        own = self.own_link(source, to)
         if not self.media:
-            return own
+            return self.own_link(source, to)
+        if (source, to) not in self._wholes:
+            self._wholes[source, to] = self._whole(source, to)
+        return self._wholes[source, to]
+
+    @cached_property
+    def _wholes(self) -> dict[tuple[int, int], LinkSpec]:
+        """What `link` has said: a query's bill asks for the same few again and again."""
+        return {}
+
+    def _whole(self, source: int, to: int) -> LinkSpec:
+        own = self.own_link(source, to)
         crossed = [(self.media[medium], way) for medium, way in self.path(source, to)]
         return LinkSpec(
             left_sum((own.latency_s, *(medium.latency_s for medium, _ in crossed))),

@@ -95,6 +95,7 @@ def test_there_are_no_news_of_media_where_nothing_is_shared_or_nothing_has_a_lim
     assert news(free, 0).media is None
 
 
+@pytest.mark.long
 def test_a_back_haul_is_a_queue_with_processor_sharing_as_the_crowds_cost_says() -> None:
     """Twelve users ask 1.25 times a second for 0.04 s of 1 MB/s that all share: used to 0.6, 0.04 become 0.1 s."""
     users = 12
