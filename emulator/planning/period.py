@@ -7,6 +7,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from layerlift.emulator.planning.crowd import crosses
+from layerlift.emulator.world.links import WAYS, Crossing
+from layerlift.emulator.world.machines import INF
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.planners import period
@@ -34,7 +37,15 @@ def shared_links(world: World, client: int) -> SharedLinks:
     nodes = [world.nodes[index] for index in (client, *world.servers)]
     uplinks = np.array([node.uplink_bytes_s for node in nodes], dtype=np.float64)
     downlinks = np.array([node.downlink_bytes_s for node in nodes], dtype=np.float64)
-    return ports(uplinks, downlinks, queue=world.share_links)
+    made = ports(uplinks, downlinks, queue=world.share_links)
+    ways = [
+        Crossing(place, way) for place, medium in enumerate(world.media) for way in WAYS if medium.bytes_s(way) < INF
+    ]
+    if not ways or not world.share_links:
+        return made
+    rates = np.array([world.media[medium].bytes_s(way) for medium, way in ways], dtype=np.float64)
+    carries = np.concatenate([made.carries, crosses(world, client, ways)])
+    return SharedLinks(np.concatenate([made.bytes_s, rates]), carries)
 
 
 def promised_period_s(world: World, user: UserSpec, problem: Problem, placement: tuple[int, ...]) -> float | None:

@@ -10,6 +10,7 @@ from worlds import chain_graph, small_world
 
 from layerlift.emulator.planning.period import promised_period_s, shared_links, weighs_period
 from layerlift.emulator.planning.problems import problem_of
+from layerlift.emulator.world.links import MediumSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.planners import Objective, cost
@@ -53,3 +54,18 @@ def test_the_promise_counts_ports_and_cores() -> None:
     assert not shared_links(alone, 0).queue
     assert shared_links(alone, 0).bytes_s.tolist() == []
     assert np.array_equal(shared_links(asked, 0).carries[0], [[False, True, True], [False] * 3, [False] * 3])
+
+
+def test_the_promise_counts_shared_media() -> None:
+    """Both servers are behind one uplink: what goes from one to the other does not cross it."""
+    made = world(planner="pipeline")
+    nodes = tuple(replace(node, behind=0) if node.tier == "edge" else node for node in made.nodes)
+    site = replace(made, nodes=nodes, media=(MediumSpec("site", up_bytes_s=1e4, down_bytes_s=1e5),))
+    problem = problem_of(site, 0)
+    shared = shared_links(site, 0)
+    assert shared.bytes_s.tolist() == [2e5, 5e5, 5e5, 1e4, 1e5]
+    assert np.array_equal(shared.carries[3], [[False] * 3, [True, False, False], [True, False, False]])
+    assert np.array_equal(shared.carries[4], shared.carries[3].T)
+    promised_s = promised_period_s(site, site.users[0], problem, (1, 2))
+    assert promised_s == cost.period(problem, (1, 2)) == pytest.approx(800_000 / 1e5)
+    assert promised_period_s(site, site.users[0], problem, (0, 1)) == pytest.approx(1_000 / 1e4)
