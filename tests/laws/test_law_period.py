@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from wild import with_media
 from worlds import Run, examples, run_world, worlds
 
 from layerlift.emulator.planning.problems import problem_of
@@ -54,8 +55,8 @@ def promised(run: Run) -> float:
     return cost.period(job.problem, run.plans.result(job).placement)
 
 
-@given(lone_streams())
-@examples(80)
+@given(st.one_of(lone_streams(), lone_streams(share_links=True).flatmap(with_media)))
+@examples(100)
 def test_queries_never_take_less_than_their_periods(world: World) -> None:
     run = run_world(world)
     rows = settled(run)
