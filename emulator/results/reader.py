@@ -112,6 +112,11 @@ class RunResult:
         return self.table("segments")
 
     @property
+    def batches_run(self) -> Any:
+        """One row per batch that ran; none but of servers with `discipline: batch`."""
+        return self.table("batches")
+
+    @property
     def uploads(self) -> Any:
         """One row per attempt to upload a part."""
         return self.table("uploads")

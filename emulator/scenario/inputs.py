@@ -105,11 +105,23 @@ def _price(source: str, options: str, classes: tuple[str, ...], priced: Priced) 
                 "ghz": priced.ghz[name],
                 "floor_s": list(priced.floors[name]) if name in priced.floors else None,
                 **priced.profiles.get(name, unknown)._asdict(),
+                **_batches(name, priced),
             }
             for name in classes
         },
         "predicted_s": list(priced.predicted),
         "predicted_ghz": priced.predicted_ghz,
+    }
+
+
+def _batches(name: str, priced: Priced) -> dict[str, Any]:
+    """What is known of several queries at once on a device class; nothing where that is nothing."""
+    if name not in priced.batches:
+        return {}
+    more = priced.floors_more.get(name)
+    return {
+        "batches": [[size, list(spent)] for size, spent in priced.batches[name]],
+        "floor_more_s": None if more is None else list(more),
     }
 
 
@@ -171,6 +183,12 @@ def _repriced(told: Mapping[str, Any], loaded: Network) -> Priced:
         told["file_digest"],
         tuple(told["predicted_s"]),
         told["predicted_ghz"],
+        batches={
+            name: tuple((int(size), tuple(spent)) for size, spent in each["batches"])
+            for name, each in classes.items()
+            if each.get("batches")
+        },
+        floors_more={name: tuple(each["floor_more_s"]) for name, each in classes.items() if each.get("floor_more_s")},
     )
 
 

@@ -16,7 +16,7 @@ from layerlift.emulator.studies.fairness.measure import fairness
 
 pytestmark = pytest.mark.long
 
-CROWDS = ("commuters", "contention", "flaky", "late-arrival", "rush-hour")
+CROWDS = ("commuters", "contention", "flaky", "gpu-edge", "late-arrival", "rush-hour")
 
 
 @cache
