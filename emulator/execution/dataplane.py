@@ -206,7 +206,7 @@ class DataPlane:
     def _run(self, piece: Piece) -> _Run:
         use = self._uses_of(piece.route)[0][piece.step]
         subgraph = self._piece(use)
-        inputs = self._inputs(piece, use)
+        inputs = self._read(piece, use)
         layers = range(use.first, use.last + 1)
         task = Task(
             piece.node, piece.user, use.model, use.first, use.last, not self._timed[use.model].issuperset(layers)
@@ -229,7 +229,7 @@ class DataPlane:
         inputs = {
             name_of(name, number): ref
             for number, piece in enumerate(pieces)
-            for name, ref in self._inputs(piece, uses[number]).items()
+            for name, ref in self._read(piece, uses[number]).items()
         }
         task = Task(first.node, first.user, use.model, use.first, use.last)
         made, timing = self._backend.run(task, subgraph, inputs)
@@ -238,7 +238,7 @@ class DataPlane:
             found = {name.removeprefix(mine): ref for name, ref in made.items() if name.startswith(mine)}
             self._ran(_Run(piece, uses[number], timing, size), found)
 
-    def _inputs(self, piece: Piece, use: _Use) -> dict[str, Ref]:
+    def _read(self, piece: Piece, use: _Use) -> dict[str, Ref]:
         """The tensors that a piece reads, by name. Raises `RunError` where nobody has made one."""
         query, names = self._query(piece), self._networks[use.model].graph.tensors
         for tensor in self._lacking(piece):

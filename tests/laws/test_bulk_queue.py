@@ -124,7 +124,7 @@ def test_poisson_questions_in_batches(load: float, most: int) -> None:
     tables = ran(Steady(rate), most, 0.0, 20_000)
     rows = sorted((row for row in tables["queries"] if row["remote_layers"]), key=lambda row: row["asked_s"])
     mean, half = interval([row["latency_s"] - 2 * DELAY for row in rows[2_000:]])
-    assert half < 0.05 * mean
+    assert half < 0.08 * mean
     assert abs(mean - truth.latency_s) <= half
     size, size_half = interval([float(row["size"]) for row in tables["batches"]])
     assert abs(size - truth.size) <= max(size_half, 0.02 * truth.size)
