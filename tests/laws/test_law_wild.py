@@ -228,7 +228,7 @@ def test_every_law_in_a_thousand_wild_worlds(world: World, data: st.DataObject) 
 
 @pytest.mark.long
 @given(wild_worlds().flatmap(meeting), st.data())
-@examples(40)
+@examples(20)
 def test_every_law_in_wild_worlds_whose_servers_batch(world: World, data: st.DataObject) -> None:
     check_every_law(world, data.draw(groupings(world)))
 
@@ -301,7 +301,7 @@ def test_what_would_be_executed_can_be(world: World, data: st.DataObject) -> Non
 
 @pytest.mark.long
 @given(wild_worlds().flatmap(meeting), st.data())
-@examples(25)
+@examples(15)
 def test_what_would_be_executed_in_batches_can_be(world: World, data: st.DataObject) -> None:
     plane = Executing(world)
     rows: dict[str, list[Any]] = {table: [] for table in TABLES}
