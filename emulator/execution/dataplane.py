@@ -68,7 +68,8 @@ class _Run(NamedTuple):
 
 
 class DataPlane:
-    """Runs what the hosts say has run. `execution` is `every` query, or `once`: the first query of each route.
+    """Runs what the hosts say has run. `execution` is `every` query, or `once`: the first query of each route, and of
+    each size of batch on it whose inputs are there.
 
     `write` receives rows of the `measured` table.
     """
@@ -140,7 +141,8 @@ class DataPlane:
         """
         pieces = [piece for piece in together.pieces if piece.query not in self._over[piece.user]]
         if self._once:
-            batches = [[piece] * len(together.pieces) for piece in pieces if self._wanted(piece)]
+            size = len(together.pieces)
+            batches = [[piece] * size for piece in pieces if self._wanted(piece, f"{piece.route} {size}")]
         else:
             batches = [pieces] if pieces else []
         for batch in batches:
@@ -178,10 +180,13 @@ class DataPlane:
 
     # How
 
-    def _wanted(self, piece: Piece) -> bool:
-        """With `once`: whether a piece belongs to a query that is executed, or begins one."""
+    def _wanted(self, piece: Piece, kind: str = "") -> bool:
+        """With `once`: whether a piece belongs to a query that is executed, or begins one of its `kind` (its route)."""
         query = piece.user, piece.query
-        if query not in self._queries and ("~" in piece.route or self._chosen.setdefault(piece.route, query) != query):
+        chosen = query in self._queries or (
+            "~" not in piece.route and self._chosen.setdefault(kind or piece.route, query) == query
+        )
+        if not chosen:
             return False
         if self._lacking(piece):
             # It took a route that another query has left free since, and its first pieces were passed over.
