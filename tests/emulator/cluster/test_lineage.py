@@ -115,7 +115,7 @@ def test_a_tensor_that_nobody_wants_is_not_kept(place: Place) -> None:
     del a
     gc.collect()
     assert dict(execution.made) == {}
-    assert b["b1"].execution.needs == {"a1": execution}, "but how it was made is known"
+    assert b["b1"].execution.needs == {"a1": ("a1", execution)}, "but how it was made is known"
 
 
 def test_a_piece_may_call_its_inputs_otherwise_than_who_made_them(place: Place) -> None:

@@ -198,7 +198,7 @@ def test_a_network_without_a_row_for_each_query_is_refused_in_one_sentence(tmp_p
 
 def test_batches_run_for_real_and_a_replay_has_them_without_the_profile(tmp_path: Path) -> None:
     made = run(user_made(tmp_path, axis=True), local=True, out=tmp_path / "run")
-    sizes = made.batches_run["size"].to_pylist()
+    sizes = made.batches["size"].to_pylist()
     assert max(sizes) > 1
     errors = [row["value"] for row in made.measured.to_pylist() if row["kind"] == "output_error"]
     assert len(errors) == made.summary["totals"]["answered"]
