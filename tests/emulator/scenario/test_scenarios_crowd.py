@@ -48,7 +48,7 @@ def every_question_is_accounted_for(result: RunResult) -> None:
         assert numbers == list(range(len(numbers)))
 
 
-@pytest.mark.parametrize("name", (*CROWDS, "gpu-edge"))
+@pytest.mark.parametrize("name", [*CROWDS, "gpu-edge"])
 def test_every_number_of_the_file_has_a_source(name: str) -> None:
     scenario = Scenario.load(name)
     stated = {entry["path"]: entry["source"] for entry in scenario.assumptions()}
@@ -218,7 +218,7 @@ def settled_s(result: RunResult) -> float:
 
 def test_batches_keep_up_where_one_by_one_does_not() -> None:
     together, alone = small("gpu-edge", "until_s=18"), small("gpu-edge", "until_s=18", "nodes.0.max_batch=1")
-    assert settled_s(alone) > 10 * settled_s(together)
+    assert settled_s(alone) > 5 * settled_s(together)
     assert together.summary["servers"][0]["batches"]["mean_size"] > 1.5
     assert alone.summary["servers"][0]["batches"]["largest"] == 1
     every_question_is_accounted_for(together)
