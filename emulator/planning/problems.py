@@ -62,7 +62,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
     latency_s, bandwidth_bytes_s, price_per_byte, closed = _links(world, user.client, request, known, offers)
     company = np.array([0.0, *(world.company_s(index) for index in world.servers)])
     if company.any():
-        latency_s += np.where(np.eye(len(nodes), dtype=np.bool_), 0.0, company[None, :])
+        latency_s = latency_s + np.where(np.eye(len(nodes), dtype=np.bool_), 0.0, company[None, :])
     memory = [client.memory_bytes, *(offer.memory_bytes for offer in offers)]
     columns = [request.seconds, *(offer.seconds for offer in offers)]
     there = np.array([True, *(server in told and server not in closed for server in world.servers)])
