@@ -74,7 +74,7 @@ def test_the_report_tells_how_often_was_promised_and_seen() -> None:
     assert user["plan"]["seen_period_s"] == pytest.approx(0.008)
     shown = io.StringIO()
     show(result, Console(file=shown, width=300))
-    assert "; a query every 6.30 ms promised, 8.00 ms seen" in shown.getvalue()
+    assert "; bears a query every 6.30 ms, answered every 8.00 ms" in shown.getvalue()
     quiet = asked("pipeline", 1, until_s=1.0)
     assert [row for row in quiet.tables["measured"] if row["kind"] == "period_s"]
     assert not asked("units", 1, until_s=1.0).tables["measured"]
