@@ -13,7 +13,7 @@ from layerlift.models.errors import ModelError
 from layerlift.models.loading import control, dimensions, sequences, ties
 from layerlift.models.loading.constants import Payload
 from layerlift.models.loading.walking import Walk
-from layerlift.models.onnx_files import operators, protos, tails, untrusted
+from layerlift.models.onnx_files import operators, protos, strings, tails, untrusted
 from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
@@ -175,10 +175,12 @@ class _Preparation:
         total = 0
         for name in dict.fromkeys((*read, *maker)):
             dtype, shape = self.types.get(name, (0, None))
+            if dtype == TensorProto.STRING:
+                raise ModelError(strings.said(name, self.origin, tails.remedy(self.model, self._is_text)))
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                why, end = self._why(name, node), tails.remedy(self.model, self._is_unsized)
+                why, end = self._why(name, node), tails.remedy(self.model, self._is_unsized, self.walk.can_end_at)
                 raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
@@ -193,6 +195,9 @@ class _Preparation:
                 dtype, shape = self.types.get(name, (0, None))
                 if shape is not None and dtype:
                     untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
+
+    def _is_text(self, node: onnx.NodeProto) -> bool:
+        return any(self.types.get(name, (0, None))[0] == TensorProto.STRING for name in (*node.input, *node.output))
 
     def _is_unsized(self, node: onnx.NodeProto) -> bool:
         return not all(operators.is_known(self.types.get(name)) for name in node.output if name)

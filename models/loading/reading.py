@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnx
@@ -21,6 +22,8 @@ from layerlift.models.running.session import uncut_session
 from layerlift.models.sums import int_sum
 
 _CHUNK = 1 << 24
+_INSTEAD: Final = {"bfloat16": "onnxruntime runs few operators in it on a CPU: export the model in float32 or float16"}
+"""What to do about types that whole models come in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def opened(
         if not protos.aliasable(tensor.dtype):
             raise ModelError(
                 f"{origin}: {tensor.name!r} is of type {tensor.dtype}, in which no tensor can be handed from one layer "
-                "to another; cast it in the model"
+                f"to another; {_INSTEAD.get(tensor.dtype, 'cast it in the model')}"
             )
     return Opened(path, model, content, files, prepared, tied, graph)
 
