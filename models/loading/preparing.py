@@ -204,8 +204,9 @@ class _Preparation:
 
     def _why(self, name: str, node: onnx.NodeProto | None) -> str:
         refused = self.walk.asked.refused.get((node.domain, node.op_type)) if node is not None else None
-        if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
-            return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
+        if node is not None and refused is not None and not protos.has_schema(node, self.walk.version):
+            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            return f"is not known, for onnxruntime does not run {operator} ({refused})"
         wrong = self.walk.wrong.get(name)
         return f"depends on the data or is wrong ({wrong})" if wrong else "depends on the data or is wrong"
 
@@ -245,7 +246,7 @@ class _Preparation:
         model = self.walk.model_of(graph)
         try:
             # Checked without weights, so that a file of any size can be.
-            onnx.checker.check_model(model)
+            protos.check(model)
         except onnx.checker.ValidationError as error:
             raise ModelError(f"{self.origin} is not a valid ONNX model: {protos.one_line(error)}") from None
         return model

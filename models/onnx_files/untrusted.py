@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files import functions, names, operators, strings, tails
-from layerlift.models.onnx_files.protos import one_line
+from layerlift.models.onnx_files.protos import has_schema, one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """No single tensor may be larger: checked from its shape, before anything is allocated."""
@@ -19,8 +19,6 @@ MAX_PARAMETER_BYTES = 16 * 2**30
 """All parameters of one network together."""
 MAX_RANK = 64
 """What numpy holds."""
-STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
-"""Of the operators that onnx itself can check; what others read and make, onnxruntime knows."""
 CONTROL = frozenset({"If", "Loop", "Scan"})
 """Operators that hold others: they are written out while a file is read, or refused then."""
 RANDOM_OPERATORS = frozenset(
@@ -204,10 +202,8 @@ def refuse_node(node: onnx.NodeProto, version: int, origin: str, remedy: Callabl
     if node.op_type.startswith(_SEQUENCES):
         raise ModelError(f"{origin} has the sequence operator {where}, but only plain tensors can be moved; {remedy()}")
     # What onnx does not know is shown to onnxruntime, which refuses what it does not know either.
-    if node.domain not in STANDARD_DOMAINS or version > onnx.defs.onnx_opset_version():
+    if version > onnx.defs.onnx_opset_version() or not has_schema(node, version):
         return
-    if not onnx.defs.has(node.op_type, version, ""):
-        raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
     schema = onnx.defs.get_schema(node.op_type, version, "")
     if not schema.min_input <= len(node.input) <= schema.max_input:
         raise ModelError(f"{origin}: {where} reads {len(node.input)} tensors, which is not what ONNX says of it")
