@@ -98,7 +98,10 @@ def parameters(found: Opened) -> dict[str, np.ndarray]:
 
 
 def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
-    """Run the network once without and once with graph optimisation, as those who asked are going to."""
+    """Run the network once without and once with graph optimisation, as those who asked are going to.
+
+    Raises `ModelError` when it does not run, or not always alike, and `MemoryError` when it takes more than there is.
+    """
     prepared = found.prepared
     network = assemble(
         found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content, tied=found.tied
@@ -109,6 +112,8 @@ def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
         answers = [exact.run(inputs) for _ in range(2)]
         uncut_session(network, optimization="all").run(inputs)
     except ModelError as error:
+        if protos.says_no_memory(str(error)):
+            raise MemoryError from None
         raise ModelError(f"{found.path}: {error}") from None
     for name, first in answers[0].items():
         # Bits and not numbers: what is not a number is not equal to itself.

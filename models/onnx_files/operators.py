@@ -95,10 +95,7 @@ def _refusal(model: onnx.ModelProto) -> str:
 
 def said(error: Exception) -> str:
     """What onnxruntime says of a model, without its codes and source lines."""
-    text = re.sub(
-        r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Fatal error: |(?:/\S+:\d+ .*?\)(?: const)? )", "", str(error)
-    )
-    return protos.one_line(Exception(text)).rstrip(" .")
+    return protos.one_line(error).rstrip(" .")
 
 
 def _oldest_equal(light: onnx.ModelProto) -> onnx.ModelProto:

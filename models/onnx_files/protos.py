@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.runtime import ort
 
+_NOISE: Final = (
+    (re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Fatal error: "), ""),
+    (
+        re.compile(r"Non-zero status code returned while running (\S+) node\. Name:('[^']*') Status Message: "),
+        r"\1 \2: ",
+    ),
+    (re.compile(r"/\S+:\d+ .*?\)(?: const)? "), ""),
+)
 _ELSEWHERE: Final = "onnxruntime"
 """A domain that is none of onnx."""
 
@@ -19,7 +28,7 @@ _ELSEWHERE: Final = "onnxruntime"
 def run_once(
     model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], origin: str
 ) -> dict[str, np.ndarray]:
-    """Run a constant computation; `ModelError` when onnxruntime will not.
+    """Run a constant computation; `ModelError` when onnxruntime will not, `MemoryError` when it has not the memory.
 
     Feeds of types that numpy lacks (4-bit integers, bfloat16) go into the model: onnxruntime takes no such array.
     """
@@ -36,8 +45,15 @@ def run_once(
     except MemoryError:
         raise
     except Exception as error:
+        if says_no_memory(str(error)):
+            raise MemoryError from None
         raise ModelError(f"{origin}: its constants cannot be computed: {one_line(error)}") from None
     return dict(zip(outputs, found, strict=True))
+
+
+def says_no_memory(text: str) -> bool:
+    """Whether onnxruntime, whose exceptions are of no kind of their own for that, says that it got no memory."""
+    return "std::bad_alloc" in text or "Failed to allocate memory" in text
 
 
 def aliasable(dtype: str) -> bool:
@@ -147,5 +163,8 @@ def check(model: onnx.ModelProto) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """The message of `error` without line breaks, cut to a sentence's length."""
-    return " ".join(str(error).split())[:140]
+    """What `error` says, without line breaks and onnxruntime's codes and source lines, cut to a sentence's length."""
+    text = " ".join(str(error).split())
+    for pattern, instead in _NOISE:
+        text = pattern.sub(instead, text)
+    return text[:140]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -346,3 +347,18 @@ def test_names_that_no_file_has(name: str) -> None:
     with pytest.raises(ModelError, match="is not a file") as caught:
         models.load(name)
     assert len(str(caught.value)) <= 300
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="memory is not bounded there")
+def test_a_constant_that_is_allowed_and_larger_than_the_memory_is_refused_when_it_is_made(tmp_path: Path) -> None:
+    """Of 3 GiB, below the limit of one tensor: so only the memory of the process that would make it stops it."""
+    nodes = [
+        node("ConstantOfShape", ["s"], ["w"], value=helper.make_tensor("one", F, [1], [1.0])),
+        node("ReduceMax", ["w"], ["m"]),
+        node("Add", ["x", "m"], ["y"]),
+    ]
+    made = model(nodes, [tensor("x", 1, 4)], ["y"], {"s": np.asarray([3 << 28], np.int64)})
+    network = models.load(saved(made, tmp_path / "giant.onnx"))
+    with pytest.raises(ModelError, match="LAYERLIFT_OPEN_MEMORY_GB") as refused:
+        network.weights()
+    assert len(str(refused.value)) <= 300
