@@ -34,7 +34,7 @@ _AROUND: Final = re.compile(rf"^(?:{_BESIDE})?(.+?)(?: copy|(?:_U\d+)?_myl\d+_\d
 """A layer's name, and what TensorRT adds to it: a change of shape beside it, the kernel's number."""
 _LAUNCHING: Final = frozenset({"CUDAExecutionProvider", "ROCMExecutionProvider"})
 """Providers whose nodes only start kernels: the time that these take is in events of their own, if anywhere."""
-_OPTIMISED: Final = re.compile(r"^(?:fused )?(.*?)(?:_nchwc|_nhwc)?(?:_token_\d+)?$")
+_OPTIMISED: Final = re.compile(r"^(?:fused )?(.*?)(?:/\w+Fusion/?|_nchwc|_nhwc|_new_reshape|_token_\d+)*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Times:
     """Who measured, in a word: `trtexec`, `onnxruntime` or `a file of times`."""
     entries: tuple[Entry, ...]
     operators: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of all layers of an operator that no entry names."""
+    """Seconds of all layers of an operator that no entry names, or of the one layer that is called so."""
     is_whole: bool = True
     """Whether the entries are all that one run of the network took, so that what is not named took no time."""
     device: str | None = None
@@ -116,6 +116,7 @@ def _onnxruntime(events: Sequence[Mapping[str, Any]]) -> Times:
     Where kernels of a device follow a node in the file, their time is the node's: its own is that of starting them.
     """
     found: dict[str, list[list[float]]] = {}
+    kinds: dict[str, str] = {}
     run: list[float] = []
     launched, has_kernels = "", False
     for event in events:
@@ -123,16 +124,23 @@ def _onnxruntime(events: Sequence[Mapping[str, Any]]) -> Times:
         if event.get("cat") == "Node" and name.endswith(_KERNEL):
             run = [float(event["dur"]) / 1e6, 0.0]
             found.setdefault(name[: -len(_KERNEL)], []).append(run)
-            provider = str(event.get("args", {}).get("provider", ""))
+            told = event.get("args", {})
+            provider = str(told.get("provider", ""))
             launched = provider if provider in _LAUNCHING else launched
+            kinds[name[: -len(_KERNEL)]] = str(told.get("op_name", ""))
         elif event.get("cat") == "Kernel" and run:
             has_kernels = True
             run[1] += float(event["dur"]) / 1e6
-    entries = []
+    entries: list[Entry] = []
+    operators: dict[str, float] = {}
     for name, runs in found.items():
         spent = statistics.median(device or host for host, device in runs[1:] or runs)
-        entries.append(Entry(name, spent, (name, _plain(name))))
-    return Times("onnxruntime", tuple(entries), launched="" if has_kernels else launched)
+        if kinds[name] and _plain(name) == kinds[name]:
+            # What the optimiser has made has no name but that of its operator.
+            operators[kinds[name]] = operators.get(kinds[name], 0.0) + spent
+        else:
+            entries.append(Entry(name, spent, (name, _plain(name))))
+    return Times("onnxruntime", tuple(entries), operators, launched="" if has_kernels else launched)
 
 
 def _plain(name: str) -> str:

@@ -139,6 +139,8 @@ class _Sharing:
         operators = {layer.op_type for layer in rest}
         for name, seconds in sorted(self.times.operators.items(), key=lambda item: item[0] in operators):
             of = [x.index for x in rest if x.index not in self.own and name in (x.op_type, class_of(x))]
+            if self.times.is_whole and name in self._names:
+                of = [self._names[name]]
             self._give(name, seconds, of)
 
     def _layers(self, entry: foreign.Entry) -> Sequence[int]:

@@ -250,6 +250,27 @@ def test_a_node_that_starts_kernels_takes_as_long_as_they_do(tmp_path: Path) -> 
     assert found.doubt == ""
 
 
+def test_names_that_onnxruntimes_optimiser_has_given_find_their_layers(tmp_path: Path) -> None:
+    def made(name: str, micros: float, operator: str) -> dict[str, Any]:
+        return {**event(name, micros), "args": {"op_name": operator, "provider": "CPUExecutionProvider"}}
+
+    body = [
+        made("first/MatMulAddFusion", 40, "FusedMatMul"),
+        made("Relu_token_12", 2, "Relu"),
+        made("third/MatMulActivationFusion/MatMulScaleFusion/", 30, "FusedMatMul"),
+        made("Sigmoid", 3, "Sigmoid"),
+        made("BiasGelu", 1, "BiasGelu"),
+        made("BiasGelu_token_4", 1, "BiasGelu"),
+    ]
+    found = take(tmp_path, body)
+    assert found.strange == ("BiasGelu",)
+    assert found.profile.coverage == pytest.approx(75 / 77, abs=1e-3)
+    first, second, third, fourth = found.profile.seconds
+    assert math.fsum((first, second, third, fourth)) == pytest.approx(77e-6)
+    assert first / third == pytest.approx(40 / 30, rel=0.05)
+    assert second < fourth < third
+
+
 def test_times_of_starting_kernels_are_doubted(tmp_path: Path) -> None:
     names = ("first", "second", "third", "fourth")
     found = take(tmp_path, [each for name in names for each in on_gpu(name, 5)])
