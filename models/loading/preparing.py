@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from layerlift.models.errors import ModelError
+from layerlift.models.errors import ModelError, shortened
 from layerlift.models.loading import control, dimensions, sequences, ties
 from layerlift.models.loading.constants import Payload
 from layerlift.models.loading.walking import Walk
@@ -74,10 +74,11 @@ class _Preparation:
         # One that is named twice is the same tensor, and is answered once.
         self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
         self.inputs: list[onnx.ValueInfoProto] = []
+        self.dims: Mapping[str, int] = {}
 
     def walk_through(self, dims: Mapping[str, int], fix: Mapping[str, dimensions.Fixed]) -> None:
         """Infer the shapes of everything that the outputs need, and fold what is constant."""
-        walk = self.walk
+        walk, self.dims = self.walk, dims
         self.inputs, fixed = dimensions.settled(self.model, dims, fix, self.origin)
         samples.declare_pixels(self.inputs, self.model)
         for value in self.inputs:
@@ -180,8 +181,7 @@ class _Preparation:
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                why, end = self._why(name, node), tails.remedy(self.model, self._is_unsized, self.walk.can_end_at)
-                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
+                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {self._why(name, node)}; {self._way(name)}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
         if total > untrusted.MAX_PARAMETER_BYTES:
@@ -209,6 +209,13 @@ class _Preparation:
             return f"is not known, for onnxruntime does not run {operator} ({refused})"
         wrong = self.walk.wrong.get(name)
         return f"depends on the data or is wrong ({wrong})" if wrong else "depends on the data or is wrong"
+
+    def _way(self, name: str) -> str:
+        """What to do about a tensor `name` without a shape."""
+        if name in self.walk.wrong and self.dims:
+            sizes = " ".join(f"--dim {key}={extent}" for key, extent in self.dims.items())
+            return f"other sizes than {shortened(sizes, 80)} may fit each other"
+        return tails.remedy(self.model, self._is_unsized, self.walk.can_end_at)
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""

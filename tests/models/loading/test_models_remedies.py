@@ -179,3 +179,12 @@ def test_to_fix_all_that_is_fed_is_no_remedy(tmp_path: Path) -> None:
     made.graph.input.append(tensor("c", kind=TensorProto.BOOL))
     with pytest.raises(ModelError, match="--fix c=1 "):
         models.load(saved(made, tmp_path / "two.onnx"))
+
+
+def test_sizes_that_do_not_fit_each_other_are_named_and_no_tail(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["r"]), node("Neg", ["z"], ["n"]), node("Add", ["r", "n"], ["y"])]
+    path = saved(model(nodes, [tensor("x", 1, "a"), tensor("z", 1, "b")], ["y"]), tmp_path / "two.onnx")
+    with pytest.raises(ModelError, match="other sizes than --dim a=4 --dim b=5 may fit each other") as refused:
+        models.load(path, dims={"a": 4, "b": 5})
+    assert "--output" not in str(refused.value)
+    assert len(models.load(path, dims={"a": 4, "b": 4}).graph) == 3
