@@ -204,11 +204,11 @@ def _fused(name: str, seconds: float) -> Entry:
     whole = copied.group(1) if copied else name
     run = _FOREIGN_NODE.search(whole)
     if run:
-        return Entry(name, seconds, _parts(run.group(1)), _parts(run.group(2)))
-    return Entry(name, seconds, (name, *_parts(whole)))
+        return Entry(name, seconds, _pieces(run.group(1)), _pieces(run.group(2)))
+    return Entry(name, seconds, (name, *_pieces(whole)))
 
 
-def _parts(whole: str) -> tuple[str, ...]:
+def _pieces(whole: str) -> tuple[str, ...]:
     """What may be names of layers in it: each as it stands, and without what TensorRT adds to one."""
     found: list[str] = []
     for piece in _BETWEEN.split(whole):
