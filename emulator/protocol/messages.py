@@ -16,9 +16,9 @@ FILE_ENTRY_BYTES = 12
 """One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""
 
 
-Verdict = Literal["stored", "refused", "gone", "failed"]
-"""Of a part: it is there; the server does not want it; parameters that it was to share with others have left; or it
-never came to a server that could say (a copy whose source has not got it, or that broke off)."""
+Verdict = Literal["stored", "refused", "gone", "failed", "room"]
+"""Of a part: it is there; the server does not want it; parameters that it was to share with others have left; it never
+came to a server that could say (a copy whose source has not got it, or that broke off); or there is room for it."""
 BreakCause = Literal["server", "link", "lost"]
 """Why something broke off: a dead server, a link that is down, or bad luck on a link."""
 
@@ -106,6 +106,21 @@ class UploadPart(NamedTuple):
     """See `ClaimRequest`."""
     claim: ClaimRequest | None = None
     """What the plan wants of the server, where its policy asks: the claim that went before may have been lost."""
+
+
+class RoomRequest(NamedTuple):
+    """Client to server: may this part come? It costs a header; the answer is a confirm result, as if it had come."""
+
+    part: UploadPart
+
+
+class RoomReturn(NamedTuple):
+    """Client to server: the room that was asked for by this attempt is not wanted (any more)."""
+
+    user: int
+    version: int
+    part: int
+    attempt: int
 
 
 class CopyPart(NamedTuple):
@@ -291,9 +306,9 @@ class PlanOutcome(NamedTuple):
 
 
 Message = (
-    Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | ClaimRequest | Evicted | Confirm | QueryStep
-    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown
-    | NodeUp | LinkUp | PlanReady
+    Hello | Prediction | PlanRequest | PlanReply | UploadPart | RoomRequest | RoomReturn | CopyPart | ClaimRequest
+    | Evicted | Confirm | QueryStep | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter
+    | Failed | Broken | NodeDown | NodeUp | LinkUp | PlanReady
 )  # fmt: skip
 
 

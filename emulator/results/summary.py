@@ -7,7 +7,8 @@ What each number means (also in docs/results.md):
   confirmed and was on its way to the end, the upload is `open` and nothing is `after` yet. Latencies (seconds,
   question to answer) are those of answered queries.
 * `energy_j` is what the user's client drew over the whole run.
-* `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts
+* `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts (a
+  part that was refused when it was asked for was not carried)
   + holding its parameters on servers from admission to release or the end of the run.
 * `busy_share` of servers is core-seconds of work over cores x seconds of the run.
 * Energy of a node whose every power is 0, and money where every price that could have charged it is 0, is None: nothing
@@ -189,7 +190,7 @@ def _money(
 ) -> dict[str, float]:
     asked = math.fsum(query.money for query in queries)
     carried = math.fsum(
-        row["bytes"] * prices(user["client"], row["server"])
+        row["bytes" if row["status"] == "confirmed" else "wasted_bytes"] * prices(user["client"], row["server"])
         for row in uploads
         if row["status"] in ("confirmed", "refused")
     )
