@@ -16,6 +16,7 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import QueryMode
 from layerlift.planners.problem.arrays import Bools, Floats, Ints
 from layerlift.planners.problem.crowd_news import CrowdNews
+from layerlift.planners.problem.stay_news import StayNews
 
 __all__ = ["Bools", "ClientPower", "Floats", "Ints", "Objective", "Problem", "ProblemTables", "simple_problem"]
 
@@ -119,6 +120,8 @@ class Problem:
 
     So that problems which are equal but for it stay equal for those who do not look.
     """
+    stay: StayNews | None = None
+    """How long the user will stay; None: nobody knows, for ever, or the planner does not say `wants_stay`."""
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -189,6 +192,8 @@ class Problem:
             hasher.update(repr(("crowd", self.crowd.user, self.crowd.asking)).encode())
             for told in self.crowd.arrays().values():
                 hasher.update(np.ascontiguousarray(told).tobytes())
+        if self.stay is not None:
+            hasher.update(repr(("stay", self.stay)).encode())
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:
