@@ -64,6 +64,8 @@ class Prediction(NamedTuple):
     """Parameters of the user's model that are there already and need not travel (`share_models`)."""
     attendance: Attendance | None = None
     """None where no planner of the world wants to know."""
+    on: bool = True
+    """Whether it takes parts at all: what is switched off, or soon will be, answers no more than that."""
 
 
 class PlanRequest(NamedTuple):
@@ -77,6 +79,8 @@ class PlanRequest(NamedTuple):
     """What is left in the client's battery."""
     seen_bytes_s: tuple[tuple[int, float], ...] = ()
     """Bandwidth to servers (node indices) as the client's own uploads have measured it."""
+    again: int = 0
+    """The version of an earlier plan that is wanted again, under a new number; 0: a new plan is wanted."""
 
 
 class PlanReply(NamedTuple):
@@ -209,6 +213,41 @@ class Load(NamedTuple):
     """See `Prediction`."""
 
 
+PowerState = Literal["off", "starting", "on", "closing"]
+"""Of a server that is switched on and off. It serves queries while it is on or closing, and takes parts while on."""
+
+
+class Use(NamedTuple):
+    """Server to planner: how it is, and what it has worked since it said so last."""
+
+    server: int
+    state: PowerState
+    busy_s: float
+    """Core-seconds."""
+    span_s: float
+    """Over which time."""
+
+
+class Switch(NamedTuple):
+    """Planner to server: be on, or off, from now on."""
+
+    on: bool
+    use: float
+    """The use of its group that asked for it."""
+
+
+class Closing(NamedTuple):
+    """Server to the client of a user who has something there: it will be switched off."""
+
+    server: int
+
+
+class Opened(NamedTuple):
+    """Server to the client of a user who has asked in vain: it is on now."""
+
+    server: int
+
+
 class Leave(NamedTuple):
     """Client to server: the user is gone; free what it held."""
 
@@ -308,7 +347,7 @@ class PlanOutcome(NamedTuple):
 Message = (
     Hello | Prediction | PlanRequest | PlanReply | UploadPart | RoomRequest | RoomReturn | CopyPart | ClaimRequest
     | Evicted | Confirm | QueryStep | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter
-    | Failed | Broken | NodeDown | NodeUp | LinkUp | PlanReady
+    | Failed | Broken | NodeDown | NodeUp | LinkUp | PlanReady | Use | Switch | Closing | Opened
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 from layerlift.emulator.results.described import Given, Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import incidents, incidents_of_users
+from layerlift.emulator.results.scaling import scaled
 from layerlift.emulator.results.sums import (
     Asked,
     asked_by_user,
@@ -65,7 +66,7 @@ class Upload(NamedTuple):
 
 
 def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Summarise a run: `users`, `kinds`, `servers`, `totals` and `troubles`, all JSON.
+    """Summarise a run: `users`, `kinds`, `servers`, `totals`, `troubles` and `scaling`, all JSON.
 
     `run` is the content of run.json; its `world` is `layerlift.emulator.world.describe.describe_world(world)`. Pure.
     """
@@ -105,6 +106,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         "servers": [_server(node, nodes, given, end_s) for node in world["nodes"] if _serves(node)],
         "totals": _totals(tables, run, world, users, nodes, given, end_s),
         "troubles": incidents(tables),
+        "scaling": scaled(tables, world, end_s),
     }
 
 

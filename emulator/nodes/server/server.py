@@ -9,6 +9,7 @@ from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.server.admission import weighs_cpu
+from layerlift.emulator.nodes.server.power import Power
 from layerlift.emulator.nodes.server.store import Store
 from layerlift.emulator.nodes.server.storing import StoringNode
 from layerlift.emulator.nodes.visit import Visit
@@ -29,6 +30,7 @@ from layerlift.emulator.protocol.messages import (
     Refused,
     RoomRequest,
     RoomReturn,
+    Switch,
     UploadPart,
 )
 from layerlift.emulator.protocol.routes import Stage
@@ -40,7 +42,7 @@ from layerlift.models.errors import RunError
 class Server(StoringNode):
     """Predicts (Program 2), stores parts, confirms them, and runs the stages of queries."""
 
-    __slots__ = ("_aborted", "_alive", "_predicted", "_spans", "place", "visits")
+    __slots__ = ("_aborted", "_predicted", "_spans", "alive", "place", "visits")
 
     def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
@@ -50,7 +52,9 @@ class Server(StoringNode):
         self.visits: dict[tuple[int, int], Visit] = {}
         self._predicted: dict[int, tuple[float, ...]] = {}
         """file_2 of each model, the same for all who ask."""
-        self._alive = True
+        self.alive = True
+        """Whether it has not crashed."""
+        self.power = next((Power(self, each) for each in host.world.scaling if spec.index in each.servers), None)
         self._spans = host.conditions.crashes(spec.index)
         self._next_crash()
         if host.world.planning.heartbeat_s < inf:
@@ -68,7 +72,10 @@ class Server(StoringNode):
             seconds = self._predicted[message.model] = predicted_seconds(world, message.model, self.index)
         offer = self.admission.offer(message.user)
         has = self._shelves.there(message.model, world.models[message.model].graph)
-        reply = Prediction(message.user, self.index, seconds, *offer, has, self._attendance())
+        on = self.power is None or self.power.refusal is None
+        if self.power is not None and not on:
+            self.power.turn_away(message.user)
+        reply = Prediction(message.user, self.index, seconds, *offer, has, self._attendance(), on)
         size = world.header_bytes + FILE_ENTRY_BYTES * len(seconds)
         self.send(self.host.client_of(message.user), size, reply)
 
@@ -89,6 +96,8 @@ class Server(StoringNode):
             self._forget_visit(user, query)
         self._keep(message.user, (), "released", "user left")
         self.rooms.leave(message.user)
+        if self.power is not None:
+            self.power.leave(message.user)
         self.admission.leave(message.user)
         if self._book is not None:
             self._book.leave(message.user)
@@ -181,7 +190,7 @@ class Server(StoringNode):
 
     def _beat(self, number: int) -> None:
         world = self.host.world
-        if self._alive:
+        if self.alive and (self.power is None or self.power.refusal is None):
             beat = Load(self.index, float(len(self.cpu)), self.free_bytes, self._attendance())
             self.send(world.planner, world.header_bytes, beat)
         self.call_at((number + 1) * world.planning.heartbeat_s, self._beat, number + 1)
@@ -193,8 +202,8 @@ class Server(StoringNode):
 
     def _crash(self, until_s: float) -> None:
         """Lose everything: parts, claims, and the queries that were being worked on."""
-        self._alive = False
-        self._change("crash")
+        self.alive = False
+        self.change("crash")
         self.cpu.clear()
         self.switch(on=False)
         for visit in self.visits.values():
@@ -213,13 +222,23 @@ class Server(StoringNode):
             self.call_at(until_s, self._restart)
 
     def _restart(self, _: object) -> None:
-        self._alive = True
-        self._change("restart")
-        self.switch(on=True)
+        self.alive = True
+        self.change("restart")
+        self.switch(on=self.power is None or self.power.drawing)
         self._next_crash()
 
-    def _change(self, kind: ChangeKind) -> None:
-        self.row(ChangeRow(at_s=self.kernel.now, node=self.name, kind=kind, peer="", user="", note=""))
+    def switch(self, on: bool) -> None:
+        """See `Machine`; what has crashed draws nothing."""
+        super().switch(on and self.alive)
+
+    def order(self, message: Switch) -> None:
+        """Be on or off; only servers of a scaled group are told."""
+        if self.power is not None:
+            self.power.order(message)
+
+    def change(self, kind: ChangeKind, note: str = "") -> None:
+        """Report something that happened to it."""
+        self.row(ChangeRow(at_s=self.kernel.now, node=self.name, kind=kind, peer="", user="", note=note))
 
     def validate(self) -> None:
         """See `Machine.validate`."""
@@ -239,6 +258,7 @@ class Server(StoringNode):
         QueryStep: query,
         Abort: abort,
         Leave: leave,
+        Switch: order,
     }  # fmt: skip
 
 

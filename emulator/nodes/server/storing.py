@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import inf
 
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.runner import Runner
 from layerlift.emulator.nodes.server.admission import Admission
 from layerlift.emulator.nodes.server.attendance_book import AttendanceBook
+from layerlift.emulator.nodes.server.power import Power
 from layerlift.emulator.nodes.server.rooms import Rooms
 from layerlift.emulator.nodes.server.store import Shelves
 from layerlift.emulator.protocol.messages import (
@@ -28,7 +30,7 @@ from layerlift.models.sums import int_sum
 class StoringNode(Runner):
     """Admits parts, builds and keeps them, and lets go of them. Queries are what a `Server` adds."""
 
-    __slots__ = ("_book", "_copies", "_gone", "_shelves", "_stamps", "admission", "rooms")
+    __slots__ = ("_book", "_copies", "_gone", "_shelves", "_stamps", "admission", "power", "rooms")
 
     def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
@@ -39,6 +41,22 @@ class StoringNode(Runner):
         self._copies: dict[int, UploadPart] = {}
         self._stamps: dict[int, int] = {}
         """The highest stamp that each user's claims and parts had."""
+        self.power: Power | None = None
+        """None for a server that is always on."""
+
+    def guests(self) -> list[int]:
+        """Users who have something here or were promised room, ascending."""
+        return sorted({*(user for user, store in self._shelves.stores.items() if store.parts), *self.rooms.users})
+
+    def empty(self, reason: str) -> None:
+        """Let go of everything; users are told as when a policy takes memory back."""
+        self.rooms.clear()
+        for user in sorted(self._shelves.stores):
+            if self._shelves.stores[user].parts:
+                self.evict(user, inf, reason)
+        self.admission.clear()
+        if self._book is not None:
+            self._book.clear()
 
     @abstractmethod
     def evict(self, user: int, wanted_bytes: float, reason: str) -> None:
@@ -112,8 +130,11 @@ class StoringNode(Runner):
         fresh = [p for p in sorted(graph.parameters_of(message.layers)) if p not in store.parameters]
         gone = set(fresh) - set(message.parameters) - set(self._shelves.there(model, graph))
         size = self._shelves.more_bytes(model, graph, fresh)
-        verdict: Verdict = "gone" if gone else "refused"
-        reason = f"gone: {len(gone)} shared parameters have left" if gone else self.admission.refusal(user, size)
+        verdict: Verdict = "refused"
+        reason = self.power.refusal if self.power is not None else None
+        if reason is None and gone:
+            reason, verdict = f"gone: {len(gone)} shared parameters have left", "gone"
+        reason = reason or self.admission.refusal(user, size)
         if reason is None:
             return fresh
         self._allocation(message, "refused", size, reason)

@@ -26,9 +26,6 @@ class FaultSection(Section):
         """Return what it is in a world. Raises `Flaw`, with a path in this section, for a file that cannot be used."""
 
 
-Duration = Annotated[float, Field(strict=True, ge=0.001, le=1e9)]
-"""Seconds; not so short that a run would do nothing else."""
-Instant = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Metres = Annotated[float, Field(strict=True, ge=1, le=1e6)]
 

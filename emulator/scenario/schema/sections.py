@@ -36,6 +36,8 @@ from layerlift.emulator.scenario.schema.fields import (
     flaw,
 )
 from layerlift.emulator.scenario.schema.link_sections import one_rate
+from layerlift.emulator.scenario.schema.loops.autoscale import AutoscaleSection
+from layerlift.emulator.scenario.schema.loops.slow import SlowSection
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
@@ -158,7 +160,19 @@ class NodesSection(MachineSection):
     count: Count | None = None
     names: Text | None = None
     off_w: NonNegativeRange = NOTHING
-    """Drawn by a server that is down after a crash."""
+    """Drawn by a server that is down after a crash, or switched off."""
+    autoscale: AutoscaleSection | None = None
+    """Servers of the group are switched on and off as they are used; null: all are always on."""
+
+    @model_validator(mode="after")
+    def _scaled(self) -> NodesSection:
+        count, scale = self.count or 1, self.autoscale
+        if scale is not None and self.tier == "client":
+            raise flaw(("autoscale",), "is given for clients: expected it for a group of servers")
+        for name, given in (("min", scale and scale.min), ("max", scale and scale.max)):
+            if given and given > count:
+                raise flaw(("autoscale", name), f"is {given}, expected at most the count of the group ({count})")
+        return self
 
     @model_validator(mode="after")
     def _where_it_counts(self) -> NodesSection:
@@ -252,13 +266,17 @@ def _true(value: Any) -> Any:
     return "true" if value is True else value
 
 
-def _word_or_seconds(value: Any) -> str:
+def _replan(value: Any) -> str:
+    if isinstance(value, dict | SlowSection):
+        return "<slow>"
     return "<word>" if isinstance(value, str) else "<seconds>"
 
 
 Replan = Annotated[
-    Annotated[Literal["never", "on_change"], Tag("<word>")] | Annotated[Positive, Tag("<seconds>")],
-    Discriminator(_word_or_seconds),
+    Annotated[Literal["never", "on_change"], Tag("<word>")]
+    | Annotated[Positive, Tag("<seconds>")]
+    | Annotated[SlowSection, Tag("<slow>")],
+    Discriminator(_replan),
 ]
 
 
