@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from layerlift.emulator.scenario.schema.fields import Section, flaw, shown
+from layerlift.emulator.scenario.schema.fields import Duration, Instant, Section, flaw, shown
 from layerlift.emulator.scenario.schema.names import Machines, Names
 from layerlift.emulator.world.faults import Fault
 from layerlift.emulator.world.mobility import Mobility
@@ -71,3 +71,14 @@ NameList = Annotated[
     WithJsonSchema({"anyOf": [_NAME, _SOME]}),
 ]
 """A name or a list of names."""
+
+__all__ = [
+    "LONGEST_NAME",
+    "Duration",
+    "FaultSection",
+    "Instant",
+    "LinkNames",
+    "Metres",
+    "NameList",
+    "Share",
+]
