@@ -163,7 +163,7 @@ def short_stay(planner: str, seed: int) -> float:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("planner", ["units", "shortest_path", "best_response", "spread"])
+@pytest.mark.parametrize("planner", ["shortest_path", "best_response", "spread"])
 def test_where_people_leave_soon_those_who_know_do_better(planner: str) -> None:
     """By more than the interval (95 %, paired over four seeds)."""
     gains = [short_stay(planner, seed) - short_stay(with_option(planner, "stay_s=known"), seed) for seed in range(4)]
