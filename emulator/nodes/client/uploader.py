@@ -290,7 +290,13 @@ class Uploader:
         """Do with a refused part as its user wants; whether it is sent again."""
         client, user, states = self._client, self._client.user, self.deployment.states
         if user.on_refusal == "replan" and self._replans < user.retries:
+            # Who asks again at once is offered, and refused, the same: nothing has changed.
+            epoch, again = self._epoch, self._replans
             self._replans += 1
+            if again:
+                await client.sleep(user.retry_wait_s * 2.0 ** min(again - 1, _BACKOFF_DOUBLINGS))
+                if epoch != self._epoch or states[part] != "between":
+                    return False
             states.tell(part, "given up")
             client.installer.replan("refused")
             return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import isfinite, isnan, nan
 from numbers import Real
 from typing import NamedTuple, Protocol, TypeVar
@@ -156,7 +157,10 @@ class Admission:
         claims = [self._now(other) for other in users]
         grants = [self._grants[other] for other in users]
         most = getattr(self._policy, "disruptions", PolicyBase.disruptions)
-        taken = victims(self._capacity, claims, grants, size, user, most)
+        # What was promised is not there to be had, and nobody can be taken it from.
+        promised = self._server.rooms.promised_bytes
+        there = replace(self._capacity, memory_bytes=self._capacity.memory_bytes - promised)
+        taken = victims(there, claims, grants, size, user, most)
         if taken is None:
             return _no_room(size, free)
         name = self._server.host.user_names[user]
