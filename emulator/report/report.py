@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.report.bottlenecks import used_media
 from layerlift.emulator.report.formatting import (
     NOTHING,
     count,
@@ -55,6 +56,7 @@ def show(result: RunResult, console: Console) -> None:
         _each_kind(kinds, console)
     _servers(summary["servers"], console)
     _scaling(summary.get("scaling") or [], console)
+    _media(result.run, summary["totals"]["virtual_s"], console)
     _troubles(summary, console)
     _tail(result, summary, console)
 
@@ -246,6 +248,18 @@ def _scaling(groups: Sequence[Mapping[str, Any]], console: Console) -> None:
             f"Of {who} on: {group['least']} at least, {group['mean']:.1f} on average, {group['most']} at most; "
             f"started {group['starts']:,}, on for {seconds(group['on_s'])} together{paid}.",
         )
+
+
+def _media(run: Mapping[str, Any], end_s: float, console: Console) -> None:
+    used = sorted(used_media(run.get("world") or {}, run.get("media") or {}, end_s), key=lambda way: -way[2])
+    if not used:
+        return
+    _title(console, "Shared media, fullest first")
+    table = _table("medium", "carried", "of what it can")
+    for name, carried, part in used[:_ROWS]:
+        table.add_row(*_cells(name, size(carried), share(part)))
+    console.print(table)
+    _more(console, len(used), "way")
 
 
 def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> None:

@@ -192,6 +192,8 @@ class Problem:
             hasher.update(repr(("crowd", self.crowd.user, self.crowd.asking)).encode())
             for told in self.crowd.arrays().values():
                 hasher.update(np.ascontiguousarray(told).tobytes())
+            if self.crowd.media is not None:
+                hasher.update(self.crowd.media.label())
         if self.stay is not None:
             hasher.update(repr(("stay", self.stay)).encode())
         return hasher.hexdigest()
