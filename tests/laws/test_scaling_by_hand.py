@@ -88,6 +88,16 @@ def test_without_use_nothing_changes() -> None:
     assert turns(quiet) == []
 
 
+def test_a_server_goes_when_fewer_were_enough_for_as_long_as_said() -> None:
+    """Two users ask for two servers for a while, and one of them for one from then on."""
+    gone_s = []
+    for calm_s in (0.0, 15.0):
+        users = (0.0, 40), (0.0, 110)
+        made = run_world(world(users, servers=2, most=2, group={"calm_s": calm_s}, user={"replan": "never"}))
+        gone_s.append(next(at_s for at_s, _, kind in turns(made) if kind == "closing"))
+    assert gone_s[1] - gone_s[0] == pytest.approx(15.0, abs=1.1)
+
+
 def test_never_above_the_most() -> None:
     made = run_world(world(tuple((0.0, 60) for _ in range(8)), most=2))
     assert {node for _, node, _ in turns(made)} == {"s2"}
