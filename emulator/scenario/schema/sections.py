@@ -37,7 +37,7 @@ from layerlift.emulator.scenario.schema.fields import (
 )
 from layerlift.emulator.scenario.schema.link_sections import MediumNames, one_rate
 from layerlift.emulator.scenario.schema.loops.autoscale import AutoscaleSection
-from layerlift.emulator.scenario.schema.loops.slow import SlowSection
+from layerlift.emulator.scenario.schema.loops.slow import Replan
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
@@ -94,7 +94,7 @@ class MachineSection(Section):
     cores: Count = assume(1)
     profile: Text = "reference"
     """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
-    discipline: Literal["sharing", "fifo"] = "sharing"
+    discipline: Literal["sharing", "fifo", "batch"] = "sharing"
     policy: Text = "first_come"
     """Who is admitted, and what each of those gets."""
     share_models: Flag = False
@@ -146,13 +146,6 @@ class MachineSection(Section):
         one_rate(self, "downlink")
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_batches(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "max_batch" in data:
-            raise flaw(("max_batch",), "is given, but servers that run batches are not there yet: leave it out")
-        return data
-
 
 class NodesSection(MachineSection):
     """One node by `name`, or `count` alike (numbered through `names`, a pattern such as `r{}`)."""
@@ -165,15 +158,15 @@ class NodesSection(MachineSection):
     """Drawn by a server that is down after a crash, or switched off."""
     autoscale: AutoscaleSection | None = None
     """Servers of the group are switched on and off as they are used; null: all are always on."""
+    max_batch: Count | None = None
+    """With `discipline: batch`, how many queries of one network run together at most."""
+    batch_wait_ms: NonNegative | None = None
+    """With `discipline: batch`, how long the first of them waits for company at most; null: not at all."""
 
     @model_validator(mode="after")
     def _scaled(self) -> NodesSection:
-        count, scale = self.count or 1, self.autoscale
-        if scale is not None and self.tier == "client":
-            raise flaw(("autoscale",), "is given for clients: expected it for a group of servers")
-        for name, given in (("min", scale and scale.min), ("max", scale and scale.max)):
-            if given and given > count:
-                raise flaw(("autoscale", name), f"is {given}, expected at most the count of the group ({count})")
+        if self.autoscale is not None:
+            self.autoscale.suits(self.tier, self.count or 1)
         return self
 
     @model_validator(mode="after")
@@ -182,6 +175,19 @@ class NodesSection(MachineSection):
             raise flaw(("off_w",), "is given for a client, which never crashes: expected it for servers only")
         if self.tier != "client" and self.battery_j is not None:
             raise flaw(("battery_j",), "is given for a server, which hangs on a wire: expected it for clients only")
+        return self
+
+    @model_validator(mode="after")
+    def _batches(self) -> NodesSection:
+        if self.discipline == "batch":
+            if self.tier == "client":
+                raise flaw(("discipline",), "is batch for a client, which runs one user's queries: expected a server")
+            if self.max_batch is None:
+                raise flaw(("max_batch",), "is missing: discipline batch needs how many queries may run together")
+            return self
+        for name in ("max_batch", "batch_wait_ms"):
+            if getattr(self, name) is not None:
+                raise flaw((name,), f"is given, but discipline is {self.discipline}: expected discipline: batch")
         return self
 
     @model_validator(mode="after")
@@ -198,6 +204,8 @@ class DeviceSection(MachineSection):
 
     @model_validator(mode="after")
     def _pattern(self) -> DeviceSection:
+        if self.discipline == "batch":
+            raise flaw(("discipline",), "is batch for a device, which runs one user's queries: expected it for servers")
         return _numbered(self)
 
 
@@ -266,20 +274,6 @@ def _also(*values: Any) -> WithJsonSchema:
 
 def _true(value: Any) -> Any:
     return "true" if value is True else value
-
-
-def _replan(value: Any) -> str:
-    if isinstance(value, dict | SlowSection):
-        return "<slow>"
-    return "<word>" if isinstance(value, str) else "<seconds>"
-
-
-Replan = Annotated[
-    Annotated[Literal["never", "on_change"], Tag("<word>")]
-    | Annotated[Positive, Tag("<seconds>")]
-    | Annotated[SlowSection, Tag("<slow>")],
-    Discriminator(_replan),
-]
 
 
 class UsersSection(Section):

@@ -34,3 +34,11 @@ class AutoscaleSection(Section):
         if self.max is not None and self.max < self.min:
             raise flaw(("max",), f"is {self.max}, expected at least min ({self.min})")
         return self
+
+    def suits(self, tier: str, count: int) -> None:
+        """Raise what is wrong with it for a group of a tier, of so many machines, as a flaw of that group."""
+        if tier == "client":
+            raise flaw(("autoscale",), "is given for clients: expected it for a group of servers")
+        for name, given in (("min", self.min), ("max", self.max)):
+            if given is not None and given > count:
+                raise flaw(("autoscale", name), f"is {given}, expected at most the count of the group ({count})")

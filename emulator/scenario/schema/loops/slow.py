@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
-from layerlift.emulator.scenario.schema.fields import LARGEST, Duration, Section, assume
+from layerlift.emulator.scenario.schema.fields import LARGEST, Duration, Positive, Section, assume
 
 Factor = Annotated[float, Field(strict=True, ge=1, le=LARGEST)]
 
@@ -21,3 +21,18 @@ class SlowSection(Section):
     """Over which time it is seen, and for how long at least."""
     cooldown_s: Duration = assume(30.0)
     """From one asking to the next; doubles with each that was in vain."""
+
+
+def _replan(value: Any) -> str:
+    if isinstance(value, dict | SlowSection):
+        return "<slow>"
+    return "<word>" if isinstance(value, str) else "<seconds>"
+
+
+Replan = Annotated[
+    Annotated[Literal["never", "on_change"], Tag("<word>")]
+    | Annotated[Positive, Tag("<seconds>")]
+    | Annotated[SlowSection, Tag("<slow>")],
+    Discriminator(_replan),
+]
+"""When a user asks for another plan."""
