@@ -16,7 +16,8 @@ from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, S
 from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
-from layerlift.emulator.world.users import UserSpec
+from layerlift.emulator.world.scaling import Scaling
+from layerlift.emulator.world.users import Slow, UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.planners.problem.problem import Objective
 
@@ -118,6 +119,31 @@ def _wild_node(draw: DrawFn, node: NodeSpec, policy: str, held: int) -> NodeSpec
         off_w=draw(st.sampled_from((0.0, 0.5))),
         memory_bytes=draw(st.sampled_from((held, 2 * held, held // 2 + 1, inf))),
     )
+
+
+@st.composite
+def looping_worlds(draw: DrawFn, **options: Any) -> World:
+    """A wild world in which users ask anew when their plans are slow, and servers come and go."""
+    world = draw(wild_worlds(**options))
+    slow = st.builds(Slow, st.sampled_from((1.0, 1.2, 3.0)), st.sampled_from((0.02, 0.2)), st.sampled_from((0.01, 0.3)))
+    users = [draw(slow) if draw(st.sampled_from((True, True, False))) else None for _ in world.users]
+    told = tuple(
+        user if each is None else replace(user, replan="slow", replan_s=inf, slow=each)
+        for user, each in zip(world.users, users, strict=True)
+    )
+    servers = world.servers[: draw(st.integers(1, len(world.servers)))]
+    least = draw(st.integers(1, len(servers)))
+    scaling = Scaling(
+        servers, least, draw(st.integers(least, len(servers))),
+        target_use=draw(st.sampled_from((0.01, 0.3, 0.9))),
+        start_s=draw(st.sampled_from((0.0, 0.04))),
+        stop_s=draw(st.sampled_from((0.0, 0.02, 0.2))),
+        check_s=draw(st.sampled_from((0.05, 0.13))),
+        calm_s=draw(st.sampled_from((0.0, 0.2))),
+    )  # fmt: skip
+    at = world.planning.at
+    planning = replace(world.planning, at=at if at >= 0 else draw(st.sampled_from(world.servers)))
+    return replace(world, users=told, scaling=(scaling,), planning=planning)
 
 
 @st.composite

@@ -45,7 +45,7 @@ class Machine(Node):
         super().__init__(host.kernel, spec.index)
         self.host, self.spec, self.name = host, spec, spec.name
         self.cpu = self.make_cpu()
-        self._on = self._was_on = not spec.begins_off
+        self._on = self._was_on = spec.index not in host.world.begin_off
         """Whether the machine is on, and was at the last sample."""
         self._turns: list[tuple[float, bool]] = []
         """When it was switched on or off since then."""

@@ -5,15 +5,16 @@ The planning itself is real work outside virtual time; a declared number of seco
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.ports import HostPort
-from layerlift.emulator.planning.crowd import plans_jointly, wants_crowd
+from layerlift.emulator.nodes.scaler import Scaler
+from layerlift.emulator.planning.crowd import plans_jointly, wants_crowd, wants_stay
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.period import promised_period_s
 from layerlift.emulator.planning.problems import Known, build_problem
-from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
+from layerlift.emulator.protocol.messages import Load, PlanOutcome, PlanReady, PlanReply, PlanRequest, Use
 from layerlift.emulator.results.rows import MeasuredRow, PlanRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import UserSpec
@@ -24,10 +25,20 @@ PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""
 
 
+class _Made(NamedTuple):
+    """A plan, and the period that it promises where somebody looks at that."""
+
+    outcome: PlanOutcome
+    period_s: float | None
+
+
 class PlannerNode(Machine):
     """One for all users. Plans of one user are numbered from 1."""
 
-    __slots__ = ("_curious", "_gathered", "_heard", "_joint", "_pending", "_requests", "_versions")
+    __slots__ = (
+        "_curious", "_gathered", "_heard", "_joint", "_made", "_patient", "_pending", "_requests", "_scalers",
+        "_versions",
+    )  # fmt: skip
 
     def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
@@ -37,7 +48,16 @@ class PlannerNode(Machine):
         self._gathered: dict[str, list[tuple[PlanRequest, float]]] = {}
         self._joint: dict[str, bool] = {}
         self._curious: dict[str, bool] = {}
+        self._patient: dict[str, bool] = {}
         self._heard: dict[int, Load] = {}
+        self._made: dict[int, dict[int, _Made]] = {}
+        """By version, the plans of users who may want one of them again."""
+        self._scalers = [Scaler(self, group) for group in host.world.scaling]
+
+    def use(self, message: Use) -> None:
+        """Hand what a server says of its use to whoever decides about its group."""
+        for scaler in self._scalers:
+            scaler.hear(message)
 
     def load(self, message: Load) -> None:
         """Remember a server's heartbeat: problems carry it until the next one comes."""
@@ -47,6 +67,11 @@ class PlannerNode(Machine):
         """Hand the problem out, alone or, for a planner that plans users jointly, with those that come soon after."""
         world = self.host.world
         planner = world.users[message.user].planner
+        if message.again:
+            made = self._made[message.user][message.again]
+            outcome = made.outcome._replace(note=f"plan {message.again} again")
+            self._reply(message, self.kernel.now, made._replace(outcome=outcome))
+            return
         if not self._plans_jointly(planner):
             self._hand_out(planner, [(message, self.kernel.now)])
         elif planner in self._gathered:
@@ -59,6 +84,11 @@ class PlannerNode(Machine):
         if planner not in self._joint:
             self._joint[planner] = plans_jointly(self.host.world, planner)
         return self._joint[planner]
+
+    def _wants_stay(self, planner: str) -> bool:
+        if planner not in self._patient:
+            self._patient[planner] = wants_stay(planner)
+        return self._patient[planner]
 
     def _wants_crowd(self, planner: str) -> bool:
         if not self.host.crowd_wanted:
@@ -74,7 +104,10 @@ class PlannerNode(Machine):
         """The plans are due after the declared seconds, and never within the window."""
         world, now = self.host.world, self.kernel.now
         due_s = now + max(world.planning.plan_s, world.lookahead_s)
-        known = Known(now, self.host.conditions, self._heard, self._wants_crowd(planner))
+        closed = frozenset[int]().union(*(scaler.closed for scaler in self._scalers))
+        known = Known(
+            now, self.host.conditions, self._heard, self._wants_crowd(planner), self._wants_stay(planner), closed
+        )
         problems = tuple(build_problem(world, asked, known) for asked, _ in requests)
         together = problems if len(problems) > 1 else ()
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
@@ -85,9 +118,17 @@ class PlannerNode(Machine):
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""
         (request, requested_s, problem), outcome = self._pending.pop(message.request), message.outcome
+        user = self.host.world.users[request.user]
+        period_s = promised_period_s(self.host.world, user, problem, outcome.placement) if outcome.accepted else None
+        self._reply(request, requested_s, _Made(outcome, period_s))
+
+    def _reply(self, request: PlanRequest, requested_s: float, made: _Made) -> None:
+        outcome, period_s = made
         world = self.host.world
         user, graph = world.users[request.user], self.host.model_of(request.user).graph
         version = self._versions[request.user] = self._versions.get(request.user, 0) + 1
+        if user.replan == "slow" and outcome.accepted:
+            self._made.setdefault(request.user, {})[version] = made
         remote = [layer for layer, node in enumerate(outcome.placement) if node]
         self.row(
             PlanRow(
@@ -111,7 +152,7 @@ class PlannerNode(Machine):
             )
         )
         if outcome.accepted:
-            self._promise(user, version, promised_period_s(world, user, problem, outcome.placement))
+            self._promise(user, version, period_s)
         reply = PlanReply(
             request.user, version, outcome.placement, outcome.uploads, outcome.whole, outcome.accepted,
             outcome.predicted_s,
@@ -137,7 +178,7 @@ class PlannerNode(Machine):
             for segment in graph.segments(placement)
         )
 
-    handlers: ClassVar = {PlanRequest: request, PlanReady: ready, Load: load}
+    handlers: ClassVar = {PlanRequest: request, PlanReady: ready, Load: load, Use: use}
 
 
 def upload_bytes(graph: LayerGraph, placement: tuple[int, ...]) -> int:

@@ -236,6 +236,14 @@ class Roams(Protocol):
         ...
 
 
+class Watches(Protocol):
+    """Sees whether plans keep their promise (`vigilance`)."""
+
+    def forget(self) -> None:
+        """The world is not as it was when the former plan was in force."""
+        ...
+
+
 # What each part asks of its client
 
 
@@ -281,6 +289,11 @@ class Asked(Protocol):
 
 class Installing(Owner, Protocol):
     """What the installer asks."""
+
+    @property
+    def vigilance(self) -> Watches | None:
+        """None for a user who does not mind slow queries."""
+        ...
 
     @property
     def reachability(self) -> Reaches: ...

@@ -40,6 +40,14 @@ def plans_jointly(world: World, planner: str) -> bool:
         return False
 
 
+def wants_stay(planner: str) -> bool:
+    """Whether the problems of a planner say how long their users will stay."""
+    try:
+        return bool(capability(make(planner), "wants_stay"))
+    except (Exception, SystemExit):  # as above
+        return False
+
+
 def crowd_wanted(world: World) -> bool:
     """Whether any planner of the world wants to know the crowd."""
     return any(wants_crowd(world, planner) for planner in sorted({user.planner for user in world.users}))

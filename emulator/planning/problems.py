@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from layerlift.emulator.conditions.conditions import Conditions
-from layerlift.emulator.planning.crowd import NOBODY, crowd_news, plans_jointly, wants_crowd
+from layerlift.emulator.planning.crowd import NOBODY, crowd_news, plans_jointly, wants_crowd, wants_stay
 from layerlift.emulator.planning.period import shared_links, weighs_period
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
 from layerlift.emulator.world import streams
@@ -46,6 +46,10 @@ class Known(NamedTuple):
     """The last heartbeat of each server (node index) that has sent any."""
     wants_crowd: bool = False
     """Whether the planner that gets the problem wants to know the crowd."""
+    wants_stay: bool = False
+    """Whether it wants to know how long the user will stay."""
+    off: frozenset[int] = frozenset()
+    """Servers (node indices) that are switched off, or are about to be, or are not on yet."""
 
 
 def build_problem(world: World, request: PlanRequest, known: Known | None = None) -> Problem:
@@ -66,11 +70,13 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         latency_s = latency_s + np.where(np.eye(len(nodes), dtype=np.bool_), 0.0, company[None, :])
     memory = [client.memory_bytes, *(offer.memory_bytes for offer in offers)]
     columns = [request.seconds, *(offer.seconds for offer in offers)]
+    closed |= {server for server in told if not told[server].on} | (known.off if known is not None else frozenset())
     there = np.array([True, *(server in told and server not in closed for server in world.servers)])
     allowed = (layer_bytes(spec.graph)[:, None] <= np.array(memory, dtype=np.float64)) & there
     allowed[:, 0] = True
     shares = [offer.link_share for offer in offers]
     curious = known.wants_crowd if known is not None else wants_crowd(world, user.planner)
+    staying = known.wants_stay if known is not None else wants_stay(user.planner)
     now_s = known.now_s if known is not None else 0.0
     return Problem(
         graph=spec.graph,
@@ -101,6 +107,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         company_s=company if company.any() else None,
         crowd=crowd_news(world, user.index, [offer.attendance for offer in offers], now_s) if curious else None,
         shared=shared_links(world, user.client) if weighs_period(user) else None,
+        stay=user.staying(now_s if known is not None else user.arrival_s) if staying else None,
     )
 
 

@@ -16,9 +16,9 @@ FILE_ENTRY_BYTES = 12
 """One line of file_1 or file_2: a layer's index (4 bytes) and its seconds (8)."""
 
 
-Verdict = Literal["stored", "refused", "gone", "failed"]
-"""Of a part: it is there; the server does not want it; parameters that it was to share with others have left; or it
-never came to a server that could say (a copy whose source has not got it, or that broke off)."""
+Verdict = Literal["stored", "refused", "gone", "failed", "room"]
+"""Of a part: it is there; the server does not want it; parameters that it was to share with others have left; it never
+came to a server that could say (a copy whose source has not got it, or that broke off); or there is room for it."""
 BreakCause = Literal["server", "link", "lost"]
 """Why something broke off: a dead server, a link that is down, or bad luck on a link."""
 
@@ -64,6 +64,8 @@ class Prediction(NamedTuple):
     """Parameters of the user's model that are there already and need not travel (`share_models`)."""
     attendance: Attendance | None = None
     """None where no planner of the world wants to know."""
+    on: bool = True
+    """Whether it takes parts at all: what is switched off, or soon will be, answers no more than that."""
 
 
 class PlanRequest(NamedTuple):
@@ -77,6 +79,8 @@ class PlanRequest(NamedTuple):
     """What is left in the client's battery."""
     seen_bytes_s: tuple[tuple[int, float], ...] = ()
     """Bandwidth to servers (node indices) as the client's own uploads have measured it."""
+    again: int = 0
+    """The version of an earlier plan that is wanted again, under a new number; 0: a new plan is wanted."""
 
 
 class PlanReply(NamedTuple):
@@ -106,6 +110,21 @@ class UploadPart(NamedTuple):
     """See `ClaimRequest`."""
     claim: ClaimRequest | None = None
     """What the plan wants of the server, where its policy asks: the claim that went before may have been lost."""
+
+
+class RoomRequest(NamedTuple):
+    """Client to server: may this part come? It costs a header; the answer is a confirm result, as if it had come."""
+
+    part: UploadPart
+
+
+class RoomReturn(NamedTuple):
+    """Client to server: the room that was asked for by this attempt is not wanted (any more)."""
+
+    user: int
+    version: int
+    part: int
+    attempt: int
 
 
 class CopyPart(NamedTuple):
@@ -192,6 +211,41 @@ class Load(NamedTuple):
     """Room for parameters."""
     attendance: Attendance | None = None
     """See `Prediction`."""
+
+
+PowerState = Literal["off", "starting", "on", "closing"]
+"""Of a server that is switched on and off. It serves queries while it is on or closing, and takes parts while on."""
+
+
+class Use(NamedTuple):
+    """Server to planner: how it is, and what it has worked since it said so last."""
+
+    server: int
+    state: PowerState
+    busy_s: float
+    """Core-seconds."""
+    span_s: float
+    """Over which time."""
+
+
+class Switch(NamedTuple):
+    """Planner to server: be on, or off, from now on."""
+
+    on: bool
+    use: float
+    """The use of its group that asked for it."""
+
+
+class Closing(NamedTuple):
+    """Server to the client of a user who has something there: it will be switched off."""
+
+    server: int
+
+
+class Opened(NamedTuple):
+    """Server to the client of a user who has asked in vain: it is on now."""
+
+    server: int
 
 
 class Leave(NamedTuple):
@@ -291,9 +345,9 @@ class PlanOutcome(NamedTuple):
 
 
 Message = (
-    Hello | Prediction | PlanRequest | PlanReply | UploadPart | CopyPart | ClaimRequest | Evicted | Confirm | QueryStep
-    | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter | Failed | Broken | NodeDown
-    | NodeUp | LinkUp | PlanReady
+    Hello | Prediction | PlanRequest | PlanReply | UploadPart | RoomRequest | RoomReturn | CopyPart | ClaimRequest
+    | Evicted | Confirm | QueryStep | Refused | Abort | Load | Leave | Cancel | Weigh | ReadMeter | SwitchOff | Meter
+    | Failed | Broken | NodeDown | NodeUp | LinkUp | PlanReady | Use | Switch | Closing | Opened
 )  # fmt: skip
 
 

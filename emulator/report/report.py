@@ -55,6 +55,7 @@ def show(result: RunResult, console: Console) -> None:
     else:
         _each_kind(kinds, console)
     _servers(summary["servers"], console)
+    _scaling(summary.get("scaling") or [], console)
     _media(result.run, summary["totals"]["virtual_s"], console)
     _troubles(summary, console)
     _tail(result, summary, console)
@@ -114,6 +115,10 @@ def _troubles(summary: Mapping[str, Any], console: Console) -> None:
         said.append(f"Servers: {told}.")
     if found.get("changes"):
         said.append("Seen: " + ", ".join(f"{kind} {number:,}" for kind, number in found["changes"].items()) + ".")
+    replans = found.get("replans") or {}
+    if replans.get("slow"):
+        back = replans.get("worse", 0)
+        said.append(f"{count(replans['slow'], 'plan')} asked for because queries were slow; {back:,} taken back.")
     lived = [user["lifetime_s"] for user in summary["users"] if user.get("lifetime_s") is not None]
     if lived:
         said.append(f"Batteries of {count(len(lived), 'user')} ran out, the first after {seconds(min(lived))}.")
@@ -254,6 +259,19 @@ def _batches(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
         table.add_row(*_cells(server["name"], *sizes, *waits))
     console.print(table)
     _more(console, len(ran), "server")
+
+
+def _scaling(groups: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """How many servers of each group were on, and what that cost whoever runs them."""
+    for group in groups:
+        names, cost = group["servers"], group["on_money"]
+        who = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        paid = "" if cost is None else f", {dollars(cost)} USD"
+        _say(
+            console,
+            f"Of {who} on: {group['least']} at least, {group['mean']:.1f} on average, {group['most']} at most; "
+            f"started {group['starts']:,}, on for {seconds(group['on_s'])} together{paid}.",
+        )
 
 
 def _media(run: Mapping[str, Any], end_s: float, console: Console) -> None:

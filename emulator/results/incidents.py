@@ -17,7 +17,7 @@ def incidents(tables: Tables) -> dict[str, Any]:
 
     `fallbacks`: queries that were finished on their client, by cause (`server`, `link`, `lost`, `refused`);
     `wasted_bytes` of uploads; `refused`, `evicted` and `lost` as servers reported them (`evicted` counts disruptions:
-    one user losing something at one instant); `changes` by kind.
+    one user losing something at one instant); `changes` by kind; `replans`: plans but for those on arrival, by cause.
     """
     events = Counter(tables("allocations")["event"].to_pylist())
     causes = (cause for cause in tables("queries")["fallback_cause"].to_pylist() if cause)
@@ -26,6 +26,7 @@ def incidents(tables: Tables) -> dict[str, Any]:
         "wasted_bytes": int_sum(tables("uploads")["wasted_bytes"].to_pylist()),
         **{event: events.get(event, 0) for event in ("refused", "evicted", "lost")},
         "changes": dict(Counter(tables("changes")["kind"].to_pylist())),
+        "replans": dict(Counter(cause for cause in tables("plans")["cause"].to_pylist() if cause != "arrival")),
     }
 
 

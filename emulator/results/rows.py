@@ -29,9 +29,11 @@ a server had not got the layers."""
 QueryStatus = Literal["answered", "failed"]
 UploadStatus = Literal["confirmed", "refused", "lost", "failed", "cancelled"]
 PlanStatus = Literal["accepted", "failed"]
-PlanCause = Literal["arrival", "refused", "evicted", "down", "up", "hand-over", "period"]
+PlanCause = Literal["arrival", "refused", "evicted", "down", "up", "hand-over", "period", "slow", "worse", "closing"]
 AllocationEvent = Literal["admitted", "refused", "released", "evicted", "lost"]
-ChangeKind = Literal["crash", "restart", "link down", "link up", "hand-over", "battery empty"]
+ChangeKind = Literal[
+    "crash", "restart", "link down", "link up", "hand-over", "battery empty", "starting", "on", "closing", "off"
+]
 MeasuredKind = Literal["planning_s", "output_error", "not_a_number", "execution_s", "lateness_s", "period_s"]
 
 
@@ -173,7 +175,9 @@ class ChangeRow(NamedTuple):
 
     at_s: _At
     node: Annotated[str, Of("to whom it happened")]
-    kind: Annotated[ChangeKind, Of("`crash`, `restart`, `link down`, `link up`, `hand-over` or `battery empty`")]
+    kind: Annotated[
+        ChangeKind, Of("`crash`, `restart`, `link down`, ...; of a scaled server `starting`, `on`, `closing`, `off`")
+    ]
     peer: Annotated[str, Of("the other end of a link, or the new edge server")]
     user: Annotated[str, Of("whose world it is; empty for servers")]
     note: Annotated[str, Of("more about it, in words")]

@@ -7,7 +7,8 @@ What each number means (also in docs/results.md):
   confirmed and was on its way to the end, the upload is `open` and nothing is `after` yet. Latencies (seconds,
   question to answer) are those of answered queries.
 * `energy_j` is what the user's client drew over the whole run.
-* `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts
+* `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts (a
+  part that was refused when it was asked for was not carried)
   + holding its parameters on servers from admission to release or the end of the run.
 * `busy_share` of servers is core-seconds of work over cores x seconds of the run.
 * `batches` of a server that batches (no other has it): how many ran, pieces in one on average and at most, and for how
@@ -26,6 +27,7 @@ from typing import Any, Final, NamedTuple
 from layerlift.emulator.results.batches import batch_figures
 from layerlift.emulator.results.described import Given, Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import incidents, incidents_of_users
+from layerlift.emulator.results.scaling import scaled
 from layerlift.emulator.results.sums import (
     Asked,
     asked_by_user,
@@ -69,7 +71,7 @@ class Upload(NamedTuple):
 
 
 def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
-    """Summarise a run: `users`, `kinds`, `servers`, `totals` and `troubles`, all JSON.
+    """Summarise a run: `users`, `kinds`, `servers`, `totals`, `troubles` and `scaling`, all JSON.
 
     `run` is the content of run.json; its `world` is `layerlift.emulator.world.describe.describe_world(world)`. Pure.
     """
@@ -113,6 +115,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         "servers": _servers(tables, world, nodes, given, end_s),
         "totals": _totals(tables, run, world, users, nodes, given, end_s),
         "troubles": incidents(tables),
+        "scaling": scaled(tables, world, end_s),
     }
 
 
@@ -205,7 +208,7 @@ def _money(
 ) -> dict[str, float]:
     asked = math.fsum(query.money for query in queries)
     carried = math.fsum(
-        row["bytes"] * prices(user["client"], row["server"])
+        row["bytes" if row["status"] == "confirmed" else "wasted_bytes"] * prices(user["client"], row["server"])
         for row in uploads
         if row["status"] in ("confirmed", "refused")
     )

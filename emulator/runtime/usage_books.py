@@ -38,7 +38,7 @@ class UsageBooks:
     def __init__(self, world: World, ledger: ByteLedger) -> None:
         self._world, self._ledger = world, ledger
         self._index = {node.name: node.index for node in world.nodes}
-        self._states = [_State(not node.begins_off) for node in world.nodes]
+        self._states = [_State(node.index not in world.begin_off) for node in world.nodes]
         self._waiting: list[UsageRow] = []
 
     def add(self, readings: Sequence[UsageReading]) -> list[UsageRow]:

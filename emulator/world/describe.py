@@ -66,6 +66,10 @@ def describe_world(world: World) -> dict[str, Any]:
         | {"at": names[world.planning.at] if world.planning.at >= 0 else "client"},
         "faults": [_fault(fault, names, media) for fault in world.faults],
         "mobility": [_fault(spec, names, media) for spec in world.mobility],
+        "scaling": [
+            {**_plain(group, "servers"), "servers": [names[index] for index in group.servers]}
+            for group in world.scaling
+        ],
     }
 
 

@@ -78,6 +78,8 @@ def _clocks(world: World) -> Iterator[tuple[str, float, int]]:
     """Each field by which something comes again and again, its period (s), and how many do so."""
     if world.planning.heartbeat_s < inf:
         yield "planner.heartbeat_s", world.planning.heartbeat_s, len(world.servers)
+    for number, group in enumerate(world.scaling):
+        yield f"autoscale.check_s of group {number}", group.check_s, len(group.servers)
     regular = [user.replan_s for user in world.users if user.replan == "every"]
     if regular:
         yield "users.*.replan", min(regular), len(regular)

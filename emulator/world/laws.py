@@ -264,6 +264,15 @@ class Draw(ABC):
     def mean_s(self) -> float:
         """The mean in seconds."""
 
+    def left_s(self, passed_s: float) -> float:
+        """The mean of what is left of a time that has lasted so many seconds (at least 0) and is not over."""
+        return max(0.0, self.mean_s - passed_s)
+
+    @property
+    def memoryless(self) -> bool:
+        """Whether what is left of it is as long as the whole was."""
+        return False
+
     @abstractmethod
     def words(self) -> str:
         """Return the law as a person reads it, such as `2 s on average (exponential)`."""
@@ -304,6 +313,15 @@ class Exponential(Draw):
         """See `Draw`."""
         return self.mean
 
+    def left_s(self, passed_s: float) -> float:
+        """See `Draw`."""
+        return self.mean
+
+    @property
+    def memoryless(self) -> bool:
+        """See `Draw`."""
+        return True
+
     def words(self) -> str:
         """See `Draw`."""
         return f"{self.mean:g} s on average (exponential)"
@@ -324,6 +342,10 @@ class Uniform(Draw):
     def mean_s(self) -> float:
         """See `Draw`."""
         return (self.low_s + self.high_s) / 2.0
+
+    def left_s(self, passed_s: float) -> float:
+        """See `Draw`."""
+        return max(0.0, (max(self.low_s, passed_s) + self.high_s) / 2.0 - passed_s)
 
     def words(self) -> str:
         """See `Draw`."""

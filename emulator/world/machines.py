@@ -41,7 +41,7 @@ class NodeSpec:
     """Increment while computing (client), or what a busy core draws (server)."""
     radio_w: float = 0.0
     off_w: float = 0.0
-    """What a server draws while it is down after a crash."""
+    """What a server draws while it is down after a crash, or switched off."""
     price_per_s: float = 0.0
     """Money (USD) per core-second of busy time."""
     price_per_byte_s: float = 0.0
@@ -52,8 +52,3 @@ class NodeSpec:
     """The shared medium that it is behind, by its place in `World.media`; -1: none."""
     battery_j: float | None = None
     """Of a client. It is switched on, fully charged, when its user arrives, and is off for good when it is empty."""
-
-    @property
-    def begins_off(self) -> bool:
-        """Whether it is off at the start of the run."""
-        return self.battery_j is not None

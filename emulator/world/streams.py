@@ -23,7 +23,7 @@ def kind(seed: int, purpose: str, name: str) -> random.Random:
 
 
 def user(seed: int, purpose: str, name: str) -> random.Random:
-    """What a user draws while it asks: its `asks`, `think` and `stay`."""
+    """What a user draws while it asks: its `asks`, `think` and `stay`, and when it asks for another plan (`replan`)."""
     return _stream(seed, purpose, name)
 
 

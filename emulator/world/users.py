@@ -10,6 +10,18 @@ from layerlift.emulator.world.machines import INF
 from layerlift.models.graph.route import QueryMode
 from layerlift.planners.problem.crowd_news import Asking
 from layerlift.planners.problem.problem import Objective
+from layerlift.planners.problem.stay_news import StayNews
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """When a user finds its plan slow, and how long it waits between askings."""
+
+    factor: float = 1.5
+    """How many times its promise the mean latency must be; at least 1."""
+    for_s: float = 5.0
+    """The seconds over which it is seen."""
+    cooldown_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +64,36 @@ class UserSpec:
     """drop: a new question takes the place of all that wait, which fail with `late`."""
     stay: Draw | None = None
     """Seconds from its arrival until it asks nothing new; resolved scenarios hold the drawn number (`Fixed`)."""
+    stay_law: Draw | None = None
+    """What that number was drawn from; None: it is its own law."""
     weight: float = 1.0
     """Priority, for policies that know one."""
     backoff_s: float = 0.5
     """Before an upload that failed is tried again; doubles with each failure in a row."""
     resume: bool = False
     """Whether such an upload goes on at the byte where it stopped."""
-    replan: Literal["never", "on_change", "every"] = "never"
+    replan: Literal["never", "on_change", "every", "slow"] = "never"
     replan_s: float = INF
     """Seconds between plans (`replan: every`)."""
+    slow: Slow | None = None
+    """Given exactly where `replan` is `slow`."""
 
     @property
     def think(self) -> Draw:
         """What each pause between an answer and the next question is drawn from."""
         return self.think_law or Fixed(self.think_s)
+
+    def staying(self, now_s: float) -> StayNews | None:
+        """How long it will stay from a moment on, as planners are told it; None: nobody knows, or for ever.
+
+        A stay that is drawn only as it begins is known by its law alone.
+        """
+        if self.stay is None:
+            return None
+        passed_s = max(0.0, now_s - self.arrival_s)
+        law = self.stay_law or self.stay
+        left_s = max(0.0, self.stay.mean_s - passed_s) if isinstance(self.stay, Fixed) else law.left_s(passed_s)
+        return StayNews(left_s, law.left_s(passed_s), law.memoryless)
 
     @property
     def asking(self) -> Asking:

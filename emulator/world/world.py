@@ -20,6 +20,7 @@ from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.models import ModelSpec
+from layerlift.emulator.world.scaling import Scaling
 from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.models.errors import ScenarioError
 from layerlift.models.sums import left_sum
@@ -61,6 +62,8 @@ class World:
     """Which clients move; each is in one entry at most."""
     resend_s: float = 0.2
     """After which a reliable transport sends a lost message again."""
+    scaling: tuple[Scaling, ...] = ()
+    """Which servers are switched on and off; each is in one entry at most."""
 
     def __post_init__(self) -> None:
         if not self.users:
@@ -86,8 +89,18 @@ class World:
 
     @cached_property
     def revocable(self) -> bool:
-        """Whether a query may find that what it was begun with is gone: faults, moving users, policies that evict."""
-        return bool(self.faults or self.mobility or any(self.nodes[server].revokes for server in self.servers))
+        """Whether a query may find that what it was begun with is gone.
+
+        By faults, moving users, policies that evict, and servers that are switched off.
+        """
+        evicting = any(self.nodes[server].revokes for server in self.servers)
+        return bool(self.faults or self.mobility or self.scaling or evicting)
+
+    @cached_property
+    def begin_off(self) -> frozenset[int]:
+        """Node indices of what is off at the start: clients with a battery, and servers that are not needed yet."""
+        batteries = (node.index for node in self.nodes if node.battery_j is not None)
+        return frozenset(batteries).union(*(group.servers[group.least :] for group in self.scaling))
 
     @cached_property
     def clients(self) -> tuple[int, ...]:
@@ -131,7 +144,7 @@ class World:
         links = (fault for fault in self.faults if isinstance(fault, LinkFault) and isinstance(fault.pairs, Pairs))
         used += [latency_s for fault in links for latency_s in fault.latencies_s]
         at = self.planning.at
-        if at < 0 or self.nodes[at].tier == "client" or self.planning.heartbeat_s < INF:
+        if at < 0 or self.nodes[at].tier == "client" or self.planning.heartbeat_s < INF or self.scaling:
             used.append(self.planning.loopback_s)
         return min(used)
 

@@ -29,6 +29,7 @@ from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.cost.media import capped
 from layerlift.planners.cost.period import periods
 from layerlift.planners.cost.sharing import TRUSTED, Sharing, Steady, demands_of, name_of
+from layerlift.planners.cost.stay import StayOption, stay_in
 from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
@@ -45,7 +46,7 @@ class Crowd:
     Raises `PlanError` when there is no problem, or when two users see different servers.
     """
 
-    def __init__(self, problems: Sequence[Problem], memory: Memory = "shared") -> None:
+    def __init__(self, problems: Sequence[Problem], memory: Memory = "shared", stay: StayOption = None) -> None:
         if not problems:
             raise PlanError("no user was given to plan for, expected at least one problem")
         for problem in problems:
@@ -63,7 +64,10 @@ class Crowd:
         """Names each user's problem and the media that its ways cross: equal users have equal labels."""
         self._alone: dict[tuple[str, tuple[int, ...]], tuple[batch.BatchCosts, Floats]] = {}
         known: dict[str, Judge] = {}
-        self.judges = tuple(known.setdefault(problem.digest, Judge(problem)) for problem in problems)
+        for problem in problems:
+            if problem.digest not in known:
+                known[problem.digest] = Judge(problem, stay_in(stay, problem))
+        self.judges = tuple(known[problem.digest] for problem in problems)
         offers = np.array([problem.memory_bytes for problem in problems])
         offers[:, 0 if memory == "shared" else slice(None)] = np.inf
         self.limited = bool(np.isfinite(offers).any())

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeVar, overload
+from typing import Literal, Protocol, TypeVar, overload
 
 import numpy as np
 
+from layerlift.models.sums import int_sum
 from layerlift.planners.cost import batch, query
 from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.holdings import held_on
 from layerlift.planners.cost.single_cuts import NEAR, CutCosts
 from layerlift.planners.problem.problem import Floats, Ints, Problem
 
@@ -39,6 +41,14 @@ class Scales:
     period: float
 
 
+class Staying(Protocol):
+    """A stay, see `layerlift.planners.cost.stay`."""
+
+    def missed(self, upload_s: float) -> float:
+        """The share of the stay, 0 to 1, that is over before an upload of so many seconds is."""
+        ...
+
+
 class Judge:
     """Compares placements of one problem; make it once and ask it often.
 
@@ -46,10 +56,14 @@ class Judge:
     Lin's three-way comparison (TII 16(8):5456): of two feasible placements the lower value wins, a feasible one
     beats an infeasible one, and of two infeasible ones the one that misses by less wins. With a deadline alone
     that is the lower completion time; with both, the relative misses are added.
+
+    With a `stay`, `key` and `keys` are means over it: all is done at home until all parameters are where they belong,
+    over idle links, and as placed from then on. `rank`, `ranks` and single cuts know nothing of it.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, stay: Staying | None = None) -> None:
         self.problem = problem
+        self.stay = stay
         self._asked: tuple[tuple[int, ...], Rank] | None = None
         """What was asked last: searches ask twice what they have found."""
 
@@ -158,6 +172,9 @@ class Judge:
         found = query.evaluate(self.problem, placement)
         missed, value = self._rank_of(found)
         rank = missed if query.fits(self.problem, placement) else np.inf, value
+        if self.stay is not None:
+            held = held_on(self.problem.graph, placement, len(self.problem.nodes))
+            rank = self.over_stay(rank, np.array(held, dtype=np.float64))
         self._asked = tuple(placement), rank
         return rank
 
@@ -174,7 +191,42 @@ class Judge:
         found = costs or batch.evaluate(self.problem, placements)
         missed, values = self.ranks(found.latency_s, found.energy_j, found.money, found.balance, found.period_s)
         missed[~batch.fits(self.problem, placements)] = np.inf
-        return missed, values
+        if self.stay is None:
+            return missed, values
+        return self.all_over_stay(missed, values, self.uploading(batch.held_bytes(self.problem, placements)))
+
+    def over_stay(self, rank: Rank, held: Floats) -> Rank:
+        """What a rank is on average over the stay, where `held` bytes of parameters belong on each node, shape (N,)."""
+        if self.stay is None:
+            return rank
+        away = self.uploading(held[None, :])
+        missed, values = self.all_over_stay(np.array([rank[0]]), np.array([rank[1]]), away)
+        return float(missed[0]), float(values[0])
+
+    def all_over_stay(self, missed: Floats, values: Floats, away: Floats) -> tuple[Floats, Floats]:
+        """The same for many ranks, shapes (P,), given the shares of the stay that their uploads take."""
+        home_missed, home_value = self.local_key
+        legal = np.isfinite(missed)
+        with_upload: Floats = np.where(legal, away * home_missed + (1.0 - away) * np.where(legal, missed, 0.0), np.inf)
+        return with_upload, away * home_value + (1.0 - away) * values
+
+    def uploading(self, held: Floats) -> Floats:
+        """The share of the stay that uploading `held` bytes to each node takes, (P, N) -> (P,); 0 without a stay."""
+        if self.stay is None:
+            return np.zeros(len(held))
+        each_s = held * self._seconds_per_byte
+        taken = each_s.sum(axis=1) if self.problem.uploads_at_once == "one" else each_s.max(axis=1)
+        return np.array([self.stay.missed(seconds) for seconds in taken.tolist()])
+
+    @cached_property
+    def _seconds_per_byte(self) -> Floats:
+        """Seconds of upload for each byte that a node holds: parameters may travel shorter than they are held."""
+        parameters = self.problem.graph.parameters
+        held = int_sum(each.held_bytes for each in parameters)
+        shorter = int_sum(each.upload_bytes for each in parameters) / held if held else 1.0
+        made: Floats = shorter / self.problem.bandwidth_bytes_s[0] + self.problem.load_s_per_byte
+        made[0] = 0.0
+        return made
 
     def ranks(
         self, latency_s: Floats, energy_j: Floats, money: Floats, balance: Floats | float, period_s: Floats

@@ -57,7 +57,7 @@ class RankedAnswers:
         felt = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
         uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
         missed, value = judge.rank(felt.latency_s, felt.energy_j, felt.money, float(uneven), felt.period_s)
-        return missed if cost.fits(problem, choice.placement) else np.inf, value
+        return judge.over_stay((missed if cost.fits(problem, choice.placement) else np.inf, value), choice.held)
 
 
 class IntervalAnswers(RankedAnswers):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.crowd import Crowd, Memory
+from layerlift.planners.cost.stay import Leaves, StayGiven, ToldStay, stay_of
 from layerlift.planners.game.answers import Answers, IntervalAnswers, PlannerAnswers
 from layerlift.planners.game.rounds import Order, Rounds
 from layerlift.planners.problem.plan import Plan, offload
@@ -27,6 +28,7 @@ class BestResponse(PlannerBase):
     reached (Milchtaich, GEB 13:111, 1996): a state that is seen again at the end of a round is a cycle, and the note
     says so. Without convergence the end of the round with the least joint cost is taken, and whoever would be better
     off at home goes home. `memory` says whether users draw on the same offers (see `layerlift.planners.cost.crowd`).
+    With `stay_s` and `leaves`, those of `units`, a plan counts as its mean over the stay: at home until all is there.
     """
 
     multi_user = True
@@ -39,6 +41,8 @@ class BestResponse(PlannerBase):
         order: Order = "arrival",
         epsilon: float = 0.001,
         memory: Memory = "shared",
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
     ) -> None:
         if rounds < 1 or not 0 <= epsilon < 1:
             raise PlanError(
@@ -51,6 +55,8 @@ class BestResponse(PlannerBase):
         self.order = order
         self.epsilon = epsilon
         self.memory: Memory = memory
+        self.stay = stay_of("best_response", stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
         inner_planner = make(inner)
         self._inner = None if inner == "one_climb" else inner_planner
         for name in ("handles_dag", "multi_server"):
@@ -74,7 +80,7 @@ class BestResponse(PlannerBase):
 
         Raises `PlanError` when users see different servers, or whatever `inner` raises.
         """
-        crowd = Crowd(problems, self.memory)
+        crowd = Crowd(problems, self.memory, self.stay)
         answers: Answers = (
             IntervalAnswers(crowd) if self._inner is None else PlannerAnswers(crowd, self._inner, rng.getrandbits(64))
         )

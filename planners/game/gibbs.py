@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.crowd import Crowd, Memory
+from layerlift.planners.cost.stay import Leaves, StayGiven, ToldStay, stay_of
 from layerlift.planners.game.joint_state import LOCAL, JointState, ServerInterval
 from layerlift.planners.graphs.intervals import OneClimb
 from layerlift.planners.problem.plan import Plan, offload
@@ -26,7 +27,8 @@ class Gibbs(PlannerBase):
     `layerlift.planners.cost.crowd`, with pieces on a server lengthened in place, which is exact where a query is in
     one place at a time. The memory of the servers is shared (or each user's own, by `memory`): in order, a user's
     own best is that which fits beside those before, and a proposal that does not fit beside the others is not a
-    proposal.
+    proposal. With `stay_s` and `leaves`, those of `units`, a user's value is its mean over the stay: at home until all
+    is uploaded.
     """
 
     multi_server = False
@@ -34,7 +36,13 @@ class Gibbs(PlannerBase):
     wants_crowd = "together"
 
     def __init__(
-        self, sweeps: int = 300, temperature: float = 0.1, cooling: float = 0.97, memory: Memory = "shared"
+        self,
+        sweeps: int = 300,
+        temperature: float = 0.1,
+        cooling: float = 0.97,
+        memory: Memory = "shared",
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
     ) -> None:
         if sweeps < 0 or temperature <= 0 or not 0 < cooling < 1:
             raise PlanError(
@@ -45,6 +53,8 @@ class Gibbs(PlannerBase):
         self.temperature = temperature
         self.cooling = cooling
         self.memory: Memory = memory
+        self.stay = stay_of("gibbs", stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
 
     @classmethod
     def cite(cls) -> str:
@@ -57,7 +67,7 @@ class Gibbs(PlannerBase):
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
         """One plan per user, in order. Raises `PlanError` when users see different servers."""
-        joint = JointState(Crowd(problems, self.memory))
+        joint = JointState(Crowd(problems, self.memory, self.stay))
         starts = [LOCAL] * len(problems), joint.own_best()
         best, best_value = starts[0], joint.value(starts[0])
         if (value := joint.value(starts[1])) < best_value:

@@ -11,6 +11,7 @@ import numpy as np
 
 from layerlift.planners import cost
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
+from layerlift.planners.cost.judge import Rank
 from layerlift.planners.game.answers import IntervalAnswers
 from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.problem.problem import Floats, Problem, occupied
@@ -39,6 +40,8 @@ class IntervalCost:
     period_s: float
     demand: Floats
     """Seconds needed of each resource where rates are known (`layerlift.planners.cost.sharing`), shape (R,)."""
+    away: float = 0.0
+    """The share of the stay that its upload takes."""
 
 
 class JointCosts:
@@ -71,11 +74,19 @@ class JointCosts:
         self._busy_s, self._running, self._held = (np.zeros((users, nodes)) for _ in range(3))
         self._demands = np.zeros((users, len(crowd.nobody)))
         self._present: Floats | None = None
+        self._away = np.zeros(users)
+        self._home = np.array([missed * VIOLATION_WEIGHT + value for missed, value in self._home_keys(crowd)])
         for user, cost_alone in enumerate(own):
             self.take(user, cost_alone)
 
+    @staticmethod
+    def _home_keys(crowd: Crowd) -> list[Rank]:
+        """What staying at home is to each user; nobody asks where no stay is known."""
+        return [judge.local_key if judge.stay is not None else (0.0, 0.0) for judge in crowd.judges]
+
     def take(self, user: int, own: IntervalCost) -> None:
         """Let `user` do what costs `own` when it is alone."""
+        self._away[user] = own.away
         self._latency_s[user], self._energy_j[user], self._money[user] = own.latency_s, own.energy_j, own.money
         self._busy_s[user], self._held[user], self._period_s[user] = own.busy_s, own.held, own.period_s
         if self.crowd.sharing is not None:
@@ -115,6 +126,8 @@ class JointCosts:
             value[self._balanced] += self._balance_weight * self._unevenness(total)
         for user in self._paced.tolist():
             value[user] += self._period_weight[user] * self._period(user, present)
+        if self._away.any():
+            value = self._away * self._home + (1.0 - self._away) * value
         return math.fsum(value.tolist())
 
     def _period(self, user: int, present: Floats) -> float:
@@ -207,6 +220,7 @@ class JointState:
                 np.array(alone.busy_s),
                 alone.period_s,
                 np.zeros(0) if self.crowd.sharing is None else self.crowd.alone(user, placement)[1][0],
+                float(self.crowd.judges[user].uploading(held[None, :])[0]),
             )
         return self._alone[known]
 

@@ -103,6 +103,7 @@ class Menu:
         nothing = np.zeros(len(problem.nodes))
         self.local = UserChoice((0,) * len(problem.graph), nothing, nothing)
         self._local_cost = cost.evaluate(problem, self.local.placement)
+        self._away: dict[int, Floats] = {}
         self.by_server = [self._intervals_on(server) for server in problem.servers]
 
     @property
@@ -162,9 +163,19 @@ class Menu:
                     longer = longer + intervals.there_s * crossing[0, server] + intervals.back_s * crossing[server, 0]
                 latency = habit.sharing.waited(habit.user, alone, alone + longer)
             missed, values = self._ranks(intervals, latency, others[:nodes])
+            if self.judge.stay is not None:
+                missed, values = self.judge.all_over_stay(missed, values, self._uploading(intervals))
             place = legal[_first_best(missed[legal], values[legal])]
             made.append(((float(missed[place]), float(values[place])), self._choice(intervals, int(place))))
         return made
+
+    def _uploading(self, intervals: ServerIntervals) -> Floats:
+        """The share of the stay that uploading each interval takes, shape (K,)."""
+        if intervals.server not in self._away:
+            held = np.zeros((len(intervals.held), len(self.problem.nodes)))
+            held[:, intervals.server] = intervals.held
+            self._away[intervals.server] = self.judge.uploading(held)
+        return self._away[intervals.server]
 
     def _choice(self, intervals: ServerIntervals, place: int) -> UserChoice:
         problem, server = self.problem, intervals.server

@@ -11,6 +11,7 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.cost.crowd import Crowd, Memory
 from layerlift.planners.cost.judge import Rank
 from layerlift.planners.cost.sharing import STEEPEST, crowding
+from layerlift.planners.cost.stay import Leaves, StayGiven, ToldStay, stay_of
 from layerlift.planners.game.answers import IntervalAnswers
 from layerlift.planners.game.menu import UserChoice
 from layerlift.planners.game.rounds import Rounds
@@ -27,18 +28,27 @@ class Spread(PlannerBase):
     model of `layerlift.planners.cost.crowd`). A user who is planned alone feels what servers say of their users and
     links (`Problem.crowd`), as old as it is; of servers that are within `tolerance` of the best it takes the one that
     its own number names, so that equal users who come at once do not all take the first. Who would be better off at
-    home when all have chosen goes home.
+    home when all have chosen goes home. With `stay_s` and `leaves`, those of `units`, a plan counts as its mean over
+    the stay: at home until all is uploaded.
     """
 
     multi_server = False
     multi_user = True
     wants_crowd = True
 
-    def __init__(self, tolerance: float = 0.02, memory: Memory = "shared") -> None:
+    def __init__(
+        self,
+        tolerance: float = 0.02,
+        memory: Memory = "shared",
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
+    ) -> None:
         if not 0.0 <= tolerance < 1.0:
             raise PlanError(f"spread: tolerance={tolerance} was given, expected 0 <= tolerance < 1")
         self.tolerance = tolerance
         self.memory: Memory = memory
+        self.stay = stay_of("spread", stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
 
     @classmethod
     def cite(cls) -> str:
@@ -49,7 +59,7 @@ class Spread(PlannerBase):
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The plan of one user, beside those whom the servers speak of."""
-        crowd = Crowd([problem], self.memory)
+        crowd = Crowd([problem], self.memory, self.stay)
         answers = IntervalAnswers(crowd)
         others, user = crowd.nobody, 0
         if problem.crowd is not None:
@@ -61,7 +71,7 @@ class Spread(PlannerBase):
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
         """One plan per user, in order, none worse than staying local. Raises `PlanError` when servers differ."""
-        crowd = Crowd(problems, self.memory)
+        crowd = Crowd(problems, self.memory, self.stay)
         game = Rounds(crowd, IntervalAnswers(crowd), 0.0)
         game.once()
         outlook = crowd.outlook([choice.placement for choice in game.state])

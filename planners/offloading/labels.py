@@ -10,7 +10,7 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.stay import Leaves, Stay, stay_of
+from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.graphs.label_search import LabelSearch, Quantity
 from layerlift.planners.graphs.pieces import LATENCY, MONEY, PieceFacts, Sums, cheapest_way, inner_pieces, whole_pieces
 from layerlift.planners.graphs.unit_costs import unit_facts
@@ -43,12 +43,13 @@ class Labels(PlannerBase):
     """
 
     def __init__(
-        self, most: int = 400, inside: bool = True, stay_s: float | None = None, leaves: Leaves = "known"
+        self, most: int = 400, inside: bool = True, stay_s: StayGiven = None, leaves: Leaves = "known"
     ) -> None:
         if most < 1:
             raise PlanError(f"labels: most={most} was given, expected at least 1 label at each node")
         self.most, self.inside = most, inside
         self.stay = stay_of("labels", stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
 
     @classmethod
     def cite(cls) -> str:
@@ -61,15 +62,19 @@ class Labels(PlannerBase):
 
     def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
         """The same, `uploaded` as it will be: what is best over a stay depends on that."""
-        judge = Judge(problem)
+        judge, stay = Judge(problem), stay_in(self.stay, problem)
         placement, complete = place(judge, self.most, self.inside)
-        if self.stay is None:
-            plan = uploaded(placement)
-        else:
-            known = [placement, *ways_at_prices(judge, self.stay, self.inside), *_limited_ways(judge, self.stay)]
-            plan = best_over(self.stay, judge, known, uploaded)
+        plan = uploaded(placement) if stay is None else over_stay(stay, judge, placement, self.inside, uploaded)
         note = "" if complete else f"labels: some were left out, beyond {self.most} at a node"
         return replace(plan, note=note) if note else plan
+
+
+def over_stay(
+    stay: Stay, judge: Judge, placement: Placement, inside: bool, uploaded: Callable[[Placement], Plan]
+) -> Plan:
+    """The plan that costs least over a stay: of a placement, ways at prices of upload time, and of what is limited."""
+    known = [placement, *ways_at_prices(judge, stay, inside), *_limited_ways(judge, stay)]
+    return best_over(stay, judge, known, uploaded)
 
 
 def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement, bool]:

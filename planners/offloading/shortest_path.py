@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.stay import Leaves, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.offloading import labels, lagrangian
 from layerlift.planners.offloading.units import Placement
 from layerlift.planners.problem.plan import Plan, offload
@@ -17,8 +19,13 @@ class ShortestPath(PlannerBase):
 
     Exact for latency, energy, money and their weighted sum, without balance, period and a price on memory held, among
     placements that keep each branching module on one node; a deadline, a budget and short memory are kept by label
-    setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search.
+    setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search. `stay_s` and
+    `leaves` are those of `labels`.
     """
+
+    def __init__(self, stay_s: StayGiven = None, leaves: Leaves = "known") -> None:
+        self.stay = stay_of("shortest_path", stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
 
     @classmethod
     def cite(cls) -> str:
@@ -27,12 +34,17 @@ class ShortestPath(PlannerBase):
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The cheapest placement found, or all-local where that is no worse."""
-        return offload(place(problem))
+        return self.choose(problem, offload)
+
+    def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
+        """The same, `uploaded` as it will be: what is best over a stay depends on that."""
+        stay, judge = stay_in(self.stay, problem), Judge(problem)
+        placement = place(judge)
+        return uploaded(placement) if stay is None else labels.over_stay(stay, judge, placement, True, uploaded)
 
 
-def place(problem: Problem) -> Placement:
+def place(judge: Judge) -> Placement:
     """The cheapest placement of the units, all-local where that is no worse (see `ShortestPath`)."""
-    judge = Judge(problem)
     found, complete = labels.place(judge)
     if not complete or judge.key(found)[0] > 0.0:
         found = min((found, judge.or_local(lagrangian.place(judge))), key=judge.key)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.stay import Leaves, Stay, stay_of
+from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.graphs.pieces import Sums, cheapest_way, inner_pieces, whole_pieces
@@ -34,11 +34,13 @@ class Units(PlannerBase):
 
     With `stay_s`, how long the user will stay (`leaves=known`) or stays on average (`exponential`), the upload is
     weighed against what it brings: of the ways at several prices of upload time the one that costs least over the stay.
+    `stay_s=known` is the stay that the scenario gives the user, `stay_s=law` what its law says of it.
     """
 
-    def __init__(self, inside: bool = True, stay_s: float | None = None, leaves: Leaves = "known") -> None:
+    def __init__(self, inside: bool = True, stay_s: StayGiven = None, leaves: Leaves = "known") -> None:
         self.inside = inside
         self.stay = stay_of("units", stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
 
     @classmethod
     def cite(cls) -> str:
@@ -51,11 +53,11 @@ class Units(PlannerBase):
 
     def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
         """The same, `uploaded` as it will be: what is best over a stay depends on that."""
-        judge = Judge(problem)
-        if self.stay is None:
+        judge, stay = Judge(problem), stay_in(self.stay, problem)
+        if stay is None:
             return uploaded(place(judge, self.inside))
-        known = [place(judge, self.inside), *ways_at_prices(judge, self.stay, self.inside)]
-        return best_over(self.stay, judge, known, uploaded)
+        known = [place(judge, self.inside), *ways_at_prices(judge, stay, self.inside)]
+        return best_over(stay, judge, known, uploaded)
 
 
 def place(judge: Judge, inside: bool = True) -> Placement:

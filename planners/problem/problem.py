@@ -17,6 +17,7 @@ from layerlift.models.graph.route import QueryMode
 from layerlift.planners.problem.arrays import Bools, Floats, Ints
 from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.shared_links import SharedLinks
+from layerlift.planners.problem.stay_news import StayNews
 
 __all__ = ["Bools", "ClientPower", "Floats", "Ints", "Objective", "Problem", "ProblemTables", "simple_problem"]
 
@@ -134,6 +135,8 @@ class Problem:
     """What several links share, for whoever weighs the period; None: nothing but what queries share of each link."""
     company_s: Floats | None = None
     """How long a lone query's piece waits on each node for others to run with, shape (N,); None: nowhere."""
+    stay: StayNews | None = None
+    """How long the user will stay; None: nobody knows, for ever, or the planner does not say `wants_stay`."""
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -238,6 +241,8 @@ class Problem:
         if self.shared is not None:
             hasher.update(b"shared")
             self.shared.told(hasher)
+        if self.stay is not None:
+            hasher.update(repr(("stay", self.stay)).encode())
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:

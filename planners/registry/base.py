@@ -67,6 +67,8 @@ class PlannerBase:
     """Whether its problems say what is known of the others (`Problem.crowd`). Otherwise that is None, so that equal
     users have equal problems, which are planned once.
     """
+    wants_stay: bool = False
+    """Whether its problems say how long their users will stay (`Problem.stay`); otherwise that is None, as above."""
     optimises: Optimises = "objective"
     """What it claims never to worsen against staying local."""
     whole: ClassVar[bool] = False

@@ -20,6 +20,7 @@ class Combined(PlannerBase):
         self.uploading = uploading
         for name in ("handles_dag", "multi_server", "multi_user", "optimises"):
             setattr(self, name, capability(offloading, name))
+        self.wants_stay = bool(capability(offloading, "wants_stay") or capability(uploading, "wants_stay"))
         wanted = capability(offloading, "wants_crowd") or capability(uploading, "wants_crowd")
         setattr(self, "wants_crowd", wanted)  # noqa: B010 (the class has it, and an instance may say otherwise)
 
@@ -31,7 +32,8 @@ class Combined(PlannerBase):
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """Place, then order; the placement is the offloading planner's, who may ask first how it would be uploaded."""
         if isinstance(self.offloading, StayPlanner) and self.weighs_uploads:
-            return self.offloading.choose(problem, lambda chosen: self._order(problem, offload(chosen), rng))
+            mine = told(problem, self.offloading)
+            return self.offloading.choose(mine, lambda chosen: self._order(problem, offload(chosen), rng))
         return self._order(problem, self.offloading.plan(told(problem, self.offloading), rng), rng)
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
@@ -48,7 +50,9 @@ class Combined(PlannerBase):
 
 
 def told(problem: Problem, half: object) -> Problem:
-    """The problem as one half of a pair gets it: without the crowd unless it wants that itself."""
-    if problem.crowd is None or capability(half, "wants_crowd"):
-        return problem
-    return replace(problem, crowd=None)
+    """The problem as one half of a pair gets it: without the crowd and the stay unless it wants them itself."""
+    if problem.crowd is not None and not capability(half, "wants_crowd"):
+        problem = replace(problem, crowd=None)
+    if problem.stay is not None and not capability(half, "wants_stay"):
+        problem = replace(problem, stay=None)
+    return problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerlift.models.errors import PlanError
+from layerlift.planners.cost.stay import Leaves, StayGiven
 from layerlift.planners.problem.problem import Ints
 from layerlift.planners.swarm.moves import Moves
 from layerlift.planners.swarm.search import Record, Start, SwarmPlanner
@@ -31,8 +32,10 @@ class Ga(SwarmPlanner):
         elite: int = 4,
         moves: Moves = "runs",
         start: Start = "cuts",
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
     ) -> None:
-        super().__init__(evaluations, patience, restarts)
+        super().__init__(evaluations, patience, restarts, stay_s=stay_s, leaves=leaves)
         if not 0.0 <= crossover <= 1.0 or not 0.0 <= mutation <= 1.0 or not 1 <= elite < population or tournament < 1:
             raise PlanError(
                 f"ga: population={population}, crossover={crossover}, mutation={mutation}, tournament={tournament}, "

@@ -7,6 +7,7 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
 from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.stay import Leaves, StayGiven
 from layerlift.planners.swarm.moves import Moves
 from layerlift.planners.swarm.search import Record, Start, SwarmPlanner, better
 
@@ -43,8 +44,10 @@ class Pso(SwarmPlanner):
         c2_end: float = 0.9,
         moves: Moves = "runs",
         start: Start = "cuts",
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
     ) -> None:
-        super().__init__(evaluations, patience, restarts)
+        super().__init__(evaluations, patience, restarts, stay_s=stay_s, leaves=leaves)
         shares = (w_min, w_max, c1_start, c1_end, c2_start, c2_end)
         if particles < 2 or w_min > w_max or not all(0.0 <= share <= 1.0 for share in shares):
             raise PlanError(

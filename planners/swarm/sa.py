@@ -6,6 +6,7 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.arithmetic import exponential
+from layerlift.planners.cost.stay import Leaves, StayGiven
 from layerlift.planners.problem.problem import Bools, Floats
 from layerlift.planners.swarm.moves import Moves
 from layerlift.planners.swarm.search import Record, Start, SwarmPlanner, better
@@ -31,8 +32,10 @@ class Sa(SwarmPlanner):
         cold: float = 1e-4,
         moves: Moves = "runs",
         start: Start = "cuts",
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
     ) -> None:
-        super().__init__(evaluations, patience)
+        super().__init__(evaluations, patience, stay_s=stay_s, leaves=leaves)
         if walks < 1 or not 0.0 < cold <= hot:
             raise PlanError(
                 f"sa: walks={walks}, hot={hot}, cold={cold} were given, expected walks >= 1 and 0 < cold <= hot"

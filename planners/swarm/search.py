@@ -14,6 +14,7 @@ from layerlift.models.sums import int_sum
 from layerlift.planners.cost.batch import Placements, fits, held_bytes
 from layerlift.planners.cost.crowd import Crowd
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.stay import Leaves, StayGiven, StayOption, ToldStay, stay_of
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -33,8 +34,8 @@ class Space:
     servers (`layerlift.planners.cost.crowd.Crowd` states the approximation).
     """
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.crowd = Crowd(problems)
+    def __init__(self, problems: Sequence[Problem], stay: StayOption = None) -> None:
+        self.crowd = Crowd(problems, stay=stay)
         sizes = [len(problem.graph) for problem in problems]
         firsts = [int_sum(sizes[:user]) for user in range(len(sizes))]
         self.spans = [slice(first, first + size) for first, size in zip(firsts, sizes, strict=True)]
@@ -178,7 +179,17 @@ class SwarmPlanner(PlannerBase):
     multi_user = True
     wants_crowd = "together"
 
-    def __init__(self, evaluations: int, patience: int, restarts: int = 0) -> None:
+    def __init__(
+        self,
+        evaluations: int,
+        patience: int,
+        restarts: int = 0,
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
+    ) -> None:
+        """With `stay_s` and `leaves`, those of `units`, a placement counts as its mean over the stay: at home until
+        all is uploaded.
+        """
         if evaluations < 1 or patience < 1 or restarts < 0:
             raise PlanError(
                 f"{self.name}: evaluations={evaluations}, patience={patience}, restarts={restarts} were given, "
@@ -187,6 +198,8 @@ class SwarmPlanner(PlannerBase):
         self.evaluations = evaluations
         self.patience = patience
         self.restarts = restarts
+        self.stay = stay_of(self.name, stay_s, leaves)
+        self.wants_stay = isinstance(self.stay, ToldStay)
         self.progress: SearchProgress | None = None
         """Set it to hear of the search; the plan does not depend on it."""
 
@@ -204,7 +217,7 @@ class SwarmPlanner(PlannerBase):
 
         Raises `PlanError` when users see different servers.
         """
-        space = Space(problems)
+        space = Space(problems, self.stay)
         record = Record(space, self.evaluations, self.patience, self.restarts + 1, self.progress)
         more = self.search(record, np.random.default_rng(rng.getrandbits(64)))
         chosen = space.placements(record.best)

@@ -11,6 +11,7 @@ import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
@@ -18,6 +19,7 @@ from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.upload_timeline import timeline
 from layerlift.planners.problem.plan import Plan, validate
 from layerlift.planners.problem.problem import Problem
+from layerlift.planners.problem.stay_news import StayNews
 from layerlift.planners.registry.base import CrowdPlanner, Planner, capability
 from layerlift.planners.registry.combine import told
 from layerlift.planners.registry.planners import make
@@ -26,6 +28,9 @@ from layerlift.planners.testing.runner import run_kit, trouble_of
 
 TOLERANCE = 1e-9
 """Relative slack of "never worse": rounding, not a worse plan."""
+
+STAY: Final = StayNews(20.0, 30.0, True)
+"""What planners are told that want to know how long a user stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def check_planner(planner: str | Planner, problems: Mapping[str, Problem] | None
     problem untouched; a plan that survives pickling and has a timeline; never worse than all-local on what the
     planner says it `optimises` (`nothing` exempts baselines). A planner with `handles_dag = False` gets chains
     only; one with `multi_user = True` must also plan several users together. One that does not say `wants_crowd` is
-    told nothing of the crowd, as in a run; one that does gets problems with and without.
+    told nothing of the crowd, as in a run; one that does gets problems with and without. So with `wants_stay`.
     Raises `PlanError` that names the first demand not met, the problem and the trouble.
     """
     met = 0
@@ -64,6 +69,8 @@ def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = No
     for name, problem in chosen.items():
         if problem.graph.is_chain or capability(made, "handles_dag"):
             yield from _check(made, name, told(problem, made))
+            if capability(made, "wants_stay"):
+                yield from _check(made, f"{name}, told of the stay", told(replace(problem, stay=STAY), made))
     if capability(made, "multi_user"):
         yield from _check_crowd(made, "several users", [replace(problem, crowd=None) for problem in chosen.values()])
         if capability(made, "wants_crowd"):

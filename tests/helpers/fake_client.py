@@ -165,6 +165,7 @@ class FakeClient(Node):
         self.reachability, self.installer, self.uploader = FakeReachability(), FakeInstaller(), FakeUploader()
         self.roaming = Noted(self.told)
         self.oldest_s = inf
+        self.vigilance = None
 
     def run(self, until: float) -> None:
         """Let time pass; what happens at `until` itself has not happened yet."""

@@ -16,7 +16,7 @@ from charge_books import charge_is_kept
 from held_parts import nothing_held_is_sent
 from hypothesis import given
 from hypothesis import strategies as st
-from wild import wild_streams, wild_worlds, with_media
+from wild import looping_worlds, wild_streams, wild_worlds, with_media
 from worlds import InlinePlans, Run, examples, groupings, run_world
 
 from layerlift.emulator.nodes.events import Answered, Piece, Stored, Together
@@ -210,7 +210,7 @@ def memory_fits(run: Run) -> None:
             assert of_user[row["server"], row["user"]] >= 0
             assert row["event"] not in ("lost",) or of_user[row["server"], row["user"]] == 0
         if row["event"] == "evicted":
-            assert nodes[row["server"]].policy not in ("first_come", "greedy")
+            assert run.world.scaling or nodes[row["server"]].policy not in ("first_come", "greedy")
     last = {row["node"]: row["held_bytes"] for row in run.tables["usage"]}
     assert all(last.get(name, 0) == held[name] for name in nodes if run.ending.at_s > 0)
 
@@ -233,6 +233,45 @@ def use_is_told_without_gaps(run: Run) -> None:
 @given(wild_worlds(), st.data())
 @examples(60)
 def test_every_law_in_wild_worlds(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+def groups_keep_their_bounds(run: Run) -> None:
+    """Never fewer than the least are switched on, never more than the most; no server takes a part that is not on."""
+    names = {node.index: node.name for node in run.world.nodes}
+    for group in run.world.scaling:
+        mine = [names[server] for server in group.servers]
+        states = dict(zip(mine, ["on"] * group.least + ["off"] * (len(mine) - group.least), strict=True))
+        events = [(row["at_s"], 0, row["node"], row["kind"]) for row in run.tables["changes"] if row["node"] in states]
+        after = {"off": "starting", "starting": "on", "on": "closing", "closing": "off"}
+        for _, _, node, kind in events:
+            if kind in after:
+                assert after[states[node]] == kind
+                states[node] = kind
+            powered = [state for state in states.values() if state != "off"]
+            assert group.least <= len(powered) <= group.most
+        spans = {node: _taking(node, node in mine[: group.least], events) for node in mine}
+        for row in run.tables["allocations"]:
+            if row["server"] in spans and row["event"] == "admitted":
+                assert any(since <= row["at_s"] <= until for since, until in spans[row["server"]])
+
+
+def _taking(node: str, on: bool, events: list[tuple[float, int, str, str]]) -> list[tuple[float, float]]:
+    """When a server takes parts."""
+    spans = [(0.0, inf)] if on else []
+    for at_s, _, name, kind in events:
+        if name == node and kind == "on":
+            spans.append((at_s, inf))
+        elif name == node and kind == "closing":
+            spans[-1] = spans[-1][0], at_s
+    return spans
+
+
+@given(looping_worlds(), st.data())
+@examples(40)
+def test_every_law_in_worlds_that_close_the_loop(world: World, data: st.DataObject) -> None:
+    run = run_world(world)
+    groups_keep_their_bounds(run)
     check_every_law(world, data.draw(groupings(world)))
 
 

@@ -262,13 +262,15 @@ def test_what_was_let_go_is_sent_again_when_a_plan_wants_it_back() -> None:
 
 
 def test_who_finds_no_better_plan_goes_on_with_the_one_that_it_has() -> None:
-    """Both want 1 MB of the 1.5 of server 1, and the second is refused at 1.043 s. Its planner insists: that cannot be,
-    as it hears at 1.066 s, and the part for server 2 (1 MB, which has room) goes there."""
+    """Both want 1 MB of the 1.5 of server 1, and the second asks for it when it was promised to the first. Its planner
+    insists: that cannot be, as it hears 0.023 s later, and the part for server 2 (1 MB, which has room) goes there."""
+    first = {"planner": fixed((1, 0)), "on_refusal": "wait"}
     second = {"planner": fixed((1, 2), (0, 1)), "on_refusal": "replan"}
-    made = run({"planner": fixed((1, 0))}, second, graph=chain_graph([0] * 3, [1_000_000] * 2), servers=2,
+    made = run(first, second, graph=chain_graph([0] * 3, [1_000_000] * 2), servers=2,
                server={"memory_bytes": 1.5e6})  # fmt: skip
     assert of(made, "u1", "plans", "status") == ["accepted", "failed"]
     assert of(made, "u1", "uploads", "status") == ["refused", "confirmed"]
     planned_s = PLANNED_S + 12 / RATE
-    assert of(made, "u1", "uploads", "sent_s") == pytest.approx([planned_s, 2 * planned_s + 1.02])
+    assert of(made, "u1", "uploads", "sent_s") == pytest.approx([planned_s, 2 * planned_s + 0.02 + 0.02])
+    assert of(made, "u1", "uploads", "wasted_bytes") == [0, 0]
     assert of(made, "u1", "queries", "remote_layers")[-1] == 1

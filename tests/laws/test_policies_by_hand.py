@@ -66,14 +66,15 @@ def test_greedy_grants_what_memory_there_is_and_refuses_what_is_more() -> None:
 
 
 def test_greedy_refuses_who_finds_no_core_until_somebody_leaves() -> None:
-    """The first leaves after its query of 3 s; the second tries at 0.023 s, and again 1 s after each refusal."""
+    """The first leaves after its query of 3 s; the second asks at 0.023 s, and again 1 s after each refusal."""
     made = run({"queries": 4}, {"on_refusal": "wait"}, server={"policy": "greedy"})
     assert set(of(made, "u1", "uploads", "reason")[:-1]) == {"cpu: all 1 cores are reserved"}
     left = next(d.at for d in made.hosts.departures if type(d.message) is Leave)
     assert left == pytest.approx(3.32)
-    tries = [planned_s(1) + 2.02 * k for k in range(3)]
-    assert of(made, "u1", "uploads", "sent_s") == pytest.approx(tries)
-    assert of(made, "u1", "uploads", "status") == ["refused", "refused", "confirmed"]
+    asked = [planned_s(1) + 1.02 * k for k in range(5)]
+    assert of(made, "u1", "uploads", "sent_s") == pytest.approx([*asked[:4], asked[4] + 0.02])
+    assert of(made, "u1", "uploads", "status") == ["refused"] * 4 + ["confirmed"]
+    assert set(of(made, "u1", "uploads", "wasted_bytes")) == {0}
     assert of(made, "u1", "queries", "latency_s")[-1] == pytest.approx(0.32)
 
 

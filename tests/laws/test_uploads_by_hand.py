@@ -156,15 +156,19 @@ def test_a_parameter_that_comes_again_is_neither_held_nor_built_twice() -> None:
     assert admitted == [(1_000_000, 1_000_000), (0, 1_000_000)]
 
 
-def crowd(on_refusal: str, **user: Any) -> World:
-    """Two users whose parts of 1 MB each want 1.5 MB of memory; the second comes 0.1 s later, the first stays 3.6 s."""
+SOON = 0.005
+"""The second asks what the server offers before the first has asked for room."""
+
+
+def crowd(on_refusal: str, *, later_s: float = 0.1, **user: Any) -> World:
+    """Two users whose parts of 1 MB each want 1.5 MB of memory; the second comes later, the first stays 3.6 s."""
     graph = chain_graph([0, 0], [1_000_000])
     world = small_world(
         graph, (0.01,), fixed((1,)), clients=2, link=LINK, server={"memory_bytes": 1_500_000},
         user={"queries": 7, "think_s": 0.5, "on_refusal": on_refusal, **user},
     )  # fmt: skip
     first, second = world.users
-    return replace(world, users=(first, replace(second, arrival_s=0.1, queries=20)))
+    return replace(world, users=(first, replace(second, arrival_s=later_s, queries=20)))
 
 
 def test_a_refused_part_is_skipped() -> None:
@@ -179,11 +183,14 @@ def test_a_refused_part_is_skipped() -> None:
 
 
 def test_a_refused_part_is_sent_again_until_there_is_room() -> None:
-    """The first user leaves after 3.6 s or so; the second tries at 0.12, 2.1 and 4.1 s, each try taking 1 s."""
-    run = run_world(crowd("wait", retry_wait_s=0.98))
+    """The first user leaves after 3.6 s or so; the second asks at 0.03 s and then every second, each time in 0.02 s."""
+    run = run_world(crowd("wait", later_s=SOON, retry_wait_s=0.98))
     mine = [row for row in run.tables["uploads"] if row["user"] == "u1"]
-    assert [row["status"] for row in mine] == ["refused", "refused", "confirmed"]
-    assert [row["sent_s"] for row in mine] == pytest.approx([0.1 + ONE_PLANNED_S + 2.0 * k for k in range(3)])
+    assert [row["status"] for row in mine] == ["refused"] * 4 + ["confirmed"]
+    assert [row["wasted_bytes"] for row in mine] == [0] * 5
+    asked_s = [SOON + ONE_PLANNED_S + k for k in range(5)]
+    assert [row["sent_s"] for row in mine] == pytest.approx([*asked_s[:4], asked_s[4] + 2 * DELAY])
+    assert mine[-1]["ended_s"] == pytest.approx(asked_s[4] + 2 * DELAY + 1.0 + 2 * DELAY)
     first_left = next(d.at for d in run.hosts.departures if type(d.message) is Leave)
     released = next(row for row in run.tables["allocations"] if row["event"] == "released")
     assert released["at_s"] == pytest.approx(first_left + DELAY)
@@ -201,13 +208,13 @@ def test_a_plan_that_says_the_same_again_sends_again_what_was_refused() -> None:
 
 
 def test_waiting_for_room_ends_with_the_retries() -> None:
-    run = run_world(crowd("wait", retry_wait_s=0.001, retries=1))
+    run = run_world(crowd("wait", later_s=SOON, retry_wait_s=0.001, retries=1))
     mine = [row for row in run.tables["uploads"] if row["user"] == "u1"]
     assert [row["status"] for row in mine] == ["refused", "refused"]
 
 
 def test_a_user_asks_for_another_plan_no_more_often_than_it_retries() -> None:
-    """Three parts of 0.5 MB; the other user's 1 MB is there before the second of them. It is refused, and so is the
+    """Three parts of 0.5 MB; the other user was promised 1 MB before the second of them. It is refused, and so is the
     third: there is one plan in vain after the first refusal, and none after the second."""
     graph = chain_graph([0] * 4, [500_000] * 3)
     user = {"queries": 7, "think_s": 0.5, "on_refusal": "replan", "retries": 1}
@@ -215,7 +222,7 @@ def test_a_user_asks_for_another_plan_no_more_often_than_it_retries() -> None:
         graph, (0.01,) * 3, fixed((1, 1, 0)), clients=2, link=LINK, server={"memory_bytes": 1_500_000}, user=user
     )
     first, second = world.users
-    run = run_world(replace(world, users=(first, replace(second, arrival_s=0.1, planner=fixed((1, 1, 1), (0, 1, 2))))))
+    run = run_world(replace(world, users=(first, replace(second, arrival_s=SOON, planner=fixed((1, 1, 1), (0, 1, 2))))))
     mine = [row for row in run.tables["uploads"] if row["user"] == "u1"]
     assert [(row["part"], row["status"]) for row in mine] == [(0, "confirmed"), (1, "refused"), (2, "refused")]
     plans = [(row["cause"], row["status"]) for row in run.tables["plans"] if row["user"] == "u1"]

@@ -13,12 +13,14 @@ from layerlift.emulator.nodes.client.questions import Questions
 from layerlift.emulator.nodes.client.reachability import Reachability
 from layerlift.emulator.nodes.client.roaming import Roaming
 from layerlift.emulator.nodes.client.uploader import Uploader
+from layerlift.emulator.nodes.client.vigilance import Vigilance
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.runner import Runner
 from layerlift.emulator.nodes.visit import Visit
 from layerlift.emulator.protocol.messages import (
     Abort,
     Broken,
+    Closing,
     Confirm,
     Evicted,
     Failed,
@@ -27,6 +29,7 @@ from layerlift.emulator.protocol.messages import (
     Meter,
     NodeDown,
     NodeUp,
+    Opened,
     PlanReply,
     Prediction,
     QueryStep,
@@ -46,7 +49,7 @@ class Client(Runner):
 
     __slots__ = (
         "_battery", "_bill", "_itinerary", "_questions", "_stale", "installer", "left", "open", "reachability",
-        "roaming", "uploader", "user",
+        "roaming", "uploader", "user", "vigilance",
     )  # fmt: skip
 
     def __init__(self, host: HostPort, spec: NodeSpec, user: UserSpec) -> None:
@@ -58,6 +61,7 @@ class Client(Runner):
         self.reachability = Reachability(self)
         self.installer = Installer(self)
         self.uploader = Uploader(self)
+        self.vigilance = None if user.slow is None else Vigilance(self, user.slow)
         self._questions = Questions(self)
         self._battery: Battery | None = None
         self._itinerary: Itinerary | None = None
@@ -100,6 +104,8 @@ class Client(Runner):
         self.installer.planned()
         if not self.left:
             self.uploader.tidy()
+            if self.vigilance is not None:
+                self.vigilance.planned()
 
     def charge_j(self) -> float | None:
         """What is left in the battery; None without one."""
@@ -123,6 +129,8 @@ class Client(Runner):
             self._report(query, "failed", bill.refusal)
             return None
         self.open[number] = query
+        if self.vigilance is not None:
+            self.vigilance.begun(number)
         header, user = self.host.world.header_bytes, self.user.index
         for to, tensor, size, ordered in itinerary.opening:
             message = QueryStep(user, number, itinerary.key, tensor)
@@ -156,6 +164,8 @@ class Client(Runner):
     def _answer(self, query: OpenQuery) -> None:
         if self.open.pop(query.number, None) is not None:
             self._report(query, "answered", "")
+            if self.vigilance is not None:
+                self.vigilance.answered(query.number, self.kernel.now - query.begun_s)
             query.done.set()
             self._ended()
 
@@ -281,6 +291,14 @@ class Client(Runner):
         self.changed()
         self.installer.on_change("evicted")
 
+    def closing(self, _: Closing) -> None:
+        """A server will be switched off: what is there runs on until then."""
+        self.installer.on_change("closing")
+
+    def opened(self, _: Opened) -> None:
+        """A server that took nothing has been switched on."""
+        self.installer.on_change("up")
+
     def fall_back_from(self, server: int, cause: FallbackCause, reason: str) -> None:
         """Finish here what still waits for something from elsewhere and was to be on a server (node index), too."""
         place = self.host.place_of(server)
@@ -347,6 +365,8 @@ class Client(Runner):
         Broken: broken,
         Refused: refused,
         Evicted: evicted,
+        Closing: closing,
+        Opened: opened,
         Prediction: lambda client, message: client.installer.predict(message),
         Confirm: lambda client, message: client.uploader.confirm(message),
         Failed: lambda client, message: client.uploader.failed(message),

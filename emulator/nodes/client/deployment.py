@@ -51,6 +51,11 @@ class Deployment:
         """Whether every part is confirmed."""
         return self.states.count("confirmed") == len(self.parts)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of the plan is on its way or waits to be sent."""
+        return not any(self.states.count(state) for state in ("waiting", "sent", "between"))
+
     def used(self, reachable: Mapping[int, bool]) -> tuple[int, ...]:
         """Where each layer of a query that begins now runs: as planned where confirmed and reachable, else here."""
         nowhere = (0,) * len(self.graph)

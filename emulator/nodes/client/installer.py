@@ -85,6 +85,8 @@ class Installer:
 
     def on_change(self, cause: PlanCause) -> None:
         """Something that plans rest on has changed: plan again, if this user does so on changes."""
+        if self._client.vigilance is not None:
+            self._client.vigilance.forget()
         if self._client.user.replan == "on_change" and self._client.uploader.version:
             self.replan(cause)
 
@@ -94,6 +96,13 @@ class Installer:
         if not client.left:
             self.replan("period")
             client.call_at(client.kernel.now + client.user.replan_s, self.regularly)
+
+    def return_to(self, version: int) -> None:
+        """Ask for the plan of an earlier version, under a new number."""
+        client, world = self._client, self._client.host.world
+        self._wanted += 1
+        size = 0 if world.planning.at < 0 else world.header_bytes
+        client.send(world.planner, size, PlanRequest(client.user.index, (), (), "worse", again=version))
 
     def planned(self) -> None:
         """A plan has come; if another was wanted meanwhile, ask for it now."""

@@ -137,26 +137,20 @@ class Uploader:
         self._lanes = {}
         for part, tried in sorted(self._attempts.open.items()):
             self._cancel(part, tried, reason)
-        self._attempts.open.clear()
+        self._attempts.clear()
         self.deployment.states.tell_all("stopped")
 
     def confirm(self, message: Confirm) -> None:
         """Hand a confirm result to the part that waits for it; a late one finds nobody."""
         key = message.version, message.part, message.attempt
-        self._attempts.answer(*key, self._outcome(message))
+        if message.verdict == "room":
+            self._attempts.go_ahead(*key)
+            return
+        self._attempts.answer(*key, self._attempts.outcome_of(message))
         # A copy that was given up has arrived after all, where nobody wants it any more.
         stray = self._strays.pop(key, None)
         if stray is not None and message.verdict == "stored" and not self._client.left:
             self._tidy_later({stray})
-
-    def _outcome(self, message: Confirm) -> Outcome:
-        if message.verdict == "stored":
-            return Outcome("confirmed")
-        if message.verdict == "failed":
-            return Outcome("failed", message.reason, message.wasted_bytes)
-        # The server has got all of it and kept nothing.
-        tried = self._attempts.open.get(message.part)
-        return Outcome(message.verdict, message.reason, tried.size if tried is not None else 0)
 
     def failed(self, message: Failed) -> None:
         """A part broke off on its way: the failed CR of the paper. What has arrived stays there with `resume`."""
@@ -186,7 +180,7 @@ class Uploader:
         reason = f"{self._client.host.world.nodes[server].name} is down"
         for part, tried in list(self._attempts.open.items()):
             if server in (tried.server, tried.copied_from):
-                self._attempts.answer(self.version, part, tried.attempt, Outcome("failed", reason, tried.size))
+                self._attempts.answer(self.version, part, tried.attempt, Outcome("failed", reason, tried.sent_bytes))
 
     def resume(self, server: int) -> None:
         """A server (node index) can be reached again: send what the plan places there and is not confirmed."""
@@ -211,6 +205,7 @@ class Uploader:
             tried = self._attempts.open.pop(part, None)
             if tried is not None:
                 self._cancel(part, tried, "hand-over")
+                self._attempts.give_back(self.version, part, tried)
                 self._attempts.answer(self.version, part, tried.attempt, MOVED)
         self._roams = True
         self._route_fully()
@@ -258,10 +253,11 @@ class Uploader:
             if states[part] == "confirmed" or not client.reachability.can(server):
                 states.tell(part, "passed over")
                 return True  # what cannot be reached is taken up by `resume`
-            outcome, tried = await self._try(part, server)
+            outcome = await self._try(part, server)
             if epoch != self._epoch:
                 return False  # whoever stopped the plan has reported the attempt
-            if self._attempts.open.pop(part, None) is None:
+            tried = self._attempts.open.pop(part, None)
+            if tried is None:
                 return True  # the part has another server now, and is sent there
             assert outcome.what != "moved", "a part that has moved is not open any more"
             self._attempts.ended(self.version, part, tried, outcome)
@@ -294,7 +290,13 @@ class Uploader:
         """Do with a refused part as its user wants; whether it is sent again."""
         client, user, states = self._client, self._client.user, self.deployment.states
         if user.on_refusal == "replan" and self._replans < user.retries:
+            # Who asks again at once is offered, and refused, the same: nothing has changed.
+            epoch, again = self._epoch, self._replans
             self._replans += 1
+            if again:
+                await client.sleep(user.retry_wait_s * 2.0 ** min(again - 1, _BACKOFF_DOUBLINGS))
+                if epoch != self._epoch or states[part] != "between":
+                    return False
             states.tell(part, "given up")
             client.installer.replan("refused")
             return False
@@ -305,7 +307,7 @@ class Uploader:
         await client.sleep(user.retry_wait_s)
         return True
 
-    async def _try(self, part: int, server: int) -> tuple[Outcome, Attempt]:
+    async def _try(self, part: int, server: int) -> Outcome:
         """Send a part once, and wait for what becomes of it."""
         client, header = self._client, self._client.host.world.header_bytes
         upload, mine = self.deployment.parts[part], self.deployment
@@ -322,15 +324,14 @@ class Uploader:
         if source and client.reachability.can(self._node(source)):
             via = self._node(source)
             sequence = client.send(via, header, CopyPart(server, size, message))
+            tried = Attempt(attempt, server, sequence, client.kernel.now, len(upload.layers), size, via)
+            self._attempts.open[part] = tried
         else:
-            via = -1
             size = max(0, size - mine.kept.get(part, 0))
-            sequence = client.send(server, size + header, message)
+            self._attempts.send(message, server, len(upload.layers), size)
         self.servers.add(server)
-        tried = Attempt(attempt, server, sequence, client.kernel.now, len(upload.layers), size, via)
-        self._attempts.open[part] = tried
         mine.states.tell(part, "sent")
-        return await self._attempts.outcome(self.version, part), tried
+        return await self._attempts.outcome(self.version, part)
 
     def _stamped(self, place: int) -> tuple[int, ClaimRequest | None]:
         """The stamp of a part and the claim that goes with it; the claim's own stamp is the lower one."""
@@ -344,7 +345,7 @@ class Uploader:
         self.deployment.confirm(part)
         took_s = self._client.kernel.now - tried.sent_s
         # A copy crossed a link between servers: it says nothing of the client's own.
-        if tried.size and took_s > 0.0 and tried.copied_from < 0:
+        if tried.sent_bytes and took_s > 0.0 and tried.copied_from < 0:
             self._seen[tried.server] = tried.size / took_s
         if self._roams and self.deployment.complete:
             # Everything is where a moving user wants it now: what lies elsewhere is let go.
@@ -379,7 +380,8 @@ class Uploader:
     def _cancel(self, part: int, tried: Attempt, reason: str) -> None:
         # The client can stop what it sends itself, not what one server sends another.
         if tried.copied_from < 0:
-            self._client.send(tried.server, 0, Cancel(tried.sequence))
+            if tried.sequence >= 0:
+                self._client.send(tried.server, 0, Cancel(tried.sequence))
         else:
             self._strays[self.version, part, tried.attempt] = self._client.host.place_of(tried.server)
         self._attempts.report(self.version, part, tried, "cancelled", reason, 0)

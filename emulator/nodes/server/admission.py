@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import isfinite, isnan, nan
 from numbers import Real
 from typing import NamedTuple, Protocol, TypeVar
@@ -11,6 +12,7 @@ from layerlift.emulator import policies
 from layerlift.emulator.kernel.disciplines import AnyCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.nodes.ports import Living
+from layerlift.emulator.nodes.server.rooms import Rooms
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
 from layerlift.emulator.protocol.messages import ClaimRequest, Weigh
 from layerlift.emulator.world.machines import NodeSpec
@@ -29,8 +31,13 @@ class Admitting(Living, Protocol):
         ...
 
     @property
-    def held_bytes(self) -> int:
-        """Parameters that it holds."""
+    def free_bytes(self) -> float:
+        """Memory that nobody has and nobody was promised."""
+        ...
+
+    @property
+    def rooms(self) -> Rooms:
+        """What it has promised."""
         ...
 
     def held_of(self, user: int) -> int:
@@ -127,7 +134,7 @@ class Admission:
     def refusal(self, user: int, size: int) -> str | None:
         """Why a user may not hold `size` bytes more here, in words; None when it may, after evictions if need be."""
         server = self._server
-        free = server.spec.memory_bytes - server.held_bytes
+        free = server.free_bytes
         if not self.active:
             return _no_room(size, free) if size > free else None
         grant = self._grants.get(user)
@@ -135,7 +142,7 @@ class Admission:
             return "the user has claimed nothing here"
         if not grant.cpu:
             return grant.reason or "the policy gives it nothing"
-        quota, own = grant.memory_bytes, server.held_of(user)
+        quota, own = grant.memory_bytes, server.held_of(user) + server.rooms.of(user)
         if own + size > quota * (1.0 + 1e-12) + 0.5:
             return f"quota: {size} bytes wanted, {max(0.0, quota - own):.0f} of {quota:.0f} left to this user"
         if size <= free:
@@ -150,13 +157,16 @@ class Admission:
         claims = [self._now(other) for other in users]
         grants = [self._grants[other] for other in users]
         most = getattr(self._policy, "disruptions", PolicyBase.disruptions)
-        taken = victims(self._capacity, claims, grants, size, user, most)
+        # What was promised is not there to be had, and nobody can be taken it from.
+        promised = self._server.rooms.promised_bytes
+        there = replace(self._capacity, memory_bytes=self._capacity.memory_bytes - promised)
+        taken = victims(there, claims, grants, size, user, most)
         if taken is None:
             return _no_room(size, free)
         name = self._server.host.user_names[user]
         for other, amount in taken:
             self._server.evict(other, amount, f"over its quota, for {name}")
-        free = self._server.spec.memory_bytes - self._server.held_bytes
+        free = self._server.free_bytes
         return None if size <= free else _no_room(size, free)
 
     def _imagine(self, user: int) -> Offer:

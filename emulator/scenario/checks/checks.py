@@ -138,6 +138,12 @@ def _names(scenario: Description) -> None:
             "is given, but planner.at is client: servers can tell their load only to a planner at a node; "
             "name one in planner.at",
         )
+    scaled = [index for index, group in enumerate(scenario.nodes) if group.autoscale is not None]
+    if scaled and scenario.planner.at == "client":
+        raise flaw(
+            ("nodes", scaled[0], "autoscale"),
+            "is given, but planner.at is client: who switches servers on must be at a node; name one in planner.at",
+        )
     nodes = [name for name in known if name != "client"]
     for index, pair in enumerate(scenario.pairs):
         for end, name in enumerate(pair.between):

@@ -17,6 +17,7 @@ from layerlift.emulator.scenario.schema.fields import GB, MB, MBIT, CodeFlaw, Fl
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
+from layerlift.emulator.world.scaling import Scaling
 from layerlift.models.errors import CodeRefused, LayerliftError
 from layerlift.models.timing.profiles import REFERENCE, SHIPPED_CLASSES
 from layerlift.planners.registry.plugins import code_allowed
@@ -123,6 +124,21 @@ def nodes(scenario: Description, media: Mapping[str, int]) -> list[NodeSpec]:
             made.extend(_machines(spread, tier, group, profile, ruled, media))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
+
+
+def scalings(scenario: Description) -> tuple[Scaling, ...]:
+    """Return the groups of servers that are switched on and off."""
+    numbers: dict[FieldPath, list[int]] = {}
+    for index, (path, _) in enumerate(node_names(scenario)):
+        numbers.setdefault(path, []).append(index)
+    made = []
+    for number, group in enumerate(scenario.nodes):
+        scale = group.autoscale
+        if scale is not None:
+            servers = tuple(numbers[("nodes", number)])
+            spans = scale.start_s, scale.stop_s, scale.check_s, scale.calm_s
+            made.append(Scaling(servers, scale.min, scale.max or len(servers), scale.target_use, *spans))
+    return tuple(made)
 
 
 class _Ruled(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from layerlift.emulator.scenario.resolving.catalog import Catalog, Priced, ProfileError, Shelf
 from layerlift.emulator.scenario.resolving.faults import resolve_faults
 from layerlift.emulator.scenario.resolving.links import links, media, pairs, places
-from layerlift.emulator.scenario.resolving.machines import class_of, in_folder
+from layerlift.emulator.scenario.resolving.machines import class_of, in_folder, scalings
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
 from layerlift.emulator.scenario.schema import sections
@@ -67,6 +67,7 @@ def resolve(scenario: Description, catalog: Catalog | None = None, files: Files 
         compute=scenario.compute,
         faults=faults,
         mobility=mobility,
+        scaling=scalings(scenario),
     )
 
 

@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from layerlift.emulator.scenario.checks.names import kind_name
 from layerlift.emulator.scenario.resolving.catalog import Catalog
@@ -20,12 +21,13 @@ from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.durations import draw_of
 from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, shown
 from layerlift.emulator.scenario.schema.files import Files
+from layerlift.emulator.scenario.schema.loops.slow import SlowSection
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.scenario.schema.unions import key_of
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.laws import Asks, Draw, Fixed
 from layerlift.emulator.world.machines import INF, NodeSpec
-from layerlift.emulator.world.users import UserSpec
+from layerlift.emulator.world.users import Slow, UserSpec
 from layerlift.models.errors import CodeRefused, LayerliftError, ScenarioError
 from layerlift.planners.problem.problem import Objective
 from layerlift.planners.registry.plugins import code_allowed
@@ -109,14 +111,20 @@ def _kind(
             queue=kind.queue,
             late=kind.late,
             stay=stays[number],
+            stay_law=None if kind.stay_s is None else draw_of(kind.stay_s),
             weight=kind.weight,
             backoff_s=kind.backoff_s,
             resume=kind.resume,
-            replan=kind.replan if isinstance(kind.replan, str) else "every",
-            replan_s=INF if isinstance(kind.replan, str) else kind.replan,
+            **_replan(kind.replan),
         )
         for number, client in enumerate(clients)
     ]
+
+
+def _replan(given: str | float | SlowSection) -> dict[str, Any]:
+    if isinstance(given, SlowSection):
+        return {"replan": "slow", "slow": Slow(given.factor, given.for_s, given.cooldown_s)}
+    return {"replan": given} if isinstance(given, str) else {"replan": "every", "replan_s": given}
 
 
 class _Drawn:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from layerlift.emulator.scenario.schema.fields import Section, flaw, shown
+from layerlift.emulator.scenario.schema.fields import Duration, Instant, Section, flaw, shown
 from layerlift.emulator.scenario.schema.names import Machines, Names
 from layerlift.emulator.world.faults import Fault
 from layerlift.emulator.world.mobility import Mobility
@@ -26,9 +26,6 @@ class FaultSection(Section):
         """Return what it is in a world. Raises `Flaw`, with a path in this section, for a file that cannot be used."""
 
 
-Duration = Annotated[float, Field(strict=True, ge=0.001, le=1e9)]
-"""Seconds; not so short that a run would do nothing else."""
-Instant = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1)]
 Metres = Annotated[float, Field(strict=True, ge=1, le=1e6)]
 
@@ -74,3 +71,14 @@ NameList = Annotated[
     WithJsonSchema({"anyOf": [_NAME, _SOME]}),
 ]
 """A name or a list of names."""
+
+__all__ = [
+    "LONGEST_NAME",
+    "Duration",
+    "FaultSection",
+    "Instant",
+    "LinkNames",
+    "Metres",
+    "NameList",
+    "Share",
+]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import model_validator
 
-from layerlift.emulator.scenario.schema.fault_section import Duration, FaultSection, Instant, LinkNames, NameList, Share
-from layerlift.emulator.scenario.schema.fields import Flag, Text, flaw
+from layerlift.emulator.scenario.schema.fault_section import FaultSection, LinkNames, NameList, Share
+from layerlift.emulator.scenario.schema.fields import Duration, Flag, Instant, Text, flaw
 from layerlift.emulator.scenario.schema.instants import Start
 from layerlift.emulator.scenario.schema.link_traces import COLUMNS, OPTIONAL, link_points, period_s
 from layerlift.emulator.scenario.schema.moves import JourneySection, MoveSection

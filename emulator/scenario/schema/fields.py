@@ -36,6 +36,9 @@ Flag = Annotated[bool, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, ge=-LARGEST, le=LARGEST)]
 Positive = Annotated[float, Field(strict=True, ge=1e-9, le=LARGEST)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, le=LARGEST)]
+Duration = Annotated[float, Field(strict=True, ge=0.001, le=1e9)]
+"""Seconds; not so short that a run would do nothing else."""
+Instant = Annotated[float, Field(strict=True, ge=0, le=1e9)]
 Count = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Whole = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 
@@ -292,8 +295,10 @@ __all__ = [
     "NOTHING",
     "CodeFlaw",
     "Count",
+    "Duration",
     "Flag",
     "Flaw",
+    "Instant",
     "NonNegative",
     "NonNegativeRange",
     "Number",

@@ -36,6 +36,8 @@ from layerlift.emulator.scenario.schema.fields import (
     flaw,
 )
 from layerlift.emulator.scenario.schema.link_sections import MediumNames, one_rate
+from layerlift.emulator.scenario.schema.loops.autoscale import AutoscaleSection
+from layerlift.emulator.scenario.schema.loops.slow import Replan
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
@@ -153,11 +155,19 @@ class NodesSection(MachineSection):
     count: Count | None = None
     names: Text | None = None
     off_w: NonNegativeRange = NOTHING
-    """Drawn by a server that is down after a crash."""
+    """Drawn by a server that is down after a crash, or switched off."""
+    autoscale: AutoscaleSection | None = None
+    """Servers of the group are switched on and off as they are used; null: all are always on."""
     max_batch: Count | None = None
     """With `discipline: batch`, how many queries of one network run together at most."""
     batch_wait_ms: NonNegative | None = None
     """With `discipline: batch`, how long the first of them waits for company at most; null: not at all."""
+
+    @model_validator(mode="after")
+    def _scaled(self) -> NodesSection:
+        if self.autoscale is not None:
+            self.autoscale.suits(self.tier, self.count or 1)
+        return self
 
     @model_validator(mode="after")
     def _where_it_counts(self) -> NodesSection:
@@ -266,16 +276,6 @@ def _also(*values: Any) -> WithJsonSchema:
 
 def _true(value: Any) -> Any:
     return "true" if value is True else value
-
-
-def _word_or_seconds(value: Any) -> str:
-    return "<word>" if isinstance(value, str) else "<seconds>"
-
-
-Replan = Annotated[
-    Annotated[Literal["never", "on_change"], Tag("<word>")] | Annotated[Positive, Tag("<seconds>")],
-    Discriminator(_word_or_seconds),
-]
 
 
 class UsersSection(Section):

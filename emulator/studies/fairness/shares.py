@@ -60,9 +60,10 @@ def handed_out(tables: Tables, world: Mapping[str, Any], edges: Sequence[float])
     for row in rows_of(tables("queries").select(["user", "begun_s", "ended_s", "sent_bytes", "received_bytes"])):
         carried = row["sent_bytes"] + row["received_bytes"]
         _spread(handed[row["user"]][2], edges, row["begun_s"], row["ended_s"], carried)
-    for row in rows_of(tables("uploads").select(["user", "sent_s", "ended_s", "bytes", "status"])):
+    for row in rows_of(tables("uploads").select(["user", "sent_s", "ended_s", "bytes", "wasted_bytes", "status"])):
         if row["status"] in ("confirmed", "refused"):
-            _spread(handed[row["user"]][2], edges, row["sent_s"], row["ended_s"], row["bytes"])
+            carried = row["bytes" if row["status"] == "confirmed" else "wasted_bytes"]
+            _spread(handed[row["user"]][2], edges, row["sent_s"], row["ended_s"], carried)
     for got in handed.values():
         got[1] = _without_dust(got[1])
     return handed

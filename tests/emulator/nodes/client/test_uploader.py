@@ -104,6 +104,38 @@ def test_who_replans_asks_for_another_plan_as_often_as_it_retries() -> None:
     assert device.uploader.deployment.states[1] == "skipped"
 
 
+def test_who_is_refused_again_asks_for_plans_ever_more_rarely() -> None:
+    device = Device(on_refusal="replan", retries=3, retry_wait_s=4.0)
+    asked = device.client.installer.told
+    device.answer(0, 1, "refused")
+    assert len(asked) == 1
+    device.uploader.go_on()
+    device.pass_on()
+    device.answer(1, 1, "refused")
+    device.pass_on(3.9)
+    assert len(asked) == 1
+    device.pass_on(0.2)
+    assert len(asked) == 2
+    device.uploader.go_on()
+    device.pass_on()
+    device.answer(2, 1, "refused")
+    device.pass_on(7.9)
+    assert len(asked) == 2
+    device.pass_on(0.2)
+    assert len(asked) == 3
+
+
+def test_a_plan_that_comes_while_a_refused_user_waits_to_ask_is_all_that_it_wanted() -> None:
+    device = Device(on_refusal="replan", retries=3, retry_wait_s=4.0)
+    device.answer(0, 1, "refused")
+    device.uploader.go_on()
+    device.pass_on()
+    device.answer(1, 1, "refused")
+    device.uploader.follow(PLAN._replace(version=2, placement=(2, 2, 2), uploads=(Upload(2, (0, 1, 2)),)))
+    device.pass_on(9.0)
+    assert device.client.installer.told == [("replan", "refused")]
+
+
 def test_what_others_held_has_left_and_all_of_the_part_travels_at_once() -> None:
     client = FakeClient(user={"retries": 2})
     client.installer.has = (0,)
