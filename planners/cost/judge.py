@@ -38,6 +38,10 @@ class Scales:
     balance: float
 
 
+KEPT = 128
+"""Ranks that a judge remembers."""
+
+
 class Judge:
     """Compares placements of one problem; make it once and ask it often.
 
@@ -49,8 +53,8 @@ class Judge:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._asked: tuple[tuple[int, ...], Rank] | None = None
-        """What was asked last: searches ask twice what they have found."""
+        self._asked: dict[tuple[int, ...], Rank] = {}
+        """What was asked of late, at most `KEPT`: searches ask twice what they have found."""
 
     @cached_property
     def cuts(self) -> CutCosts:
@@ -147,12 +151,15 @@ class Judge:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
         if not any(placement):
             return self.local_key
-        if self._asked is not None and self._asked[0] == tuple(placement):
-            return self._asked[1]
+        asked = tuple(placement)
+        if asked in self._asked:
+            return self._asked[asked]
         found = query.evaluate(self.problem, placement)
         missed, value = self.rank(found.latency_s, found.energy_j, found.money, found.balance)
         rank = missed if query.fits(self.problem, placement) else np.inf, value
-        self._asked = tuple(placement), rank
+        if len(self._asked) == KEPT:
+            self._asked.clear()
+        self._asked[asked] = rank
         return rank
 
     def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Rank:
