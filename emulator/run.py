@@ -153,6 +153,7 @@ def run(
                 "virtual_s": ending.at_s,
                 "placing": parts.placing,
                 "books": _books(ending),
+                "media": _media(ending, world),
                 "stopped_plans": log.stopped,
                 "executed_pieces": parts.tensors.executed if parts.tensors is not None else 0,
                 "operators": _operators(parts.tensors),
@@ -230,6 +231,14 @@ def _so_far(state: Progress, wall_s: float) -> dict[str, Any]:
 
 def _books(ending: Ending) -> dict[str, int]:
     return {name: getattr(ending, name) for name in ending.__slots__ if name.endswith("_bytes")}
+
+
+def _media(ending: Ending, world: World) -> dict[str, dict[str, int]]:
+    """What each shared medium carried, each way, of messages that arrived."""
+    told: dict[str, dict[str, int]] = {medium.name: {} for medium in world.media}
+    for (place, way), carried in ending.crossed.items():
+        told[world.media[place].name][f"{way}_bytes"] = carried
+    return told
 
 
 def _operators(tensors: Tensors | None) -> dict[str, dict[str, float]]:

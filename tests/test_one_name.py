@@ -10,7 +10,7 @@ import pytest
 
 import layerlift
 
-NAMES = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "sweep"]
+NAMES = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
 HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
 
 

@@ -11,8 +11,9 @@ from hypothesis.strategies import DrawFn
 from worlds import worlds
 
 from layerlift.emulator.policies import takes_back
-from layerlift.emulator.world.faults import Crash, Fault, Loss, OnOff, Outage, Pairs, Trace
+from layerlift.emulator.world.faults import Crash, Fault, LinkFault, Loss, OnOff, Outage, Pairs, Through, Trace
 from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
+from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
 from layerlift.emulator.world.users import UserSpec
@@ -148,3 +149,44 @@ def wild_worlds(draw: DrawFn, *, faults: bool = True, **options: Any) -> World:
     broken = tuple(draw(_fault(world)) for _ in range(draw(st.integers(0, 3))))
     moving = draw(_mobility(world)) if draw(st.booleans()) else None
     return replace(world, faults=broken, mobility=() if moving is None else (moving,))
+
+
+_capacities = st.one_of(st.sampled_from((inf, 1e6, 1.25e7)), st.floats(5e5, 1e8))
+_ways = st.sampled_from(("up", "down"))
+
+
+@st.composite
+def with_media(draw: DrawFn, world: World) -> World:
+    """The same world, its nodes behind shared media, its links over some more, and some faults those of media."""
+    count = draw(st.integers(1, 4))
+    media = tuple(
+        MediumSpec(
+            f"m{place}",
+            draw(_capacities),
+            draw(_capacities),
+            draw(st.sampled_from((0.0, 0.0, 0.003))),
+            draw(st.sampled_from((0.0, 1e-9))),
+            draw(st.integers(-1, place - 1)),
+        )
+        for place in range(count)
+    )
+
+    def over(link: LinkSpec) -> LinkSpec:
+        crossed = draw(st.sampled_from(((), (), (0,), (count - 1,), tuple(range(count)))))
+        return replace(link, via=tuple(Crossing(medium, draw(_ways)) for medium in crossed))
+
+    def through(fault: Fault) -> Fault:
+        if not isinstance(fault, LinkFault) or draw(st.booleans()):
+            return fault
+        return replace(fault, pairs=Through(draw(st.integers(0, count - 1)), draw(st.one_of(st.none(), _ways))))
+
+    behind = st.integers(-1, count - 1)
+    nodes = tuple(node if node.tier == "planner" else replace(node, behind=draw(behind)) for node in world.nodes)
+    return replace(
+        world,
+        media=media,
+        nodes=nodes,
+        links={tiers: over(link) for tiers, link in world.links.items()},
+        pairs={ends: over(link) for ends, link in world.pairs.items()},
+        faults=tuple(through(fault) for fault in world.faults),
+    )

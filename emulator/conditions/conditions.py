@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from layerlift.emulator.conditions.links import LinkFaults, State
+from layerlift.emulator.conditions.links import Carrier, LinkFaults, State, one_after_the_other
 from layerlift.emulator.kernel.step_function import StepFunction, joined, outside, switched
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import MachineFault
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.world import World
-from layerlift.models.sums import left_sum
 
-__all__ = ["Conditions", "State"]
+__all__ = ["Carrier", "Conditions", "State"]
 
 Hop = tuple[int, int]
 """A link of the scenario, from node to node."""
@@ -163,7 +162,7 @@ class Conditions:
             parts = [self._faults.link(source, to)]
         if self._movers[mover].interruption_s:
             parts.append(self._contact(mover))
-        return joined(parts, _one_after_the_other)
+        return joined(parts, one_after_the_other)
 
     def _access(self, client: int, outward: bool) -> StepFunction[State]:
         """Between a moving client and the server that it is attached to."""
@@ -230,8 +229,3 @@ def _interruptions(edges: StepFunction[int], for_s: float) -> Iterator[tuple[flo
 
 def _over(edge: int, source: int, to: int) -> Sequence[Hop]:
     return ((source, to),) if edge in (source, to) else ((source, edge), (edge, to))
-
-
-def _one_after_the_other(parts: Sequence[State]) -> State:
-    up = all(part.up for part in parts)
-    return State(up, left_sum(part.latency_s for part in parts), min(part.bandwidth_bytes_s for part in parts))

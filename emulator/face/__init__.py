@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
+    from layerlift.emulator.studies.size.study import size
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
@@ -29,7 +30,7 @@ once, when it is imported. What the user has set stays. What is off also stands 
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 
-__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "sweep"]
+__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
@@ -38,6 +39,7 @@ _PLACES = {
     "compare": "layerlift.emulator.studies.compare.study",
     "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",
+    "size": "layerlift.emulator.studies.size.study",
     "sweep": "layerlift.emulator.studies.compare.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""

@@ -1,8 +1,9 @@
 """Concurrent transfers over shared links: weighted max-min fair rates by progressive filling.
 
-A *pair* is a directed pair of nodes with a bandwidth of its own; a *port* is one node's uplink or downlink, shared by
-all pairs that use it. The model is SimGrid's fluid one: the tightest constraint is saturated, its flows are fixed, and
-so on. Only a port whose pairs could ask for more than it has couples them; all others are left out of the solution.
+A *pair* is a directed pair of nodes with a bandwidth of its own; a *port* is one node's uplink or downlink, or one way
+through a medium, shared by all pairs that use it. The model is SimGrid's fluid one: the tightest constraint is
+saturated, its flows are fixed, and so on. Only a port whose pairs could ask for more than it has couples them; all
+others are left out of the solution.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from layerlift.models.sums import left_sum
 
 
 class Port:
-    """One node's uplink or downlink: `capacity` in bytes per second."""
+    """One node's uplink or downlink, or one way through a medium: `capacity` in bytes per second, finite."""
 
     __slots__ = ("capacity", "demand", "pairs", "tight")
 
@@ -25,6 +26,13 @@ class Port:
         """Active pairs and their part of the demand, in order of activation: a set would iterate in memory order."""
         self.tight = False
         """Whether it could bind when rates were last settled."""
+
+    def resize(self, capacity: float) -> None:
+        """Change the capacity; rates are stale until one of its pairs is settled."""
+        self.capacity = capacity
+        for pair in self.pairs:
+            self.pairs[pair] = min(pair.bandwidth, 2.0 * capacity)
+        self.demand = left_sum(self.pairs.values())
 
 
 class Flow:
@@ -84,6 +92,18 @@ class Pair:
         for port in self.ports:
             wanted = port.pairs.pop(self)
             port.demand = port.demand - wanted if port.pairs else 0.0
+
+    def reroute(self, ports: tuple[Port, ...]) -> None:
+        """Let it use these ports from now on; rates are stale until it, and a pair of each port it left, is settled."""
+        before, self.ports = self.ports, ports
+        if not self.flows:  # a pair at rest asks nothing of its ports
+            return
+        for port in before:
+            wanted = port.pairs.pop(self)
+            port.demand = port.demand - wanted if port.pairs else 0.0
+        for port in ports:
+            port.pairs[self] = wanted = min(self.bandwidth, 2.0 * port.capacity)
+            port.demand += wanted
 
     def resize(self, bandwidth: float) -> None:
         """Change the bandwidth; rates are stale until `settle`."""

@@ -5,10 +5,12 @@ Whole bytes only, so that law 5 is an equation: sent = delivered + lost + cancel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
 from layerlift.emulator.kernel import periods
+from layerlift.emulator.world.links import WAYS, Crossing
 from layerlift.emulator.world.world import World
 from layerlift.models.sums import left_sum
 
@@ -47,6 +49,9 @@ class ByteLedger:
         self._radios = {index: _Radio(index) for index in world.clients}
         self._live: dict[int, _Radio] = {}
         """Radios that are on, or will be as far as is known."""
+        self._rerouted: list[tuple[float, Account, list[_Crossed]]] = []
+        """When whose messages went over other media than before, and which those were; of the last window."""
+        self._crossed = {Crossing(place, way): _Crossed() for place in range(len(world.media)) for way in WAYS}
         # The end of the run may lie in the window that was done last, so only what came before that window is final.
         self._safe = self._horizon = 0.0
 
@@ -55,18 +60,35 @@ class ByteLedger:
         """Bytes of messages that left and have not ended in any way, as these books have it (law 5 counts them too)."""
         return self.sent_bytes - self.delivered_bytes - self.lost_bytes - self.cancelled_bytes
 
-    def account(self, source: int, to: int, price_per_byte: float) -> Account:
-        """The books of a directed pair; fetched once, used for every transfer."""
+    def account(self, source: int, to: int, price_per_byte: float, path: Sequence[Crossing] = ()) -> Account:
+        """The books of a directed pair over the media of `path`; fetched once, used for every transfer."""
         # Only clients have radios that count: servers hang on wires.
         radios = tuple(self._radios[node] for node in (source, to) if node in self._radios)
         sender = self._count(source).sent.setdefault(price_per_byte, _Sent())
-        return Account(source, to, sender, self._count(to), radios)
+        return Account(source, to, sender, self._count(to), radios, [self._crossed[crossing] for crossing in path])
+
+    def reroute(self, account: Account, path: Sequence[Crossing], at: float) -> None:
+        """Let what arrives from now on be counted in the books of other media."""
+        self._rerouted.append((at, account, account.media[:]))
+        account.media[:] = [self._crossed[crossing] for crossing in path]
+
+    def route_back(self, at: float) -> None:
+        """Undo `reroute` where it came after `at`: arrivals of that time were counted in the books of before."""
+        while self._rerouted and self._rerouted[-1][0] > at:
+            _, account, before = self._rerouted.pop()
+            account.media[:] = before
+
+    def crossed_bytes(self) -> dict[Crossing, int]:
+        """Bytes of the messages that have arrived over each way of each medium since the start of the run."""
+        return {crossing: crossed.bytes for crossing, crossed in self._crossed.items()}
 
     def delivered(self, account: Account, size: int) -> None:
         """A message of `size` bytes arrived whole."""
         self.delivered_bytes += size
         account.sender.bytes += size
         account.receiver.received_bytes += size
+        for crossed in account.media:
+            crossed.bytes += size
         self._moved.add(account.source)
         self._moved.add(account.to)
 
@@ -134,6 +156,7 @@ class ByteLedger:
     def window(self, horizon: float) -> None:
         """A window up to `horizon` is done. The run may still turn out to have ended inside it, but not before it."""
         self._safe, self._horizon = self._horizon, horizon
+        self._rerouted = [each for each in self._rerouted if each[0] >= self._safe]
         if self.next_sample < horizon:  # at the instant itself something may still arrive that belongs to the period
             self.sample_before(horizon)
 
@@ -181,6 +204,15 @@ class _Sent:
         self.bytes = 0
 
 
+class _Crossed:
+    """Bytes of messages that have arrived over one way through a medium."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
 class _Count:
     """What one node has sent, by price, and received since the last sample; whole bytes, so that it can be undone."""
 
@@ -210,6 +242,8 @@ class Account(NamedTuple):
     sender: _Sent
     receiver: _Count
     radios: tuple[_Radio, ...]
+    media: list[_Crossed]
+    """Those that it goes over now: who moves may go over others later."""
 
 
 class _Radio:

@@ -8,11 +8,11 @@ A link's changes are looked at only while something crosses it, waits for it, or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Any, Final, Protocol
 
-from layerlift.emulator.conditions.conditions import Conditions, State
+from layerlift.emulator.conditions.conditions import Carrier, Conditions, State
 from layerlift.emulator.kernel.flows import Flow, Pair
 from layerlift.emulator.network.byte_ledger import Book
 from layerlift.emulator.protocol.messages import (
@@ -65,6 +65,9 @@ class Wires(Protocol):
 
     def resize(self, pair: Pair, bandwidth: float) -> None:
         """Give a pair another bandwidth."""
+
+    def reroute(self, source: int, to: int, via: Sequence[Carrier]) -> None:
+        """Let a pair go over these media, and have each carry what it can now."""
 
     def go_on(self, departure: Departure) -> None:
         """Begin the next tensor of the same query on this pair, if one waits."""
@@ -217,8 +220,10 @@ class ChangingLinks:
             link.state = self._conditions.state(link.source, link.to, self._wires.now)
             # Nothing crosses a link that nobody watches, so there is nothing to settle; a link that is down has no
             # bandwidth to take over.
-            if link.state.up and link.state.bandwidth_bytes_s != link.pair.bandwidth:
-                link.pair.resize(link.state.bandwidth_bytes_s)
+            if link.state.up:
+                self._reroute(link)
+                if link.state.bandwidth_bytes_s != link.pair.bandwidth:
+                    link.pair.resize(link.state.bandwidth_bytes_s)
 
     def _watch(self, link: ChangingLink) -> None:
         if link.watched:
@@ -238,12 +243,18 @@ class ChangingLinks:
         if not state.up:
             self._break(link, "link", f"{self._words(link)} is down")
         else:
+            self._reroute(link)
             if state.bandwidth_bytes_s != was.bandwidth_bytes_s:
                 self._resize(link, state.bandwidth_bytes_s)
             if not was.up:
                 self._open(link)
         if link.busy:  # a link at rest costs no events: traces and outages may have no end
             self._watch(link)
+
+    def _reroute(self, link: ChangingLink) -> None:
+        # Whoever crosses a medium is watched, and so whoever looks first at what it can carry now says it for all.
+        if self._world.media and self._world.share_links:
+            self._wires.reroute(link.source, link.to, link.state.via)
 
     def _resize(self, link: ChangingLink, bandwidth: float) -> None:
         # On independent links every transfer has a pair of its own.

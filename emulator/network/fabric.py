@@ -8,12 +8,12 @@ All times are seconds of virtual time, all sizes whole bytes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappush
 from math import inf
 from typing import Any, cast
 
-from layerlift.emulator.conditions.conditions import Conditions
+from layerlift.emulator.conditions.conditions import Carrier, Conditions
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.kernel.flows import Flow, Pair, settle
 from layerlift.emulator.network.byte_ledger import Book, ByteLedger
@@ -140,8 +140,9 @@ class Fabric:
                 self.ledger.take_back(book, size)
                 # What was sent again after the end was not under way at the end: its loss was booked before.
                 self._reopened_bytes += -size if book == "again" else size
-        for delivery, departure in self._arrived:
+        for delivery, departure in reversed(self._arrived):
             if delivery.at > end and departure is not None:
+                self.ledger.route_back(delivery.at)
                 self.ledger.undo(self._channels[departure.source, departure.to].account, departure.bytes)
                 self._reopened_bytes += departure.bytes
 
@@ -223,6 +224,11 @@ class Fabric:
         """Give a pair another bandwidth (bytes per second)."""
         pair.resize(bandwidth)
         self._settle(pair)
+
+    def reroute(self, source: int, to: int, via: Sequence[Carrier]) -> None:
+        """Let a pair go over these media, and have each carry what it can now."""
+        for pair in self._channels.reroute(source, to, via, self._kernel.now):
+            self._settle(pair)
 
     def go_on(self, departure: Departure) -> None:
         """Begin the next tensor of the same query on this pair, if one waits."""

@@ -8,8 +8,12 @@ from math import inf
 import numpy as np
 
 from layerlift.emulator.protocol.messages import Attendance
+from layerlift.emulator.world.links import WAYS, Crossing
 from layerlift.emulator.world.world import World
+from layerlift.models.sums import left_sum
+from layerlift.planners.problem.arrays import Bools
 from layerlift.planners.problem.crowd_news import CrowdNews
+from layerlift.planners.problem.media_news import MediaNews
 from layerlift.planners.registry.base import capability
 from layerlift.planners.registry.planners import make
 
@@ -65,4 +69,50 @@ def crowd_news(world: World, user: int, told: Sequence[Attendance | None], now_s
         work=column([each.work for each in heard]),
         received_bytes_s=column([each.received_bytes_s for each in heard]),
         sent_bytes_s=column([each.sent_bytes_s for each in heard]),
+        media=_media(world, spec.client, heard[1:]) if shared else None,
     )
+
+
+def _media(world: World, client: int, told: Sequence[Attendance]) -> MediaNews | None:
+    """What is known of shared media; `told` is each server's word in their order."""
+    limited = [
+        (Crossing(place, way), medium)
+        for place, medium in enumerate(world.media)
+        for way in WAYS
+        if medium.bytes_s(way) < inf
+    ]
+    if not limited:
+        return None
+    behind = [world.before(server) for server in world.servers]
+    used = [
+        left_sum(
+            each.sent_bytes_s if crossing.way == "up" else each.received_bytes_s
+            for each, media in zip(told, behind, strict=True)
+            if crossing.medium in media
+        )
+        for crossing, _ in limited
+    ]
+    return MediaNews(
+        tuple(f"{medium.name} {crossing.way}" for crossing, medium in limited),
+        np.array([medium.bytes_s(crossing.way) for crossing, medium in limited], dtype=np.float64),
+        np.array(used, dtype=np.float64),
+        _crosses(world, client, [crossing for crossing, _ in limited]),
+    )
+
+
+def _crosses(world: World, client: int, crossings: Sequence[Crossing]) -> Bools:
+    """Whether the way from one node of a client's problem to another goes over each, shape (K, N, N)."""
+    made = np.zeros((len(crossings), len(world.servers) + 1, len(world.servers) + 1), dtype=np.bool_)
+    places = {crossing: place for place, crossing in enumerate(crossings)}
+
+    def note(row: int, column: int, path: Sequence[Crossing]) -> None:
+        for crossing in path:
+            if crossing in places:
+                made[places[crossing], row, column] = True
+
+    for row, server in enumerate(world.servers, start=1):
+        note(0, row, world.path(client, server))
+        note(row, 0, world.path(server, client))
+        for column, path in enumerate(world.server_paths[row - 1], start=1):
+            note(row, column, path)
+    return made

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from layerlift.emulator.report.formatting import count, share
+from layerlift.emulator.results.described import chain
 from layerlift.emulator.results.sums import rows_of
 
 Tables = Callable[[str], Any]
@@ -23,20 +24,27 @@ class Full(NamedTuple):
     """A resource and the share of the run for which it was full."""
 
     kind: str
-    """CPU, uplink, downlink, memory or pair."""
+    """CPU, uplink, downlink, memory, pair or medium."""
     node: str
     tier: str
     share: float
 
 
-def binding(tables: Tables, world: Mapping[str, Any], end_s: float) -> str | None:
+def binding(
+    tables: Tables, world: Mapping[str, Any], end_s: float, carried: Mapping[str, Mapping[str, int]] | None = None
+) -> str | None:
     """The resources that are full for a tenth of the run or more: of each kind the worst, the fullest kind first.
 
+    `carried` has the bytes that crossed each shared medium, by name and then `up_bytes` and `down_bytes`.
     Processors of clients are left out: somebody who asks back to back at home keeps them busy whatever is offered.
     """
     if not end_s > 0:
         return None
-    found = (*_of_nodes(tables("usage"), world, end_s), *_of_pairs(tables, world, end_s))
+    found = (
+        *_of_nodes(tables("usage"), world, end_s),
+        *_of_pairs(tables, world, end_s),
+        *(Full("medium", name, "medium", part) for name, _, part in used_media(world, carried or {}, end_s)),
+    )
     due = sorted((full for full in found if full.share >= DUE), key=lambda full: -full.share)
     if not due:
         return None
@@ -51,9 +59,21 @@ def binding(tables: Tables, world: Mapping[str, Any], end_s: float) -> str | Non
         if kind == "memory" and refused[worst.node]:
             notes.append(f"{count(refused[worst.node], 'part')} refused")
         if len(same) > 1:
-            notes.append(f"and {len(same) - 1:,} more of tier {tier}")
-        told.append(f"the {kind} {'' if kind == 'pair' else 'of '}{worst.node} ({', '.join(notes)})")
+            notes.append(f"and {len(same) - 1:,} more{'' if kind == 'medium' else f' of tier {tier}'}")
+        told.append(f"the {kind} {'' if kind in ('pair', 'medium') else 'of '}{worst.node} ({', '.join(notes)})")
     return f"What binds: {'; '.join(told)}."
+
+
+def used_media(
+    world: Mapping[str, Any], carried: Mapping[str, Mapping[str, int]], end_s: float
+) -> Iterator[tuple[str, int, float]]:
+    """Each way of each medium that has a limit: name, bytes carried, and the share of the run that they take of it."""
+    for medium in world.get("media") or ():
+        for way in ("up", "down"):
+            rate = float(medium[f"{way}_bytes_s"])
+            if 0 < rate < math.inf and end_s > 0 and medium["name"] in carried:
+                amount = int(carried[medium["name"]][f"{way}_bytes"])
+                yield f"{medium['name']} {way}", amount, min(1.0, amount / rate / end_s)
 
 
 def _of_nodes(usage: Any, world: Mapping[str, Any], end_s: float) -> Iterator[Full]:
@@ -121,6 +141,7 @@ def unlimited(summary: Mapping[str, Any], run: Mapping[str, Any]) -> str | None:
         unsaid = _unsaid(run, f"{word}_mb_s")
         used = [server["name"] for server in summary["servers"] if server[moved] > 0]
         free = [name for name in used if name in unsaid and math.isinf(float(nodes[name][f"{word}_bytes_s"]))]
+        free = [name for name in free if not _behind_a_limit(nodes[name], word.removesuffix("link"), world)]
         if free:
             told.append(f"the {word}s of {count(len(free), 'server')} ({free[0]}{', ...' if len(free) > 1 else ''})")
     if not told or len(summary["users"]) < 2:
@@ -129,6 +150,12 @@ def unlimited(summary: Mapping[str, Any], run: Mapping[str, Any]) -> str | None:
         f"Unlimited, because nobody said otherwise: {' and '.join(told)}; users meet there only in what each pair of "
         "nodes can carry. Give `uplink_mb_s` and `downlink_mb_s`."
     )
+
+
+def _behind_a_limit(node: Mapping[str, Any], way: str, world: Mapping[str, Any]) -> bool:
+    """Whether what goes that way from or to a node shares a medium that it is behind."""
+    media = {medium["name"]: medium for medium in world.get("media") or ()}
+    return any(float(media[name][f"{way}_bytes_s"]) < math.inf for name in chain(node, media))
 
 
 def _unsaid(run: Mapping[str, Any], field: str) -> set[str]:

@@ -28,7 +28,7 @@ def judgements(result: RunResult) -> list[str]:
         demand_above_capacity(result.queries, result.segments, run.get("world") or {}),
         growing_queues(result.queries, run.get("world") or {}, summary["totals"]["virtual_s"]),
         far_above_promised(summary),
-        binding(result.table, run.get("world") or {}, summary["totals"]["virtual_s"]),
+        binding(result.table, run.get("world") or {}, summary["totals"]["virtual_s"], run.get("media")),
         unlimited(summary, run),
         without_regression(run.get("world") or {}),
     ]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.report.bottlenecks import used_media
 from layerlift.emulator.report.formatting import (
     NOTHING,
     count,
@@ -54,6 +55,7 @@ def show(result: RunResult, console: Console) -> None:
     else:
         _each_kind(kinds, console)
     _servers(summary["servers"], console)
+    _media(result.run, summary["totals"]["virtual_s"], console)
     _troubles(summary, console)
     _tail(result, summary, console)
 
@@ -228,6 +230,18 @@ def _servers(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
         table.add_row(*_cells(server["name"], server["tier"], share(server["busy_share"]), *sizes, *costs))
     console.print(table)
     _more(console, len(used), "server")
+
+
+def _media(run: Mapping[str, Any], end_s: float, console: Console) -> None:
+    used = sorted(used_media(run.get("world") or {}, run.get("media") or {}, end_s), key=lambda way: -way[2])
+    if not used:
+        return
+    _title(console, "Shared media, fullest first")
+    table = _table("medium", "carried", "of what it can")
+    for name, carried, part in used[:_ROWS]:
+        table.add_row(*_cells(name, size(carried), share(part)))
+    console.print(table)
+    _more(console, len(used), "way")
 
 
 def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> None:

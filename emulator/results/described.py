@@ -6,20 +6,44 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from layerlift.models.sums import left_sum
+
 _POWERS: Final = ("idle_w", "compute_w", "radio_w", "off_w")
 
 Prices = Callable[[str, str], float]
 
 
 def prices_per_byte(world: Mapping[str, Any]) -> Prices:
-    """The prices of a described world: USD per byte carried from one named node to another, 0 without a link."""
+    """The prices of a described world: USD per byte carried from one named node to another, 0 without a link.
+
+    Those of the media on the way are in it.
+    """
     tiers = {node["name"]: node["tier"] for node in world["nodes"]}
+    media = {medium["name"]: medium for medium in world.get("media") or ()}
+    behind = {node["name"]: chain(node, media) for node in world["nodes"]} if media else {}
 
     def price(source: str, to: str) -> float:
         link = world["pairs"].get(f"{source}>{to}") or world["links"].get(f"{tiers.get(source)}>{tiers.get(to)}", {})
-        return float(link.get("price_per_byte", 0.0))
+        own = float(link.get("price_per_byte", 0.0))
+        if not media:
+            return own
+        out, back = behind.get(source, []), behind.get(to, [])
+        up = [f"{name} up" for name in out if name not in back]
+        down = [f"{name} down" for name in reversed(back) if name not in out]
+        crossed = [way.rpartition(" ")[0] for way in dict.fromkeys((*up, *link.get("via", ()), *down))]
+        return left_sum((own, *(float(media[name]["price_per_byte"]) for name in crossed if name in media)))
 
     return price
+
+
+def chain(node: Mapping[str, Any], media: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The media of a described world that a node of it is behind, the nearest first; `media` by name."""
+    found: list[str] = []
+    name = node.get("behind", "")
+    while name in media and name not in found:  # run.json may come from a stranger, and say anything
+        found.append(name)
+        name = media[name].get("behind", "")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +61,14 @@ class Given:
         links = {**(world.get("links") or {}), **(world.get("pairs") or {})}
         dear = {name.partition(">")[0] for name, link in links.items() if link["price_per_byte"] > 0}
         nodes = world["nodes"]
+        # Whoever sends may send over a medium that charges.
+        tolls = any(medium["price_per_byte"] > 0 for medium in world.get("media") or ())
         return cls(
             frozenset(node["name"] for node in nodes if any(node.get(power) for power in _POWERS)),
             frozenset(
                 node["name"]
                 for node in nodes
-                if node["price_per_s"] or node["price_per_byte_s"] or dear & {node["name"], node["tier"]}
+                if node["price_per_s"] or node["price_per_byte_s"] or tolls or dear & {node["name"], node["tier"]}
             ),
         )
 

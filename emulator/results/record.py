@@ -52,11 +52,26 @@ class _Node(_Told):
     radio_w: Amount | None = None
     off_w: Amount | None = None
     policy: str = ""
+    behind: str = ""
+
+
+class _Medium(_Told):
+    name: str
+    up_bytes_s: Amount | Literal["inf"]
+    down_bytes_s: Amount | Literal["inf"]
+    price_per_byte: Amount
+    behind: str = ""
+
+
+class _Carried(_Told):
+    up_bytes: Count
+    down_bytes: Count
 
 
 class _Link(_Told):
     price_per_byte: Amount
     bandwidth_bytes_s: Amount | Literal["inf"] = "inf"
+    via: list[str] = []
 
 
 class _Model(_Told):
@@ -93,6 +108,7 @@ class _World(_Told):
     models: list[_Model]
     links: dict[str, _Link]
     pairs: dict[str, _Link]
+    media: list[_Medium] = []
     share_links: bool = True
     planning: _Planning | None = None
 
@@ -176,6 +192,7 @@ class _Run(_Told):
     inputs: list[_Input] = []
     prices: list[_Priced] = []
     operators: dict[str, _Timed] = {}
+    media: dict[str, _Carried] = {}
     fidelity: _Fidelity | None = None
     placing: str | None = None
     wall_s: Amount | None = None

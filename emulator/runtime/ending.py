@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from layerlift.emulator.network.fabric import Fabric
+from layerlift.emulator.world.links import Crossing
 from layerlift.models.errors import RunError
 
 
@@ -33,6 +35,8 @@ class Ending:
     cancelled_bytes: int
     in_flight_bytes: int
     """Bytes that were under way at the end, counted in the network itself."""
+    crossed: Mapping[Crossing, int] = field(default_factory=dict)
+    """Bytes that arrived over each way of each shared medium."""
     costs: list[tuple[tuple[int, int, int], float]] = field(default_factory=list)
     """Measured seconds of every piece, by (user, query, step); only with `compute: measured`."""
 
@@ -48,5 +52,5 @@ def ending(at_s: float, progress: Progress, fabric: Fabric, costs: list[tuple[tu
         )
     return Ending(
         at_s, progress, ledger.sent_bytes, ledger.delivered_bytes, ledger.lost_bytes, ledger.cancelled_bytes,
-        open_bytes, costs,
+        open_bytes, ledger.crossed_bytes(), costs,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from layerlift.emulator.world.faults import Fault, Pairs
+from layerlift.emulator.world.faults import Fault, Pairs, Through
 from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.users import UserSpec
@@ -20,6 +20,7 @@ def describe_world(world: World) -> dict[str, Any]:
     (`layerlift.emulator.results.writer.jsonable` writes them as `"inf"`).
     """
     names = [node.name for node in world.nodes]
+    media = [medium.name for medium in world.media]
     return {
         "name": world.name,
         "seed": world.seed,
@@ -29,9 +30,10 @@ def describe_world(world: World) -> dict[str, Any]:
         "share_links": world.share_links,
         "header_bytes": world.header_bytes,
         "compute": world.compute,
-        "nodes": [_plain(node, "index") for node in world.nodes],
-        "links": {f"{source}>{to}": _plain(link) for (source, to), link in world.links.items()},
-        "pairs": {f"{names[source]}>{names[to]}": _plain(link) for (source, to), link in world.pairs.items()},
+        "nodes": [_plain(node, "index") | _behind(node.behind, media) for node in world.nodes],
+        "links": {f"{source}>{to}": _link(link, media) for (source, to), link in world.links.items()},
+        "pairs": {f"{names[source]}>{names[to]}": _link(link, media) for (source, to), link in world.pairs.items()},
+        "media": [_plain(medium) | _behind(medium.behind, media) for medium in world.media],
         "models": [
             {
                 "name": model.name,
@@ -62,17 +64,26 @@ def describe_world(world: World) -> dict[str, Any]:
         ],
         "planning": _plain(world.planning, "at")
         | {"at": names[world.planning.at] if world.planning.at >= 0 else "client"},
-        "faults": [_fault(fault, names) for fault in world.faults],
-        "mobility": [_fault(spec, names) for spec in world.mobility],
+        "faults": [_fault(fault, names, media) for fault in world.faults],
+        "mobility": [_fault(spec, names, media) for spec in world.mobility],
     }
 
 
-def _fault(spec: Fault | Mobility, names: Sequence[str]) -> dict[str, Any]:
+def _link(link: LinkSpec, media: Sequence[str]) -> dict[str, Any]:
+    """A link between two nodes, without the media that its ends are behind."""
+    return _plain(link) | {"via": [f"{media[medium]} {way}" for medium, way in link.via]}
+
+
+def _behind(medium: int, media: Sequence[str]) -> dict[str, str]:
+    return {"behind": media[medium] if medium >= 0 else ""}
+
+
+def _fault(spec: Fault | Mobility, names: Sequence[str], media: Sequence[str]) -> dict[str, Any]:
     """A fault or a way of moving by its kind, with names for indices; of long lists only how many they hold."""
     told: dict[str, Any] = {"kind": type(spec).__name__.lower()}
     for key, value in _plain(spec).items():
         if key == "pairs":
-            told["links"] = _between(value, names)
+            told["links"] = _between(value, names) if isinstance(value, Pairs) else _through(value, media)
         elif key in ("nodes", "clients"):
             told[key] = [names[index] for index in value]
         elif key == "edges":
@@ -86,6 +97,11 @@ def _between(pairs: Pairs, names: Sequence[str]) -> str:
     """`client-edge`, `r1-*` for all links of a node; `r1>r3` for one way only."""
     ends = ["*" if end is None else names[end] if isinstance(end, int) else end for end in (pairs.source, pairs.to)]
     return (">" if pairs.one_way else "-").join(ends)
+
+
+def _through(fault: Through, media: Sequence[str]) -> str:
+    """`backhaul`, or `backhaul up` for one way only."""
+    return media[fault.medium] + (f" {fault.way}" if fault.way else "")
 
 
 def asking_words(user: UserSpec) -> str:

@@ -16,6 +16,7 @@ from math import inf
 from typing import NamedTuple
 
 from layerlift.emulator.kernel.step_function import StepFunction, outside, repeated, sojourns
+from layerlift.emulator.world.links import Crossing, Way
 from layerlift.emulator.world.machines import NodeSpec, Tier
 
 
@@ -48,6 +49,18 @@ class Pairs:
         return not self.one_way and _is(to, self.source) and _is(source, self.to)
 
 
+@dataclass(frozen=True, slots=True)
+class Through:
+    """One shared medium (by its place in `World.media`), one way or both (None): all that crosses it so."""
+
+    medium: int
+    way: Way | None = None
+
+    def covers(self, crossing: Crossing) -> bool:
+        """Whether a way through a medium is meant."""
+        return crossing.medium == self.medium and self.way in (None, crossing.way)
+
+
 def _is(node: NodeSpec, end: Tier | int | None) -> bool:
     return end is None or (node.index == end if isinstance(end, int) else node.tier == end)
 
@@ -59,11 +72,15 @@ class LinkFault:
     `course` and `losses` are handed the stream of the seed that the fault has for its links, each from its beginning.
     """
 
-    pairs: Pairs
+    pairs: Pairs | Through
+    """What it is a fault of: links, or a shared medium, which has one course for all that crosses it."""
 
     @property
     def apart(self) -> bool:
-        """Whether each pair of nodes has a stream of its own; else all links share one, and one course."""
+        """Whether each pair of nodes has a stream of its own; else all links share one, and one course.
+
+        What crosses a medium shares its course in any case.
+        """
         return False
 
     @property

@@ -44,6 +44,8 @@ class NodeSpec:
     """Money (USD) per byte of parameters held for one second."""
     uplink_bytes_s: float = INF
     downlink_bytes_s: float = INF
+    behind: int = -1
+    """The shared medium that it is behind, by its place in `World.media`; -1: none."""
     battery_j: float | None = None
     """Of a client. It is switched on, fully charged, when its user arrives, and is off for good when it is empty."""
 

@@ -14,13 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from layerlift.emulator.world.faults import Fault, LinkFault
-from layerlift.emulator.world.links import LinkSpec
+from layerlift.emulator.world.faults import Fault, LinkFault, Pairs
+from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.models.errors import ScenarioError
+from layerlift.models.sums import left_sum
 from layerlift.planners.problem.problem import Floats
 
 
@@ -42,6 +43,8 @@ class World:
     planning: PlanningSpec = field(default_factory=PlanningSpec)
     pairs: Mapping[tuple[int, int], LinkSpec] = field(default_factory=dict)
     """Directed pairs of nodes that differ from their tiers."""
+    media: tuple[MediumSpec, ...] = ()
+    """Shared media, each after the one that it is behind."""
     share_links: bool = True
     until_s: float = INF
     sample_s: float = 1.0
@@ -65,6 +68,9 @@ class World:
         for node in self.nodes:
             if self.nodes[node.index] is not node:
                 raise ScenarioError(f"node {node.name!r} has index {node.index}, which is not its position")
+        for place, medium in enumerate(self.media):
+            if not -1 <= medium.behind < place:
+                raise ScenarioError(f"medium {medium.name!r} comes before the one that it is behind")
         if not self.lookahead_s > 0:
             raise ScenarioError(
                 "a link has zero latency: the emulation needs a positive latency on every link (try latency_ms: 0.1)"
@@ -99,6 +105,11 @@ class World:
         )
 
     @cached_property
+    def server_paths(self) -> tuple[tuple[tuple[Crossing, ...], ...], ...]:
+        """The media that a message crosses among the servers, from and to, in the order of `servers`."""
+        return tuple(tuple(() if a == b else self.path(a, b) for b in self.servers) for a in self.servers)
+
+    @cached_property
     def planner(self) -> int:
         """Node index of the planner."""
         return next(node.index for node in self.nodes if node.tier == "planner")
@@ -108,7 +119,9 @@ class World:
         """The smallest latency that any message can have, ever: the width of a lockstep window."""
         used = [link.latency_s for link in (*self.links.values(), *self.pairs.values())]
         # Who moves adds latencies up; only faults of links may make one smaller than the scenario's.
-        used += [latency_s for fault in self.faults if isinstance(fault, LinkFault) for latency_s in fault.latencies_s]
+        # What media add, under faults or not, is on top of a link's own latency.
+        links = (fault for fault in self.faults if isinstance(fault, LinkFault) and isinstance(fault.pairs, Pairs))
+        used += [latency_s for fault in links for latency_s in fault.latencies_s]
         at = self.planning.at
         if at < 0 or self.nodes[at].tier == "client" or self.planning.heartbeat_s < INF:
             used.append(self.planning.loopback_s)
@@ -119,10 +132,34 @@ class World:
         return self.planner in (source, to) and self.planning.at in (-1, source, to)
 
     def link(self, source: int, to: int) -> LinkSpec:
-        """The link from one node to another; the planner's are those of its place.
+        """What lies between two nodes as a whole: their link and all media on the way; the planner's is its place's.
 
-        Raises `ScenarioError` when the scenario names no link for the pair's tiers.
+        Latencies and prices add up, and the bandwidth is the smallest of all: what a lone transfer has. Raises
+        `ScenarioError` when the scenario names no link for the pair's tiers.
         """
+        if not self.media:
+            return self.own_link(source, to)
+        if (source, to) not in self._wholes:
+            self._wholes[source, to] = self._whole(source, to)
+        return self._wholes[source, to]
+
+    @cached_property
+    def _wholes(self) -> dict[tuple[int, int], LinkSpec]:
+        """What `link` has said: a query's bill asks for the same few again and again."""
+        return {}
+
+    def _whole(self, source: int, to: int) -> LinkSpec:
+        own = self.own_link(source, to)
+        crossed = [(self.media[medium], way) for medium, way in self.path(source, to)]
+        return LinkSpec(
+            left_sum((own.latency_s, *(medium.latency_s for medium, _ in crossed))),
+            min(own.bandwidth_bytes_s, *(medium.bytes_s(way) for medium, way in crossed), INF),
+            left_sum((own.price_per_byte, *(medium.price_per_byte for medium, _ in crossed))),
+            own.via,
+        )
+
+    def own_link(self, source: int, to: int) -> LinkSpec:
+        """The link from one node to another as if there were no media; else as `link`."""
         if self.loops_back(source, to):
             return LinkSpec(self.planning.loopback_s, INF)
         source = self.planning.at if source == self.planner else source
@@ -133,6 +170,30 @@ class World:
                 f"no link from {self.nodes[source].name} to {self.nodes[to].name}: "
                 f"expected `{self.nodes[source].tier}-{self.nodes[to].tier}` under `links`"
             )
+        return found
+
+    def path(self, source: int, to: int) -> tuple[Crossing, ...]:
+        """The media that a message crosses from one node to another, in order, each at most once a way.
+
+        Up through what only the sender is behind, over what the link itself says, and down through what only the
+        receiver is behind: what both are behind is not crossed.
+        """
+        if not self.media or self.loops_back(source, to):
+            return ()
+        source = self.planning.at if source == self.planner else source
+        to = self.planning.at if to == self.planner else to
+        out, back = self.before(source), self.before(to)
+        both = set(out) & set(back)
+        up = [Crossing(medium, "up") for medium in out if medium not in both]
+        down = [Crossing(medium, "down") for medium in reversed(back) if medium not in both]
+        return tuple(dict.fromkeys((*up, *self.own_link(source, to).via, *down)))
+
+    def before(self, node: int) -> list[int]:
+        """The media that a node is behind, the nearest first."""
+        found, medium = [], self.nodes[node].behind
+        while medium >= 0:
+            found.append(medium)
+            medium = self.media[medium].behind
         return found
 
     def seconds(self, model: int, node: int) -> tuple[float, ...]:

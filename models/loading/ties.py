@@ -119,5 +119,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two matrices hold the same bits; some rows at a time, for they may be as large as memory."""
     if one.shape[0] == 1:
         one, other = one.reshape(-1, 1), other.reshape(-1, 1)
+    # As whole numbers: what is not a number is not equal to itself, and zero is to minus zero.
+    one, other = (matrix.view(f"u{matrix.itemsize}") for matrix in (one, other))
     step = max(1, _AT_ONCE // one.shape[1])
-    return all(one[at : at + step].tobytes() == other[at : at + step].tobytes() for at in range(0, one.shape[0], step))
+    return all(np.array_equal(one[at : at + step], other[at : at + step]) for at in range(0, one.shape[0], step))

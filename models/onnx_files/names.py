@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 
 import onnx
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 
@@ -15,18 +16,25 @@ def broken(message: Message) -> Iterator[bytes]:
     waiting = [message]
     while waiting:
         current = waiting.pop()
-        for field in current.DESCRIPTOR.fields:
-            if field.type not in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE):
+        for name, holds_messages, alone in _readable(current.DESCRIPTOR):
+            # A message that is not there would be made by being looked at.
+            if holds_messages and alone and not current.HasField(name):
                 continue
-            value = getattr(current, field.name)  # protobuf's own way to a field that is known at run time only
-            if isinstance(value, Message):
-                waiting.extend([value] if current.HasField(field.name) else [])
-            elif not isinstance(value, str):
-                for item in [value] if isinstance(value, bytes) else value:
-                    if isinstance(item, Message):
-                        waiting.append(item)
-                    elif isinstance(item, bytes):
-                        yield item
+            value = getattr(current, name)  # protobuf's own way to a field that is known at run time only
+            if holds_messages:
+                waiting.extend([value] if alone else value)
+            else:
+                yield from (item for item in ([value] if alone else value) if isinstance(item, bytes))
+
+
+@cache
+def _readable(kind: Descriptor) -> tuple[tuple[str, bool, bool], ...]:
+    """Of every field that holds text or messages: its name, whether it holds messages, and whether only one."""
+    return tuple(
+        (field.name, field.type == FieldDescriptor.TYPE_MESSAGE, field.has_presence)
+        for field in kind.fields
+        if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE)
+    )
 
 
 def repeated(model: onnx.ModelProto) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
     waiting = [node]
     while waiting:
         current = waiting.pop()
-        yield from (name for name in current.input if name)
+        yield from filter(None, current.input)
         for graph in subgraphs(current):
             waiting.extend(graph.node)
             yield from (value.name for value in graph.output)

@@ -189,7 +189,8 @@ def refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, orig
     for attribute in node.attribute:
         if node.op_type not in CONTROL and (attribute.HasField("g") or attribute.graphs):
             raise ModelError(f"{origin}: {where} holds operators of its own; no option helps, export it without them")
-        if any(t.data_location == onnx.TensorProto.EXTERNAL for t in (attribute.t, *attribute.tensors)):
+        held = (*([attribute.t] if attribute.HasField("t") else ()), *attribute.tensors)
+        if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in held):
             raise ModelError(f"{origin}: {where} keeps a constant in an external file; store it in the model")
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise ModelError(f"{origin}: {where} holds a sparse tensor; store it dense")

@@ -4,7 +4,7 @@ The model is mean-field: a user whose queries follow each other keeps `busy / la
 average, and a piece there shares the processor with the pieces of all others. The latencies of users alone give the
 averages, and the averages lengthen the pieces once: no fixed point is sought. Links are independent, as everywhere
 in planning. That is all where nothing is known of how often users ask. Where every problem says it (`Problem.crowd`),
-CPUs and the servers' ports are shared by those rates, in the steady state (`layerlift.planners.cost.sharing`).
+CPUs, the servers' ports and media are shared by those rates, in the steady state (`layerlift.planners.cost.sharing`).
 
 Memory is shared too. A problem's `memory_bytes` is what a server offered its user when asked: its free memory and what
 that user already holds there, so equal offers are one room for all of them together. Of unequal offers the users with
@@ -15,6 +15,7 @@ that is too strict: `memory="each"` leaves every user its own offer.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -25,7 +26,9 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.media import capped
 from layerlift.planners.cost.sharing import TRUSTED, Sharing, Steady, demands_of, name_of
+from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 SHORTEST_QUERY_S = 1e-12
@@ -51,9 +54,12 @@ class Crowd:
                 )
         self.sharing = sharing_of(problems)
         """How users share by the rates at which they ask; None where those are not known."""
+        told = [problem.crowd for problem in problems]
         problems = [within_ports(problem) for problem in problems]
         self.problems = tuple(problems)
         """Without what is known of the crowd, so that equal users have equal problems; links are within their ports."""
+        self.labels = tuple(_label(problem, news) for problem, news in zip(problems, told, strict=True))
+        """Names each user's problem and the media that its ways cross: equal users have equal labels."""
         self._alone: dict[tuple[str, tuple[int, ...]], tuple[batch.BatchCosts, Floats]] = {}
         known: dict[str, Judge] = {}
         self.judges = tuple(known.setdefault(problem.digest, Judge(problem)) for problem in problems)
@@ -94,15 +100,18 @@ class Crowd:
     @property
     def nobody(self) -> Floats:
         """What a user feels of others who are not there: zeros for each node, or resource where rates are known."""
-        nodes = len(self.problems[0].nodes)
-        return np.zeros(nodes if self.sharing is None else 3 * nodes)
+        return np.zeros(len(self.problems[0].nodes) if self.sharing is None else self.sharing.width.shape[1])
 
     def alone(self, user: int, placement: Sequence[int]) -> tuple[batch.BatchCosts, Floats]:
-        """What a placement costs alone and needs of each resource (1, 3N); remembered for users with equal problems."""
-        key = self.problems[user].digest, tuple(placement)
+        """What a placement costs alone and needs of each resource (1, R); remembered for users with equal problems."""
+        key = self.labels[user], tuple(placement)
         if key not in self._alone:
-            self._alone[key] = demands_of(self.problems[user], np.array([placement], dtype=np.int64))
+            self._alone[key] = self._demands(user, np.array([placement], dtype=np.int64))
         return self._alone[key]
+
+    def _demands(self, user: int, rows: Placements) -> tuple[batch.BatchCosts, Floats]:
+        weights = None if self.sharing is None else self.sharing.weights[user]
+        return demands_of(self.problems[user], rows, weights)
 
     def felt(self, user: int, costs: batch.BatchCosts, latency_s: Floats, rent: Floats) -> batch.BatchCosts:
         """Costs of placements whose queries take `latency_s` among the others; idle power and `rent` grow with it."""
@@ -111,7 +120,7 @@ class Crowd:
         return replace(costs, latency_s=latency_s, energy_j=joules, money=costs.money + rent * longer)
 
     def rank_by_rate(self, user: int, placement: Sequence[int], others: Floats) -> Rank:
-        """Rank of one placement beside `others` pieces at each resource, shape (3N,). Only where rates are known."""
+        """Rank of one placement beside `others` pieces at each resource, shape (R,). Only where rates are known."""
         assert self.sharing is not None
         problem, row = self.problems[user], np.array([placement], dtype=np.int64)
         costs, demand = self.alone(user, placement)
@@ -140,7 +149,7 @@ class Crowd:
         steady, nodes = self.steady(placements), self.problems[0].nodes
         most = int(np.argmax(steady.use))
         use = float(steady.use[most])
-        binds = f"{name_of(most, nodes)} is used to {use:.0%}" if use > 0.0 else "no server is used"
+        binds = f"{name_of(most, nodes, self.sharing.media)} is used to {use:.0%}" if use > 0.0 else "no server is used"
         doubt = f": above {TRUSTED:.0%} not to be trusted"
         made = []
         for latency_s, behind in zip(steady.latency_s, steady.own_use > TRUSTED, strict=True):
@@ -151,7 +160,7 @@ class Crowd:
 
     def _scores_by_rate(self, sharing: Sharing, placements: Sequence[Placements]) -> tuple[Floats, Floats]:
         """`scores` where rates are known: the steady state of every choice."""
-        alone = [demands_of(each, rows) for each, rows in zip(self.problems, placements, strict=True)]
+        alone = [self._demands(user, rows) for user, rows in enumerate(placements)]
         demands, single = np.array([need for _, need in alone]), np.array([costs.latency_s for costs, _ in alone])
         states = [sharing.steady(demands[:, row], single[:, row]) for row in range(single.shape[1])]
         violations, values = np.zeros(len(states)), np.zeros(len(states))
@@ -202,16 +211,28 @@ def sharing_of(problems: Sequence[Problem]) -> Sharing | None:
     if len(told) < len(problems):
         return None
     ports = [np.concatenate([each.downlink_bytes_s, each.uplink_bytes_s]) for each in told]
-    return Sharing([within_ports(problem) for problem in problems], [each.asking for each in told], ports)
+    media = [each.media for each in told if each.media is not None]
+    if len({each.names for each in media}) > 1 or 0 < len(media) < len(told):
+        raise PlanError("users see different shared media: plan them apart, or tell all of them of the same")
+    return Sharing([within_ports(problem) for problem in problems], [each.asking for each in told], ports, media)
+
+
+def _label(problem: Problem, news: CrowdNews | None) -> str:
+    if news is None or news.media is None:
+        return problem.digest
+    return f"{problem.digest}/{hashlib.sha256(news.media.label()).hexdigest()}"
 
 
 def within_ports(problem: Problem) -> Problem:
-    """The problem without its crowd, with links no wider than the ports at their ends, where those are known."""
+    """The problem without its crowd, with links no wider than ports at their ends and media, where those are known."""
     if problem.crowd is None:
         return problem
     ports = np.minimum(problem.crowd.uplink_bytes_s[:, None], problem.crowd.downlink_bytes_s[None, :])
     np.fill_diagonal(ports, np.inf)
-    return replace(problem, crowd=None, bandwidth_bytes_s=np.minimum(problem.bandwidth_bytes_s, ports))
+    narrow = np.minimum(problem.bandwidth_bytes_s, ports)
+    if problem.crowd.media is not None:
+        narrow = capped(narrow, problem.crowd.media)
+    return replace(problem, crowd=None, bandwidth_bytes_s=narrow)
 
 
 def running_pieces(costs: batch.BatchCosts) -> Floats:

@@ -1,8 +1,9 @@
-"""How long queries take when users share CPUs and ports and ask at known rates. Steady state; uploads are not in it.
+"""How long queries take when users share CPUs, ports and media and ask at known rates. Steady state, without uploads.
 
 Resources are every server's CPU, downlink and uplink, numbered `kind * N + node` with kind 0, 1, 2 and N nodes; the
-client's three are its own and take no part. A resource has a *width*: how many pieces of a user go at full speed at
-once. That is a server's cores, and for a port its bytes per second over those of the user's own link.
+client's three are its own and take no part. After these 3 N come both ways of every shared medium, K of them in all, so
+that there are R = 3 N + K. A resource has a *width*: how many pieces of a user go at full speed at once. That is a
+server's cores, and for a port or medium its bytes per second over those of the user's own link.
 
 A resource that is shared equally by what is there, each piece at most at full speed, is a queue M/G/c with processor
 sharing, whose mean does not depend on the law of the work. What it makes of a piece follows from the pieces of others
@@ -23,8 +24,10 @@ import numpy as np
 
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.media import weights_of
 from layerlift.planners.problem.arrays import Floats
 from layerlift.planners.problem.crowd_news import Asking
+from layerlift.planners.problem.media_news import MediaNews
 from layerlift.planners.problem.problem import Problem
 
 WIDEST = 1e6
@@ -44,7 +47,7 @@ SETTLED = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What all users feel in the steady state; arrays of shape (U,) and (U, 3N)."""
+    """What all users feel in the steady state; arrays of shape (U,) and (U, R)."""
 
     present: Floats
     """Pieces that each user has at each resource, on average."""
@@ -53,7 +56,7 @@ class Steady:
     per_s: Floats
     """Answers a second."""
     use: Floats
-    """Share of each resource in use, shape (3N,)."""
+    """Share of each resource in use, shape (R,)."""
     own_use: Floats
     """Of who asks by the clock: share of the time in which as many queries are under way as may be; else 0."""
 
@@ -61,10 +64,27 @@ class Steady:
 class Sharing:
     """The users' habits and widths. `problems` all have `crowd`; their bandwidths are within the ports."""
 
-    def __init__(self, problems: Sequence[Problem], asking: Sequence[Asking], ports: Sequence[Floats]) -> None:
-        """`ports` of each user: the downlinks and then the uplinks of all nodes, shape (2N,), in bytes per second."""
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        asking: Sequence[Asking],
+        ports: Sequence[Floats],
+        media: Sequence[MediaNews] | None = None,
+    ) -> None:
+        """`ports` of each user: the downlinks and then the uplinks of all nodes, shape (2N,), in bytes per second.
+
+        `media` has what each user's ways cross, the same media for all; None where there are none.
+        """
         self.asking = tuple(asking)
-        self.width = np.array([_widths(problem, own) for problem, own in zip(problems, ports, strict=True)])
+        self.media = media[0].names if media else ()
+        """Names of the shared media, each way by itself."""
+        widths = [_widths(problem, own) for problem, own in zip(problems, ports, strict=True)]
+        self.weights: list[Floats | None] = [None] * len(problems)
+        """Of each user: what the seconds of each pair of nodes are of each medium, shape (K, N, N)."""
+        for user, (problem, news) in enumerate(zip(problems, media or (), strict=False)):
+            self.weights[user], wide = weights_of(problem, news)
+            widths[user] = np.concatenate([widths[user], np.clip(wide, 1.0, WIDEST)])
+        self.width = np.array(widths)
         nodes = len(problems[0].nodes)
         self.reported = np.zeros(self.width.shape)
         self.least = np.ones(self.width.shape)
@@ -80,9 +100,18 @@ class Sharing:
         self._variation = np.array([each.variation for each in asking])
 
     def slowdown(self, user: int, others: Floats) -> Floats:
-        """How much longer the pieces of `user` are beside `others` pieces of other users; shapes (3N,) -> (3N,)."""
+        """How much longer the pieces of `user` are beside `others` pieces of other users; shapes (R,) -> (R,)."""
         made: Floats = np.maximum(lengthened(others + self.reported[user], self.width[user]), self.least[user])
         return made
+
+    def crossing(self, user: int, slowdown: Floats) -> Floats | None:
+        """By what part of itself each pair's transfer is longer for media that are `slowdown` (R,) slower; (N, N)."""
+        weights = self.weights[user]
+        if weights is None:
+            return None
+        slower = slowdown[3 * weights.shape[1] :] - 1.0
+        longer: Floats = (weights * slower[:, None, None]).sum(axis=0)
+        return longer
 
     def waited(self, user: int, alone_s: Floats, latency_s: Floats) -> Floats:
         """Latency with the wait for the user's own earlier queries; shapes (P,), (P,) -> (P,)."""
@@ -95,7 +124,7 @@ class Sharing:
         return made
 
     def steady(self, demands: Floats, alone_s: Floats, start: Floats | None = None) -> Steady:
-        """The steady state of users who need `demands` seconds, shape (U, 3N), and `alone_s` for a query alone.
+        """The steady state of users who need `demands` seconds, shape (U, R), and `alone_s` for a query alone.
 
         `start` are pieces present to begin with, as in a state that is nearly the same.
         """
@@ -119,7 +148,7 @@ class Sharing:
         return Steady(present, latency + np.where(self._open, wait, 0.0), per_s, use, own_use)
 
     def _slowed(self, work: Floats, present: Floats, others: Floats) -> Floats:
-        """How many of the others' pieces are there only because the user itself slows them, shape (U, 3N).
+        """How many of the others' pieces are there only because the user itself slows them, shape (U, R).
 
         A query finds the others as they are without its user (the arrival theorem of Sevcik and Mitrani, 1981), and
         on average they are there with it. To first order: each of a user's pieces makes another's longer, who brings
@@ -182,18 +211,28 @@ def _own_wait(alone_s: Floats, latency_s: Floats, per_s: Floats, flights: Floats
     return made
 
 
-def demands_of(problem: Problem, placements: Placements) -> tuple[batch.BatchCosts, Floats]:
-    """What placements cost alone, and the seconds that they need of each resource; shapes (P, L) -> (P, 3N)."""
+def demands_of(
+    problem: Problem, placements: Placements, weights: Floats | None = None
+) -> tuple[batch.BatchCosts, Floats]:
+    """What placements cost alone, and the seconds that they need of each resource; shapes (P, L) -> (P, R).
+
+    `weights` are the user's (`Sharing.weights`).
+    """
     costs = batch.evaluate(problem, placements, carried=True)
     nodes = len(problem.nodes)
     carried = costs.carried_s.reshape(len(costs.latency_s), nodes, nodes)
     made = np.concatenate([costs.busy_s, carried.sum(axis=1), carried.sum(axis=2)], axis=1)
     made[:, [0, nodes, 2 * nodes]] = 0.0
+    if weights is not None:
+        crossed = [(carried * weight).sum(axis=(1, 2)) for weight in weights]
+        made = np.concatenate([made, np.array(crossed).reshape(len(weights), len(made)).T], axis=1)
     return costs, made
 
 
-def name_of(resource: int, nodes: Sequence[str]) -> str:
-    """What a resource is called, as `downlink of edge1`."""
+def name_of(resource: int, nodes: Sequence[str], media: Sequence[str] = ()) -> str:
+    """What a resource is called, as `downlink of edge1` or `medium backhaul up`."""
+    if resource >= 3 * len(nodes):
+        return f"medium {media[resource - 3 * len(nodes)]}"
     kind, node = divmod(resource, len(nodes))
     return f"{('CPU', 'downlink', 'uplink')[kind]} of {nodes[node]}"
 

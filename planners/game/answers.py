@@ -24,7 +24,7 @@ CELLS_AT_MOST = 1 << 23
 class Answers(Protocol):
     """A user's side of the game. `others` are the pieces that other users keep running, shape (N,).
 
-    Where rates are known (`Crowd.sharing`) they are those at each resource, shape (3N,).
+    Where rates are known (`Crowd.sharing`) they are those at each resource, shape (R,).
     """
 
     def local(self, user: int) -> UserChoice:
@@ -124,5 +124,8 @@ class PlannerAnswers(RankedAnswers):
         slow = sharing.slowdown(user, others)
         load = np.maximum(slow[:nodes] * problem.cores - 1.0, 0.0)
         load[0] = problem.load[0]
-        links = np.maximum(slow[2 * nodes :, None], slow[None, nodes : 2 * nodes])
+        links = np.maximum(slow[2 * nodes : 3 * nodes, None], slow[None, nodes : 2 * nodes])
+        crossing = sharing.crossing(user, slow)
+        if crossing is not None:
+            links = np.maximum(links, 1.0 + crossing)
         return replace(problem, load=load, bandwidth_bytes_s=problem.bandwidth_bytes_s / links)

@@ -37,7 +37,7 @@ class IntervalCost:
     busy_s: Floats
     """Shape (N,)."""
     demand: Floats
-    """Seconds needed of each resource where rates are known (`layerlift.planners.cost.sharing`), shape (3N,)."""
+    """Seconds needed of each resource where rates are known (`layerlift.planners.cost.sharing`), shape (R,)."""
 
 
 class JointCosts:
@@ -176,7 +176,7 @@ class JointState:
     def alone(self, user: int, chosen: ServerInterval) -> IntervalCost:
         """What an interval of `user` costs alone."""
         problem = self.crowd.problems[user]
-        known = (problem.digest, chosen)
+        known = (self.crowd.labels[user], chosen)
         if known not in self._alone:
             placement = self.placement(user, chosen)
             alone = cost.evaluate(problem, placement)

@@ -120,7 +120,7 @@ class Menu:
     def best(self, others: Floats, room: Floats, habit: Habit | None = None) -> tuple[Rank, UserChoice]:
         """The best interval or staying local, the first of equals, with at most `room` bytes on a server.
 
-        `room` has shape (N,) and comes on top of `Problem.memory_bytes`; so has `others`, or (3N,) with a `habit`.
+        `room` has shape (N,) and comes on top of `Problem.memory_bytes`; so has `others`, or (R,) with a `habit`.
         """
         (key, chosen), *offers = self.offers(others, room, habit)
         for rank, choice in offers:
@@ -138,6 +138,7 @@ class Menu:
             slowdown = contended(self.problem, others)
         else:
             slowdown = habit.sharing.slowdown(habit.user, others)
+            crossing = habit.sharing.crossing(habit.user, slowdown)
         for intervals in self.by_server:
             # The tables hold what fits into the offer; what others hold changes with every turn, so it is looked at
             # here.
@@ -154,6 +155,8 @@ class Menu:
                     + intervals.there_s * (slowdown[nodes + server] - 1.0)
                     + intervals.back_s * (slowdown[2 * nodes + server] - 1.0)
                 )
+                if crossing is not None:
+                    longer = longer + intervals.there_s * crossing[0, server] + intervals.back_s * crossing[server, 0]
                 latency = habit.sharing.waited(habit.user, alone, alone + longer)
             missed, values = self._ranks(intervals, latency, others[:nodes])
             place = legal[_first_best(missed[legal], values[legal])]

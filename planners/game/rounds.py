@@ -89,7 +89,7 @@ class Rounds:
         return self.answers.key(user, self.state[user], self.others(user))
 
     def others(self, user: int) -> Floats:
-        """Pieces that all but `user` keep running, shape (N,); at each resource, (3N,), where rates are known."""
+        """Pieces that all but `user` keep running, shape (N,); at each resource, (R,), where rates are known."""
         if self._moved and self.crowd.sharing is not None:
             self._running = self.crowd.sharing.steady(self._demands, self._alone_s, self._running).present
             self._moved = False

@@ -85,13 +85,17 @@ class Spread(PlannerBase):
 
 
 def _heard(problem: Problem, news: CrowdNews) -> Floats:
-    """Pieces of others at each resource, shape (3N,), from what servers say of themselves.
+    """Pieces of others at each resource, shape (R,), from what servers say of themselves.
 
     A server's CPU has the work of its users' plans, or what runs there if that is more: that is in `Problem.load`.
     """
     nodes = len(problem.nodes)
-    width = np.concatenate([problem.cores.astype(np.float64), np.ones(2 * nodes)])
-    use = np.minimum(np.concatenate([news.work / problem.cores, news.downlink_use, news.uplink_use]), STEEPEST)
+    known = [news.work / problem.cores, news.downlink_use, news.uplink_use]
+    if news.media is not None:
+        known.append(news.media.use)
+    use = np.minimum(np.concatenate(known), STEEPEST)
+    width = np.ones(len(use))
+    width[:nodes] = problem.cores
     present = use * width * (1.0 + crowding(use * width, width))
     present[:nodes] = np.maximum(present[:nodes] - problem.load, 0.0)
     present[[0, nodes, 2 * nodes]] = 0.0

@@ -8,6 +8,7 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.problem.arrays import Floats
+from layerlift.planners.problem.media_news import MediaNews
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class CrowdNews:
     received_bytes_s: Floats
     """What each server has received over the last seconds; over `downlink_bytes_s` it is the link's use."""
     sent_bytes_s: Floats
+    media: MediaNews | None = None
+    """What is known of the shared media; None where there are none."""
 
     def __post_init__(self) -> None:
         for name, array in self.arrays().items():
@@ -72,6 +75,11 @@ class CrowdNews:
                     f"problem.crowd.{name} is {array.tolist()}, expected {len(self.age_s)} numbers of at least 0"
                 )
             array.setflags(write=False)
+        if self.media is not None and self.media.crosses.shape[1] != len(self.age_s):
+            raise PlanError(
+                f"problem.crowd.media knows {self.media.crosses.shape[1]} nodes, expected the problem's "
+                f"{len(self.age_s)}"
+            )
 
     @property
     def uplink_use(self) -> Floats:

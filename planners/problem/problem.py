@@ -189,6 +189,8 @@ class Problem:
             hasher.update(repr(("crowd", self.crowd.user, self.crowd.asking)).encode())
             for told in self.crowd.arrays().values():
                 hasher.update(np.ascontiguousarray(told).tobytes())
+            if self.crowd.media is not None:
+                hasher.update(self.crowd.media.label())
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:

@@ -67,8 +67,8 @@ def findings(planner: str | Planner, problems: Mapping[str, Problem] | None = No
     if capability(made, "multi_user"):
         yield from _check_crowd(made, "several users", [replace(problem, crowd=None) for problem in chosen.values()])
         if capability(made, "wants_crowd"):
-            crowd = [told_of_crowd(problem, user) for user, problem in enumerate(chosen.values())]
-            yield from _check_crowd(made, "several users, told of the crowd", crowd)
+            crowd = [told_of_crowd(problem, user, media=True) for user, problem in enumerate(chosen.values())]
+            yield from _check_crowd(made, "several users, told of the crowd and of shared media", crowd)
 
 
 def _check(planner: Planner, name: str, problem: Problem) -> Iterator[CheckedDemand]:

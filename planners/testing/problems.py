@@ -9,6 +9,7 @@ import numpy as np
 
 from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.problem.crowd_news import Asking, CrowdNews
+from layerlift.planners.problem.media_news import MediaNews
 from layerlift.planners.problem.problem import Objective, Problem, simple_problem
 
 MB = 2**20
@@ -132,8 +133,11 @@ def _world(graph: LayerGraph, speeds: Sequence[float] = (1.0, 10.0, 6.0, 60.0), 
     return replace(priced, **changes)  # type: ignore[arg-type]
 
 
-def told_of_crowd(problem: Problem, user: int = 0, per_s: float | None = 2.0) -> Problem:
-    """The problem, told what others do: the first server is in use, the second idle, the last has said nothing."""
+def told_of_crowd(problem: Problem, user: int = 0, per_s: float | None = 2.0, media: bool = False) -> Problem:
+    """The problem, told what others do: the first server is in use, the second idle, the last has said nothing.
+
+    With `media` all servers are behind one uplink, users of odd numbers in a cell, and half of both is in use.
+    """
     count = len(problem.nodes)
     first = np.where(np.arange(count) == 1, 1.0, 0.0)
     news = CrowdNews(
@@ -149,8 +153,17 @@ def told_of_crowd(problem: Problem, user: int = 0, per_s: float | None = 2.0) ->
         work=0.6 * first,
         received_bytes_s=8.0 * MB * first,
         sent_bytes_s=0.5 * MB * first,
+        media=_site(count, user) if media else None,
     )
     return replace(problem, crowd=news)
+
+
+def _site(count: int, user: int) -> MediaNews:
+    crosses = np.zeros((2, count, count), dtype=np.bool_)
+    crosses[0, 0, 1:] = True
+    crosses[1, 0, 1:] = user % 2 == 1
+    rates = np.array([20.0 * MB, 15.0 * MB])
+    return MediaNews(("site down", "cell up"), rates, 0.5 * rates, crosses)
 
 
 def battery() -> dict[str, Problem]:
@@ -177,7 +190,7 @@ def battery() -> dict[str, Problem]:
         "chain, deadline": _world(chain, objective=Objective(latency=0.0, money=1.0, deadline_s=0.1)),
         "chain, budget": _world(chain, objective=Objective(budget=1e-4)),
         "chain, told of the crowd": told_of_crowd(_world(chain)),
-        "modules, told of a crowd that thinks": told_of_crowd(_world(modules), user=3, per_s=None),
+        "modules, told of a crowd that thinks": told_of_crowd(_world(modules), user=3, per_s=None, media=True),
         "one layer": _world(chain_graph([4_000], [500_000])),
         "modules": _world(modules),
         "modules, one server": _world(modules, (1.0, 10.0), uploads_at_once="per_server"),

@@ -59,11 +59,18 @@ def simulate(
     uplink: Mapping[int, float],
     downlink: Mapping[int, float],
     shared: bool = True,
+    media: Mapping[tuple[int, int], Sequence[object]] | None = None,
+    carries: Mapping[object, float] | None = None,
 ) -> None:
-    """Fill in when each message begins to move, ends or is stopped."""
+    """Fill in when each message begins to move, ends or is stopped.
+
+    `media` has what else each pair of nodes goes over, and `carries` what that can carry.
+    """
     capacity: dict[object, float] = {("pair", *pair): rate for pair, rate in bandwidth.items()}
     capacity |= {("up", node): rate for node, rate in uplink.items() if rate < inf}
     capacity |= {("down", node): rate for node, rate in downlink.items() if rate < inf}
+    capacity |= dict(carries or {})
+    crossed = media or {}
     entering = sorted(messages, key=lambda m: (m.at + latency_s[m.source, m.to], m.source, m.sequence))
     waiting: list[Sent] = []
     moving: list[Sent] = []
@@ -74,7 +81,10 @@ def simulate(
     def rates() -> list[float]:
         if not shared:
             return [bandwidth[m.source, m.to] for m in moving]
-        wants = [(("pair", m.source, m.to), ("up", m.source), ("down", m.to)) for m in moving]
+        wants = [
+            (("pair", m.source, m.to), ("up", m.source), ("down", m.to), *crossed.get((m.source, m.to), ()))
+            for m in moving
+        ]
         return fair_rates(wants, capacity)
 
     def start(message: Sent) -> None:

@@ -8,6 +8,7 @@ from math import inf, ulp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wild import with_media
 from worlds import Run, examples, run_world, worlds
 
 from layerlift.emulator.world.users import UserSpec
@@ -71,10 +72,37 @@ def test_queries_on_shared_links_never_take_less_than_the_plan_promised(world: W
         assert row["latency_s"] >= promised_s - _close(row, promised_s)
 
 
+@given(lonely(share_links=False).flatmap(with_media))
+@examples(60)
+def test_over_shared_media_a_lone_user_has_what_was_promised_where_links_are_independent(world: World) -> None:
+    run = run_world(world)
+    for row in _settled(run):
+        promised_s = latency(run.plans.jobs[0].problem, run.plans.result(run.plans.jobs[0]).placement)
+        assert abs(row["latency_s"] - promised_s) <= _close(row, promised_s)
+
+
+@given(lonely(share_links=True).flatmap(with_media))
+@examples(60)
+def test_over_shared_media_a_lone_user_never_has_more_than_was_promised(world: World) -> None:
+    run = run_world(world)
+    for row in _settled(run):
+        promised_s = latency(run.plans.jobs[0].problem, run.plans.result(run.plans.jobs[0]).placement)
+        assert row["latency_s"] >= promised_s - _close(row, promised_s)
+
+
 @given(lonely(share_links=False))
 @examples(150)
 def test_an_upload_on_independent_links_follows_its_timeline(world: World) -> None:
-    run = run_world(world)
+    _follows_its_timeline(run_world(world))
+
+
+@given(lonely(share_links=False).flatmap(with_media))
+@examples(40)
+def test_an_upload_over_media_that_nobody_shares_follows_its_timeline(world: World) -> None:
+    _follows_its_timeline(run_world(world))
+
+
+def _follows_its_timeline(run: Run) -> None:
     plan = _plan(run)
     if plan is None or not plan.uploads:
         return

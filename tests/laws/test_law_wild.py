@@ -15,7 +15,7 @@ from charge_books import charge_is_kept
 from held_parts import nothing_held_is_sent
 from hypothesis import given
 from hypothesis import strategies as st
-from wild import wild_worlds
+from wild import wild_worlds, with_media
 from worlds import InlinePlans, Run, examples, groupings, run_world
 
 from layerlift.emulator.nodes.events import Answered, Piece, Stored
@@ -36,6 +36,7 @@ def check_every_law(world: World, groups: list[list[int]]) -> None:
     packing_never_matters(world, groups, run)
     replay_is_exact(world, run)
     bytes_are_kept(run)
+    media_carry_what_crosses_them(run)
     queries_end_once(run)
     layers_run(run)
     busy_time_fits(run)
@@ -47,7 +48,7 @@ def check_every_law(world: World, groups: list[list[int]]) -> None:
 
 def _told(rows: dict[str, list[Any]], ending: Any) -> tuple[object, ...]:
     books = (ending.sent_bytes, ending.delivered_bytes, ending.lost_bytes, ending.cancelled_bytes)
-    return repr(rows), ending.at_s, *books
+    return repr(rows), ending.at_s, *books, ending.crossed
 
 
 def packing_never_matters(world: World, groups: list[list[int]], run: Run) -> None:
@@ -102,6 +103,22 @@ def bytes_are_kept(run: Run) -> None:
     assert sum(row["sent_bytes"] for row in usage) == received == ending.delivered_bytes
     if not world.faults and not world.mobility:
         assert ending.lost_bytes == 0
+
+
+def media_carry_what_crosses_them(run: Run) -> None:
+    """What arrived crossed the media on its way: counted from deliveries, where nobody moves and nothing resumes."""
+    world, end = run.world, run.ending.at_s
+    if world.mobility or any(user.resume for user in world.users):
+        return
+    left = {(d.source, d.sequence): d for d in run.hosts.departures}
+    carried = dict.fromkeys(run.ending.crossed, 0)
+    for each in run.hosts.deliveries:
+        departure = left.get((each.source, each.sequence))
+        if departure is None or each.at > end or type(each.message) is PlanReady:
+            continue
+        for crossing in world.path(departure.source, departure.to):
+            carried[crossing] += departure.bytes
+    assert carried == run.ending.crossed
 
 
 def queries_end_once(run: Run) -> None:
@@ -215,6 +232,20 @@ def use_is_told_without_gaps(run: Run) -> None:
 @given(wild_worlds(), st.data())
 @examples(60)
 def test_every_law_in_wild_worlds(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.long
+@given(wild_worlds().flatmap(with_media), st.data())
+@examples(25)
+def test_every_law_in_wild_worlds_with_shared_media(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.slow
+@given(wild_worlds().flatmap(with_media), st.data())
+@examples(400)
+def test_every_law_in_hundreds_of_wild_worlds_with_shared_media(world: World, data: st.DataObject) -> None:
     check_every_law(world, data.draw(groupings(world)))
 
 

@@ -66,7 +66,7 @@ def compare(
         found = compare_finished(targets, **how, out=out, force=force, notice=partial(echo, err=True))
     else:
         asked = _asked(targets[0], given)
-        with _bar() as progress:
+        with bar() as progress:
             where = {"local": given["local"], "address": given["address"]}
             found = carry_out(asked, **where, out=out, force=force, progress=progress)
     _tell(found, out, chart, as_json)
@@ -93,7 +93,7 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
         scenario,
         planners=tuple(dict.fromkeys(given["planners"])),
         policies=tuple(dict.fromkeys(given["policies"])),
-        seeds=_seeds(given["listed"]) if given["listed"] is not None else (),
+        seeds=seeds_of(given["listed"]) if given["listed"] is not None else (),
         count=given["seeds"] or SEEDS,
         sweep=Sweep.parse(given["sweep"]) if given["sweep"] is not None else None,
         settings=tuple(given["settings"]),
@@ -104,7 +104,8 @@ def _asked(scenario: str, given: dict[str, Any]) -> Asked:
     )
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def seeds_of(text: str) -> tuple[int, ...]:
+    """Seeds as `--seed` lists them. Raises `RunError` for what is no list of seeds."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() and len(word) <= 12 for word in words):
         raise RunError(f"--seed is {text!r}, expected whole numbers of at least 0 with commas between, as in 1,4,9")
@@ -112,7 +113,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def bar() -> Iterator[Progress]:
     """What shows how many runs have ended, on a terminal; nothing when piped."""
     console = screen(err=True)
     shown = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from layerlift.emulator.scenario.checks.faults import check_faults
+from layerlift.emulator.scenario.checks.media import check_media
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
@@ -22,6 +23,7 @@ def check(scenario: Description) -> None:
     _users(scenario)
     _links(scenario)
     _names(scenario)
+    check_media(scenario)
     check_faults(scenario)
     if scenario.compute == "measured" and scenario.execution == "none":
         raise flaw(

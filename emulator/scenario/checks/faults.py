@@ -27,6 +27,7 @@ def _names(scenario: Description) -> Names:
         kinds=[kind_name(scenario, index) for index in range(len(scenario.users))],
         linked=[pair for key in scenario.links for pair in (key, "-".join(reversed(key.split("-"))))],
         paired={frozenset(pair.between) for pair in scenario.pairs},
+        media=scenario.media,
     )
 
 

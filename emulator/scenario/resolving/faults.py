@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.fields import Flaw
@@ -15,13 +15,17 @@ from layerlift.emulator.world.users import UserSpec
 
 
 def resolve_faults(
-    scenario: Description, nodes: Sequence[NodeSpec], users: Sequence[UserSpec], files: Files
+    scenario: Description,
+    nodes: Sequence[NodeSpec],
+    media: Mapping[str, int],
+    users: Sequence[UserSpec],
+    files: Files,
 ) -> tuple[tuple[Fault, ...], tuple[Mobility, ...]]:
-    """Build `World.faults` and `World.mobility`.
+    """Build `World.faults` and `World.mobility`; `media` has the place of each shared medium in `World.media`.
 
     Raises `Flaw` for a file that cannot be used and for a client that two entries move.
     """
-    machines = _machines(nodes, users, files)
+    machines = _machines(nodes, media, users, files)
     broken: list[Fault] = []
     moving: list[Mobility] = []
     moved: dict[int, int] = {}
@@ -39,11 +43,11 @@ def resolve_faults(
     return tuple(broken), tuple(moving)
 
 
-def _machines(nodes: Sequence[NodeSpec], users: Sequence[UserSpec], files: Files) -> Machines:
+def _machines(nodes: Sequence[NodeSpec], media: Mapping[str, int], users: Sequence[UserSpec], files: Files) -> Machines:
     kinds: dict[str, list[int]] = {}
     for user in users:
         kinds.setdefault(user.kind, []).append(user.client)
-    return Machines({node.name: node for node in nodes if node.tier != "planner"}, kinds, files)
+    return Machines({node.name: node for node in nodes if node.tier != "planner"}, kinds, files, media)
 
 
 def _once(spec: Mobility, moved: dict[int, int], index: int, nodes: Sequence[NodeSpec]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -48,7 +48,9 @@ class _Spread:
         return self.values(f"{of}_mb_s", INF, MB) if given is None else self.values(f"{of}_mbit_s", INF, MBIT)
 
 
-def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool) -> Iterator[NodeSpec]:
+def _machines(
+    spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool, media: Mapping[str, int]
+) -> Iterator[NodeSpec]:
     """Yield a group's nodes, their indices still to be given (0)."""
     machine = spread.machine
     watts = IONN_W if tier == "client" else dict.fromkeys(IONN_W, 0.0)
@@ -59,6 +61,7 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
     price_held = spread.values("price_per_gb_hour", 0.0, 1 / 3600 / GB)
     uplink, downlink = spread.rates("uplink"), spread.rates("downlink")
     battery = spread.values("battery_j", INF)
+    behind = [media[name] for name in machine.behind or ()] or [-1]
     off = spread.values("off_w", 0.0) if isinstance(machine, sections.NodesSection) else [0.0] * len(names)
     for k, name in enumerate(names):
         yield NodeSpec(
@@ -82,12 +85,15 @@ def _machines(spread: _Spread, tier: Tier, names: Sequence[str], profile: str, r
             price_per_byte_s=price_held[k],
             uplink_bytes_s=uplink[k],
             downlink_bytes_s=downlink[k],
+            behind=behind[k % len(behind)],
             battery_j=None if math.isinf(battery[k]) else battery[k],
         )
 
 
-def nodes(scenario: Description) -> list[NodeSpec]:
+def nodes(scenario: Description, media: Mapping[str, int]) -> list[NodeSpec]:
     """Return all nodes, indexed: clients as listed, clients that users bring, servers as listed, the planner.
+
+    `media` has the place of each shared medium in `World.media`.
 
     Raises `Flaw` for an unknown policy.
     """
@@ -107,7 +113,8 @@ def nodes(scenario: Description) -> list[NodeSpec]:
         if section is not None:
             profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
             revokes = _revokes(section.policy, (*path, "policy"), scenario.trust)
-            made.extend(_machines(_Spread(section, len(group), scenario.seed, drawn_as), tier, group, profile, revokes))
+            spread = _Spread(section, len(group), scenario.seed, drawn_as)
+            made.extend(_machines(spread, tier, group, profile, revokes, media))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from layerlift.emulator.scenario.resolving.catalog import Catalog, ProfileError, Shelf
 from layerlift.emulator.scenario.resolving.faults import resolve_faults
+from layerlift.emulator.scenario.resolving.links import links, media, pairs, places
 from layerlift.emulator.scenario.resolving.machines import in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
-from layerlift.emulator.scenario.schema import link_sections, sections
+from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
-from layerlift.emulator.scenario.schema.fields import GB, MB, Flaw
+from layerlift.emulator.scenario.schema.fields import MB, Flaw
 from layerlift.emulator.scenario.schema.files import Files
-from layerlift.emulator.world.links import LinkSpec
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.users import PlanningSpec
@@ -27,11 +27,12 @@ from layerlift.models.graph.graph import LayerGraph, Parameter
 def resolve(scenario: Description, catalog: Catalog | None = None, files: Files | None = None) -> World:
     """Build the world. Raises `Flaw` for an unknown model, planner or profile, `ScenarioError` for no lookahead."""
     shelf, named = catalog or Shelf(), files or Files(scenario.folder)
-    nodes = machines(scenario)
+    at = places(scenario)
+    nodes = machines(scenario, at)
     users = population(scenario, nodes, shelf, named)
     index = {node.name: node.index for node in nodes}
-    links = _links(scenario)
-    faults, mobility = resolve_faults(scenario, nodes, users.made, named)
+    usual = links(scenario, at)
+    faults, mobility = resolve_faults(scenario, nodes, at, users.made, named)
     place = scenario.planner
     off = place.predictions if isinstance(place.predictions, sections.ErrorSection) else None
     wrong = off or sections.ErrorSection()
@@ -39,7 +40,7 @@ def resolve(scenario: Description, catalog: Catalog | None = None, files: Files 
         name=scenario.name,
         seed=scenario.seed,
         nodes=tuple(nodes),
-        links=links,
+        links=usual,
         models=_models(scenario, users.models, nodes, shelf),
         users=users.made,
         planning=PlanningSpec(
@@ -57,7 +58,8 @@ def resolve(scenario: Description, catalog: Catalog | None = None, files: Files 
             knows_load=place.knows_load,
             bandwidth_known=place.bandwidth_known,
         ),
-        pairs=_pairs(scenario, nodes, index, links),
+        pairs=pairs(scenario, nodes, index, usual, at),
+        media=media(scenario, at),
         share_links=scenario.share_links,
         until_s=_or_inf(scenario.until_s),
         sample_s=_or_inf(scenario.sample_s),
@@ -71,45 +73,6 @@ def resolve(scenario: Description, catalog: Catalog | None = None, files: Files 
 
 def _or_inf(value: float | None) -> float:
     return INF if value is None else value
-
-
-def _links(scenario: Description) -> dict[tuple[str, str], LinkSpec]:
-    made: dict[tuple[str, str], LinkSpec] = {}
-    for key, link in scenario.links.items():
-        a, _, b = key.partition("-")
-        made[a, b] = _link(link)
-        if f"{b}-{a}" not in scenario.links:
-            made[b, a] = made[a, b]
-    return made
-
-
-def _link(link: link_sections.LinkSection) -> LinkSpec:
-    return LinkSpec(link.latency_ms / 1000, link.bandwidth_bytes_s or 0.0, link.price_per_gb / GB)
-
-
-def _pairs(
-    scenario: Description, nodes: list[NodeSpec], index: dict[str, int], links: dict[tuple[str, str], LinkSpec]
-) -> dict[tuple[int, int], LinkSpec]:
-    made: dict[tuple[int, int], LinkSpec] = {}
-    for number, pair in enumerate(scenario.pairs):
-        a, b = (index[name] for name in pair.between)
-        for ends in ((a, b),) if pair.one_way else ((a, b), (b, a)):
-            usual = made.get(ends) or links.get((nodes[ends[0]].tier, nodes[ends[1]].tier))
-            made[ends] = _changed(usual, pair, ("pairs", number))
-    return made
-
-
-def _changed(usual: LinkSpec | None, pair: link_sections.PairSection, path: FieldPath) -> LinkSpec:
-    rate = pair.bandwidth_bytes_s
-    for name, given in (("bandwidth_mb_s", rate), ("latency_ms", pair.latency_ms)):
-        if usual is None and given is None:
-            raise Flaw((*path, name), "is missing, and `links` says nothing of these tiers either")
-    base = usual or LinkSpec(0.0, 0.0)
-    return LinkSpec(
-        base.latency_s if pair.latency_ms is None else pair.latency_ms / 1000,
-        base.bandwidth_bytes_s if rate is None else rate,
-        base.price_per_byte if pair.price_per_gb is None else pair.price_per_gb / GB,
-    )
 
 
 def _machines(scenario: Description) -> dict[FieldPath, sections.MachineSection]:

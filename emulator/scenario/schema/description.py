@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr
 from layerlift.emulator.scenario.schema.document import FieldPath, Places, dotted, named
 from layerlift.emulator.scenario.schema.faults import AnyFault
 from layerlift.emulator.scenario.schema.fields import Flag, Positive, Section, Text, Whole, assume
-from layerlift.emulator.scenario.schema.link_sections import LinkSection, PairSection
+from layerlift.emulator.scenario.schema.link_sections import LinkSection, MediumSection, PairSection
 from layerlift.emulator.scenario.schema.sections import (
     ModelSection,
     NodesSection,
@@ -32,6 +32,8 @@ class Description(Section):
     links: dict[Text, LinkSection] = Field(default_factory=dict)
     """By pair of tiers, `client-edge`; both ways unless `edge-client` is given too."""
     pairs: tuple[PairSection, ...] = ()
+    media: dict[Text, MediumSection] = Field(default_factory=dict)
+    """What several links share, by name: a site's uplink, a cell, a back-haul."""
     share_links: Flag = assume(True)
     users: tuple[UsersSection, ...] = ()
     faults: tuple[AnyFault, ...] = ()

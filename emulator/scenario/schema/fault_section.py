@@ -38,7 +38,7 @@ LONGEST_NAME: Final = 500
 def _links(given: Any) -> str | tuple[str, str]:
     names = given if isinstance(given, list | tuple) and len(given) == 2 else (given,)
     if not all(isinstance(name, str) and 0 < len(name) <= LONGEST_NAME for name in names):
-        wanted = "a pair of tiers such as client-edge, a node, or [node, node]"
+        wanted = "a pair of tiers such as client-edge, a node, a medium, or [node, node]"
         raise flaw((), f"is {shown(given)}, expected {wanted}")
     return names[0] if len(names) == 1 else (names[0], names[1])
 
@@ -57,7 +57,7 @@ LinkNames = Annotated[
     PlainSerializer(_written),
     WithJsonSchema({"anyOf": [_NAME, _TWO]}),
 ]
-"""Links: `client-edge`, a node, or `[node, node]`."""
+"""Links: `client-edge`, a node, or `[node, node]`; or a shared medium, one way of it being `[medium, up]`."""
 
 
 def _names(given: Any) -> tuple[str, ...]:

@@ -1,8 +1,11 @@
-"""The sections of a scenario file for links: those between tiers, and pairs of nodes that differ."""
+"""The sections of a scenario file for links: between tiers, of pairs that differ, and media that many links share."""
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from math import inf
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from layerlift.emulator.scenario.schema.fields import (
     ASSUMED,
@@ -26,6 +29,51 @@ def one_rate(section: Section, of: str) -> bool:
     return bool(given)
 
 
+def _listed(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+MOST_MEDIA: Final = 1000
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 500}
+
+MediumNames = Annotated[
+    tuple[Text, ...],
+    Field(max_length=MOST_MEDIA),
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [_NAME, {"type": "array", "items": _NAME, "maxItems": MOST_MEDIA}]}),
+]
+"""One medium or several."""
+
+
+class MediumSection(Section):
+    """What many paths share: a site's uplink, a cell, a back-haul. What crosses it one way shares that way's rate."""
+
+    up_mb_s: Positive | None = assume(None, f"{ASSUMED}: unlimited")
+    """Away from what is behind it."""
+    down_mb_s: Positive | None = assume(None, f"{ASSUMED}: unlimited")
+    up_mbit_s: Positive | None = None
+    """Instead of `up_mb_s`."""
+    down_mbit_s: Positive | None = None
+    """Instead of `down_mb_s`."""
+    latency_ms: NonNegative = assume(0.0, f"{ASSUMED}: none of its own")
+    """Of each crossing, either way, on top of the link's."""
+    price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
+    behind: Text | None = None
+    """The medium that it is itself behind."""
+
+    @model_validator(mode="after")
+    def _rated(self) -> MediumSection:
+        given = [one_rate(self, of) for of in ("up", "down")]
+        if not any(given):
+            raise flaw(("up_mb_s",), "is missing, and so is down_mb_s: expected one of the two at least")
+        return self
+
+    def bytes_s(self, of: str) -> float:
+        """Bytes per second of one way (`up` or `down`), infinite where it is not given."""
+        mb_s, mbit_s = {"up": (self.up_mb_s, self.up_mbit_s), "down": (self.down_mb_s, self.down_mbit_s)}[of]
+        return inf if mb_s is None and mbit_s is None else mb_s * MB if mb_s is not None else (mbit_s or 0.0) * MBIT
+
+
 class RatedSection(Section):
     """What has a bandwidth, in one of two units."""
 
@@ -46,6 +94,8 @@ class LinkSection(RatedSection):
 
     latency_ms: Positive
     price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
+    via: MediumNames = ()
+    """Media that it crosses from its first end to its second, up; back, in the other order, down."""
 
     @model_validator(mode="after")
     def _rated(self) -> LinkSection:
@@ -62,6 +112,7 @@ class PairSection(RatedSection):
     """Only from the first to the second."""
     latency_ms: Positive | None = None
     price_per_gb: NonNegative | None = None
+    via: MediumNames | None = None
 
     @model_validator(mode="after")
     def _rated(self) -> PairSection:

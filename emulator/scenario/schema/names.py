@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from layerlift.emulator.scenario.schema.fields import Flaw
 from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.sections import TIERS
 from layerlift.emulator.scenario.schema.trace_files import ColumnKind, Columns, read_columns
-from layerlift.emulator.world.faults import Pairs
+from layerlift.emulator.world.faults import Pairs, Through
+from layerlift.emulator.world.links import WAYS, Way
 from layerlift.emulator.world.machines import NodeSpec, Tier
 from layerlift.models.errors import ScenarioError, near
 
@@ -30,13 +31,21 @@ class Names:
     """Pairs of tiers that have a link, such as `client-edge`; both ways of each."""
     paired: Collection[frozenset[str]]
     """Nodes that have a link of their own."""
+    media: Collection[str] = ()
+    """Shared media."""
 
     def check_links(self, where: str | tuple[str, str], key: str) -> None:
-        """Refuse what names no links: neither a node, nor a pair of tiers, nor two ends between which there is one."""
+        """Refuse what names no links: no node, medium or pair of tiers, nor two ends between which there is one."""
+        if where in self.media:
+            return
+        if isinstance(where, tuple) and where[0] in self.media:
+            if where[1] not in WAYS:
+                raise Flaw((key, 1), f"is {where[1]!r}, expected up or down, the way through medium {where[0]}")
+            return
         found = ends(where, self.tiers)
         if found is None:
-            wanted = "a pair of tiers such as client-edge, a node, or [node, node]"
-            hint = hinted(str(where), [*dict.fromkeys(self.linked), *self.tiers])
+            wanted = "a pair of tiers such as client-edge, a node, a medium, or [node, node]"
+            hint = hinted(str(where), [*dict.fromkeys(self.linked), *self.tiers, *self.media])
             raise Flaw((key,), f"is {where!r}, expected {wanted}{hint}")
         one, other = found
         if other is None:
@@ -86,9 +95,17 @@ class Machines:
     """The clients of each kind of users, by node index."""
     files: Files
     """Those that the scenario names."""
+    media: Mapping[str, int] = field(default_factory=dict)
+    """Shared media, with their places in `World.media`."""
 
-    def pairs(self, where: str | tuple[str, str], one_way: bool) -> Pairs:
-        """The links that a field names."""
+    def pairs(self, where: str | tuple[str, str], one_way: bool) -> Pairs | Through:
+        """The links, or the shared medium, that a field names. Raises `Flaw` for a medium that is given `one_way`."""
+        medium, way = where if isinstance(where, tuple) else (where, None)
+        if medium in self.media:
+            if one_way:
+                wanted = f"[{medium}, up] or [{medium}, down]"
+                raise Flaw(("one_way",), f"is given for {medium}, a shared medium: expected {wanted} instead")
+            return Through(self.media[medium], cast("Way | None", way))
         found = ends(where, self.nodes)
         assert found is not None
         return Pairs(self._end(found[0]), self._end(found[1]), one_way)

@@ -35,7 +35,7 @@ from layerlift.emulator.scenario.schema.fields import (
     clock_of_all,
     flaw,
 )
-from layerlift.emulator.scenario.schema.link_sections import one_rate
+from layerlift.emulator.scenario.schema.link_sections import MediumNames, one_rate
 from layerlift.models.errors import ModelError
 from layerlift.models.graph.route import QueryMode
 from layerlift.models.preprocess import pipeline
@@ -112,6 +112,8 @@ class MachineSection(Section):
     """Instead of `uplink_mb_s`."""
     downlink_mbit_s: PositiveRange | None = None
     """Instead of `downlink_mb_s`."""
+    behind: MediumNames | None = None
+    """The shared medium that it is behind; of several, members of the group get them in turn."""
     battery_j: PositiveRange | None = None
     spread: Literal["even", "random"] = "even"
     """How a range is spread: evenly, both ends included, or drawn from the seed."""

@@ -23,6 +23,7 @@ BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     [
         Scenario,
         *(sections.NodesSection, sections.DeviceSection, link_sections.LinkSection, link_sections.PairSection),
+        link_sections.MediumSection,
         *(sections.UsersSection, sections.SharedObjectiveSection),
         *(sections.PlanningSection, sections.ErrorSection, sections.ModelSection),
         *(arrivals.AtOnce, arrivals.Every, arrivals.Poisson),

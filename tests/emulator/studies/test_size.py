@@ -1,0 +1,246 @@
+"""Sizing: the answer is that of a brute scan, targets mean what they say, and a killed study goes on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerlift.emulator import Scenario, run
+from layerlift.emulator.studies.compare.statistics import Interval
+from layerlift.emulator.studies.fairness.measure import fairness
+from layerlift.emulator.studies.many import Kept, outcomes
+from layerlift.emulator.studies.size import jobs, study, vary
+from layerlift.emulator.studies.size.sizing import Sizing, Step
+from layerlift.emulator.studies.size.study import size
+from layerlift.emulator.studies.size.target import parsed
+from layerlift.models.errors import LayerliftError, RunError, ScenarioError
+
+SITE = {
+    "name": "site",
+    "nodes": [
+        {"tier": "edge", "count": 1, "ghz": 24, "cores": 1, "memory_mb": 4000, "uplink_mb_s": 40, "downlink_mb_s": 40,
+         "price_per_core_hour": 0.1}
+    ],
+    "links": {"client-edge": {"bandwidth_mb_s": 10, "latency_ms": 2},
+              "edge-edge": {"bandwidth_mb_s": 90, "latency_ms": 1}},
+    "users": [
+        {"kind": "camera", "count": 6, "device": {"ghz": 1.2}, "model": "squeezenet", "planner": "one_step",
+         "asks": {"per_s": 2}, "queries": 12, "arrival": {"per_s": 2}},
+    ],
+    "execution": "none",
+    "reference_ghz": 48.6,
+}  # fmt: skip
+
+
+def site() -> Scenario:
+    return Scenario.from_dict(SITE)
+
+
+@pytest.mark.long
+def test_the_answer_is_that_of_a_brute_scan() -> None:
+    ghz, seeds = [2, 6, 12, 24, 48], [1, 2]
+    seen: dict[float, list[float]] = {}
+    for value in ghz:
+        results = [run(site().changed([f"nodes.0.ghz={value}", f"seed={seed}"]), local=True) for seed in seeds]
+        seen[value] = [fairness(result)["all"]["latency_s"]["queries"]["p95"] for result in results]
+    # Half of an interval of two values: t(1) s / sqrt(2), which is 12.7062 |a - b| / 2.
+    edges = {value: (a + b) / 2 + 12.7062 * abs(a - b) / 2 for value, (a, b) in seen.items()}
+    bounds = sorted(edges.values())
+    assert bounds[0] < bounds[-1]
+    for low, high in itertools.pairwise(bounds):
+        limit_ms = (low + high) / 2 * 1e3
+        found = size(site(), {"nodes.0.ghz": ghz}, f"p95_ms <= {limit_ms}", seeds=seeds, local=True)
+        smallest = min(value for value in ghz if edges[value] <= limit_ms / 1e3)
+        [answer] = found.answers("one_step")
+        assert answer.values == (str(smallest),)
+        assert {step.values[0] for step in found.steps if step.holds} == {
+            str(v) for v in ghz if edges[v] <= limit_ms / 1e3
+        }
+        assert f"nodes.0.ghz = {smallest} is enough" in found.sentences()[0]
+
+
+def test_of_two_fields_every_pair_that_is_not_dominated_cheapest_first() -> None:
+    fields: dict[str, Any] = {"nodes.0.ghz": [2, 6, 24], "links.client-edge.bandwidth_mb_s": [1, 3, 10]}
+    all_s = sorted(step.found.mean for step in size(site(), fields, "p95_s <= 9", seeds=1, local=True).steps)
+    found = size(site(), fields, f"p95_s <= {all_s[4]}", seeds=1, local=True)
+    holding = {step.place for step in found.steps if step.holds}
+    assert 0 < len(holding) < len(found.steps)
+    best = {
+        one
+        for one in holding
+        if not any(a != one and all(x <= y for x, y in zip(a, one, strict=True)) for a in holding)
+    }
+    answers = found.answers("one_step")
+    assert {step.place for step in answers} == best
+    assert len(best) > 1
+    assert [step.money.mean for step in answers] == sorted(step.money.mean for step in answers)
+
+
+def test_outcomes_are_those_of_plain_runs_and_of_any_order_of_planners() -> None:
+    planners = ["one_step", "local"]
+    both = size(site(), {"nodes.0.count": [1, 2]}, "mean_ms <= 500", planners=planners, seeds=2, local=True)
+    turned = size(site(), {"nodes.0.count": [1, 2]}, "mean_ms <= 500", planners=planners[::-1], seeds=2, local=True)
+    assert sorted((step.planner, step.values, step.digests) for step in both.steps) == sorted(
+        (step.planner, step.values, step.digests) for step in turned.steps
+    )
+    alone = run(site().changed(["nodes.0.count=2", "users.0.planner=local"]), local=True)
+    [step] = [step for step in both.steps if step.planner == "local" and step.values == ("2",)]
+    assert alone.digest in step.digests
+
+
+@pytest.mark.long
+def test_a_study_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = size(site(), {"nodes.0.count": [1, 2, 3]}, "p95_ms <= 250", seeds=2, local=True)
+    made: list[int] = []
+    perform = jobs.perform
+
+    def stopping(job: jobs.Job) -> Any:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(job.step)
+        return perform(job)
+
+    monkeypatch.setattr(study, "perform", stopping)
+    half = size(site(), {"nodes.0.count": [1, 2, 3]}, "p95_ms <= 250", seeds=2, local=True, out=tmp_path)
+    assert not half.complete
+    assert len(half.steps) == 1
+    assert not (tmp_path / "size.json").exists()
+    with (tmp_path / "runs.jsonl").open("a") as stream:
+        stream.write('{"key": "torn')
+    made[:] = []
+    monkeypatch.setattr(study, "perform", lambda job: made.append(job.step) or perform(job))
+    rest = size(site(), {"nodes.0.count": [1, 2, 3]}, "p95_ms <= 250", seeds=2, local=True, out=tmp_path)
+    assert len(made) == 3
+    assert rest == whole
+    assert json.loads((tmp_path / "size.json").read_text()) == whole.as_dict()
+    made[:] = []
+    size(site(), {"nodes.0.count": [1, 2, 3]}, "p95_ms <= 250", seeds=2, local=True, out=tmp_path, force=True)
+    assert not made
+
+
+def test_a_run_that_fails_lets_its_step_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    perform = jobs.perform
+    broken = lambda job: {"failed": "no luck"} if (job.step, job.seed) == (1, 2) else perform(job)  # noqa: E731
+    monkeypatch.setattr(study, "perform", broken)
+    found = size(site(), {"nodes.0.count": [1, 2, 3]}, "p95_ms <= 9000", seeds=[1, 2], local=True)
+    assert [step.holds for step in found.of("one_step")] == [True, False, True]
+    assert "More is not always better: 2 does not keep it." in found.sentences()
+    assert found.of("one_step")[1].failed == ("failed: no luck",)
+
+
+def test_of_a_kind_only_its_own_queries_count() -> None:
+    users = [SITE["users"][0] | {"kind": "slow", "planner": "local"}, SITE["users"][0] | {"kind": "quick"}]  # type: ignore[index]
+    mixed = Scenario.from_dict(SITE | {"users": users})
+    found = {
+        of: size(mixed, {"nodes.0.ghz": [12, 24]}, f"{of}mean_ms <= 1", seeds=1, local=True).steps[1].found.mean
+        for of in ("", "slow.", "quick.")
+    }
+    assert found["quick."] < found[""] < found["slow."]
+
+
+@given(st.floats(-10, 10), st.floats(0, 5), st.integers(1, 5), st.floats(-10, 10))
+def test_a_target_holds_where_its_whole_interval_does(mean: float, half: float, n: int, limit: float) -> None:
+    found = Interval(mean, math.nan if n == 1 else half, n)
+    width = 0.0 if n == 1 else half
+    assert parsed(f"energy_j <= {limit}", []).holds(found) == (mean + width <= limit)
+    assert parsed(f"energy_j >= {limit}", []).holds(found) == (mean - width >= limit)
+    assert parsed(f"energy_j < {limit}", []).holds(found) == (mean + width < limit)
+    assert not parsed(f"energy_j <= {limit}", []).holds(Interval(math.nan, math.nan, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "limit"),
+    [
+        ("p95_ms <= 300", "latency_p95_queries_s", 0.3),
+        ("p95_s<=0.3", "latency_p95_queries_s", 0.3),
+        ("latency_mean_users_ms < 20", "latency_mean_users_s", 0.02),
+        ("latency_mean_users_s < 20 ms", "latency_mean_users_s", 0.02),
+        ("deadline_queries >= 95%", "deadline_queries", 0.95),
+        ("energy_kj <= 2", "energy_j", 2000.0),
+        ("camera.failed <= 0", "failed", 0.0),
+    ],
+)
+def test_targets_mean_what_they_say(text: str, key: str, limit: float) -> None:
+    target = parsed(text, ["camera"])
+    assert target.metric.key == key
+    assert target.limit == pytest.approx(limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("p95_ms", "METRIC <= NUMBER"),
+        ("p59_ms <= 3", "no metric 'p59_ms'"),
+        ("slowdown_mean_users <= 2", "against other runs"),
+        ("camra.p95_ms <= 3", "did you mean camera"),
+        ("camera.busy_share <= 3", "whole run only"),
+        ("jain >= 3 ms", "expected a number in number"),
+        ("p95_ms <= 3 ms", "expected a number in s"),
+        ("p95_ms <= 1e999", "expected a number"),
+    ],
+)
+def test_what_is_no_target_is_refused(text: str, said: str) -> None:
+    with pytest.raises(RunError, match=said):
+        parsed(text, ["camera"])
+
+
+def test_values_are_ranges_or_lists_that_grow() -> None:
+    assert vary.parsed("nodes.0.count=1..4").values == ("1", "2", "3", "4")
+    assert vary.parsed("users=10..40:10").values == ("10", "20", "30", "40")
+    assert vary.parsed("nodes.0.ghz=1,2.5,4").values == ("1", "2.5", "4")
+    for text in ("nodes.0.count", "nodes.0.count=4..1", "nodes.0.count=1..4:0", "a=3,2", "a=1", "a=x,y", "a=1..99999"):
+        with pytest.raises(ScenarioError):
+            vary.parsed(text)
+
+
+def test_what_cannot_be_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    for fields, more in (
+        ({"nodes.0.gzh": [1, 2]}, {}),
+        ({"nodes.0.count": [1, 2]}, {"planners": ["nobody"]}),
+        ({}, {}),
+        ({"nodes.0.count": [1, 2]}, {"seeds": []}),
+    ):
+        with pytest.raises(LayerliftError):
+            size(site(), fields, "p95_ms <= 300", local=True, out=tmp_path / "out", **more)
+    assert not (tmp_path / "out").exists()
+
+
+def test_kept_outcomes_are_of_their_own_run_and_version_only(tmp_path: Path) -> None:
+    class Job:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def told(self) -> dict[str, Any]:
+            return {"text": self.text}
+
+    asked: list[str] = []
+
+    def call(job: Job) -> dict[str, Any]:
+        asked.append(job.text)
+        return {"failed": "x"} if job.text == "bad" else {"said": job.text.upper()}
+
+    works = [Job("a"), Job("b"), Job("bad")]
+    for version, fresh in (("1", ["a", "b", "bad"]), ("1", ["bad"]), ("2", ["a", "b", "bad"])):
+        asked[:] = []
+        found = dict(outcomes(call, works, local=True, kept=Kept(tmp_path / "runs.jsonl", version)))
+        assert asked == fresh
+        assert [found[number].get("said") for number in range(3)] == ["A", "B", None]
+
+
+def test_a_sizing_without_an_answer_names_the_nearest() -> None:
+    steps = tuple(
+        Step("ionn", (str(n),), (n,), Interval(1.0 / n, 0.01, 3), False, Interval(math.nan, math.nan, 0),
+             Interval(math.nan, math.nan, 0), "What binds: the CPU of edge1.")
+        for n in (1, 2)
+    )  # fmt: skip
+    found = Sizing("site", ("nodes.0.count",), parsed("p95_ms <= 100", []), (1, 2, 3), steps)
+    [text] = found.sentences()
+    assert "no value of nodes.0.count (1 to 2)" in text
+    assert "nodes.0.count = 2 with 0.500 ±0.010 s, where what binds is the CPU of edge1." in text
