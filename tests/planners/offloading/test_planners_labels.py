@@ -181,13 +181,21 @@ CUT_INSIDE = 0.001
 """How far above the optimum `units` may be where that changes node inside a module, in parallel or more than once."""
 
 
+WIDE = "inception_v2"
+"""Its optimum takes a quarter of a minute a world and stays unproved: there is nothing to hold `units` against."""
+
+
 @pytest.mark.slow
 def test_units_is_optimal_in_a_thousand_random_worlds() -> None:
     """Worlds of one user of the families that ship; where something is better, it cuts inside a module."""
-    apart, worlds = [], {"lone_random": 400, "lone_slow_asym": 300, "three_tiers": 300}
+    apart, looked = [], 0
+    worlds = {"lone_random": 460, "lone_slow_asym": 360, "three_tiers": 360}
     for family, count in worlds.items():
         for seed in families.held_out_seeds(count):
             asked = problem_of(families.draw(family, seed).resolve(), 0)
+            if asked.graph.name == WIDE:
+                continue
+            looked += 1
             problem = replace(asked, memory_bytes=np.full(len(asked.nodes), np.inf))
             judge, answer = Judge(problem), Optimal().answer(problem)
             found = judge.key(units.place(judge))[1]
@@ -196,6 +204,7 @@ def test_units_is_optimal_in_a_thousand_random_worlds() -> None:
                 inside = [part.first for part in problem.graph.segments(answer.placement) if part.first not in whole]
                 apart.append((family, seed, problem.graph.name, found / answer.key[1] - 1.0, inside))
     print(*apart, sep="\n")
+    assert looked >= 1000
     assert all(inside for *_, inside in apart), apart
     assert all(gap <= CUT_INSIDE for _, _, _, gap, _ in apart), apart
     assert len(apart) <= 40, apart
