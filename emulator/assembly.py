@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from layerlift.emulator.cluster.plans import RayPlans
+from layerlift.emulator.execution.backends import LocalBackend
 from layerlift.emulator.execution.dataplane import DataPlane as Tensors
-from layerlift.emulator.execution.dataplane import Execution, LocalBackend
+from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.asking import PlanLog
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory

@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.docs.blocks import ROOT, prose, table
 from layerlift.emulator.report.formatting import seconds, share, size
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.sums import quantile
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison
@@ -27,6 +28,7 @@ SHOWS = {
     "flaky": "links that break, a server that crashes",
     "commuters": "moving users, hand-overs, batteries",
     "rush-hour": "bursts over capacity, frames that come too late",
+    "gpu-edge": "a GPU that runs queries together, and what waiting for company costs",
 }
 HOME = ("users.*.planner=local",)
 
@@ -251,6 +253,35 @@ def rush_hour() -> str:
         f"{dropped[1]:,} with `first_come`, seed 3 {dropped[2]:,} and {dropped[3]:,}."
     )
     return f"{table(['', *runs], rows)}\n\n{prose(said + ' ' + _deadlines(ran('rush-hour')))}"
+
+
+FEW, SETTLED_S = "users.0.count=6", 15.0
+"""Cameras that one GPU serves one by one with ease; and from when on all have uploaded their network."""
+WAITS = {"batches, no wait": "batch_wait_ms=0", "waits of 2 ms (the file's)": "batch_wait_ms=2",
+         "waits of 20 ms": "batch_wait_ms=20", "one by one": "max_batch=1"}  # fmt: skip
+
+
+def gpu_edge() -> str:
+    """Many cameras and few, and how long the first of a batch waits."""
+    rows = []
+    for cameras in ("", FEW):
+        for name, setting in WAITS.items():
+            result = ran("gpu-edge", f"nodes.0.{setting}", *([cameras] if cameras else []))
+            rows.append([cameras.rpartition("=")[2] or "40", name, *_batched(result)])
+    head = ["cameras", "the GPU runs", "frames a second", "mean latency", "95th percentile", "batch", "first waits"]
+    return table(head, rows, left=2)
+
+
+def _batched(result: RunResult) -> list[str]:
+    """Of frames asked once all is settled: answered a second, latencies; and of batches their size and wait."""
+    end_s = result.summary["totals"]["virtual_s"]
+    rows = result.queries.select(["asked_s", "status", "latency_s"]).to_pylist()
+    times = sorted(row["latency_s"] for row in rows if row["asked_s"] >= SETTLED_S and row["status"] == "answered")
+    told = result.summary["servers"][0]["batches"]
+    return [
+        f"{len(times) / (end_s - SETTLED_S):,.0f}", seconds(fmean(times)), seconds(quantile(times, 0.95)),
+        f"{told['mean_size']:.2f}", seconds(told["company_mean_s"]),
+    ]  # fmt: skip
 
 
 def _dropped(result: RunResult) -> int:

@@ -15,7 +15,7 @@ from layerlift.emulator.cluster.failures import TRIES, plain_error
 from layerlift.emulator.cluster.holdings import Holdings
 from layerlift.emulator.cluster.hosts import RayHosts
 from layerlift.emulator.cluster.lineage import TIMING, Lineage, Tensor
-from layerlift.emulator.execution.dataplane import Ref
+from layerlift.emulator.execution.backends import Ref
 from layerlift.emulator.execution.engine import Task
 from layerlift.models.errors import LayerliftError
 from layerlift.models.running.cutting import Subgraph
@@ -39,7 +39,7 @@ class _Weight:
 
 
 class RayBackend:
-    """Runs pieces in the actors; see `layerlift.emulator.execution.dataplane.Backend`.
+    """Runs pieces in the actors; see `layerlift.emulator.execution.backends.Backend`.
 
     Weights are put into the object store once per cluster, and come to each machine once, when a piece there needs
     them. An upload moves references. What is lost with an actor is made again, from the query's input if need be.

@@ -21,7 +21,7 @@ from layerlift.emulator.cluster.failures import TRIES, is_lost, plain_error
 from layerlift.emulator.cluster.import_path import import_path
 from layerlift.emulator.cluster.plans import Planned, planned_aside
 from layerlift.emulator.cluster.session import machines
-from layerlift.emulator.execution.dataplane import Ref
+from layerlift.emulator.execution.backends import Ref
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.runtime.host import Answer
 from layerlift.emulator.runtime.local_hosts import homes

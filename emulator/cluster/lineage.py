@@ -22,10 +22,10 @@ TIMING: Final = "/timing"
 class Tensor:
     """A tensor that somebody wants: where it is now, and which execution made it."""
 
-    __slots__ = ("__weakref__", "execution", "ref")
+    __slots__ = ("__weakref__", "execution", "name", "ref")
 
-    def __init__(self, ref: Ref, execution: Execution) -> None:
-        self.ref, self.execution = ref, execution
+    def __init__(self, ref: Ref, execution: Execution, name: str) -> None:
+        self.ref, self.execution, self.name = ref, execution, name
 
 
 class Execution:
@@ -36,7 +36,10 @@ class Execution:
     def __init__(self, task: Task, piece: Subgraph, inputs: Mapping[str, Any]) -> None:
         self.task, self.piece = task, piece
         self.given = {name: value for name, value in inputs.items() if not isinstance(value, Tensor)}
-        self.needs = {name: value.execution for name, value in inputs.items() if isinstance(value, Tensor)}
+        # By the name that it has here: a batch calls the tensors of its queries otherwise than who made them.
+        self.needs = {
+            name: (value.name, value.execution) for name, value in inputs.items() if isinstance(value, Tensor)
+        }
         self.made: weakref.WeakValueDictionary[str, Tensor] = weakref.WeakValueDictionary()
 
 
@@ -56,7 +59,7 @@ class Lineage:
         refs = self._submit(
             task, piece, {name: value.ref if isinstance(value, Tensor) else value for name, value in inputs.items()}
         )
-        made = {name: Tensor(ref, execution) for name, ref in refs.items()}
+        made = {name: Tensor(ref, execution, name) for name, ref in refs.items()}
         execution.made.update(made)
         return made, made.pop(TIMING)
 
@@ -67,7 +70,7 @@ class Lineage:
     def _again(self, execution: Execution, done: dict[Execution, Mapping[str, Ref]]) -> Mapping[str, Ref]:
         if execution in done:
             return done[execution]
-        inputs = {name: self._input(name, source, done) for name, source in execution.needs.items()}
+        inputs = {name: self._input(*needed, done) for name, needed in execution.needs.items()}
         refs = done[execution] = self._resubmit(execution.task, execution.piece, {**execution.given, **inputs})
         for name, tensor in execution.made.items():
             tensor.ref = refs[name]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from layerlift.emulator.execution.answers import not_finite, relative_error
-from layerlift.emulator.execution.engine import Engine, Task, Timing
+from layerlift.emulator.execution.backends import Backend, Ref
+from layerlift.emulator.execution.engine import Task, Timing
 from layerlift.emulator.execution.finished import Finished
-from layerlift.emulator.nodes.events import Answered, Piece, Stored
+from layerlift.emulator.nodes.events import Answered, Piece, Stored, Together
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.rows import MeasuredKind, MeasuredRow, Write
 from layerlift.emulator.world.world import World
@@ -23,40 +24,16 @@ from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph, subgraph
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import Optimization, uncut_session
+from layerlift.models.running.together import name_of, piece_of_several, several
 from layerlift.models.sums import left_sum
+from layerlift.models.timing.batch_sizes import between
 
 Execution = Literal["every", "once", "none"]
-Ref = Any
-"""A tensor somewhere: an array of this process, or a reference into Ray's object store."""
 
 _CHECK_AT_ONCE = 64
 """Timings are read, and answers compared, so many at a time."""
 _UNDER_WAY = 256
 """The newest executions and answers are not waited for: who runs them shall not stand idle meanwhile."""
-
-
-class Backend(Protocol):
-    """Where pieces run."""
-
-    def keep(self, array: np.ndarray) -> Ref:
-        """Put an array where pieces can read it."""
-        ...
-
-    def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
-        """Let a node hold parameters of a user's network."""
-        ...
-
-    def release(self, node: int, user: int) -> None:
-        """Let a node forget what it held for a user."""
-        ...
-
-    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
-        """Run a piece: references to its tensors, outputs and watched ones, and to its `Timing`."""
-        ...
-
-    def fetch(self, refs: Sequence[Ref]) -> list[Any]:
-        """Wait for what references stand for."""
-        ...
 
 
 class _Use(NamedTuple):
@@ -81,15 +58,18 @@ class _Query:
 
 
 class _Run(NamedTuple):
-    """An execution whose timing is still to be read."""
+    """An execution of a piece whose timing is still to be read."""
 
     piece: Piece
     use: _Use
     timing: Ref
+    size: int = 1
+    """How many queries ran with it at once, itself included."""
 
 
 class DataPlane:
-    """Runs what the hosts say has run. `execution` is `every` query, or `once`: the first query of each route.
+    """Runs what the hosts say has run. `execution` is `every` query, or `once`: the first query of each route, and of
+    each size of batch on it whose inputs are there.
 
     `write` receives rows of the `measured` table.
     """
@@ -114,6 +94,8 @@ class DataPlane:
         self._chosen: dict[str, tuple[int, int]] = {}
         self._uses: dict[str, tuple[dict[int, _Use], dict[int, int]]] = {}
         self._pieces: dict[tuple[int, int, int], Subgraph] = {}
+        self._stacked: dict[tuple[int, int, int, int], Subgraph | None] = {}
+        self._many: dict[tuple[int, int], Network] = {}
         self._samples: dict[tuple[int, int], dict[int, Ref]] = {}
         self._expected: dict[tuple[int, int], dict[str, np.ndarray]] = {}
         self._runs: list[_Run] = []
@@ -152,6 +134,22 @@ class DataPlane:
         if len(self._runs) >= _UNDER_WAY + _CHECK_AT_ONCE:
             self._read_timings(_CHECK_AT_ONCE)
 
+    def execute_together(self, together: Together) -> None:
+        """Run pieces alike in one batch, in order.
+
+        With `once`, one that is wanted runs beside copies of itself, as many as there were others.
+        """
+        pieces = [piece for piece in together.pieces if piece.query not in self._over[piece.user]]
+        if self._once:
+            size = len(together.pieces)
+            batches = [[piece] * size for piece in pieces if self._wanted(piece, f"{piece.route} {size}")]
+        else:
+            batches = [pieces] if pieces else []
+        for batch in batches:
+            self._run_batch(batch)
+        if len(self._runs) >= _UNDER_WAY + _CHECK_AT_ONCE:
+            self._read_timings(_CHECK_AT_ONCE)
+
     def measure(self, piece: Piece) -> float:
         """Run a piece now; its CPU seconds, scaled to its node's speed."""
         run = self._run(piece)
@@ -182,10 +180,13 @@ class DataPlane:
 
     # How
 
-    def _wanted(self, piece: Piece) -> bool:
-        """With `once`: whether a piece belongs to a query that is executed, or begins one."""
+    def _wanted(self, piece: Piece, kind: str = "") -> bool:
+        """With `once`: whether a piece belongs to a query that is executed, or begins one of its `kind` (its route)."""
         query = piece.user, piece.query
-        if query not in self._queries and ("~" in piece.route or self._chosen.setdefault(piece.route, query) != query):
+        chosen = query in self._queries or (
+            "~" not in piece.route and self._chosen.setdefault(kind or piece.route, query) == query
+        )
+        if not chosen:
             return False
         if self._lacking(piece):
             # It took a route that another query has left free since, and its first pieces were passed over.
@@ -208,27 +209,59 @@ class DataPlane:
         return [tensor for tensor in self._uses_of(piece.route)[0][piece.step].inputs if tensor not in known]
 
     def _run(self, piece: Piece) -> _Run:
-        query, use = self._query(piece), self._uses_of(piece.route)[0][piece.step]
-        network = self._networks[use.model]
+        use = self._uses_of(piece.route)[0][piece.step]
         subgraph = self._piece(use)
-        names = network.graph.tensors
-        for tensor in self._lacking(piece):
-            raise RunError(
-                f"query {piece.query} of user {piece.user} was to run layers {use.first} to {use.last} without "
-                f"{names[tensor].name!r}: expected a piece before that makes it"
-            )
-        inputs = {names[tensor].name: query.tensors[tensor] for tensor in use.inputs}
+        inputs = self._read(piece, use)
         layers = range(use.first, use.last + 1)
         task = Task(
             piece.node, piece.user, use.model, use.first, use.last, not self._timed[use.model].issuperset(layers)
         )
         self._timed[use.model].update(layers)
         made, timing = self._backend.run(task, subgraph, inputs)
+        return self._ran(_Run(piece, use, timing), made)
+
+    def _run_batch(self, pieces: Sequence[Piece]) -> None:
+        """Run pieces of the same layers at once, or one after the other where they cannot be stacked."""
+        size, first = len(pieces), pieces[0]
+        use = self._uses_of(first.route)[0][first.step]
+        subgraph = self._piece_of_several(use, size) if size > 1 else None
+        own = list(dict.fromkeys(pieces))
+        if subgraph is None:
+            for piece in own:
+                self._run(piece)
+            return
+        uses = [self._uses_of(piece.route)[0][piece.step] for piece in pieces]
+        inputs = {
+            name_of(name, number): ref
+            for number, piece in enumerate(pieces)
+            for name, ref in self._read(piece, uses[number]).items()
+        }
+        task = Task(first.node, first.user, use.model, use.first, use.last)
+        made, timing = self._backend.run(task, subgraph, inputs)
+        for number, piece in enumerate(own):
+            mine = name_of("", number)
+            found = {name.removeprefix(mine): ref for name, ref in made.items() if name.startswith(mine)}
+            self._ran(_Run(piece, uses[number], timing, size), found)
+
+    def _read(self, piece: Piece, use: _Use) -> dict[str, Ref]:
+        """The tensors that a piece reads, by name. Raises `RunError` where nobody has made one."""
+        query, names = self._query(piece), self._networks[use.model].graph.tensors
+        for tensor in self._lacking(piece):
+            raise RunError(
+                f"query {piece.query} of user {piece.user} was to run layers {use.first} to {use.last} without "
+                f"{names[tensor].name!r}: expected a piece before that makes it"
+            )
+        return {names[tensor].name: query.tensors[tensor] for tensor in use.inputs}
+
+    def _ran(self, run: _Run, made: Mapping[str, Ref]) -> _Run:
+        """Keep what a piece has made."""
+        query, use = self._query(run.piece), run.use
+        network = self._networks[use.model]
+        names = network.graph.tensors
         query.logits.update({name: made[name] for name in network.logits if name in made})
         outputs = network.graph.boundary(use.first, use.last)[1]
         self._keep(query, use, {tensor: made[names[tensor].name] for tensor in outputs})
         self.executed += 1
-        run = _Run(piece, use, timing)
         self._runs.append(run)
         return run
 
@@ -262,6 +295,17 @@ class DataPlane:
             self._pieces[key] = subgraph(self._networks[use.model], use.first, use.last)
         return self._pieces[key]
 
+    def _piece_of_several(self, use: _Use, size: int) -> Subgraph | None:
+        """Layers of a network for several queries at once; None where they cannot be stacked."""
+        key = *use[:3], size
+        if key not in self._stacked:
+            network = self._networks[use.model]
+            if (use.model, size) not in self._many:
+                self._many[use.model, size] = several(network, size)
+            many = self._many[use.model, size]
+            self._stacked[key] = piece_of_several(network, many, size, use.first, use.last)
+        return self._stacked[key]
+
     def _sample(self, model: int, number: int) -> dict[int, Ref]:
         if (model, number) not in self._samples:
             network = self._networks[model]
@@ -289,7 +333,10 @@ class DataPlane:
         for run, timing in zip(runs, self._backend.fetch([run.timing for run in runs]), strict=True):
             piece, use = run.piece, run.use
             node, model = self._world.nodes[piece.node], self._world.models[use.model]
-            profile = model.seconds[node.profile][use.first : use.last + 1]
+            known = model.seconds[node.profile]
+            if run.size > 1:
+                known = between(known, model.batches[node.profile], run.size)
+            profile = known[use.first : use.last + 1]
             if timing.operators:
                 self._compare_speed(use, timing.operators, profile)
             user = self._world.users[piece.user].name
@@ -303,8 +350,8 @@ class DataPlane:
                     query=piece.query,
                     step=piece.step,
                     name=name,
-                    value=timing.seconds,
-                    expected=left_sum(profile),
+                    value=timing.seconds / run.size,
+                    expected=left_sum(profile) / run.size,
                 )
             )
         if rows:
@@ -346,45 +393,3 @@ class DataPlane:
                 ]
         if rows:
             self._write("measured", rows)
-
-
-class LocalBackend:
-    """Runs pieces in this process, at once. References are the arrays themselves."""
-
-    def __init__(self, networks: Sequence[Network], optimization: Optimization) -> None:
-        self._networks = networks
-        self._engine = Engine(optimization)
-
-    def keep(self, array: np.ndarray) -> Ref:
-        """See `Backend`."""
-        return array
-
-    def hold(self, node: int, user: int, model: int, parameters: Sequence[str]) -> None:
-        """See `Backend`."""
-        network = self._networks[model]
-        self._engine.hold(node, user, {name: _Weight(network, name) for name in parameters})
-
-    def release(self, node: int, user: int) -> None:
-        """See `Backend`."""
-        self._engine.release(node, user)
-
-    def run(self, task: Task, piece: Subgraph, inputs: Mapping[str, Ref]) -> tuple[dict[str, Ref], Ref]:
-        """See `Backend`."""
-        ran = self._engine.run(task, piece, inputs)
-        return dict(ran.tensors), ran.timing
-
-    def fetch(self, refs: Sequence[Ref]) -> list[Any]:
-        """See `Backend`."""
-        return list(refs)
-
-
-class _Weight:
-    """A parameter, fetched when it is first needed: a run of no execution loads no weights."""
-
-    __slots__ = ("_name", "_network")
-
-    def __init__(self, network: Network, name: str) -> None:
-        self._network, self._name = network, name
-
-    def __call__(self) -> np.ndarray:
-        return self._network.weights()[self._name]

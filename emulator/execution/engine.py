@@ -18,6 +18,7 @@ import numpy as np
 from layerlift.models.errors import RunError
 from layerlift.models.running.cutting import Subgraph
 from layerlift.models.running.session import Optimization, Session
+from layerlift.models.running.together import apart, stacked
 
 Arrays = dict[str, np.ndarray]
 
@@ -84,8 +85,11 @@ class Engine:
                 f"node {task.node} was asked to run layers {task.first} to {task.last} for user {task.user} "
                 f"without holding {missing[0]!r}: expected an upload before"
             )
-        feeds = {**inputs, **{name: held[name]() for name in piece.big}}
+        own = inputs if piece.stacking is None else stacked(piece.stacking, inputs)
+        feeds = {**own, **{name: held[name]() for name in piece.big}}
         tensors, seconds = self._session(piece).timed_run(feeds)
+        if piece.stacking is not None:
+            tensors = apart(piece.stacking, tensors)
         return Ran(tensors, Timing(seconds, self._operators(piece, feeds) if task.operators else {}))
 
     def _operators(self, piece: Subgraph, feeds: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -16,6 +16,12 @@ class Piece(NamedTuple):
     step: int
 
 
+class Together(NamedTuple):
+    """Pieces alike, each of another query, that ran in one batch."""
+
+    pieces: tuple[Piece, ...]
+
+
 class Stored(NamedTuple):
     """Parameters of a user's model that a server holds from now on; none: it has let all of them go."""
 
@@ -40,5 +46,5 @@ class Dropped(NamedTuple):
     query: int
 
 
-Event = Stored | Piece | Answered | Dropped
+Event = Stored | Piece | Together | Answered | Dropped
 """What the data plane has to know."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from layerlift.emulator.kernel import periods
 from layerlift.emulator.kernel.clock import Node
 from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
-from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.kernel.disciplines import AnyCpu
 from layerlift.emulator.nodes import validation
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.protocol.messages import Departure, Message
@@ -63,7 +63,7 @@ class Machine(Node):
         """The period that is read at its end; 0 while the machine is idle."""
         self._seconds: dict[int, tuple[float, ...]] = {}
 
-    def make_cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+    def make_cpu(self) -> AnyCpu:
         """The CPU that its discipline asks for."""
         return Cpu(self, self.spec.cores) if self.spec.discipline == "sharing" else FifoCpu(self, self.spec.cores)
 

@@ -76,6 +76,10 @@ class HostPort(Protocol):
         """A piece has run."""
         ...
 
+    def ran_together(self, pieces: tuple[Piece, ...]) -> None:
+        """Pieces alike have run in one batch."""
+        ...
+
     def measure(self, stage: Measurable) -> None:
         """A stage wants to start, and its cost has to be measured."""
         ...

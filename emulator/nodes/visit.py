@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
-from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
+from layerlift.emulator.kernel.disciplines import AnyCpu
 from layerlift.emulator.nodes.events import Piece
 from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.protocol.messages import QueryStep
@@ -27,7 +26,7 @@ class VisitedNode(Living, Protocol):
         ...
 
     @property
-    def cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+    def cpu(self) -> AnyCpu:
         """What stages are served by."""
         ...
 
@@ -104,7 +103,7 @@ class Visit:
         self.job = 0
         self._report(stage, work_s)
         if host.executes:
-            host.ran(self.piece())
+            self._ran()
         self.position += 1
         header = host.world.header_bytes
         for to, tensor, size, ordered in stage.parcels:
@@ -113,6 +112,9 @@ class Visit:
         node.stage_ended(self, stage)
         if self.position < len(self.stages):
             self.go()
+
+    def _ran(self) -> None:
+        self.node.host.ran(self.piece())
 
     def _report(self, stage: Stage, work_s: float) -> None:
         node = self.node

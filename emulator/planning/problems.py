@@ -60,6 +60,9 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
     told = {prediction.server: prediction for prediction in request.predictions}
     offers = [_offer(world, request, told.get(server), server, known) for server in world.servers]
     latency_s, bandwidth_bytes_s, price_per_byte, closed = _links(world, user.client, request, known, offers)
+    company = np.array([0.0, *(world.company_s(index) for index in world.servers)])
+    if company.any():
+        latency_s = latency_s + np.where(np.eye(len(nodes), dtype=np.bool_), 0.0, company[None, :])
     memory = [client.memory_bytes, *(offer.memory_bytes for offer in offers)]
     columns = [request.seconds, *(offer.seconds for offer in offers)]
     there = np.array([True, *(server in told and server not in closed for server in world.servers)])
@@ -84,7 +87,9 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         power=ClientPower(client.idle_w, client.compute_w, client.radio_w),
         busy_w=np.array([client.idle_w + client.compute_w, *(node.compute_w for node in nodes[1:])]),
         load_s_per_byte=np.array([node.load_s_per_byte for node in nodes]),
-        cores=np.array([node.cores for node in nodes], dtype=np.int64),
+        cores=np.array(
+            [client.cores, *(world.full_speed_pieces(user.model, index) for index in world.servers)], dtype=np.int64
+        ),
         allowed=allowed,
         objective=user.objective,
         query=user.query,
@@ -92,6 +97,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         header_bytes=world.header_bytes,
         battery_j=client.battery_j if request.charge_j is None else request.charge_j,
         link_share=np.array([1.0, *shares]) if min(shares) < 1.0 else None,
+        company_s=company if company.any() else None,
         crowd=crowd_news(world, user.index, [offer.attendance for offer in offers], now_s) if curious else None,
     )
 

@@ -12,7 +12,17 @@ from layerlift.emulator.policies.allocation import (
     share_of,
     victims,
 )
-from layerlift.emulator.policies.registry import available, has, make, register, spec, specs, takes_back, unregister
+from layerlift.emulator.policies.registry import (
+    available,
+    batch_cap,
+    has,
+    make,
+    register,
+    spec,
+    specs,
+    takes_back,
+    unregister,
+)
 
 __all__ = [
     "Capacity",
@@ -22,6 +32,7 @@ __all__ = [
     "PolicyBase",
     "PolicyError",
     "available",
+    "batch_cap",
     "flow_weights",
     "has",
     "loses",

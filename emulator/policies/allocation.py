@@ -107,6 +107,8 @@ class PolicyBase:
     """Whether flows have the weights of their users; otherwise all weigh the same."""
     disruptions: int | None = None
     """How many users may lose something that they want when one arrives (see `loses`); None: no bound."""
+    max_batch: int | None = None
+    """How many queries of one network it lets a server run together at most; None: as many as the server does."""
     starves: bool = True
     """Whether somebody who wants memory or CPU may be granted none of it."""
     REQUIRED_MODULES: tuple[str, ...] = ()

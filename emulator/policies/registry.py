@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 from layerlift.emulator.policies.allocation import Policy, PolicyBase, PolicyError
@@ -18,6 +19,7 @@ __all__ = [
     "Spec",
     "asked",
     "available",
+    "batch_cap",
     "make",
     "register",
     "spec",
@@ -73,6 +75,21 @@ def make(text: str, options: Mapping[str, object] | None = None) -> Policy:
 def has(policy: Policy, capability: str) -> bool:
     """Whether a policy has a capability (see `PolicyBase`), by default where it does not say."""
     return bool(getattr(policy, capability, getattr(PolicyBase, capability)))
+
+
+def batch_cap(text: str) -> float:
+    """How many queries the policy that `text` describes lets run together, at least 1; infinite where it does not say.
+
+    Raises what `make` raises, and `PolicyError` for anything else than a number of queries.
+    """
+    most = getattr(make(text), "max_batch", PolicyBase.max_batch)
+    if most is None:
+        return inf
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise PolicyError(
+            f"policy {text!r} has the max_batch {str(most)[:40]}, expected a whole number from 1, or None"
+        )
+    return float(most)
 
 
 def takes_back(text: str) -> bool:

@@ -230,6 +230,23 @@ def _servers(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
         table.add_row(*_cells(server["name"], server["tier"], share(server["busy_share"]), *sizes, *costs))
     console.print(table)
     _more(console, len(used), "server")
+    _batches(servers, console)
+
+
+def _batches(servers: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """How full the batches of servers that batch were, and what that cost the first of each; nothing without such."""
+    ran = [server for server in servers if server.get("batches")]
+    if not ran:
+        return
+    _title(console, "Batches, and how long the first of each waited for company")
+    table = _table("server", "batches", "mean size", "largest", "wait (mean)", "wait (most)")
+    for server in ran[:_ROWS]:
+        told = server["batches"]
+        sizes = f"{told['count']:,}", f"{told['mean_size']:.2f}", f"{told['largest']:,}"
+        waits = (seconds(told[key]) for key in ("company_mean_s", "company_most_s"))
+        table.add_row(*_cells(server["name"], *sizes, *waits))
+    console.print(table)
+    _more(console, len(ran), "server")
 
 
 def _media(run: Mapping[str, Any], end_s: float, console: Console) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from layerlift.emulator.results.columns import schema
-from layerlift.emulator.results.tables import DIGESTED, TABLES, Kind
+from layerlift.emulator.results.tables import DIGESTED, LATER, TABLES, Kind
 from layerlift.models.errors import RunError
 
 DIGEST_BYTES: Final = 16
@@ -86,7 +86,7 @@ class TableDigest:
 
 
 class RunDigest:
-    """The running hash of a run: all tables of `DIGESTED`, empty ones included."""
+    """The running hash of a run: all tables of `DIGESTED`, empty ones included but for those of `LATER`."""
 
     def __init__(self) -> None:
         self._tables = {table: TableDigest(table) for table in DIGESTED}
@@ -98,7 +98,7 @@ class RunDigest:
 
     def tables(self) -> dict[str, str]:
         """The digest of each table, which tells where two runs part."""
-        return {name: table.hexdigest() for name, table in self._tables.items()}
+        return {name: table.hexdigest() for name, table in self._tables.items() if table.rows or name not in LATER}
 
     def hexdigest(self) -> str:
         """32 hexadecimal digits that name the run's rows so far."""

@@ -112,6 +112,11 @@ class RunResult:
         return self.table("segments")
 
     @property
+    def batches(self) -> Any:
+        """One row per batch that ran; none but of servers with `discipline: batch`."""
+        return self.table("batches")
+
+    @property
     def uploads(self) -> Any:
         """One row per attempt to upload a part."""
         return self.table("uploads")
@@ -145,7 +150,7 @@ class RunResult:
         """A table as `pyarrow.Table`. Raises `RunError` for a part that is missing, corrupt or of other columns."""
         if name not in self._kept:
             columns = schema(name)
-            self._kept[name] = pa.Table.from_batches(list(self.batches(name)), columns)
+            self._kept[name] = pa.Table.from_batches(list(self.in_pieces(name)), columns)
         return self._kept[name]
 
     def check_names(self) -> None:
@@ -193,7 +198,7 @@ class RunResult:
     def _verify_tables(self) -> None:
         again = RunDigest()
         for table in TABLES:
-            for part in self.batches(table):
+            for part in self.in_pieces(table):
                 again.add(table, part)
         found, told = again.tables(), self.run.get("table_digests", {})
         changed = [table for table in found if found[table] != told.get(table, found[table])]
@@ -235,7 +240,7 @@ class RunResult:
     def _name(self) -> str:
         return place(self.directory) if self.directory is not None else "the run in memory"
 
-    def batches(self, table: str) -> Iterable[Any]:
+    def in_pieces(self, table: str) -> Iterable[Any]:
         """A table in pieces; raises as `table` does."""
         if self.directory is None:
             yield from self._kept[table].to_batches()

@@ -159,6 +159,8 @@ class _Price(_Told):
     seconds: list[Amount]
     ghz: Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
     floor_s: list[Amount] | None
+    batches: dict[Annotated[str, Field(pattern=r"^([2-9]|[1-9][0-9]{1,4})$")], list[Amount]] = {}
+    floor_more_s: list[Amount] | None = None
     origin: str
     host: str
     date: str

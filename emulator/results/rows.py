@@ -76,7 +76,23 @@ class SegmentRow(NamedTuple):
     ready_s: Annotated[float, Of("when all its tensors were there", "second")]
     begun_s: Annotated[float, Of("when the node's CPU turned to it; under `fifo` it may have waited", "second")]
     ended_s: Annotated[float, Of("when its outputs were made", "second")]
-    work_s: Annotated[float, Of("how long it takes alone on the node; longer where the CPU was shared", "second")]
+    work_s: Annotated[float, Of("how long it takes alone on the node; in a batch, its part of the batch's", "second")]
+
+
+class BatchRow(NamedTuple):
+    """A batch of pieces alike that ran on a server with `discipline: batch`."""
+
+    at_s: _At
+    node: Annotated[str, Of("where it ran")]
+    model: Annotated[str, Of("of which network its pieces are")]
+    first_layer: Annotated[int, Of("their first layer")]
+    last_layer: Annotated[int, Of("their last layer, included")]
+    size: Annotated[int, Of("pieces in it as it began")]
+    given_up: Annotated[int, Of("of these, pieces of queries that were given up while it ran")]
+    came_s: Annotated[float, Of("when the first of its pieces came to the CPU", "second")]
+    company_s: Annotated[float, Of("how long that one waited for company, a core being free", "second")]
+    begun_s: Annotated[float, Of("when a core turned to it", "second")]
+    work_s: Annotated[float, Of("core-seconds that it took in all", "second")]
 
 
 class UploadRow(NamedTuple):
@@ -198,13 +214,14 @@ class UsageReading(NamedTuple):
     """Whether the end of the run cuts it short."""
 
 
-Row = QueryRow | SegmentRow | UploadRow | PlanRow | UsageRow | AllocationRow | ChangeRow | MeasuredRow
+Row = QueryRow | SegmentRow | BatchRow | UploadRow | PlanRow | UsageRow | AllocationRow | ChangeRow | MeasuredRow
 Emitted = Row | UsageReading
 """What nodes emit."""
 
 ROWS: Final[dict[str, type[tuple[Any, ...]]]] = {
     "queries": QueryRow,
     "segments": SegmentRow,
+    "batches": BatchRow,
     "uploads": UploadRow,
     "plans": PlanRow,
     "usage": UsageRow,

@@ -10,6 +10,8 @@ What each number means (also in docs/results.md):
 * `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts
   + holding its parameters on servers from admission to release or the end of the run.
 * `busy_share` of servers is core-seconds of work over cores x seconds of the run.
+* `batches` of a server that batches (no other has it): how many ran, pieces in one on average and at most, and for how
+  long the first of one waited for company while a core was free, on average and at most; None where none ran.
 * Energy of a node whose every power is 0, and money where every price that could have charged it is 0, is None: nothing
   was given to reckon with. Sums are over what is given, and None where nothing is.
 """
@@ -21,6 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from layerlift.emulator.results.batches import batch_figures
 from layerlift.emulator.results.described import Given, Prices, layer_runs, prices_per_byte
 from layerlift.emulator.results.incidents import incidents, incidents_of_users
 from layerlift.emulator.results.sums import (
@@ -101,7 +104,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "users": users,
         "kinds": [_kind(kind, members[kind], pooled[kind]) for kind in pooled],
-        "servers": [_server(node, nodes, given, end_s) for node in world["nodes"] if _serves(node)],
+        "servers": _servers(tables, world, nodes, given, end_s),
         "totals": _totals(tables, run, world, users, nodes, given, end_s),
         "troubles": incidents(tables),
     }
@@ -218,6 +221,21 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
         "promised_s": spread(user["plan"]["predicted_s"] for user in users if user["plan"]),
         "output_error": max((user["output_error"] for user in users if user["output_error"] is not None), default=None),
     }
+
+
+def _servers(
+    tables: Tables, world: Mapping[str, Any], nodes: Mapping[str, Mapping[str, float]], given: Given, end_s: float
+) -> list[dict[str, Any]]:
+    servers = [node for node in world["nodes"] if _serves(node)]
+    batching = [node["name"] for node in servers if node.get("discipline") == "batch"]
+    batches = batch_figures(tables("batches")) if batching else {}
+    return [
+        {
+            **_server(node, nodes, given, end_s),
+            **({"batches": batches.get(node["name"])} if node["name"] in batching else {}),
+        }
+        for node in servers
+    ]
 
 
 def _server(

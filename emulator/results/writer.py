@@ -285,7 +285,7 @@ def digest_again(result: RunResult) -> tuple[RunDigest, dict[str, int]]:
     """The digest of what is on disk, and the rows of each table."""
     digest, rows = RunDigest(), dict.fromkeys(TABLES, 0)
     for table in TABLES:
-        for part in result.batches(table):
+        for part in result.in_pieces(table):
             digest.add(table, part)
             rows[table] += part.num_rows
     return digest, rows

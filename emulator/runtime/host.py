@@ -15,10 +15,11 @@ from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.kernel.clock import Kernel
 from layerlift.emulator.nodes import validation
 from layerlift.emulator.nodes.client.client import Client
-from layerlift.emulator.nodes.events import Answered, Dropped, Event, Piece, Stored
+from layerlift.emulator.nodes.events import Answered, Dropped, Event, Piece, Stored, Together
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.planner_node import PlannerNode
 from layerlift.emulator.nodes.ports import Measurable
+from layerlift.emulator.nodes.server.batch_server import BatchServer
 from layerlift.emulator.nodes.server.server import Server
 from layerlift.emulator.planning.crowd import crowd_wanted
 from layerlift.emulator.planning.job import PlanJob
@@ -78,7 +79,9 @@ class Host:
         spec = self.world.nodes[index]
         if spec.tier == "client":
             return Client(self, spec, self._user_of[index]) if index in self._user_of else Machine(self, spec)
-        return PlannerNode(self, spec) if spec.tier == "planner" else Server(self, spec)
+        if spec.tier == "planner":
+            return PlannerNode(self, spec)
+        return BatchServer(self, spec) if spec.discipline == "batch" else Server(self, spec)
 
     def join(
         self,
@@ -171,6 +174,10 @@ class Host:
     def ran(self, piece: Piece) -> None:
         """Note that a piece has run."""
         self._events.append(piece)
+
+    def ran_together(self, pieces: tuple[Piece, ...]) -> None:
+        """Note that pieces have run in one batch; one alone is a piece like any other."""
+        self._events.append(Together(pieces) if len(pieces) > 1 else pieces[0])
 
     def measure(self, stage: Measurable) -> None:
         """Start a stage whose cost is measured: from what is known, or after the next `advance` has brought it."""

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from layerlift.emulator.nodes.events import Answered, Piece, Stored
+from layerlift.emulator.nodes.events import Answered, Piece, Stored, Together
 from layerlift.emulator.results.reader import COSTS_FILE, RunResult
 from layerlift.emulator.results.record import place
 from layerlift.emulator.world.world import World
@@ -116,6 +116,9 @@ class Replay:
         """See `DataPlane`."""
 
     def execute(self, piece: Piece) -> None:
+        """See `DataPlane`."""
+
+    def execute_together(self, together: Together) -> None:
         """See `DataPlane`."""
 
     def answered(self, answered: Answered) -> None:

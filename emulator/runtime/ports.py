@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from layerlift.emulator.nodes.events import Answered, Dropped, Piece, Stored
+from layerlift.emulator.nodes.events import Answered, Dropped, Piece, Stored, Together
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.protocol.messages import Delivery, PlanOutcome
 from layerlift.emulator.runtime.host import Answer
@@ -59,6 +59,10 @@ class DataPlane(Protocol):
         """Run a piece (later, in order)."""
         ...
 
+    def execute_together(self, together: Together) -> None:
+        """Run pieces in one batch (later, in order)."""
+        ...
+
     def measure(self, piece: Piece) -> float:
         """Run a piece now and return what it cost: seconds, alone, on a core of its node."""
         ...
@@ -77,6 +81,8 @@ def pass_on(answer: Answer, data: DataPlane) -> None:
     for event in answer.events:
         if isinstance(event, Piece):
             data.execute(event)
+        elif isinstance(event, Together):
+            data.execute_together(event)
         elif isinstance(event, Stored):
             data.store(event)
         elif isinstance(event, Dropped):

@@ -105,11 +105,23 @@ def _price(source: str, options: str, classes: tuple[str, ...], priced: Priced) 
                 "ghz": priced.ghz[name],
                 "floor_s": list(priced.floors[name]) if name in priced.floors else None,
                 **priced.profiles.get(name, unknown)._asdict(),
+                **_batches(name, priced),
             }
             for name in classes
         },
         "predicted_s": list(priced.predicted),
         "predicted_ghz": priced.predicted_ghz,
+    }
+
+
+def _batches(name: str, priced: Priced) -> dict[str, Any]:
+    """What is known of several queries at once on a device class; nothing where that is nothing."""
+    if name not in priced.batches:
+        return {}
+    more = priced.floors_more.get(name)
+    return {
+        "batches": {str(size): list(spent) for size, spent in priced.batches[name]},
+        "floor_more_s": None if more is None else list(more),
     }
 
 
@@ -145,10 +157,18 @@ def _same(told: Mapping[str, Any], source: str, options: ModelSection) -> Networ
         if "another than" in str(error):
             raise
         raise ModelError(f"the run's model {name} is gone: {error}"[:280]) from None
-    counts = {len(each["seconds"]) for each in told["classes"].values()}
+    counts = {len(column) for each in told["classes"].values() for column in _columns(each)}
     if loaded.digest != told["digest"] or counts != {len(loaded.graph)}:
         raise ModelError(f"the model {name} is not prepared as the run had it: expected the versions that made the run")
     return loaded
+
+
+def _columns(told: Mapping[str, Any]) -> Iterator[Sequence[float]]:
+    """What a run says of a device class layer by layer."""
+    yield told["seconds"]
+    yield from told.get("batches", {}).values()
+    if told.get("floor_more_s") is not None:
+        yield told["floor_more_s"]
 
 
 @lru_cache(maxsize=64)
@@ -171,6 +191,12 @@ def _repriced(told: Mapping[str, Any], loaded: Network) -> Priced:
         told["file_digest"],
         tuple(told["predicted_s"]),
         told["predicted_ghz"],
+        batches={
+            name: tuple(sorted((int(size), tuple(spent)) for size, spent in each["batches"].items()))
+            for name, each in classes.items()
+            if each.get("batches")
+        },
+        floors_more={name: tuple(each["floor_more_s"]) for name, each in classes.items() if each.get("floor_more_s")},
     )
 
 

@@ -24,7 +24,11 @@ class NodeSpec:
     cores: int = 1
     profile: str = "reference"
     """Which profile of a model its layer seconds come from (its device class)."""
-    discipline: Literal["sharing", "fifo"] = "sharing"
+    discipline: Literal["sharing", "fifo", "batch"] = "sharing"
+    max_batch: int = 1
+    """How many queries run together at most, where the discipline is `batch`: its policy may have capped it."""
+    batch_wait_s: float = 0.0
+    """How long a query waits for company at most, before the batch that it is in may begin."""
     memory_bytes: float = INF
     load_s_per_byte: float = 0.0
     policy: str = "first_come"

@@ -22,6 +22,11 @@ class ModelSpec:
     digest: str = ""
     floor_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Seconds that no clock makes shorter, by profile: moving a layer's bytes through that device class's memory."""
+    batches: Mapping[str, tuple[tuple[int, tuple[float, ...]], ...]] = field(default_factory=dict)
+    """By profile, for each measured number of queries at once, ascending and above 1: reference seconds per layer for
+    all of them. Only of profiles that servers use which batch."""
+    floor_more_s: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """By profile, what each further query of a batch adds to `floor_s`."""
     predicted_s: tuple[float, ...] = ()
     """What a regression says of each layer, in seconds at `predicted_ghz`; empty unless predictions are regressions."""
     predicted_ghz: float = 1.0

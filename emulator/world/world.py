@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import fsum
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from layerlift.emulator.world.models import ModelSpec
 from layerlift.emulator.world.users import PlanningSpec, UserSpec
 from layerlift.models.errors import ScenarioError
 from layerlift.models.sums import left_sum
+from layerlift.models.timing.batch_sizes import between
 from layerlift.planners.problem.problem import Floats
 
 
@@ -68,6 +70,12 @@ class World:
         for node in self.nodes:
             if self.nodes[node.index] is not node:
                 raise ScenarioError(f"node {node.name!r} has index {node.index}, which is not its position")
+        batching = next((node for node in self.nodes if node.discipline == "batch"), None)
+        if batching is not None and self.compute == "measured":
+            raise ScenarioError(
+                f"node {batching.name} batches, and compute is measured, which takes the seconds of each query alone: "
+                "expected compute: profiled, or another discipline"
+            )
         for place, medium in enumerate(self.media):
             if not -1 <= medium.behind < place:
                 raise ScenarioError(f"medium {medium.name!r} comes before the one that it is behind")
@@ -211,3 +219,54 @@ class World:
         scaled = tuple(second * factor for second in spec.seconds[machine.profile])
         floor = spec.floor_s.get(machine.profile)
         return tuple(map(max, scaled, floor)) if floor else scaled
+
+    def batch_seconds(self, model: int, node: int, size: int) -> tuple[float, ...]:
+        """Seconds of each layer of a model for `size` queries at once on one core of a node; for one as `seconds`.
+
+        See `layerlift.models.timing.batch_sizes.between` for sizes that were not measured. Raises `ScenarioError` where
+        nothing is known of several queries at once.
+        """
+        if size == 1:
+            return self.seconds(model, node)
+        spec, machine = self.models[model], self.nodes[node]
+        known = spec.batches.get(machine.profile)
+        if not known:
+            raise ScenarioError(
+                f"node {machine.name} batches, but profile {machine.profile!r} of {spec.name} knows nothing of several "
+                "queries at once: measure it with layerlift profile --batch"
+            )
+        factor = spec.reference_ghz[machine.profile] * machine.cores / machine.ghz
+        scaled = tuple(second * factor for second in between(spec.seconds[machine.profile], known, size))
+        floor, more = spec.floor_s.get(machine.profile), spec.floor_more_s.get(machine.profile)
+        if not floor or not more:
+            return scaled
+        return tuple(max(s, one + (size - 1) * each) for s, one, each in zip(scaled, floor, more, strict=True))
+
+    def full_speed_pieces(self, model: int, node: int) -> int:
+        """How many pieces of a model a node serves at the rate of one alone, each on a core of its own.
+
+        Its cores; at a server that batches as many as its full batches of the whole network come to, rounded down.
+        What planners and policies take for its cores.
+        """
+        machine = self.nodes[node]
+        if machine.discipline != "batch" or machine.max_batch == 1:
+            return machine.cores
+        if (model, node) not in self._full_speed:
+            self._full_speed[model, node] = self._full_batches(model, node)
+        return self._full_speed[model, node]
+
+    @cached_property
+    def _full_speed(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    def _full_batches(self, model: int, node: int) -> int:
+        machine = self.nodes[node]
+        alone = fsum(self.seconds(model, node))
+        full = fsum(self.batch_seconds(model, node, machine.max_batch))
+        gain = machine.max_batch * alone / full if full > 0.0 else float(machine.max_batch)
+        return max(machine.cores, int(machine.cores * gain))
+
+    def company_s(self, node: int) -> float:
+        """How long a lone query waits at a node for company that does not come, before each of its pieces there."""
+        machine = self.nodes[node]
+        return machine.batch_wait_s if machine.discipline == "batch" and machine.max_batch > 1 else 0.0

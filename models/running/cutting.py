@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,16 @@ from layerlift.models.running.network import Network
 
 BIG_BYTES = 65536
 """Parameters of at least this size become inputs of a piece, so that sessions can share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stacking:
+    """How a piece reads and makes the tensors of several queries at once (`layerlift.models.running.together`)."""
+
+    size: int
+    """How many queries."""
+    axes: Mapping[str, int]
+    """By tensor, the axis along which those of the queries lie one behind the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +45,8 @@ class Subgraph:
     """Parameters to feed as well: keys of `Network.weights()`."""
     watched: tuple[str, ...]
     """Logits (`Network.logits`) made inside that are not handed on: extra outputs, for comparing answers."""
+    stacking: Stacking | None = None
+    """For a piece of several queries at once, whose inputs and outputs are then named for each of them."""
 
     @property
     def key(self) -> tuple[str, int, int]:

@@ -9,8 +9,8 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ from layerlift.models.errors import ModelError
 from layerlift.models.files import read_regular
 
 OWN: Final = "layerlift times 1"
+MOST_AT_ONCE: Final = 4096
+"""The largest batch."""
+_PARTS: Final = frozenset({"layers", "operators", "total"})
 _MOST_BYTES: Final = 256 << 20
 _EXPECTED: Final = (
     f'expected {{"format": "{OWN}", "device": ..., "layers": {{name: seconds}}}}, a file of trtexec --exportProfile, '
@@ -53,6 +56,10 @@ class Times:
     """Whether the entries are all that one run of the network took, so that what is not named took no time."""
     device: str | None = None
     ghz: float | None = None
+    total: float | None = None
+    """Seconds of the whole network, which what is named is a part of; None: not said."""
+    batches: Mapping[int, Times] = field(default_factory=dict)
+    """The same for so many queries at once, 2 or more, ascending."""
 
 
 def read(path: Path) -> Times:
@@ -67,28 +74,59 @@ def read(path: Path) -> Times:
         found = _own(body) if isinstance(body, dict) else _listed(body)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelError(f"{path} holds no times ({type(error).__name__}: {str(error)[:60]}): {_EXPECTED}") from None
-    seconds = [*(entry.seconds for entry in found.entries), *found.operators.values()]
-    if not seconds or not all(math.isfinite(s) and s >= 0 for s in seconds) or math.fsum(seconds) <= 0:
-        raise ModelError(f"{path} has no times, or some that are negative or not finite; expected seconds of layers")
+    for each in (found, *found.batches.values()):
+        if not _sound(each):
+            raise ModelError(
+                f"{path} has no times, or some that are negative or not finite; expected seconds of layers"
+            )
     return found
+
+
+def _sound(times: Times) -> bool:
+    whole = [] if times.total is None else [times.total]
+    seconds = [*(entry.seconds for entry in times.entries), *times.operators.values(), *whole]
+    return bool(seconds) and all(math.isfinite(s) and s >= 0 for s in seconds) and max(seconds) > 0
 
 
 def _own(body: Mapping[str, Any]) -> Times:
     if body["format"] != OWN:
         raise ValueError(f"format {body['format']!r}")
-    strange = sorted(set(body) - {"format", "device", "ghz", "layers", "operators"})
-    if strange:
-        raise ValueError(f"the unknown field {strange[0]!r}")
-    layers = {str(name): float(s) for name, s in body.get("layers", {}).items()}
+    _known(body, {"format", "device", "ghz", "batches"} | _PARTS)
     ghz = body.get("ghz")
+    several = {int(size): _parts({"total": s} if isinstance(s, int | float) else s) for size, s in _batches(body)}
+    return replace(
+        _parts({name: body[name] for name in body.keys() & _PARTS}),
+        device=str(body["device"]),
+        ghz=None if ghz is None else float(ghz),
+        batches=dict(sorted(several.items())),
+    )
+
+
+def _batches(body: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    for size, times in body.get("batches", {}).items():
+        if not (size.isdecimal() and 2 <= int(size) <= MOST_AT_ONCE):
+            raise ValueError(f"a batch of {size!r} queries")
+        yield size, times
+
+
+def _parts(body: Mapping[str, Any]) -> Times:
+    """Seconds of layers and operators, and of all, as they are given for a number of queries."""
+    _known(body, _PARTS)
+    layers = {str(name): float(s) for name, s in body.get("layers", {}).items()}
+    total = body.get("total")
     return Times(
         "a file of times",
         tuple(Entry(name, s, (name,)) for name, s in layers.items()),
         {str(name): float(s) for name, s in body.get("operators", {}).items()},
         False,
-        str(body["device"]),
-        None if ghz is None else float(ghz),
+        total=None if total is None else float(total),
     )
+
+
+def _known(body: Mapping[str, Any], fields: Set[str]) -> None:
+    strange = sorted(set(body) - fields)
+    if strange:
+        raise ValueError(f"the unknown field {strange[0]!r}")
 
 
 def _listed(body: Any) -> Times:

@@ -46,8 +46,9 @@ def imported(network: Network, path: Path, *, ghz: float | None = None, host: st
     A kernel's seconds go to the layers that it names, in proportion to what the shipped regressions say of each. In a
     file of one whole run, time that names no layer goes to the layers that have none; layers that are left were fused
     away and take nothing. In a file of times, operators' seconds go to the layers of theirs that are not named, and
-    what is left is predicted, at the speed of what is not. `ghz` (or the file's, or 1) is the clock that nodes of this
-    device class are compared with. Raises `ModelError` when nothing of the file is of this network.
+    what is left is predicted, at the speed of what is not, or to make up the total where one is given. Batches are read
+    alike, with the seconds of one query in place of what the regressions say. `ghz` (or the file's, or 1) is the clock
+    that nodes of this device class are compared with. Raises `ModelError` when nothing of the file is of this network.
     """
     if network.base is not None:
         found = imported(network.base, path, ghz=ghz, host=host)
@@ -56,7 +57,7 @@ def imported(network: Network, path: Path, *, ghz: float | None = None, host: st
     clock = next(value for value in (ghz, times.ghz, 1.0) if value is not None)
     if not (math.isfinite(clock) and clock > 0):
         raise ModelError(f"ghz is {clock}; expected the clock of the device, above 0")
-    work = _Sharing(network, times)
+    work = _Sharing(network.graph, times, predictor.shipped().seconds(network))
     seconds = work.seconds()
     total = math.fsum(seconds)
     profile = Profile(
@@ -74,6 +75,10 @@ def imported(network: Network, path: Path, *, ghz: float | None = None, host: st
         runs=1,
         date=datetime.date.today().isoformat(),
         method=f"imported from {times.source}",
+        batches=tuple(
+            (size, tuple(round(s, 9) for s in _Sharing(network.graph, each, seconds).seconds()))
+            for size, each in times.batches.items()
+        ),
     )
     rest = [layer.index for layer in network.graph.layers if layer.index not in work.own]
     share = math.fsum(seconds[at] for at in rest) / total
@@ -83,9 +88,9 @@ def imported(network: Network, path: Path, *, ghz: float | None = None, host: st
 class _Sharing:
     """From names to layers."""
 
-    def __init__(self, network: Network, times: foreign.Times) -> None:
-        self.graph, self.times = network.graph, times
-        self.guess = predictor.shipped().seconds(network)
+    def __init__(self, graph: LayerGraph, times: foreign.Times, guess: Sequence[float]) -> None:
+        self.graph, self.times, self.guess = graph, times, guess
+        """`guess`: what the layers may take, in proportion."""
         self.spent = [0.0] * len(self.guess)
         self.own: set[int] = set()
         """Layers with a time of their own: by name, or as one of an operator."""
@@ -98,7 +103,8 @@ class _Sharing:
         for entry in sorted(self.times.entries, key=lambda entry: -entry.seconds):
             self._give(entry.name, entry.seconds, self._layers(entry))
         self._share_operators()
-        if self.matched_s <= 0:
+        total = self.times.total
+        if self.matched_s <= 0 and total is None:
             raise ModelError(
                 f"no name in the times is a layer or an operator of {self.graph.name}, whose first layer is "
                 f"{shortened(self.graph.layers[0].name, 80)!r}: export the times of this very file"
@@ -106,10 +112,22 @@ class _Sharing:
         rest = [at for at in range(len(self.spent)) if at not in self.own]
         if self.times.is_whole:
             self._spread(self.stray_s, rest or range(len(self.spent)))
+        elif total is not None:
+            self._make_up(total, rest or range(len(self.spent)))
         else:
             speed = self.matched_s / math.fsum(self.guess[at] for at in self.own)
             self._spread(speed * math.fsum(self.guess[at] for at in rest), rest)
         return self.spent
+
+    def _make_up(self, total: float, rest: Sequence[int]) -> None:
+        left = total - self.matched_s
+        if left < -1e-9 * total:
+            raise ModelError(
+                f"the times of {self.graph.name} have a total of {total:g} s, but what they name takes "
+                f"{self.matched_s:g} s: expected a total of everything"
+            )
+        self._spread(max(0.0, left), rest)
+        self.matched_s = total - min(self.stray_s, total)
 
     def _give(self, name: str, seconds: float, layers: Sequence[int]) -> None:
         if not layers:
@@ -139,7 +157,7 @@ class _Sharing:
         chosen = list(layers)
         whole = math.fsum(self.guess[at] for at in chosen)
         for at in chosen:
-            self.spent[at] += seconds * self.guess[at] / whole
+            self.spent[at] += seconds * (self.guess[at] / whole if whole > 0.0 else 1.0 / len(chosen))
 
 
 def _by_name(graph: LayerGraph) -> Mapping[str, int]:

@@ -14,6 +14,7 @@ from layerlift.models.files import read_regular
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
 from layerlift.models.running.network import Network
+from layerlift.models.timing.batch_sizes import between
 
 FORMAT = 1
 _MOST_BYTES: Final = 64 << 20
@@ -170,11 +171,7 @@ class Profile:
                 f"a batch of {size} was asked of the profile of {self.network}, which has none of that size: measure "
                 "it with layerlift profile --batch"
             )
-        known = [(1, self.seconds), *self.batches]
-        at = next((number for number in range(1, len(known) - 1) if known[number][0] >= size), len(known) - 1)
-        (low, before), (high, after) = known[at - 1], known[at]
-        along = (size - low) / (high - low)
-        return tuple(max(0.0, a + along * (b - a)) for a, b in zip(before, after, strict=True))
+        return between(self.seconds, self.batches, size)
 
     def fits(self, network: Network) -> bool:
         """Whether it was measured on this network's topology."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from layerlift.models.errors import ModelError
 from layerlift.models.loading import disk_cache
@@ -13,6 +14,10 @@ from layerlift.models.running.network import Network
 from layerlift.models.timing.measuring import measure, timed
 from layerlift.models.timing.profile import Profile
 
+REFERENCE: Final = "reference"
+"""The device class of whoever names none."""
+SHIPPED_CLASSES: Final = ("v100",)
+"""Device classes that ship beside it, each a folder of `models/profiles` with a profile for some networks."""
 Notify = Callable[[str], None]
 _RUNS, _FEWEST_RUNS = 30, 3
 _MEASURING_S = 20.0
@@ -39,6 +44,22 @@ def _shipped(network: Network) -> Profile | None:
     if not file.is_file():
         return None
     return Profile.parse(file.read_text(), f"the shipped profile of {network.name}").over(network)
+
+
+def device_class(name: str, network: Network) -> Profile:
+    """The profile of `network` in a device class that ships (`SHIPPED_CLASSES`). Raises `ModelError` without one."""
+    folder = resources.files("layerlift.models").joinpath("profiles", name)
+    file = folder.joinpath(f"{network.name}.json")
+    found = None
+    if file.is_file():
+        found = Profile.parse(file.read_text(), f"the shipped profile of {network.name} on {name}").over(network)
+    if found is None:
+        has = ", ".join(sorted(each.name.removesuffix(".json") for each in folder.iterdir()))
+        raise ModelError(
+            f"no profile of {network.name} ships for the device class {name} (there is one of {has}): measure it on "
+            "such a machine with layerlift profile, and name the file"
+        )
+    return found
 
 
 def reference(network: Network, *, notify: Notify | None = None) -> Profile:

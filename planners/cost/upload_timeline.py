@@ -121,7 +121,7 @@ def timeline(
 def _travel(problem: Problem, uploads: tuple[Upload, ...]) -> tuple[list[float], list[float], list[float], list[int]]:
     """When each part is sent, has arrived and is confirmed, and its bytes."""
     graph, tables = problem.graph, problem.tables
-    delay_s, rate = tables.latency_s[CLIENT], tables.bandwidth_bytes_s[CLIENT]
+    rate = tables.bandwidth_bytes_s[CLIENT]
     held: dict[int, frozenset[int]] = {}
     free: dict[int, float] = {}
     sent, arrived, confirmed, sizes = [], [], [], []
@@ -132,7 +132,7 @@ def _travel(problem: Problem, uploads: tuple[Upload, ...]) -> tuple[list[float],
         size = graph.upload_bytes(upload.layers, known)
         held[server] = known | graph.parameters_of(upload.layers)
         begun = free.get(queue, 0.0)
-        landed = begun + delay_s[server] + (size + problem.header_bytes) / rate[server]
+        landed = begun + problem.upload_delay_s(server) + (size + problem.header_bytes) / rate[server]
         built = landed + float(problem.load_s_per_byte[server]) * size
         done = (
             built + tables.latency_s[server][CLIENT] + problem.header_bytes / tables.bandwidth_bytes_s[server][CLIENT]

@@ -113,7 +113,7 @@ class Additive:
 
     def round_trip(self, server: int) -> float:
         """Cost of the delays and headers of one part: there, and the confirm result back."""
-        there, back = self.problem.tables.latency_s[CLIENT][server], self.problem.tables.latency_s[server][CLIENT]
+        there, back = self.problem.upload_delay_s(server), self.problem.tables.latency_s[server][CLIENT]
         header = self.problem.header_bytes
         return (
             self.waiting(there + back) + self.carrying(header, CLIENT, server) + self.carrying(header, server, CLIENT)

@@ -79,7 +79,9 @@ class Problem:
     seconds: Floats
     """Seconds that a layer takes alone on a node, shape (L, N): measured for the client, predicted for servers."""
     latency_s: Floats
-    """Propagation delay from node to node, shape (N, N), zero on the diagonal."""
+    """Propagation delay from node to node, shape (N, N), zero on the diagonal; with the wait for company at its end
+    (`company_s`), which a query's tensors meet there and uploads do not (`upload_delay_s`).
+    """
     bandwidth_bytes_s: Floats
     """From node to node, shape (N, N), infinite on the diagonal."""
     memory_bytes: Floats
@@ -119,6 +121,8 @@ class Problem:
 
     So that problems which are equal but for it stay equal for those who do not look.
     """
+    company_s: Floats | None = None
+    """How long a lone query's piece waits on each node for others to run with, shape (N,); None: nowhere."""
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -132,6 +136,12 @@ class Problem:
                     f"problem.link_share is {self.link_share.tolist()}, expected {nodes} shares above 0 and at most 1"
                 )
             self.link_share.setflags(write=False)
+        if self.company_s is not None:
+            if self.company_s.shape != (nodes,) or not bool((self.company_s >= 0).all()):
+                raise PlanError(
+                    f"problem.company_s is {self.company_s.tolist()}, expected {nodes} waits of 0 s or more"
+                )
+            self.company_s.setflags(write=False)
         if self.crowd is not None and self.crowd.age_s.shape != (nodes,):
             raise PlanError(f"problem.crowd knows {len(self.crowd.age_s)} nodes, expected the problem's {nodes}")
         if not bool(self.allowed[:, 0].all()):
@@ -141,6 +151,11 @@ class Problem:
     def servers(self) -> range:
         """Indices of the nodes other than the client."""
         return range(1, len(self.nodes))
+
+    def upload_delay_s(self, server: int) -> float:
+        """Propagation delay of what is uploaded from the client to a server, where nothing of it waits for company."""
+        delay_s = self.tables.latency_s[0][server]
+        return delay_s if self.company_s is None else delay_s - float(self.company_s[server])
 
     @cached_property
     def slowdown(self) -> Floats:
@@ -185,6 +200,9 @@ class Problem:
         if self.link_share is not None:
             hasher.update(b"link_share")
             hasher.update(np.ascontiguousarray(self.link_share).tobytes())
+        if self.company_s is not None:
+            hasher.update(b"company_s")
+            hasher.update(np.ascontiguousarray(self.company_s).tobytes())
         if self.crowd is not None:
             hasher.update(repr(("crowd", self.crowd.user, self.crowd.asking)).encode())
             for told in self.crowd.arrays().values():

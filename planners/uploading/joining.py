@@ -58,7 +58,7 @@ def _light(problem: Problem, uploads: tuple[Upload, ...]) -> list[bool]:
     for server, layers in uploads:
         known = held.get(server, frozenset())
         held[server] = known | graph.parameters_of(layers)
-        round_trip_s = tables.latency_s[CLIENT][server] + tables.latency_s[server][CLIENT]
+        round_trip_s = problem.upload_delay_s(server) + tables.latency_s[server][CLIENT]
         bandwidth_bytes_s = tables.bandwidth_bytes_s[CLIENT][server]
         made.append(graph.upload_bytes(layers, known) <= NOTHING * round_trip_s * bandwidth_bytes_s)
     return made

@@ -69,7 +69,7 @@ class SharedLink:
             size = graph.upload_bytes(own, known)
             query_s, rate_bytes_s = self.state(tuple(now), server)
             back = problem.header_bytes / problem.tables.bandwidth_bytes_s[server][CLIENT]
-            delays_s = problem.tables.latency_s[CLIENT][server] + problem.tables.latency_s[server][CLIENT]
+            delays_s = problem.upload_delay_s(server) + problem.tables.latency_s[server][CLIENT]
             built_s = float(problem.load_s_per_byte[server]) * size
             took_s = delays_s + back + built_s + (size + problem.header_bytes) / rate_bytes_s
             above += took_s * max(0.0, query_s - self.local_s)

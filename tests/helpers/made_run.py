@@ -87,6 +87,7 @@ def made_rows() -> dict[str, list[tuple]]:
             query(20.0, "bob", 1, 10.0, 10.0, reason="run ended"),
         ],
         "segments": [(0.9, "c1", "ann", 0, 0, 0, 3, 0.0, 0.0, 0.9, 0.9)],
+        "batches": [(0.9, "e1", "squeezenet", 0, 3, 2, 0, 0.4, 0.1, 0.5, 0.4)],
         "uploads": [
             (3.0, "c1", "ann", 1, 0, 0, "e1", 1, 100, 2.0, 3.0, "confirmed", "", 0, "c1"),
             (3.5, "c1", "ann", 1, 1, 0, "e1", 1, 200, 3.0, 3.5, "lost", "link down", 200, "c1"),

@@ -9,7 +9,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from worlds import InlinePlans, small_world
 
-from layerlift.emulator.execution.dataplane import Backend, DataPlane, LocalBackend
+from layerlift.emulator.execution.backends import Backend, LocalBackend
+from layerlift.emulator.execution.dataplane import DataPlane
 from layerlift.emulator.nodes.events import Piece
 from layerlift.emulator.runtime.conductor import Conductor, LocalHosts
 from layerlift.emulator.world.world import World

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from layerlift.emulator.execution.dataplane import LocalBackend
+from layerlift.emulator.execution.backends import LocalBackend
 from layerlift.emulator.execution.engine import Task
 from layerlift.models import Network, Subgraph
 

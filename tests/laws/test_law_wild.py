@@ -11,6 +11,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from batching import meeting
 from charge_books import charge_is_kept
 from held_parts import nothing_held_is_sent
 from hypothesis import given
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from wild import wild_worlds, with_media
 from worlds import InlinePlans, Run, examples, groupings, run_world
 
-from layerlift.emulator.nodes.events import Answered, Piece, Stored
+from layerlift.emulator.nodes.events import Answered, Piece, Stored, Together
 from layerlift.emulator.protocol.messages import Cancel, PlanReady, ReadMeter, SwitchOff, Weigh
 from layerlift.emulator.protocol.routes import Routes
 from layerlift.emulator.results.tables import TABLES
@@ -256,6 +257,13 @@ def test_every_law_in_a_thousand_wild_worlds(world: World, data: st.DataObject) 
     check_every_law(world, data.draw(groupings(world)))
 
 
+@pytest.mark.long
+@given(wild_worlds().flatmap(meeting), st.data())
+@examples(20)
+def test_every_law_in_wild_worlds_whose_servers_batch(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
 class Executing:
     """A data plane that checks that each piece has its inputs and its parameters when it runs."""
 
@@ -264,7 +272,7 @@ class Executing:
         self.made: dict[tuple[int, int], set[int]] = {}
         self.held: dict[tuple[int, int], set[int]] = defaultdict(set)
         self.over: set[tuple[int, int]] = set()
-        self.answers = 0
+        self.answers = self.batches = 0
 
     def store(self, stored: Stored) -> None:
         mine = self.held[stored.node, stored.user]
@@ -285,6 +293,18 @@ class Executing:
         if piece.node != client:
             wanted = graph.parameters_of(range(segment.first, segment.last + 1))
             assert wanted <= self.held[piece.node, piece.user], "a piece ran without its parameters"
+
+    def execute_together(self, together: Together) -> None:
+        kinds = {(self.world.users[piece.user].model, *self._layers(piece)) for piece in together.pieces}
+        assert len(kinds) == 1, "pieces that are not alike ran together"
+        assert len({(piece.user, piece.query) for piece in together.pieces}) == len(together.pieces) > 1
+        self.batches += 1
+        for piece in together.pieces:
+            self.execute(piece)
+
+    def _layers(self, piece: Piece) -> tuple[int, int]:
+        segment = self.routes[piece.route].route.steps[piece.step].segment
+        return segment.first, segment.last
 
     def measure(self, piece: Piece) -> float:
         raise AssertionError("nothing is measured here")
@@ -308,3 +328,15 @@ def test_what_would_be_executed_can_be(world: World, data: st.DataObject) -> Non
     hosts = LocalHosts(world, data.draw(groupings(world)), execution=True)
     Conductor(world, hosts, InlinePlans(world), lambda table, more: rows[table].extend(more), plane).run()
     assert plane.answers >= sum(row[4] == "answered" for row in rows["queries"])
+
+
+@pytest.mark.long
+@given(wild_worlds().flatmap(meeting), st.data())
+@examples(15)
+def test_what_would_be_executed_in_batches_can_be(world: World, data: st.DataObject) -> None:
+    plane = Executing(world)
+    rows: dict[str, list[Any]] = {table: [] for table in TABLES}
+    hosts = LocalHosts(world, data.draw(groupings(world)), execution=True)
+    Conductor(world, hosts, InlinePlans(world), lambda table, more: rows[table].extend(more), plane).run()
+    # One more may have ended in the window in which the run did.
+    assert plane.batches >= sum(row[5] - row[6] > 1 for row in rows["batches"])

@@ -75,7 +75,7 @@ def profile(
             raise ModelError(f"{option} is {value}; expected a number above 0")
     batches = _sizes(sizes)
     if source is not None and batches:
-        raise ModelError("--import and --batch were given; expected one of them, for times that are imported have none")
+        raise ModelError("--import and --batch were given; expected one of them: a file of times has its own batches")
     if host is not None and source is None:
         raise ModelError("--host was given without --import; what is measured here names this machine itself")
     network = load(model, dims=dims_of(dims), fix=fix_of(fix), outputs=ends)

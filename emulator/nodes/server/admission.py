@@ -8,7 +8,7 @@ from numbers import Real
 from typing import NamedTuple, Protocol, TypeVar
 
 from layerlift.emulator import policies
-from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
+from layerlift.emulator.kernel.disciplines import AnyCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.nodes.ports import Living
 from layerlift.emulator.policies.allocation import Capacity, Claim, Grant, PolicyBase, flow_weights, share_of, victims
@@ -24,7 +24,7 @@ class Admitting(Living, Protocol):
     """What admission asks of its server."""
 
     @property
-    def cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+    def cpu(self) -> AnyCpu:
         """What pieces are served by."""
         ...
 
@@ -72,7 +72,7 @@ class Admission:
         spec = server.spec
         self._server = server
         self._policy = policies.make(spec.policy)
-        self._capacity = Capacity(spec.memory_bytes, spec.cores, min(spec.uplink_bytes_s, spec.downlink_bytes_s))
+        self._capacity = Capacity(spec.memory_bytes, _cores(server), min(spec.uplink_bytes_s, spec.downlink_bytes_s))
         self.active = policies.has(self._policy, "claims")
         self._claims: dict[int, Claim] = {}
         self._grants: dict[int, Grant] = {}
@@ -212,6 +212,14 @@ class Admission:
         if len(grants) != len(claims):
             raise RunError(f"policy {name} answered {len(grants)} grants for {len(claims)} claims: expected one each")
         return [_sound(name, grant) for grant in grants]
+
+
+def _cores(server: Admitting) -> int:
+    """What policies divide: cores, or what the batches of the network that gains least by them come to."""
+    world, index = server.host.world, server.spec.index
+    if server.spec.discipline != "batch":
+        return server.spec.cores
+    return min(world.full_speed_pieces(model, index) for model in range(len(world.models)))
 
 
 def _no_room(size: int, free: float) -> str:

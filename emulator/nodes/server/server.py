@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import ClassVar
 
-from layerlift.emulator.kernel.cpu import Cpu, FifoCpu
+from layerlift.emulator.kernel.disciplines import AnyCpu
 from layerlift.emulator.kernel.weighted_cpu import WeightedCpu
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.runner import Runner
@@ -79,7 +79,9 @@ class Server(Runner):
         if host.world.planning.heartbeat_s < inf:
             self.call_at(host.world.planning.heartbeat_s, self._beat, 1)
 
-    def make_cpu(self) -> Cpu | FifoCpu | WeightedCpu:
+    visit_class: ClassVar[type[Visit]] = Visit
+
+    def make_cpu(self) -> AnyCpu:
         """One that knows users' weights, where the policy has them."""
         return WeightedCpu(self, self.spec.cores) if weighs_cpu(self.spec) else super().make_cpu()
 
@@ -289,7 +291,7 @@ class Server(Runner):
             if not self._ready_for(message):
                 return
             itinerary = self.host.routes[message.route]
-            visit = self.visits[key] = Visit(self, itinerary, self.place, message.user, message.query)
+            visit = self.visits[key] = self.visit_class(self, itinerary, self.place, message.user, message.query)
         visit.arrive(message.tensor)
 
     def stage_ended(self, visit: Visit, stage: Stage) -> None:

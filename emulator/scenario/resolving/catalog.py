@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import inf
@@ -16,10 +16,11 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import zoo
 from layerlift.models.loading.load import load
 from layerlift.models.preprocess import pipeline
+from layerlift.models.running.batching import batched
 from layerlift.models.running.network import Network
 from layerlift.models.timing.predictor import shipped
 from layerlift.models.timing.profile import Profile
-from layerlift.models.timing.profiles import reference, ships
+from layerlift.models.timing.profiles import REFERENCE, SHIPPED_CLASSES, device_class, reference, ships
 from layerlift.planners.registry.planners import make
 
 
@@ -56,6 +57,12 @@ class Priced:
     """Layers by operator that the shipped regressions have nothing of their own for."""
     unpredicted_share: float = 0.0
     """Share of the predicted seconds that these have."""
+    batches: Mapping[str, tuple[tuple[int, tuple[float, ...]], ...]] = field(default_factory=dict)
+    """Seconds of several queries at once (see `Profile.batches`), of the device classes whose profiles have them."""
+    floors_more: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What each further query of a batch adds to `floors`."""
+    unbatched: str = ""
+    """Why the network cannot run several queries at once, where profiles say what that costs; empty when it can."""
 
 
 class ProfileError(ModelError):
@@ -120,7 +127,8 @@ def _version(name: str) -> tuple[int, int]:
 @lru_cache(maxsize=64)
 def _price(source: str, options: str, classes: tuple[str, ...], files: object) -> Priced:
     loaded = network(source, ModelSection.model_validate_json(options))
-    profiles = {name: reference(loaded) if name == "reference" else _measured(name, loaded) for name in classes}
+    profiles = {name: _profile(name, loaded) for name in classes}
+    batches = {name: found.batches for name, found in profiles.items() if found.batches}
     return Priced(
         loaded.graph,
         loaded.digest,
@@ -134,11 +142,32 @@ def _price(source: str, options: str, classes: tuple[str, ...], files: object) -
         shipped().ghz,
         shipped().unpredicted(loaded),
         round(shipped().unpredicted_share(loaded), 6),
+        batches,
+        {name: tuple(_more_s(profiles[name], loaded.graph)) for name in batches if profiles[name].mem_gb_s is not None},
+        _unbatched(loaded) if batches else "",
     )
 
 
+def _more_s(profile: Profile, graph: LayerGraph) -> Iterator[float]:
+    """Seconds in which the memory moves the activations of each layer."""
+    assert profile.mem_gb_s is not None
+    for layer in graph.layers:
+        yield layer.run_bytes / (profile.mem_gb_s * 1e9)
+
+
+def _unbatched(loaded: Network) -> str:
+    try:
+        batched(loaded, 2)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
 def _profiled(name: str, found: Profile, loaded: Network) -> Profiled:
-    origin = "file" if name != "reference" else "shipped" if ships(loaded) else "measured"
+    if name in SHIPPED_CLASSES:
+        origin = "shipped"
+    else:
+        origin = "file" if name != REFERENCE else "shipped" if ships(loaded) else "measured"
     return Profiled(origin, found.host, found.date, found.coverage)
 
 
@@ -150,6 +179,17 @@ def file_digest(source: str) -> str | None:
         return digest_of_file(Path(source))
     except (OSError, ValueError) as error:
         raise ModelError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _profile(name: str, loaded: Network) -> Profile:
+    if name == REFERENCE:
+        return reference(loaded)
+    if name not in SHIPPED_CLASSES:
+        return _measured(name, loaded)
+    try:
+        return device_class(name, loaded)
+    except ModelError as error:
+        raise ProfileError(name, str(error)) from None
 
 
 def _measured(name: str, loaded: Network) -> Profile:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from layerlift.emulator.policies import takes_back
+from layerlift.emulator.policies import batch_cap, takes_back
 from layerlift.emulator.scenario.checks.names import kind_name, node_names
 from layerlift.emulator.scenario.schema import sections
 from layerlift.emulator.scenario.schema.description import Description
@@ -18,6 +18,7 @@ from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.machines import INF, NodeSpec, Tier
 from layerlift.models.errors import CodeRefused, LayerliftError
+from layerlift.models.timing.profiles import REFERENCE, SHIPPED_CLASSES
 from layerlift.planners.registry.plugins import code_allowed
 
 IONN_W: Final = {"idle_w": 3.977, "compute_w": 3.262, "radio_w": 2.634}
@@ -49,7 +50,7 @@ class _Spread:
 
 
 def _machines(
-    spread: _Spread, tier: Tier, names: Sequence[str], profile: str, revokes: bool, media: Mapping[str, int]
+    spread: _Spread, tier: Tier, names: Sequence[str], profile: str, ruled: _Ruled, media: Mapping[str, int]
 ) -> Iterator[NodeSpec]:
     """Yield a group's nodes, their indices still to be given (0)."""
     machine = spread.machine
@@ -62,7 +63,10 @@ def _machines(
     uplink, downlink = spread.rates("uplink"), spread.rates("downlink")
     battery = spread.values("battery_j", INF)
     behind = [media[name] for name in machine.behind or ()] or [-1]
-    off = spread.values("off_w", 0.0) if isinstance(machine, sections.NodesSection) else [0.0] * len(names)
+    off, most, wait_ms = [0.0] * len(names), 1, 0.0
+    if isinstance(machine, sections.NodesSection):
+        off = spread.values("off_w", 0.0)
+        most, wait_ms = int(min(machine.max_batch or 1, ruled.most)), machine.batch_wait_ms or 0.0
     for k, name in enumerate(names):
         yield NodeSpec(
             index=0,
@@ -72,10 +76,12 @@ def _machines(
             cores=machine.cores,
             profile=profile,
             discipline=machine.discipline,
+            max_batch=most,
+            batch_wait_s=wait_ms / 1000,
             memory_bytes=memory[k],
             load_s_per_byte=machine.load_s_per_mb / MB,
             policy=machine.policy,
-            revokes=revokes,
+            revokes=ruled.revokes,
             share_models=machine.share_models,
             idle_w=power["idle_w"][k],
             compute_w=power["compute_w"][k],
@@ -111,23 +117,38 @@ def nodes(scenario: Description, media: Mapping[str, int]) -> list[NodeSpec]:
             section = scenario.users[int(path[1])].device
             tier, drawn_as = "client", f"users/{kind_name(scenario, int(path[1]))}"
         if section is not None:
-            profile = section.profile if section.profile == "reference" else in_folder(scenario, section.profile)
-            revokes = _revokes(section.policy, (*path, "policy"), scenario.trust)
+            profile = class_of(scenario, section.profile)
+            ruled = _ruled(section.policy, (*path, "policy"), scenario.trust)
             spread = _Spread(section, len(group), scenario.seed, drawn_as)
-            made.extend(_machines(spread, tier, group, profile, revokes, media))
+            made.extend(_machines(spread, tier, group, profile, ruled, media))
     made.append(NodeSpec(0, "planner", "planner"))
     return [replace(node, index=index) for index, node in enumerate(made)]
 
 
-def _revokes(policy: str, path: FieldPath, trust: Trust) -> bool:
-    """Whether a policy takes memory back: asked here, so that a world need not know any policy."""
+class _Ruled(NamedTuple):
+    """What of a policy is settled before a run."""
+
+    revokes: bool
+    """Whether it takes memory back."""
+    most: float
+    """How many queries it lets run together; infinite where it does not say."""
+
+
+def _ruled(policy: str, path: FieldPath, trust: Trust) -> _Ruled:
+    """Ask a policy here, so that a world need not know any."""
     try:
         with code_allowed(trust.allows(policy)):
-            return takes_back(policy)
+            return _Ruled(takes_back(policy), batch_cap(policy))
     except CodeRefused as error:
         raise CodeFlaw(path, f"is {shown(policy)}: {error}") from None
     except LayerliftError as error:
         raise Flaw(path, f"is {policy!r}: {error}") from None
+
+
+def class_of(scenario: Description, profile: str) -> str:
+    """Return a device class as worlds name it: one that ships by its name, any other by its file."""
+    ships = profile == REFERENCE or profile in SHIPPED_CLASSES
+    return profile if ships else in_folder(scenario, profile)
 
 
 def in_folder(scenario: Description, file: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from layerlift.emulator.scenario.resolving.catalog import Catalog, ProfileError, Shelf
+from layerlift.emulator.scenario.resolving.catalog import Catalog, Priced, ProfileError, Shelf
 from layerlift.emulator.scenario.resolving.faults import resolve_faults
 from layerlift.emulator.scenario.resolving.links import links, media, pairs, places
-from layerlift.emulator.scenario.resolving.machines import in_folder
+from layerlift.emulator.scenario.resolving.machines import class_of, in_folder
 from layerlift.emulator.scenario.resolving.machines import nodes as machines
 from layerlift.emulator.scenario.resolving.users import population
 from layerlift.emulator.scenario.schema import sections
@@ -108,6 +108,14 @@ def _models(
                 ghz["reference"] = scenario.reference_ghz
         graph = charged(priced.graph, options)
         spec = ModelSpec(name, source, graph, priced.seconds, ghz, priced.digest, priced.floors)
+        batching = {node.profile for node in nodes if node.discipline == "batch" and node.max_batch > 1}
+        if batching:
+            _can_batch(scenario, priced, name, batching)
+            spec = replace(
+                spec,
+                batches={each: priced.batches[each] for each in sorted(batching)},
+                floor_more_s={each: more for each, more in priced.floors_more.items() if each in batching},
+            )
         if scenario.planner.predictions == "regression":
             spec = replace(
                 spec,
@@ -120,9 +128,25 @@ def _models(
     return tuple(made)
 
 
+def _can_batch(scenario: Description, priced: Priced, model: str, classes: Collection[str]) -> None:
+    """Raise `Flaw` where a server is to batch a network that cannot, or whose batches cost nobody knows what."""
+    for path, machine in _machines(scenario).items():
+        if machine.discipline != "batch":
+            continue
+        if priced.unbatched:
+            raise Flaw((*path, "discipline"), f"is batch, but {priced.unbatched}")
+        own = class_of(scenario, machine.profile)
+        if own in classes and own not in priced.batches:
+            raise Flaw(
+                (*path, "profile"),
+                f"is {machine.profile!r}, which says nothing of several queries of {model} at once: measure them with "
+                f"layerlift profile {model} --batch 1,2,4,8 -o FILE, and name that file",
+            )
+
+
 def _blamed(scenario: Description, error: ProfileError) -> tuple[FieldPath, str]:
     for path, machine in _machines(scenario).items():
-        if machine.profile != "reference" and in_folder(scenario, machine.profile) == error.device_class:
+        if class_of(scenario, machine.profile) == error.device_class:
             return (*path, "profile"), f"is {machine.profile!r}: {error}"
     return (), str(error)
 

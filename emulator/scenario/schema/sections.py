@@ -92,7 +92,7 @@ class MachineSection(Section):
     cores: Count = assume(1)
     profile: Text = "reference"
     """The device class: `reference`, or the file of a profile (`layerlift profile`)."""
-    discipline: Literal["sharing", "fifo"] = "sharing"
+    discipline: Literal["sharing", "fifo", "batch"] = "sharing"
     policy: Text = "first_come"
     """Who is admitted, and what each of those gets."""
     share_models: Flag = False
@@ -144,13 +144,6 @@ class MachineSection(Section):
         one_rate(self, "downlink")
         return self
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_batches(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "max_batch" in data:
-            raise flaw(("max_batch",), "is given, but servers that run batches are not there yet: leave it out")
-        return data
-
 
 class NodesSection(MachineSection):
     """One node by `name`, or `count` alike (numbered through `names`, a pattern such as `r{}`)."""
@@ -161,6 +154,10 @@ class NodesSection(MachineSection):
     names: Text | None = None
     off_w: NonNegativeRange = NOTHING
     """Drawn by a server that is down after a crash."""
+    max_batch: Count | None = None
+    """With `discipline: batch`, how many queries of one network run together at most."""
+    batch_wait_ms: NonNegative | None = None
+    """With `discipline: batch`, how long the first of them waits for company at most; null: not at all."""
 
     @model_validator(mode="after")
     def _where_it_counts(self) -> NodesSection:
@@ -168,6 +165,19 @@ class NodesSection(MachineSection):
             raise flaw(("off_w",), "is given for a client, which never crashes: expected it for servers only")
         if self.tier != "client" and self.battery_j is not None:
             raise flaw(("battery_j",), "is given for a server, which hangs on a wire: expected it for clients only")
+        return self
+
+    @model_validator(mode="after")
+    def _batches(self) -> NodesSection:
+        if self.discipline == "batch":
+            if self.tier == "client":
+                raise flaw(("discipline",), "is batch for a client, which runs one user's queries: expected a server")
+            if self.max_batch is None:
+                raise flaw(("max_batch",), "is missing: discipline batch needs how many queries may run together")
+            return self
+        for name in ("max_batch", "batch_wait_ms"):
+            if getattr(self, name) is not None:
+                raise flaw((name,), f"is given, but discipline is {self.discipline}: expected discipline: batch")
         return self
 
     @model_validator(mode="after")
@@ -184,6 +194,8 @@ class DeviceSection(MachineSection):
 
     @model_validator(mode="after")
     def _pattern(self) -> DeviceSection:
+        if self.discipline == "batch":
+            raise flaw(("discipline",), "is batch for a device, which runs one user's queries: expected it for servers")
         return _numbered(self)
 
 

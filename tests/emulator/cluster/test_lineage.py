@@ -115,4 +115,16 @@ def test_a_tensor_that_nobody_wants_is_not_kept(place: Place) -> None:
     del a
     gc.collect()
     assert dict(execution.made) == {}
-    assert b["b1"].execution.needs == {"a1": execution}, "but how it was made is known"
+    assert b["b1"].execution.needs == {"a1": ("a1", execution)}, "but how it was made is known"
+
+
+def test_a_piece_may_call_its_inputs_otherwise_than_who_made_them(place: Place) -> None:
+    """A batch has tensors of several queries, which all are called alike where they were made."""
+    first, _ = place.run("first", "t", x=place.keep(100))
+    second, _ = place.run("second", "t", x=place.keep(1000))
+    made, _ = place.lineage.run(
+        Task(0, 0, 0, 0, 0), Piece("both", ("0/y", "1/y")), {"0/t": first["t"], "1/t": second["t"]}
+    )
+    expected = place.get(made["1/y"])
+    place.values = {ref: value for ref, value in place.values.items() if ref < 0}
+    assert place.get(made["1/y"]) == expected

@@ -18,7 +18,8 @@ from worlds import fixed
 from layerlift import models
 from layerlift.emulator.execution import dataplane
 from layerlift.emulator.execution.answers import not_finite, relative_error
-from layerlift.emulator.execution.dataplane import DataPlane, LocalBackend
+from layerlift.emulator.execution.backends import LocalBackend
+from layerlift.emulator.execution.dataplane import DataPlane
 from layerlift.emulator.execution.engine import Task
 from layerlift.emulator.nodes.events import Piece, Stored
 from layerlift.emulator.world.links import LinkSpec

@@ -68,7 +68,7 @@ def test_it_takes_every_way_of_writing(user: dict[str, Any]) -> None:
         {"nodes": [{"tier": "edge"}]},
         {"nodes": [{"tier": "fog", "ghz": 1}]},
         {"nodes": [{"tier": "edge", "ghz": [1, 2, 3]}]},
-        {"nodes": [{"tier": "edge", "ghz": 1, "max_batch": 4}]},
+        {"nodes": [{"tier": "edge", "ghz": 1, "max_batch": 0}]},
         {"links": {"client-edge": {"bandwidth_mb_s": 1}}},
         {"links": {"client-edge": {"bandwidth_mb_s": 1, "latency_ms": 0}}},
         {"users": [{"queries": 3}]},

@@ -334,16 +334,3 @@ def test_a_profile_of_another_network_is_refused(tmp_path: Path) -> None:
     right = Scenario.load("paper", [f"nodes.0.profile={json.dumps(str(tmp_path / 'class'))}"]).resolve()
     assert right.seconds(0, 0) != Scenario.load("paper").resolve().seconds(0, 0)
     assert right.seconds(0, 5) == Scenario.load("paper").resolve().seconds(0, 5)
-
-
-@pytest.mark.parametrize("given", [1, 4, None, "many"])
-@pytest.mark.parametrize("where", ["nodes.0", "users.0.device"])
-def test_batches_are_refused_until_servers_run_them(where: str, given: object) -> None:
-    data: Any = small(users=[{"model": "small", "queries": 1, "device": {"ghz": 1}}])
-    place = data["nodes"][0] if where == "nodes.0" else data["users"][0]["device"]
-    place["max_batch"] = given
-    with pytest.raises(ScenarioError) as caught:
-        Scenario.from_dict(data)
-    assert str(caught.value) == (
-        f"{where}.max_batch is given, but servers that run batches are not there yet: leave it out"
-    )

@@ -48,7 +48,7 @@ def every_question_is_accounted_for(result: RunResult) -> None:
         assert numbers == list(range(len(numbers)))
 
 
-@pytest.mark.parametrize("name", CROWDS)
+@pytest.mark.parametrize("name", [*CROWDS, "gpu-edge"])
 def test_every_number_of_the_file_has_a_source(name: str) -> None:
     scenario = Scenario.load(name)
     stated = {entry["path"]: entry["source"] for entry in scenario.assumptions()}
@@ -206,3 +206,27 @@ def test_without_shares_a_burst_of_some_hurts_the_others() -> None:
     equal, free = small("rush-hour", "until_s=70"), small("rush-hour", "until_s=70", "nodes.0.policy=first_come")
     dropped = [count(result.queries.to_pylist(), "reason")[("late",)] for result in (equal, free)]
     assert dropped[1] > 2 * dropped[0]
+
+
+# gpu-edge
+
+
+def settled_s(result: RunResult) -> float:
+    """Mean latency of frames asked once all have uploaded their network."""
+    return latency_s(result, "camera", since_s=14.0)
+
+
+def test_batches_keep_up_where_one_by_one_does_not() -> None:
+    together, alone = small("gpu-edge", "until_s=18"), small("gpu-edge", "until_s=18", "nodes.0.max_batch=1")
+    assert settled_s(alone) > 5 * settled_s(together)
+    assert together.summary["servers"][0]["batches"]["mean_size"] > 1.5
+    assert alone.summary["servers"][0]["batches"]["largest"] == 1
+    every_question_is_accounted_for(together)
+
+
+def test_few_cameras_wait_for_company_in_vain() -> None:
+    waits = small("gpu-edge", "until_s=20", "users.0.count=3", "nodes.0.batch_wait_ms=20")
+    at_once = small("gpu-edge", "until_s=20", "users.0.count=3", "nodes.0.batch_wait_ms=0")
+    told = waits.summary["servers"][0]["batches"]
+    assert told["company_mean_s"] > 0.015
+    assert settled_s(waits) - settled_s(at_once) > 0.01

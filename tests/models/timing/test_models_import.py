@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from layerlift.models.timing import foreign
 from layerlift.models.timing.importing import Imported, imported
 from layerlift.models.timing.predictor import shipped
 from layerlift.models.timing.profile import Profile
+from layerlift.models.timing.profiles import device_class
 
 
 def network() -> models.Network:
@@ -182,3 +184,51 @@ def test_a_whole_run_keeps_its_time(times: dict[str, float]) -> None:
             return
         found = imported(network(), path)
     assert np.sum(found.profile.seconds) == pytest.approx(math.fsum(times.values()), abs=4e-9)
+
+
+def test_a_total_is_made_up_by_what_is_not_named(tmp_path: Path) -> None:
+    guess = shipped().seconds(network())
+    whole = take(tmp_path, own(total=0.01))
+    assert whole.profile.seconds == pytest.approx([0.01 * s / math.fsum(guess) for s in guess], rel=1e-5)
+    assert (whole.profile.coverage, whole.doubt, whole.estimated_share) == (1.0, "", pytest.approx(1.0))
+    some = take(tmp_path, own(total=0.01, layers={"first": 0.004, "third": 0.005}))
+    assert math.fsum(some.profile.seconds) == pytest.approx(0.01)
+    assert some.profile.seconds[0] == 0.004
+    with pytest.raises(ModelError, match=r"a total of 0\.01 s, but what they name takes 0\.012 s"):
+        take(tmp_path, own(total=0.01, layers={"first": 0.012}))
+
+
+def test_batches_come_along(tmp_path: Path) -> None:
+    times = {"first": 0.004, "second": 0.0, "third": 0.003, "fourth": 0.001}
+    batches = {"8": 0.016, "2": {"layers": {"first": 0.005}, "total": 0.013}, "4": {"layers": {"first": 0.006}}}
+    found = take(tmp_path, own(layers=times, batches=batches)).profile
+    assert [size for size, _ in found.batches] == [2, 4, 8]
+    assert found.batch_seconds(2) == pytest.approx((0.005, 0.0, 0.006, 0.002))
+    assert found.batch_seconds(4) == pytest.approx((0.006, 0.0, 0.0045, 0.0015)), "at the speed of what is named"
+    assert found.batch_seconds(8) == pytest.approx((0.008, 0.0, 0.006, 0.002)), "shared as one query is"
+    found.save(tmp_path / "p.json")
+    assert Profile.load(tmp_path / "p.json") == found
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        {"1": 0.1}, {"two": 0.1}, {"4097": 0.1}, {"2": "long"}, {"2": {"layer": {}}}, {"2": -1.0}, {"2": {}}, [2],
+        {"2": None},
+    ],
+)  # fmt: skip
+def test_batches_that_are_none_are_refused(tmp_path: Path, batches: Any) -> None:
+    with pytest.raises(ModelError) as caught:
+        take(tmp_path, own(total=0.01, batches=batches))
+    assert len(str(caught.value)) <= 300 + len(str(tmp_path))
+
+
+def test_the_shipped_gpu_is_what_its_times_give() -> None:
+    """`layerlift profile resnet50 --import models/data/v100_resnet50.json` makes the file again."""
+    real = models.load("resnet50")
+    times = Path(models.__file__).parent / "data" / "v100_resnet50.json"
+    ships = device_class("v100", real)
+    assert replace(imported(real, times).profile, date=ships.date) == ships
+    assert math.fsum(ships.batch_seconds(8)) == pytest.approx(0.00827648, rel=1e-5)
+    with pytest.raises(ModelError, match="no profile of squeezenet ships for the device class v100"):
+        device_class("v100", models.load("squeezenet"))
