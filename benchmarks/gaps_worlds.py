@@ -38,6 +38,7 @@ LEAST_MONEY = """### Least money within a deadline
 {worlds} worlds of the family `{family}`: the first user of each who misses its deadline at home, where anything keeps
 it. Where a planner misses a deadline that can be kept, that is counted, and its gaps are those of the other worlds.
 `optimal` looks a tenth as long as it does by default, so that the bound is loose and gaps look larger than they are.
+Its own row is the gap that it states, a share of its value and not of the bound.
 """
 
 TIMES = """### Times
