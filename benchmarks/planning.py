@@ -21,7 +21,7 @@ from layerlift.planners import Judge, Problem, cost, make
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.single_cuts import all_single_cuts
 
-QUICK = ("direct", "ionn", "efficiency", "recursive", "units")
+QUICK = ("direct", "ionn", "efficiency", "recursive", "units", "pipeline")
 ROUNDS = 9
 
 

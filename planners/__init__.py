@@ -1,7 +1,7 @@
 """Who decides: the problem, the plan, the cost model, and the planners by name."""
 
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.query import Cost, balance, energy, evaluate, fits, latency, money
+from layerlift.planners.cost.query import Cost, balance, energy, evaluate, fits, latency, money, period
 from layerlift.planners.cost.upload_timeline import Timeline, timeline
 from layerlift.planners.problem.plan import Plan, Upload, all_local, in_one_piece, offload, uploads_of, validate
 from layerlift.planners.problem.problem import ClientPower, Objective, Problem, simple_problem
@@ -32,6 +32,7 @@ __all__ = [
     "make",
     "money",
     "offload",
+    "period",
     "register",
     "simple_problem",
     "spec",

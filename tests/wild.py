@@ -18,6 +18,7 @@ from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
+from layerlift.planners.problem.problem import Objective
 
 POLICIES = (
     "drf", "equal", "max_min", "priority", "dynamic_drf:disruptions=1", "proportional", "alpha_fair:alpha=2",
@@ -190,3 +191,18 @@ def with_media(draw: DrawFn, world: World) -> World:
         pairs={ends: over(link) for ends, link in world.pairs.items()},
         faults=tuple(through(fault) for fault in world.faults),
     )
+
+
+@st.composite
+def wild_streams(draw: DrawFn) -> World:
+    """Wild worlds whose users weigh the period and have several queries in flight."""
+    world = draw(wild_worlds(planners=("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")))
+    users = tuple(
+        replace(
+            user,
+            objective=Objective(latency=draw(st.sampled_from((0.0, 1.0))), period=1.0),
+            in_flight=draw(st.sampled_from((2, 3, 6))),
+        )
+        for user in world.users
+    )
+    return replace(world, users=users)

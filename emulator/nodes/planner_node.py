@@ -11,11 +11,14 @@ from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.planning.crowd import plans_jointly, wants_crowd
 from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.period import promised_period_s
 from layerlift.emulator.planning.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanReady, PlanReply, PlanRequest
-from layerlift.emulator.results.rows import PlanRow
+from layerlift.emulator.results.rows import MeasuredRow, PlanRow
 from layerlift.emulator.world.machines import NodeSpec
+from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.graph import LayerGraph
+from layerlift.planners.problem.problem import Problem
 
 PLAN_ENTRY_BYTES = 8
 """One layer in a plan message: its node (4 bytes) and its part (4)."""
@@ -29,7 +32,7 @@ class PlannerNode(Machine):
     def __init__(self, host: HostPort, spec: NodeSpec) -> None:
         super().__init__(host, spec)
         self._requests = 0
-        self._pending: dict[int, tuple[PlanRequest, float]] = {}
+        self._pending: dict[int, tuple[PlanRequest, float, Problem]] = {}
         self._versions: dict[int, int] = {}
         self._gathered: dict[str, list[tuple[PlanRequest, float]]] = {}
         self._joint: dict[str, bool] = {}
@@ -76,12 +79,12 @@ class PlannerNode(Machine):
         together = problems if len(problems) > 1 else ()
         for index, (asked, problem) in enumerate(zip(requests, problems, strict=True)):
             self._requests = number = self._requests + 1
-            self._pending[number] = asked
+            self._pending[number] = (*asked, problem)
             self.host.plan(PlanJob(due_s, number, planner, problem, together, index, world.planning.literal))
 
     def ready(self, message: PlanReady) -> None:
         """Report the plan and send it to its client; a failed one leaves the user local."""
-        (request, requested_s), outcome = self._pending.pop(message.request), message.outcome
+        (request, requested_s, problem), outcome = self._pending.pop(message.request), message.outcome
         world = self.host.world
         user, graph = world.users[request.user], self.host.model_of(request.user).graph
         version = self._versions[request.user] = self._versions.get(request.user, 0) + 1
@@ -107,12 +110,24 @@ class PlannerNode(Machine):
                 cause=request.cause,
             )
         )
+        if outcome.accepted:
+            self._promise(user, version, promised_period_s(world, user, problem, outcome.placement))
         reply = PlanReply(
             request.user, version, outcome.placement, outcome.uploads, outcome.whole, outcome.accepted,
             outcome.predicted_s,
         )  # fmt: skip
         size = 0 if world.planning.at < 0 else world.header_bytes + PLAN_ENTRY_BYTES * len(graph)
         self.send(user.client, size, reply)
+
+    def _promise(self, user: UserSpec, version: int, period_s: float | None) -> None:
+        """Report the period that a plan promises, outside the digest, as it follows from what is in it."""
+        if period_s is not None:
+            self.row(
+                MeasuredRow(
+                    at_s=self.kernel.now, node=self.name, kind="period_s", user=user.name, query=version, step=-1,
+                    name=user.planner, value=period_s, expected=period_s,
+                )
+            )  # fmt: skip
 
     def _describe(self, user: int, placement: tuple[int, ...]) -> str:
         graph = self.host.model_of(user).graph

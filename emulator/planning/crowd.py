@@ -96,11 +96,11 @@ def _media(world: World, client: int, told: Sequence[Attendance]) -> MediaNews |
         tuple(f"{medium.name} {crossing.way}" for crossing, medium in limited),
         np.array([medium.bytes_s(crossing.way) for crossing, medium in limited], dtype=np.float64),
         np.array(used, dtype=np.float64),
-        _crosses(world, client, [crossing for crossing, _ in limited]),
+        crosses(world, client, [crossing for crossing, _ in limited]),
     )
 
 
-def _crosses(world: World, client: int, crossings: Sequence[Crossing]) -> Bools:
+def crosses(world: World, client: int, crossings: Sequence[Crossing]) -> Bools:
     """Whether the way from one node of a client's problem to another goes over each, shape (K, N, N)."""
     made = np.zeros((len(crossings), len(world.servers) + 1, len(world.servers) + 1), dtype=np.bool_)
     places = {crossing: place for place, crossing in enumerate(crossings)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.planning.crowd import NOBODY, crowd_news, plans_jointly, wants_crowd
+from layerlift.emulator.planning.period import shared_links, weighs_period
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.links import LinkSpec
@@ -99,6 +100,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         link_share=np.array([1.0, *shares]) if min(shares) < 1.0 else None,
         company_s=company if company.any() else None,
         crowd=crowd_news(world, user.index, [offer.attendance for offer in offers], now_s) if curious else None,
+        shared=shared_links(world, user.client) if weighs_period(user) else None,
     )
 
 

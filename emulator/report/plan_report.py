@@ -14,6 +14,7 @@ from rich.text import Text
 
 from layerlift.emulator.planning.asking import Asker
 from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.period import promised_period_s
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
@@ -46,6 +47,7 @@ def explain(world: World, user: str) -> dict[str, Any]:
         "planning_s": took_s,
         "local_s": outcome.local_s,
         "predicted_s": outcome.predicted_s,
+        "period_s": promised_period_s(world, spec, problem, outcome.placement),
         "true_s": latency(problem_of(exact, spec.index), outcome.placement),
         **_parts(problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)),
     }
@@ -187,6 +189,8 @@ def _head(told: dict[str, Any], console: Console) -> None:
     )
     if told["true_s"] != told["predicted_s"]:
         _say(console, f"That is predicted: by the servers' true costs it takes {seconds(told['true_s'])}.")
+    if told["period_s"] is not None:
+        _say(console, f"Asked back to back, one is answered every {seconds(told['period_s'])}, with enough in flight.")
     for segment in told["segments"]:
         moved = segment["node"] != "client"
         where = f"P1 on {segment['node']} ({segment['tier']})" if moved else "P2 here"

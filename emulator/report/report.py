@@ -166,6 +166,8 @@ def _plan(user: Mapping[str, Any]) -> str:
     if user["upload"]["state"] in ("open", "partial"):
         said += f"; planned so, the upload is {user['upload']['state']}"
     note = f" ({plan['note']})" if plan["note"] else ""
+    if plan.get("period_s"):
+        said += f"; bears a query every {seconds(plan['period_s'])}, answered every {seconds(plan['seen_period_s'])}"
     return f"{said}; all here would take {seconds(plan['local_s'])}{note}"
 
 
@@ -183,6 +185,11 @@ def _each_kind(kinds: Sequence[Mapping[str, Any]], console: Console) -> None:
         if name:
             table.add_row(*_cells(name, NOTHING, "0", NOTHING, NOTHING, NOTHING, _promised(kind, "after")))
     console.print(table)
+    for kind in kinds[:_ROWS]:
+        if kind.get("period_s"):
+            promised, seen = (kind[key] and kind[key]["median"] for key in ("period_s", "seen_period_s"))
+            told = f"plans bear a query every {seconds(promised)} of each user, answered every {seconds(seen)}"
+            _say(console, f"{kind['kind']}: {told} (medians).")
 
     _title(console, "Upload and cost, by kind of user")
     table = _table(

@@ -31,6 +31,8 @@ from layerlift.emulator.results.sums import (
     asked_by_user,
     grouped,
     held_money,
+    promised_periods,
+    seen_period,
     spread,
     summed,
     usage_sums,
@@ -81,6 +83,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     held = held_money(tables("allocations"), world, end_s)
     prices = prices_per_byte(world)
     errors = worst_errors(tables("measured"))
+    periods = promised_periods(tables("measured"))
     hurt = incidents_of_users(tables, world)
     users: list[dict[str, Any]] = []
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -90,6 +93,9 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         latencies: dict[str, list[float]] = {phase: [] for phase in PHASES}
         sent = uploads.get(name, [])
         entry = _user(user, world, queries.get(name, []), sent, plans.get(name, []), latencies)
+        if entry["plan"] is not None and (name, entry["plan"]["version"]) in periods:
+            entry["plan"]["period_s"] = periods[name, entry["plan"]["version"]]
+            entry["plan"]["seen_period_s"] = _seen_period_s(entry["upload"], queries.get(name, []))
         money = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
         entry["money"] = money if given.priced else dict.fromkeys(money)
         entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes")})
@@ -157,6 +163,13 @@ def _plan(
     }
 
 
+def _seen_period_s(upload: Mapping[str, Any], queries: Sequence[Asked]) -> float | None:
+    """Seconds from answer to answer, of queries that began once all was uploaded."""
+    known = Upload(**upload)
+    wanted = "before" if known.state == "none" else "after"
+    return seen_period([each.ended_s for each in queries if each.answered and known.phase(each.begun_s) == wanted])
+
+
 def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -> Upload:
     confirmed = [row for row in rows if row["status"] == "confirmed"]
     version, parts = (plan["plan_version"], plan["parts"]) if plan else (0, 0)
@@ -204,6 +217,9 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
     for user in users:
         failed.update(user["failed"])
     energy_j = summed(user["energy_j"] for user in users)
+    told = [user["plan"] for user in users if user["plan"] and "period_s" in user["plan"]]
+    keys = ("period_s", "seen_period_s")
+    periods = {key: spread(plan[key] for plan in told if plan[key] is not None) for key in keys}
     ended = sorted(user["upload"]["ended_s"] for user in users if user["upload"]["state"] == "complete")
     return {
         "kind": kind,
@@ -220,6 +236,7 @@ def _kind(kind: str, users: Sequence[Mapping[str, Any]], latencies: Mapping[str,
         "money": summed(user["money"]["total"] for user in users),
         "promised_s": spread(user["plan"]["predicted_s"] for user in users if user["plan"]),
         "output_error": max((user["output_error"] for user in users if user["output_error"] is not None), default=None),
+        **(periods if told else {}),
     }
 
 

@@ -58,15 +58,30 @@ class Asked(NamedTuple):
     begun_s: float
     latency_s: float
     money: float
+    ended_s: float
 
 
 def asked_by_user(table: Any) -> dict[str, list[Asked]]:
     """The queries of each user, in the order in which they ended."""
     groups: dict[str, list[Asked]] = defaultdict(list)
-    for part in table.select(["user", "status", "reason", "begun_s", "latency_s", "money"]).to_batches():
+    for part in table.select(["user", "status", "reason", "begun_s", "latency_s", "money", "ended_s"]).to_batches():
         for user, status, *rest in zip(*(column.to_pylist() for column in part.columns), strict=True):
             groups[user].append(Asked(status == "answered", *rest))
     return groups
+
+
+def promised_periods(table: Any) -> dict[tuple[str, int], float]:
+    """The period that each plan promised, by user and number of the plan, where one was told."""
+    found: dict[tuple[str, int], float] = {}
+    for row in rows_of(table.select(["user", "kind", "query", "value"])):
+        if row["kind"] == "period_s":
+            found[row["user"], row["query"]] = row["value"]
+    return found
+
+
+def seen_period(ends: Sequence[float]) -> float | None:
+    """Seconds from answer to answer, on average, of answers in the order of their ends; None of fewer than two."""
+    return (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None
 
 
 def usage_sums(table: Any) -> Mapping[str, dict[str, float]]:

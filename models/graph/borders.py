@@ -14,7 +14,7 @@ from layerlift.models.sums import int_sum
 Block = tuple[int, int]
 """A run of layers: the first and the last."""
 
-_LONG: Final = 64
+LONG: Final = 64
 """A block of more layers is looked into: the longest block of a published network that is one has about fifty."""
 _REACH: Final = 16
 """Tensors that are read within so many layers of where they are made always hold a block together."""
@@ -65,7 +65,7 @@ def _carried(cut: Cut) -> tuple[float, int]:
 
 def _parts(graph: LayerGraph, first: int, last: int, reach: int) -> Iterator[Block]:
     """A run of layers, taken apart while it is long; `reach` is how far tensors may reach that were counted so far."""
-    while last - first >= _LONG and (reach := reach // 2) >= _REACH:
+    while last - first >= LONG and (reach := reach // 2) >= _REACH:
         starts = [first, *_starts(graph, first, last, reach)]
         if len(starts) > 1:
             ends = [start - 1 for start in starts[1:]] + [last]

@@ -40,7 +40,7 @@ def expand_loop(walk: Walk, node: onnx.NodeProto) -> Iterable[Step]:
 def refuse_scan(walk: Walk, node: onnx.NodeProto) -> Iterable[Step]:
     """A scan has a body that stays."""
     raise ModelError(
-        f"{walk.origin} has the control-flow operator {_where(node)}; no option helps, export it unrolled or as a Loop"
+        f"{walk.origin} has the control-flow operator {_where(node)}; export it unrolled or as a Loop; {walk.remedy()}"
     )
 
 
@@ -67,8 +67,8 @@ class _Turns:
         walk, node = self.walk, self.node
         if number > _MOST_TURNS:
             raise ModelError(
-                f"{walk.origin}: {_where(node)} takes more than {_MOST_TURNS} turns, too many layers to cut; no option "
-                "helps, export it with fewer"
+                f"{walk.origin}: {_where(node)} takes more than {_MOST_TURNS} turns, too many layers to cut; "
+                f"{walk.remedy()}"
             )
         if self.most is not None and number >= self.most:
             return self._end(states)
@@ -134,7 +134,7 @@ def _spliced(
         walk.constants.hold(held, numpy_helper.to_array(tensor), tensor.data_type)
     steps: list[Step] = []
     for node in ordering.sorted_nodes(ordering.needed(graph.node, (value.name for value in graph.output)), walk.origin):
-        untrusted.refuse_inner(node, walk.model, walk.version, walk.origin)
+        untrusted.refuse_inner(node, walk.version, walk.origin, walk.remedy)
         fresh = {name: ends.get(name) or walk.names.fresh(name) for name in node.output if name}
         steps.append(renamed(node, scope, fresh))
         scope.update(fresh)
@@ -151,10 +151,8 @@ def _decided(walk: Walk, node: onnx.NodeProto, condition: str) -> bool:
 def _undecided(walk: Walk, node: onnx.NodeProto, by: str) -> NoReturn:
     inputs = _deciding(walk, by)
     what = f"{walk.origin} has the control-flow operator {_where(node)}"
-    if not inputs:
-        raise ModelError(
-            f"{what}, which {by!r} decides when the network runs; no option helps, export the model without it"
-        )
+    if not inputs or walk.fed() <= set(inputs):
+        raise ModelError(f"{what}, which {by!r} decides when the network runs; {walk.remedy()}")
     raise Undecided(f"{what}, which the input decides", "fix", {name: _likely(walk, by, name) for name in inputs})
 
 

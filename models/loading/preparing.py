@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from layerlift.models.errors import ModelError
+from layerlift.models.errors import ModelError, shortened
 from layerlift.models.loading import control, dimensions, sequences, ties
 from layerlift.models.loading.constants import Payload
 from layerlift.models.loading.walking import Walk
-from layerlift.models.onnx_files import operators, protos, tails, untrusted
+from layerlift.models.onnx_files import operators, protos, strings, tails, untrusted
 from layerlift.models.running import samples
 from layerlift.models.sums import int_sum
 
@@ -74,10 +74,11 @@ class _Preparation:
         # One that is named twice is the same tensor, and is answered once.
         self.outputs = list(dict.fromkeys(value.name for value in model.graph.output))
         self.inputs: list[onnx.ValueInfoProto] = []
+        self.dims: Mapping[str, int] = {}
 
     def walk_through(self, dims: Mapping[str, int], fix: Mapping[str, dimensions.Fixed]) -> None:
         """Infer the shapes of everything that the outputs need, and fold what is constant."""
-        walk = self.walk
+        walk, self.dims = self.walk, dims
         self.inputs, fixed = dimensions.settled(self.model, dims, fix, self.origin)
         samples.declare_pixels(self.inputs, self.model)
         for value in self.inputs:
@@ -175,11 +176,12 @@ class _Preparation:
         total = 0
         for name in dict.fromkeys((*read, *maker)):
             dtype, shape = self.types.get(name, (0, None))
+            if dtype == TensorProto.STRING:
+                raise ModelError(strings.said(name, self.origin, tails.remedy(self.model, self._is_text)))
             if shape is None or not dtype:
                 node = maker.get(name)
                 of = f", made by {node.op_type} ({node.name!r})" if node is not None else ""
-                why, end = self._why(name, node), tails.remedy(self.model, self._is_unsized)
-                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {why}; {end}")
+                raise ModelError(f"{self.origin}: the shape of {name!r}{of} {self._why(name, node)}; {self._way(name)}")
             size = untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
             total += size if name in self.constant else 0
         if total > untrusted.MAX_PARAMETER_BYTES:
@@ -194,15 +196,26 @@ class _Preparation:
                 if shape is not None and dtype:
                     untrusted.check_size(name, shape, untrusted.bits_of(dtype, name, self.origin), self.origin)
 
+    def _is_text(self, node: onnx.NodeProto) -> bool:
+        return any(self.types.get(name, (0, None))[0] == TensorProto.STRING for name in (*node.input, *node.output))
+
     def _is_unsized(self, node: onnx.NodeProto) -> bool:
         return not all(operators.is_known(self.types.get(name)) for name in node.output if name)
 
     def _why(self, name: str, node: onnx.NodeProto | None) -> str:
         refused = self.walk.asked.refused.get((node.domain, node.op_type)) if node is not None else None
-        if node is not None and refused is not None and node.domain not in untrusted.STANDARD_DOMAINS:
-            return f"is not known, for onnxruntime does not run {node.domain}.{node.op_type} ({refused})"
+        if node is not None and refused is not None and not protos.has_schema(node, self.walk.version):
+            operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+            return f"is not known, for onnxruntime does not run {operator} ({refused})"
         wrong = self.walk.wrong.get(name)
         return f"depends on the data or is wrong ({wrong})" if wrong else "depends on the data or is wrong"
+
+    def _way(self, name: str) -> str:
+        """What to do about a tensor `name` without a shape."""
+        if name in self.walk.wrong and self.dims:
+            sizes = " ".join(f"--dim {key}={extent}" for key, extent in self.dims.items())
+            return f"other sizes than {shortened(sizes, 80)} may fit each other"
+        return tails.remedy(self.model, self._is_unsized, self.walk.can_end_at)
 
     def _upload_bytes(self, parameters: Sequence[str]) -> dict[str, int]:
         """What each parameter that the file widens takes to upload: what it is made of, where that is less."""
@@ -240,7 +253,7 @@ class _Preparation:
         model = self.walk.model_of(graph)
         try:
             # Checked without weights, so that a file of any size can be.
-            onnx.checker.check_model(model)
+            protos.check(model)
         except onnx.checker.ValidationError as error:
             raise ModelError(f"{self.origin} is not a valid ONNX model: {protos.one_line(error)}") from None
         return model

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import onnx
@@ -21,6 +22,8 @@ from layerlift.models.running.session import uncut_session
 from layerlift.models.sums import int_sum
 
 _CHUNK = 1 << 24
+_INSTEAD: Final = {"bfloat16": "onnxruntime runs few operators in it on a CPU: export the model in float32 or float16"}
+"""What to do about types that whole models come in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def opened(
         if not protos.aliasable(tensor.dtype):
             raise ModelError(
                 f"{origin}: {tensor.name!r} is of type {tensor.dtype}, in which no tensor can be handed from one layer "
-                "to another; cast it in the model"
+                f"to another; {_INSTEAD.get(tensor.dtype, 'cast it in the model')}"
             )
     return Opened(path, model, content, files, prepared, tied, graph)
 
@@ -95,7 +98,10 @@ def parameters(found: Opened) -> dict[str, np.ndarray]:
 
 
 def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
-    """Run the network once without and once with graph optimisation, as those who asked are going to."""
+    """Run the network once without and once with graph optimisation, as those who asked are going to.
+
+    Raises `ModelError` when it does not run, or not always alike, and `MemoryError` when it takes more than there is.
+    """
     prepared = found.prepared
     network = assemble(
         found.path.stem, prepared.light, prepared.parameters, MemorySource(arrays), found.content, tied=found.tied
@@ -106,6 +112,8 @@ def try_out(found: Opened, arrays: Mapping[str, np.ndarray]) -> None:
         answers = [exact.run(inputs) for _ in range(2)]
         uncut_session(network, optimization="all").run(inputs)
     except ModelError as error:
+        if protos.says_no_memory(str(error)):
+            raise MemoryError from None
         raise ModelError(f"{found.path}: {error}") from None
     for name, first in answers[0].items():
         # Bits and not numbers: what is not a number is not equal to itself.

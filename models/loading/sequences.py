@@ -113,7 +113,7 @@ def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:
 def _refuse(walk: Walk, node: onnx.NodeProto) -> NoReturn:
     raise ModelError(
         f"{walk.origin} has the sequence operator {node.op_type} ({node.name or node.output[0]!r}), whose tensors are "
-        "not known before it runs; no option helps, export the model without sequences"
+        f"not known before it runs; {walk.remedy()}"
     )
 
 

@@ -17,7 +17,7 @@ from onnx import TypeProto, helper
 from layerlift.models.errors import ModelError
 from layerlift.models.loading.constants import Constants, Kind, Payload
 from layerlift.models.loading.naming import Names
-from layerlift.models.onnx_files import operators, ordering, protos, untrusted
+from layerlift.models.onnx_files import operators, ordering, protos, tails, untrusted
 
 MOST_STEPS: Final = 100_000
 """Operators of one model, those that loops are written out to included."""
@@ -48,6 +48,8 @@ class Walk:
         """Why the shape of a tensor could not be inferred."""
         self.sequences: dict[str, tuple[str, ...]] = {}
         """Lists of tensors, which are names only."""
+        self._passed: set[str] = set()
+        """What those operators make that the walk is through with, whatever has been put in their place."""
         # Imports of other domains than the operators are of are leftovers of an exporter.
         used = {"", "ai.onnx", "ai.onnx.ml", *ordering.domains(model.graph)}
         self._imports = [entry for entry in model.opset_import if entry.domain in used]
@@ -68,8 +70,14 @@ class Walk:
         graph = self.model.graph
         for tensor in graph.initializer:
             self.constants.store(tensor)
-        needed = ordering.needed(graph.node, outputs)
-        waiting: deque[Step] = deque(ordering.sorted_nodes(needed, self.origin))
+        order = list(ordering.sorted_nodes(ordering.needed(graph.node, outputs), self.origin))
+        for node in order:
+            self._go_through(node)
+            self._passed.update(node.output)
+
+    def _go_through(self, node: onnx.NodeProto) -> None:
+        """Take one of the model's operators, and whatever stands for it."""
+        waiting: deque[Step] = deque([node])
         while waiting:
             self._steps += 1
             if self._steps > MOST_STEPS:
@@ -180,6 +188,25 @@ class Walk:
             )
             self._protos[name] = known
         return self._protos[name]
+
+    def remedy(self) -> str:
+        """How the network can be used without the operator that the walk has stopped at; or that it cannot."""
+        return tails.remedy(self.model, self._stays, self.can_end_at)
+
+    def _stays(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in self._instead and not self._passed.issuperset(node.output)
+
+    def can_end_at(self, name: str) -> bool:
+        """Whether a network can answer `name`, as far as the walk has come."""
+        if name not in self._passed:
+            return True
+        tensor = self.names.of(name)
+        return tensor not in self.constants and name not in self.sequences and self._shape(tensor) is not None
+
+    def fed(self) -> set[str]:
+        """The inputs that somebody feeds: those that are needed and not fixed."""
+        given = {value.name for value in self.model.graph.input}
+        return {name for name in given if name in self.types and name not in self.constants}
 
     def integer(self, name: str) -> int | None:
         """The value of a constant of one whole number; None when it is not known or none."""

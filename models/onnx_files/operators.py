@@ -95,10 +95,7 @@ def _refusal(model: onnx.ModelProto) -> str:
 
 def said(error: Exception) -> str:
     """What onnxruntime says of a model, without its codes and source lines."""
-    text = re.sub(
-        r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Fatal error: |(?:/\S+:\d+ .*?\)(?: const)? )", "", str(error)
-    )
-    return protos.one_line(Exception(text)).rstrip(" .")
+    return protos.one_line(error).rstrip(" .")
 
 
 def _oldest_equal(light: onnx.ModelProto) -> onnx.ModelProto:
@@ -110,7 +107,7 @@ def _oldest_equal(light: onnx.ModelProto) -> onnx.ModelProto:
             since = [
                 onnx.defs.get_schema(node.op_type, entry.version, "").since_version
                 for node in light.graph.node
-                if node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, entry.version, "")
+                if protos.has_schema(node, entry.version)
             ]
             entry.version = max(since, default=entry.version)
     return older
@@ -122,6 +119,7 @@ class Asked:
     def __init__(self, imports: Sequence[onnx.OperatorSetIdProto], ir_version: int) -> None:
         self._imports = list(imports)
         self._ir = min(ir_version, _IR)
+        self._version = max((entry.version for entry in imports if entry.domain in ("", "ai.onnx")), default=0)
         self._known: dict[bytes, tuple[Kind, ...]] = {}
         self.refused: dict[tuple[str, str], str] = {}
         """By domain and type of operators that onnxruntime did not take: what it says of them."""
@@ -140,7 +138,7 @@ class Asked:
             if all(is_known(known.get(name)) for name in made) or not all(map(is_known, read.values())):
                 continue
             # A standard operator whose shape onnx does not know depends on data: no run may speak for the others.
-            kinds = self._outputs_of(node, read, values, node.domain not in ("", "ai.onnx"))
+            kinds = self._outputs_of(node, read, values, not protos.has_schema(node, self._version))
             told = {name: kind for name, kind in zip(node.output, kinds, strict=True) if name and is_known(kind)}
             known.update(told)
             found.update(told)

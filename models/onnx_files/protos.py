@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -12,11 +13,22 @@ from onnx import TensorProto, helper, numpy_helper
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files.runtime import ort
 
+_NOISE: Final = (
+    (re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : |Fatal error: "), ""),
+    (
+        re.compile(r"Non-zero status code returned while running (\S+) node\. Name:('[^']*') Status Message: "),
+        r"\1 \2: ",
+    ),
+    (re.compile(r"/\S+:\d+ .*?\)(?: const)? "), ""),
+)
+_ELSEWHERE: Final = "onnxruntime"
+"""A domain that is none of onnx."""
+
 
 def run_once(
     model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], outputs: Sequence[str], origin: str
 ) -> dict[str, np.ndarray]:
-    """Run a constant computation; `ModelError` when onnxruntime will not.
+    """Run a constant computation; `ModelError` when onnxruntime will not, `MemoryError` when it has not the memory.
 
     Feeds of types that numpy lacks (4-bit integers, bfloat16) go into the model: onnxruntime takes no such array.
     """
@@ -33,8 +45,15 @@ def run_once(
     except MemoryError:
         raise
     except Exception as error:
+        if says_no_memory(str(error)):
+            raise MemoryError from None
         raise ModelError(f"{origin}: its constants cannot be computed: {one_line(error)}") from None
     return dict(zip(outputs, found, strict=True))
+
+
+def says_no_memory(text: str) -> bool:
+    """Whether onnxruntime, whose exceptions are of no kind of their own for that, says that it got no memory."""
+    return "std::bad_alloc" in text or "Failed to allocate memory" in text
 
 
 def aliasable(dtype: str) -> bool:
@@ -104,7 +123,7 @@ def shape_value(node: onnx.NodeProto, shape: tuple[int, ...]) -> dict[str, np.nd
 
 def optional_outputs(node: onnx.NodeProto, version: int) -> frozenset[int]:
     """Positions of the outputs that `node` may leave out."""
-    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, version, ""):
+    if not has_schema(node, version):
         return frozenset()
     outputs = onnx.defs.get_schema(node.op_type, version, "").outputs
     return frozenset(
@@ -112,6 +131,40 @@ def optional_outputs(node: onnx.NodeProto, version: int) -> frozenset[int]:
     )
 
 
+def has_schema(node: onnx.NodeProto, version: int) -> bool:
+    """Whether onnx knows a `node` of the standard operators in their `version`.
+
+    onnxruntime's optimiser writes some of its own operators as standard ones, and others before their version.
+    """
+    return node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, version, "")
+
+
+def without_strange(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` as onnx can look at it: standard operators that only onnxruntime knows are of a domain of their own.
+
+    onnx passes over what is of a domain that it does not know.
+    """
+    version = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    nodes = enumerate(model.graph.node)
+    strange = [at for at, node in nodes if node.domain in ("", "ai.onnx") and not has_schema(node, version)]
+    if not strange or version > onnx.defs.onnx_opset_version():
+        return model
+    stand_in = onnx.ModelProto()
+    stand_in.CopyFrom(model)
+    for at in strange:
+        stand_in.graph.node[at].domain = _ELSEWHERE
+    stand_in.opset_import.append(helper.make_opsetid(_ELSEWHERE, 1))
+    return stand_in
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Let onnx check `model`, all but what only onnxruntime knows. Raises `onnx.checker.ValidationError`."""
+    onnx.checker.check_model(without_strange(model))
+
+
 def one_line(error: Exception) -> str:
-    """The message of `error` without line breaks, cut to a sentence's length."""
-    return " ".join(str(error).split())[:140]
+    """What `error` says, without line breaks and onnxruntime's codes and source lines, cut to a sentence's length."""
+    text = " ".join(str(error).split())
+    for pattern, instead in _NOISE:
+        text = pattern.sub(instead, text)
+    return text[:140]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from layerlift.models.errors import ModelError
-from layerlift.models.onnx_files import functions, names, operators, tails
-from layerlift.models.onnx_files.protos import one_line
+from layerlift.models.onnx_files import functions, names, operators, strings, tails
+from layerlift.models.onnx_files.protos import has_schema, one_line
 
 MAX_TENSOR_BYTES = 4 * 2**30
 """No single tensor may be larger: checked from its shape, before anything is allocated."""
@@ -19,8 +19,6 @@ MAX_PARAMETER_BYTES = 16 * 2**30
 """All parameters of one network together."""
 MAX_RANK = 64
 """What numpy holds."""
-STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
-"""Of the operators that onnx itself can check; what others read and make, onnxruntime knows."""
 CONTROL = frozenset({"If", "Loop", "Scan"})
 """Operators that hold others: they are written out while a file is read, or refused then."""
 RANDOM_OPERATORS = frozenset(
@@ -76,9 +74,10 @@ def refuse(model: onnx.ModelProto, origin: str) -> None:
             "try onnx.version_converter.convert_version"
         )
     for node in model.graph.node:
-        refuse_node(node, model, version, origin)
+        refuse_node(node, version, origin, lambda: tails.remedy(model, _is_refused))
     for twice in names.repeated(model):
         raise ModelError(f"{origin} defines {twice!r} more than once; each tensor needs a name of its own")
+    strings.refuse(model, origin)
     if model.graph.sparse_initializer:
         name = model.graph.sparse_initializer[0].values.name
         raise ModelError(f"{origin} has the sparse initializer {name!r}; store it dense")
@@ -163,9 +162,9 @@ def check_payload(tensor: onnx.TensorProto, origin: str) -> None:
         raise ModelError(f"{origin}: tensor {tensor.name!r} of shape {list(tensor.dims)} holds {stored} elements")
 
 
-def refuse_inner(node: onnx.NodeProto, model: onnx.ModelProto, version: int, origin: str) -> None:
+def refuse_inner(node: onnx.NodeProto, version: int, origin: str, remedy: Callable[[], str]) -> None:
     """As `refuse_node`, of an operator in a subgraph, which `refuse` has not looked into; its tensors as well."""
-    refuse_node(node, model, version, origin)
+    refuse_node(node, version, origin, remedy)
     for attribute in node.attribute:
         for tensor in (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors):
             check_payload(tensor, origin)
@@ -183,12 +182,15 @@ def refuse_stored(graph: onnx.GraphProto, origin: str) -> None:
         check_payload(tensor, origin)
 
 
-def refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, origin: str) -> None:
-    """Raise `ModelError` when `node` is of a kind that is never run, or not as ONNX says; its subgraphs are let be."""
+def refuse_node(node: onnx.NodeProto, version: int, origin: str, remedy: Callable[[], str]) -> None:
+    """Raise `ModelError` when `node` is of a kind that is never run, or not as ONNX says; its subgraphs are let be.
+
+    `remedy` says how the network can be used without it.
+    """
     where = f"{node.op_type} ({node.name or (node.output[0] if node.output else 'unnamed')!r})"
     for attribute in node.attribute:
         if node.op_type not in CONTROL and (attribute.HasField("g") or attribute.graphs):
-            raise ModelError(f"{origin}: {where} holds operators of its own; no option helps, export it without them")
+            raise ModelError(f"{origin}: {where} holds operators of its own; {remedy()}")
         held = (*([attribute.t] if attribute.HasField("t") else ()), *attribute.tensors)
         if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in held):
             raise ModelError(f"{origin}: {where} keeps a constant in an external file; store it in the model")
@@ -196,19 +198,13 @@ def refuse_node(node: onnx.NodeProto, model: onnx.ModelProto, version: int, orig
             raise ModelError(f"{origin}: {where} holds a sparse tensor; store it dense")
     if node.op_type in RANDOM_OPERATORS:
         raise ModelError(
-            f"{origin} has the random operator {where}, but a network must answer the same every time; "
-            f"{tails.remedy(model, _is_refused)}"
+            f"{origin} has the random operator {where}, but a network must answer the same every time; {remedy()}"
         )
     if node.op_type.startswith(_SEQUENCES):
-        raise ModelError(
-            f"{origin} has the sequence operator {where}, but only plain tensors can be moved; "
-            f"{tails.remedy(model, _is_refused)}"
-        )
+        raise ModelError(f"{origin} has the sequence operator {where}, but only plain tensors can be moved; {remedy()}")
     # What onnx does not know is shown to onnxruntime, which refuses what it does not know either.
-    if node.domain not in STANDARD_DOMAINS or version > onnx.defs.onnx_opset_version():
+    if version > onnx.defs.onnx_opset_version() or not has_schema(node, version):
         return
-    if not onnx.defs.has(node.op_type, version, ""):
-        raise ModelError(f"{origin} uses the operator {where}, which ONNX opset {version} does not know")
     schema = onnx.defs.get_schema(node.op_type, version, "")
     if not schema.min_input <= len(node.input) <= schema.max_input:
         raise ModelError(f"{origin}: {where} reads {len(node.input)} tensors, which is not what ONNX says of it")

@@ -1,13 +1,18 @@
 """Modules: what lies between two layers that every path passes (an inception module, a residual block).
 
+Where a cache or a mask reaches past every layer there are no such two, and a module would be the whole network: one of
+many layers is taken apart where a person would, at the borders of its blocks.
+
 The collapse of modules is IONN's (Jeong et al. 2018, 10.1145/3267809.3267828, section 5.3): "everything after one
 dominator up to and including the next" becomes one layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from layerlift.models.graph import borders
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.running.network import Network
@@ -15,7 +20,7 @@ from layerlift.models.running.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """Layers `first` to `last`, both inclusive; every path through the network passes `last`."""
+    """Layers `first` to `last`, both inclusive; every path through the network passes `last`, or it is a block."""
 
     first: int
     last: int
@@ -61,13 +66,25 @@ def units(graph: LayerGraph) -> tuple[Module, ...]:
 
 
 def modules(graph: LayerGraph) -> tuple[Module, ...]:
-    """The units of more than one layer: those that branch."""
-    return tuple(unit for unit in units(graph) if len(unit) > 1)
+    """The units of more than one layer, which branch; of one of more than 64 layers its blocks (`borders.blocks`)."""
+    found = units(graph)
+    blocks = borders.blocks(graph) if any(len(unit) > borders.LONG for unit in found) else ()
+    return tuple(part for unit in found for part in _apart(unit, blocks) if len(part) > 1)
 
 
 def collapse(network: Network) -> Network:
     """Every module as one layer. Lossless: the nodes and their answers stay the same."""
     return regroup(network, [unit.layers for unit in modules(network.graph)])
+
+
+def _apart(unit: Module, blocks: Iterable[borders.Block]) -> Iterator[Module]:
+    """A long unit in blocks, any other as it is."""
+    if len(unit) <= borders.LONG:
+        yield unit
+        return
+    for first, last in blocks:
+        if last >= unit.first and first <= unit.last:
+            yield Module(max(first, unit.first), min(last, unit.last))
 
 
 def _on_a_path(graph: LayerGraph, layer: int) -> bool:

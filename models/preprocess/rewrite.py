@@ -16,7 +16,7 @@ from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import disk_cache
-from layerlift.models.onnx_files import protos
+from layerlift.models.onnx_files import protos, untrusted
 from layerlift.models.preprocess.coarse import regroup
 from layerlift.models.preprocess.codecs import Codec
 from layerlift.models.running.network import Network, assemble
@@ -180,8 +180,8 @@ def _light(base: Network, edit: Edit, step: str) -> tuple[onnx.ModelProto, list[
 def _declare(light: onnx.ModelProto, base: Network, step: str) -> None:
     """Add the shapes of all inner tensors, and check them against those that were known before."""
     try:
-        onnx.checker.check_model(light)
-        inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
+        protos.check(light)
+        inferred = onnx.shape_inference.infer_shapes(_with_foreign(light, base), data_prop=True)
     except Exception as error:
         raise ModelError(f"{step} makes no valid model of {base.name}: {protos.one_line(error)}") from None
     found = {value.name: protos.type_of(value) for value in (*inferred.graph.value_info, *inferred.graph.output)}
@@ -195,6 +195,19 @@ def _declare(light: onnx.ModelProto, base: Network, step: str) -> None:
             raise ModelError(f"{step}: the shape of {name!r}, new in {base.name}, cannot be inferred")
         if name not in outputs:
             light.graph.value_info.append(_info(name, known or (dtype, shape or ())))
+
+
+def _with_foreign(light: onnx.ModelProto, base: Network) -> onnx.ModelProto:
+    """`light` with the shapes of what those operators make that onnx does not know; a step leaves them as they are."""
+    told = onnx.ModelProto()
+    told.CopyFrom(protos.without_strange(light))
+    outputs = {value.name for value in light.graph.output}
+    version = untrusted.opset_of(light)
+    for node in light.graph.node:
+        if not protos.has_schema(node, version):
+            made = [name for name in node.output if name in base.types and name not in outputs]
+            told.graph.value_info.extend(_info(name, base.types[name]) for name in made)
+    return told
 
 
 def _info(name: str, kind: from_onnx.TypeAndShape) -> onnx.ValueInfoProto:

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from layerlift.models.errors import ModelError
 from layerlift.models.graph import from_onnx
-from layerlift.models.onnx_files.protos import one_line
+from layerlift.models.onnx_files import operators, protos
 from layerlift.models.running.network import Network
 from layerlift.models.running.session import uncut_session
 
@@ -30,43 +30,50 @@ def batched(network: Network, size: int) -> Network:
         raise ModelError(f"a batch of {size} was asked for; expected 1 query or more")
     light = onnx.ModelProto()
     light.CopyFrom(network.unmerged.light)
-    parameters = {parameter.name for parameter in network.graph.parameters}
+    parameters = {name: parameter.name for parameter in network.graph.parameters for name in parameter.names}
     alone = {value.name: _extents(value) for value in light.graph.input if value.name not in parameters}
     if any(not shape or shape[0] != 1 for shape in alone.values()):
         raise _refused(network, "an input has no first axis of extent 1: fix its batch to 1 with --dim")
     for value in light.graph.input:
         if value.name in alone:
             value.type.tensor_type.shape.dim[0].dim_value = size
-    rewritten = _rewrite(light, network)
+    rewritten, repeated = _rewrite(light, network), _repeat(light, network, size)
     _infer(light, network)
     try:
-        graph = from_onnx.build(network.name, light, [p.name for p in network.graph.parameters])
+        graph = from_onnx.build(network.name, light, parameters, tied=parameters)
     except ModelError as error:
         raise _refused(network, f"the shapes of {size} at once do not follow ({error})") from None
     for tensor in graph.outputs:
         if graph.tensors[tensor].shape[:1] != (size,):
             raise _refused(network, f"its answer {graph.tensors[tensor].name!r} has no row for each query")
     topology = hashlib.sha256(light.SerializeToString(deterministic=True)).hexdigest()[:16]
-    source = Shared(network.unmerged, rewritten)
+    source = Shared(network.unmerged, rewritten, repeated, size)
     return Network(network.name, topology, topology, graph, light, source, network.synthetic)
 
 
 class Shared:
     """The weights of the network for one query."""
 
-    def __init__(self, network: Network, instead: Mapping[str, np.ndarray]) -> None:
-        self._network, self._instead = network, instead
+    def __init__(
+        self, network: Network, instead: Mapping[str, np.ndarray], repeated: Mapping[str, int], size: int
+    ) -> None:
+        self._network, self._instead, self._repeated, self._size = network, instead, repeated, size
 
     def fetch(self, light: onnx.ModelProto) -> Mapping[str, np.ndarray]:
-        """Its weights, with the constants that were rewritten."""
-        return {**self._network.weights(), **self._instead}
+        """Its weights, with the constants that were rewritten and those that every query has one of."""
+        weights = self._network.weights()
+        many = {name: np.repeat(weights[name], self._size, axis) for name, axis in self._repeated.items()}
+        return {**weights, **self._instead, **many}
 
 
 def difference(network: Network, together: Network, size: int) -> float:
     """How far the answers of `size` queries at once are from each alone, over the largest (inf for NaN in one only)."""
     each = [network.unmerged.sample_inputs(number) for number in range(size)]
     stacked = {name: np.concatenate([inputs[name] for inputs in each]) for name in each[0]}
-    answers = uncut_session(together).run(stacked)
+    try:
+        answers = uncut_session(together).run(stacked)
+    except ModelError as error:
+        raise _refused(network, str(error)) from None
     alone = uncut_session(network.unmerged)
     worst = 0.0
     for number, inputs in enumerate(each):
@@ -86,17 +93,54 @@ def _apart(given: np.ndarray, expected: np.ndarray) -> float:
 def _rewrite(light: onnx.ModelProto, network: Network) -> dict[str, np.ndarray]:
     """Let each Reshape of a batch of one keep its first axis; returns the parameters that this changes."""
     stored = {tensor.name: tensor for tensor in light.graph.initializer}
-    read = {name: node for node in light.graph.node for name in node.input[1:2] if node.op_type == "Reshape"}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in light.graph.node:
+        if node.op_type == "Reshape":
+            readers.setdefault(node.input[1], []).append(node)
     changed: dict[str, np.ndarray] = {}
-    for name, node in read.items():
-        shape = network.unmerged.types[node.input[0]][1]
+    for name, nodes in readers.items():
+        of_one = all(network.unmerged.types[node.input[0]][1][:1] == (1,) for node in nodes)
         values = numpy_helper.to_array(stored[name]) if name in stored else None
-        if values is None or values.ndim != 1 or not len(values) or values[0] != 1 or shape[:1] != (1,):
+        if values is None or values.ndim != 1 or not len(values) or values[0] != 1 or not of_one:
             continue
         kept = np.array([0, *values[1:]], values.dtype)
         stored[name].CopyFrom(numpy_helper.from_array(kept, name))
         changed[name] = kept
+        for node in nodes:
+            _copy_zeros(node, values)
     return changed
+
+
+def _copy_zeros(node: onnx.NodeProto, values: np.ndarray) -> None:
+    """Let a 0 in the Reshape `node` stand for the size that is read, as it does unless `allowzero` is set."""
+    if 0 not in values:
+        kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+
+
+def _repeat(light: onnx.ModelProto, network: Network, size: int) -> dict[str, int]:
+    """Repeat what stands beside each query's tensors: a class token in a Concat, the first state of recurrent cells.
+
+    Returns the axes along which parameters are to be repeated.
+    """
+    types = network.unmerged.types
+    values = {value.name: value for value in light.graph.input}
+    axes: dict[str, int] = {}
+    for node in light.graph.node:
+        if node.op_type == "Concat" and _axis(node, len(types[node.output[0]][1])):
+            axes.update((name, 0) for name in node.input if types[name][1][:1] == (1,))
+        elif node.op_type in ("LSTM", "GRU", "RNN"):
+            axes.update((name, 1) for name in node.input[5:7] if name)
+    held = {name for parameter in network.graph.parameters for name in parameter.names}
+    axes = {name: axis for name, axis in axes.items() if name in held and name in values}
+    for name, axis in axes.items():
+        values[name].type.tensor_type.shape.dim[axis].dim_value = size
+    return axes
+
+
+def _axis(node: onnx.NodeProto, rank: int) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0) % max(rank, 1)
 
 
 def _infer(light: onnx.ModelProto, network: Network) -> None:
@@ -105,10 +149,29 @@ def _infer(light: onnx.ModelProto, network: Network) -> None:
     for name, kind in answers.items():
         light.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
     try:
-        inferred = onnx.shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(
+            protos.without_strange(light), check_type=True, strict_mode=True, data_prop=True
+        )
     except Exception as error:
-        raise _refused(network, one_line(error)) from None
-    light.CopyFrom(inferred)
+        raise _refused(network, protos.one_line(error)) from None
+    values = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
+    kinds: dict[str, operators.Kind] = {value.name: protos.type_of(value) for value in values}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in light.graph.initializer}
+    kinds.update((tensor.name, (tensor.data_type, tuple(tensor.dims))) for tensor in light.graph.initializer)
+    # What onnx does not know, and what comes after it.
+    asked = operators.Asked(light.opset_import, light.ir_version)
+    kinds.update(asked.outputs_of(light.graph.node, kinds, stored))
+    made = [name for node in light.graph.node for name in node.output if name]
+    for name in made:
+        if not operators.is_known(kinds.get(name)):
+            raise _refused(network, f"the shape of {name!r} does not follow from that of its inputs")
+    del light.graph.output[:]
+    light.graph.output.extend(_info(name, kinds[name]) for name in answers)
+    light.graph.value_info.extend(_info(name, kinds[name]) for name in made if name not in answers)
+
+
+def _info(name: str, kind: operators.Kind) -> onnx.ValueInfoProto:
+    return onnx.helper.make_tensor_value_info(name, kind[0], list(kind[1] or ()))
 
 
 def _extents(value: onnx.ValueInfoProto) -> Sequence[int]:

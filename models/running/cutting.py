@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from layerlift.models.errors import ModelError
-from layerlift.models.onnx_files.protos import aliasable, one_line
+from layerlift.models.onnx_files.protos import aliasable, check, one_line
 from layerlift.models.running import half
 from layerlift.models.running.network import Network
 
@@ -105,6 +105,6 @@ def _info(network: Network, name: str) -> onnx.ValueInfoProto:
 
 def _check(model: onnx.ModelProto, network: Network, first: int, last: int) -> None:
     try:
-        onnx.checker.check_model(model)
+        check(model)
     except onnx.checker.ValidationError as error:
         raise ModelError(f"layers {first}..{last} of {network.name} are not a valid model: {one_line(error)}") from None

@@ -27,20 +27,28 @@ _EXPECTED: Final = (
     "or a profile of onnxruntime"
 )
 _KERNEL: Final = "_kernel_time"
-_FOREIGN_NODE: Final = re.compile(r"\{?ForeignNode\[(.+?)\.\.\.(.+?)\]\}?")
-_WRAPPER: Final = re.compile(r"^(?:PWN|POINTWISE|\{PWN)\((.*)\)\}?$")
+_FOREIGN_NODE: Final = re.compile(r"ForeignNode\[(.+?)\.\.\.(.+)\]")
+_BETWEEN: Final = re.compile(r" \+ | \|\| |, ")
+"""What TensorRT writes between the layers of one kernel."""
+_WRAPPERS: Final = re.compile(r"^(?:\{?(?:PWN|POINTWISE)\()+")
 _COPY: Final = re.compile(r"^Reformatting CopyNode for (?:Input|Output) Tensor \d+ to (.+)$")
-_OPTIMISED: Final = re.compile(r"^(?:fused )?(.*?)(?:_nchwc|_nhwc)?(?:_token_\d+)?$")
+_BESIDE: Final = r"(?:copied_)?(?:un)?(?:squeeze|reshape|shuffle)(?:_node)?_(?:before|after)_"
+_AROUND: Final = re.compile(rf"^(?:{_BESIDE})?(.+?)(?: copy|(?:_U\d+)?_myl\d+_\d+)?$")
+"""A layer's name, and what TensorRT adds to it: a change of shape beside it, the kernel's number."""
+_LAUNCHING: Final = frozenset({"CUDAExecutionProvider", "ROCMExecutionProvider"})
+"""Providers whose nodes only start kernels: the time that these take is in events of their own, if anywhere."""
+_OPTIMISED: Final = re.compile(r"^(?:fused )?(.*?)(?:/\w+Fusion/?|_nchwc|_nhwc|_new_reshape|_token_\d+)*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Seconds of one kernel, and the layers that it may stand for: several names, or a run from first to last."""
+    """Seconds of one kernel, and the layers that it may stand for."""
 
     name: str
     seconds: float
     candidates: tuple[str, ...]
-    is_run: bool = False
+    last: tuple[str, ...] = ()
+    """Where it stands for a run of layers: names of its end; `candidates` are those of its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class Times:
     """Who measured, in a word: `trtexec`, `onnxruntime` or `a file of times`."""
     entries: tuple[Entry, ...]
     operators: Mapping[str, float] = field(default_factory=dict)
-    """Seconds of all layers of an operator that no entry names."""
+    """Seconds of all layers of an operator that no entry names, or of the one layer that is called so."""
     is_whole: bool = True
     """Whether the entries are all that one run of the network took, so that what is not named took no time."""
     device: str | None = None
@@ -60,6 +68,8 @@ class Times:
     """Seconds of the whole network, which what is named is a part of; None: not said."""
     batches: Mapping[int, Times] = field(default_factory=dict)
     """The same for so many queries at once, 2 or more, ascending."""
+    launched: str = ""
+    """The provider whose nodes have the times of starting kernels only; empty where times are what they seem."""
 
 
 def read(path: Path) -> Times:
@@ -134,20 +144,41 @@ def _listed(body: Any) -> Times:
         raise TypeError("neither an object nor a list")
     events = [event for event in body if isinstance(event, dict)]
     if any("cat" in event for event in events):
-        return Times("onnxruntime", _onnxruntime(events))
+        return _onnxruntime(events)
     return Times("trtexec", _trtexec(events))
 
 
-def _onnxruntime(events: Sequence[Mapping[str, Any]]) -> tuple[Entry, ...]:
-    """Per node the median over the runs, the first left out where there are more: it warms up."""
-    found: dict[str, list[float]] = {}
+def _onnxruntime(events: Sequence[Mapping[str, Any]]) -> Times:
+    """Per node the median over the runs, the first left out where there are more: it warms up.
+
+    Where kernels of a device follow a node in the file, their time is the node's: its own is that of starting them.
+    """
+    found: dict[str, list[list[float]]] = {}
+    kinds: dict[str, str] = {}
+    run: list[float] = []
+    launched, has_kernels = "", False
     for event in events:
         name = str(event.get("name", ""))
         if event.get("cat") == "Node" and name.endswith(_KERNEL):
-            found.setdefault(name[: -len(_KERNEL)], []).append(float(event["dur"]) / 1e6)
-    return tuple(
-        Entry(name, statistics.median(spent[1:] or spent), (name, _plain(name))) for name, spent in found.items()
-    )
+            run = [float(event["dur"]) / 1e6, 0.0]
+            found.setdefault(name[: -len(_KERNEL)], []).append(run)
+            told = event.get("args", {})
+            provider = str(told.get("provider", ""))
+            launched = provider if provider in _LAUNCHING else launched
+            kinds[name[: -len(_KERNEL)]] = str(told.get("op_name", ""))
+        elif event.get("cat") == "Kernel" and run:
+            has_kernels = True
+            run[1] += float(event["dur"]) / 1e6
+    entries: list[Entry] = []
+    operators: dict[str, float] = {}
+    for name, runs in found.items():
+        spent = statistics.median(device or host for host, device in runs[1:] or runs)
+        if kinds[name] and _plain(name) == kinds[name]:
+            # What the optimiser has made has no name but that of its operator.
+            operators[kinds[name]] = operators.get(kinds[name], 0.0) + spent
+        else:
+            entries.append(Entry(name, spent, (name, _plain(name))))
+    return Times("onnxruntime", tuple(entries), operators, launched="" if has_kernels else launched)
 
 
 def _plain(name: str) -> str:
@@ -168,18 +199,23 @@ def _trtexec(events: Sequence[Mapping[str, Any]]) -> tuple[Entry, ...]:
 
 
 def _fused(name: str, seconds: float) -> Entry:
-    """TensorRT names a kernel after the layers in it: `a + b`, `PWN(a, b)`, `a || b`, `{ForeignNode[a...z]}`."""
-    run = _FOREIGN_NODE.search(name)
-    if run:
-        return Entry(name, seconds, (run.group(1), run.group(2)), True)
+    """TensorRT names a kernel after the layers in it: `a + b`, `PWN(PWN(a), b)`, `a || b`, `{ForeignNode[a...z]}`."""
     copied = _COPY.match(name)
-    parts = [copied.group(1) if copied else name]
-    for separator in (" + ", " || ", ", "):
-        parts = [piece for part in parts for piece in _unwrapped(part).split(separator)]
-    return Entry(name, seconds, (name, *(_unwrapped(part).strip() for part in parts)))
+    whole = copied.group(1) if copied else name
+    run = _FOREIGN_NODE.search(whole)
+    if run:
+        return Entry(name, seconds, _pieces(run.group(1)), _pieces(run.group(2)))
+    return Entry(name, seconds, (name, *_pieces(whole)))
 
 
-def _unwrapped(name: str) -> str:
-    while found := _WRAPPER.match(name.strip()):
-        name = found.group(1)
-    return name
+def _pieces(whole: str) -> tuple[str, ...]:
+    """What may be names of layers in it: each as it stands, and without what TensorRT adds to one."""
+    found: list[str] = []
+    for piece in _BETWEEN.split(whole):
+        name = _WRAPPERS.sub("", piece.strip())
+        # Brackets that a wrapper has opened are closed behind the last of its names.
+        while name and any(name[-1] == shut and name.count(shut) > name.count(opened) for opened, shut in ("()", "{}")):
+            name = name[:-1]
+        plain = _AROUND.match(name)
+        found += [name, plain.group(1)] if plain else [name]
+    return tuple(dict.fromkeys(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,10 +28,17 @@ class Imported:
     """Layers that the file has no time of their own for."""
     estimated_share: float
     """Share of the profile's time that these have."""
+    launched: str = ""
+    """The provider of onnxruntime whose kernels the file has no times of; empty where there is none."""
 
     @property
     def doubt(self) -> str:
         """Why it is not trusted, in a sentence; empty when it is."""
+        if self.launched:
+            return sentence(
+                f"nodes on {self.launched} have the times of starting their kernels only, for the file has no events "
+                "of kernels; profile with an onnxruntime that records them, or with trtexec"
+            )
         if within(self.profile.coverage):
             return ""
         first = f", {self.strange[0]!r} for one" if self.strange else ""
@@ -52,7 +60,7 @@ def imported(network: Network, path: Path, *, ghz: float | None = None, host: st
     """
     if network.base is not None:
         found = imported(network.base, path, ghz=ghz, host=host)
-        return Imported(found.profile.merged(network), found.strange, found.estimated, found.estimated_share)
+        return dataclasses.replace(found, profile=found.profile.merged(network))
     times = foreign.read(path)
     clock = next(value for value in (ghz, times.ghz, 1.0) if value is not None)
     if not (math.isfinite(clock) and clock > 0):
@@ -82,7 +90,9 @@ def imported(network: Network, path: Path, *, ghz: float | None = None, host: st
     )
     rest = [layer.index for layer in network.graph.layers if layer.index not in work.own]
     share = math.fsum(seconds[at] for at in rest) / total
-    return Imported(profile, tuple(work.strange), tuple(network.graph.layers[at].name for at in rest), share)
+    return Imported(
+        profile, tuple(work.strange), tuple(network.graph.layers[at].name for at in rest), share, times.launched
+    )
 
 
 class _Sharing:
@@ -97,10 +107,12 @@ class _Sharing:
         self.strange: list[str] = []
         self.matched_s = self.stray_s = 0.0
         self._names = _by_name(self.graph)
+        self._starts = {**_by_parameter(self.graph), **self._names}
 
     def seconds(self) -> list[float]:
         """Seconds per layer. Raises `ModelError` when no name is known."""
-        for entry in sorted(self.times.entries, key=lambda entry: -entry.seconds):
+        # Runs come last: a layer in the midst of one that has a kernel of its own is no part of it.
+        for entry in sorted(self.times.entries, key=lambda entry: (bool(entry.last), -entry.seconds)):
             self._give(entry.name, entry.seconds, self._layers(entry))
         self._share_operators()
         total = self.times.total
@@ -145,13 +157,31 @@ class _Sharing:
         operators = {layer.op_type for layer in rest}
         for name, seconds in sorted(self.times.operators.items(), key=lambda item: item[0] in operators):
             of = [x.index for x in rest if x.index not in self.own and name in (x.op_type, class_of(x))]
+            if self.times.is_whole and name in self._names:
+                of = [self._names[name]]
             self._give(name, seconds, of)
 
-    def _layers(self, entry: foreign.Entry) -> list[int]:
-        known = list(dict.fromkeys(self._names[name] for name in entry.candidates if name in self._names))
-        if entry.is_run and len(known) == len(entry.candidates):
-            return list(range(min(known), max(known) + 1))
-        return known
+    def _layers(self, entry: foreign.Entry) -> Sequence[int]:
+        if entry.last:
+            return self._run(entry)
+        return list(dict.fromkeys(self._names[name] for name in entry.candidates if name in self._names))
+
+    def _run(self, entry: foreign.Entry) -> Sequence[int]:
+        """All layers from one to another that have no time of their own; an end that is not known is the next of these.
+
+        A run may begin with a weight: then it does so with the layer that reads it.
+        """
+        starts = [self._starts[name] for name in entry.candidates if name in self._starts]
+        stops = [self._names[name] for name in entry.last if name in self._names]
+        if not starts and not stops:
+            return []
+        first, last = min(starts + stops), max(starts + stops)
+        if not starts:
+            first = max((at for at in self.own if at < first), default=-1) + 1
+        if not stops:
+            last = min((at for at in self.own if at > last), default=len(self.graph)) - 1
+        between = range(first, last + 1)
+        return [at for at in between if at not in self.own] or between
 
     def _spread(self, seconds: float, layers: Iterable[int]) -> None:
         chosen = list(layers)
@@ -164,3 +194,13 @@ def _by_name(graph: LayerGraph) -> Mapping[str, int]:
     """Layers by their names, and by the tensors that they make: some exporters name kernels after these."""
     found = {graph.tensors[tensor].name: layer.index for layer in graph.layers for tensor in layer.outputs}
     return {**found, **{layer.name: layer.index for layer in graph.layers}}
+
+
+def _by_parameter(graph: LayerGraph) -> Mapping[str, int]:
+    """The first layer that reads a weight, by the weight's names."""
+    return {
+        name: layer.index
+        for layer in reversed(graph.layers)
+        for parameter in layer.parameters
+        for name in graph.parameters[parameter].names
+    }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from layerlift.planners.cost.period import busiest_links_s, periods
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 
 Placements = NDArray[np.int64]
@@ -32,6 +33,10 @@ class BatchCosts:
     """Shape (P, N)."""
     carried_s: Floats
     """Seconds of transmission on each pair of nodes, from and to, shape (P, N * N); (P, 0) where nobody asked."""
+    links_s: Floats
+    """Seconds of the busiest link or port; 0 where the objective weighs no period and nobody asked for it."""
+    period_s: Floats
+    """See `layerlift.planners.cost.period`; 0 where it is not weighed, as `links_s`."""
 
 
 def latencies(problem: Problem, placements: Placements, slowdown: Floats | None = None) -> Floats:
@@ -45,22 +50,29 @@ def energies(problem: Problem, placements: Placements) -> Floats:
 
 
 def evaluate(
-    problem: Problem, placements: Placements, slowdown: Floats | None = None, *, carried: bool = False
+    problem: Problem,
+    placements: Placements,
+    slowdown: Floats | None = None,
+    *,
+    carried: bool = False,
+    period: bool = False,
 ) -> BatchCosts:
     """Every cost of every placement; equal to `cost.evaluate` row by row.
 
     `slowdown` of shape (P, N) replaces `problem.slowdown`: how much others on the servers lengthen the pieces.
-    `carried` asks for `BatchCosts.carried_s`.
+    `carried` asks for `BatchCosts.carried_s`, `period` for that where the objective does not; nobody else's pieces
+    are in the period.
     """
+    period = period or bool(problem.objective.period)
     rows = np.ascontiguousarray(placements, dtype=np.int64)
     parts = []
     for first in range(0, len(rows), CHUNK_ROWS):
         chosen = slice(first, first + CHUNK_ROWS)
         slow = None if slowdown is None else slowdown[chosen]
-        parts.append(_BatchWalk(problem, rows[chosen], slow, carried).costs())
+        parts.append(_BatchWalk(problem, rows[chosen], slow, carried, period).costs())
     if not parts:
         none, nodes = np.zeros(0), len(problem.nodes)
-        return BatchCosts(none, none, none, none, np.zeros((0, nodes)), np.zeros((0, nodes * nodes)))
+        return BatchCosts(none, none, none, none, np.zeros((0, nodes)), np.zeros((0, nodes * nodes)), none, none)
     return BatchCosts(
         latency_s=np.concatenate([part.latency_s for part in parts]),
         energy_j=np.concatenate([part.energy_j for part in parts]),
@@ -68,6 +80,8 @@ def evaluate(
         balance=np.concatenate([part.balance for part in parts]),
         busy_s=np.concatenate([part.busy_s for part in parts]),
         carried_s=np.concatenate([part.carried_s for part in parts]),
+        links_s=np.concatenate([part.links_s for part in parts]),
+        period_s=np.concatenate([part.period_s for part in parts]),
     )
 
 
@@ -116,7 +130,9 @@ class _BatchWalk:
     segment: `ready_s`, the latest of its waits and of its node's own past, and `work_s`, its layers so far.
     """
 
-    def __init__(self, problem: Problem, rows: Placements, slowdown: Floats | None, carried: bool) -> None:
+    def __init__(
+        self, problem: Problem, rows: Placements, slowdown: Floats | None, carried: bool, period: bool
+    ) -> None:
         self.problem = problem
         self.rows = rows
         count, nodes = len(rows), len(problem.nodes)
@@ -139,6 +155,7 @@ class _BatchWalk:
         self.price = problem.price_per_byte.ravel() if problem.price_per_byte.any() else None
         self.serial = problem.query == "serial"
         self.carried_s = np.zeros(count * nodes * nodes if carried else 0)
+        self.carried_bytes = np.zeros(count * nodes * nodes if period else 0)
         self.told = np.zeros(count * nodes, dtype=np.bool_)
 
     def costs(self) -> BatchCosts:
@@ -159,7 +176,13 @@ class _BatchWalk:
             for node in problem.servers:
                 rate += problem.price_per_byte_s[node] * held[:, node]
             spent += rate * end
-        return BatchCosts(end, joules, spent, self._variation(busy), busy, self.carried_s.reshape(len(self.rows), -1))
+        count, none = len(self.rows), np.zeros(len(self.rows))
+        weighed = len(self.carried_bytes) > 0
+        links = busiest_links_s(problem, self.carried_bytes.reshape(count, -1)) if weighed else none
+        return BatchCosts(
+            end, joules, spent, self._variation(busy), busy, self.carried_s.reshape(count, -1),
+            links, periods(problem, busy, links) if weighed else none,
+        )  # fmt: skip
 
     def _walk(self) -> None:
         graph = self.problem.graph
@@ -274,6 +297,8 @@ class _BatchWalk:
         self.radio_s[rows] += np.where((source == 0) | (to == 0), duration, 0.0)
         if len(self.carried_s):
             self.carried_s[link] += duration
+        if len(self.carried_bytes):
+            self.carried_bytes[link] += size
         if self.price is not None:
             self.carried_money[rows] += size * self.price[pair]
         if self.serial:

@@ -27,6 +27,7 @@ from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.cost.media import capped
+from layerlift.planners.cost.period import periods
 from layerlift.planners.cost.sharing import TRUSTED, Sharing, Steady, demands_of, name_of
 from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.problem import Bools, Floats, Problem
@@ -90,7 +91,7 @@ class Crowd:
         for judge, rows, own in zip(self.judges, placements, running, strict=True):
             problem = judge.problem
             shared = batch.evaluate(problem, rows, contended(problem, total - own))
-            shared = replace(shared, balance=evenness(problem, total))
+            shared = replace(shared, balance=evenness(problem, total), period_s=beside(problem, shared, total - own))
             missed, worth = judge.keys(rows, shared)
             violations += missed
             values += worth
@@ -131,6 +132,7 @@ class Crowd:
         if problem.objective.balance:
             nodes = len(problem.nodes)
             felt = replace(felt, balance=evenness(problem, others[None, :nodes] + demand[:, :nodes] / latency[:, None]))
+        felt = replace(felt, period_s=beside(problem, felt, others[None, : len(problem.nodes)]))
         missed, value = self.judges[user].keys(row, felt)
         return float(missed[0]), float(value[0])
 
@@ -170,6 +172,8 @@ class Crowd:
             rent = batch.held_bytes(judge.problem, rows) @ judge.problem.price_per_byte_s
             latency = np.array([state.latency_s[user] for state in states])
             felt = replace(self.felt(user, alone[user][0], latency, rent), balance=evenness(judge.problem, running))
+            own = np.array([state.present[user, :nodes] for state in states]).reshape(-1, nodes)
+            felt = replace(felt, period_s=beside(judge.problem, felt, np.maximum(running - own, 0.0)))
             missed, worth = judge.keys(rows, felt)
             violations += missed
             values += worth
@@ -247,6 +251,15 @@ def contended(problem: Problem, others: Floats) -> Floats:
     shared = (problem.load + 1.0 + others) / problem.cores
     made: Floats = np.maximum(np.maximum(shared, 1.0 / problem.share), 1.0)
     return made
+
+
+def beside(problem: Problem, costs: batch.BatchCosts, others: Floats) -> Floats:
+    """Periods of placements beside the pieces that others keep running, shape (P, N); links are the user's alone."""
+    if not problem.objective.period:
+        return costs.period_s
+    crowd = others.copy()
+    crowd[:, 0] = 0.0
+    return periods(problem, costs.busy_s, costs.links_s, crowd)
 
 
 def evenness(problem: Problem, total: Floats) -> Floats:

@@ -36,6 +36,7 @@ class Scales:
     energy: float
     money: float
     balance: float
+    period: float
 
 
 KEPT = 128
@@ -69,7 +70,7 @@ class Judge:
     @cached_property
     def local_key(self) -> Rank:
         """The rank of keeping everything on the client."""
-        return self.rank(self.local.latency_s, self.local.energy_j, self.local.money, self.local.balance)
+        return self._rank_of(self.local)
 
     @cached_property
     def scales(self) -> Scales:
@@ -82,6 +83,7 @@ class Judge:
             energy=_unit(local.energy_j, best.energy_j),
             money=_unit(local.money, best.money),
             balance=_unit(local.balance, best.balance),
+            period=_unit(local.period_s, best.period_s),
         )
 
     def best_cut(self, server: int | None = None) -> tuple[Rank, tuple[int, ...]] | None:
@@ -107,7 +109,7 @@ class Judge:
 
     def _cut_rank(self, number: int) -> Rank:
         found = query.evaluate(self.problem, self.cuts.placement(number))
-        return self.rank(found.latency_s, found.energy_j, found.money, found.balance)
+        return self._rank_of(found)
 
     def _in_question(self, among: Ints) -> Ints:
         """Which of some cuts may be the best one, as far as sums tell."""
@@ -121,6 +123,8 @@ class Judge:
             values += wanted.money * cuts.money[among] / scales.money
         if wanted.balance:
             values += wanted.balance * cuts.balance[among] / scales.balance
+        if wanted.period:
+            values += wanted.period * cuts.period_s[among] / scales.period
         missed, sure = np.zeros(len(among)), np.ones(len(among), dtype=np.bool_)
         limits: tuple[tuple[float | None, Term], ...] = ((wanted.deadline_s, "latency"), (wanted.budget, "money"))
         for limit, used in limits:
@@ -139,13 +143,15 @@ class Judge:
     def divisors(self) -> Scales:
         """What keys divide by: the scales, but nothing where one term alone is wanted and only the order counts."""
         wanted = self.problem.objective
-        terms = sum(weight != 0 for weight in (wanted.latency, wanted.energy, wanted.money, wanted.balance))
-        return self.scales if terms > 1 else Scales(1.0, 1.0, 1.0, 1.0)
+        weights = (wanted.latency, wanted.energy, wanted.money, wanted.balance, wanted.period)
+        return self.scales if sum(weight != 0 for weight in weights) > 1 else Scales(1.0, 1.0, 1.0, 1.0, 1.0)
 
     def value(self, placement: Sequence[int]) -> float:
         """The objective of one placement, each term over its scale; constraints are not in it."""
         found = query.evaluate(self.problem, placement)
-        return _weigh(self.problem, self.scales, found.latency_s, found.energy_j, found.money, found.balance)
+        return _weigh(
+            self.problem, self.scales, found.latency_s, found.energy_j, found.money, found.balance, found.period_s
+        )
 
     def key(self, placement: Sequence[int]) -> Rank:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
@@ -155,27 +161,30 @@ class Judge:
         if asked in self._asked:
             return self._asked[asked]
         found = query.evaluate(self.problem, placement)
-        missed, value = self.rank(found.latency_s, found.energy_j, found.money, found.balance)
+        missed, value = self._rank_of(found)
         rank = missed if query.fits(self.problem, placement) else np.inf, value
         if len(self._asked) == KEPT:
             self._asked.clear()
         self._asked[asked] = rank
         return rank
 
-    def rank(self, latency_s: float, energy_j: float, money: float, balance: float) -> Rank:
+    def rank(self, latency_s: float, energy_j: float, money: float, balance: float, period_s: float) -> Rank:
         """Rank of a legal placement with these costs."""
-        value = _weigh(self.problem, self.divisors, latency_s, energy_j, money, balance)
+        value = _weigh(self.problem, self.divisors, latency_s, energy_j, money, balance, period_s)
         return self._violation(latency_s, money), value
+
+    def _rank_of(self, found: query.Cost) -> Rank:
+        return self.rank(found.latency_s, found.energy_j, found.money, found.balance, found.period_s)
 
     def keys(self, placements: Placements, costs: batch.BatchCosts | None = None) -> tuple[Floats, Floats]:
         """Ranks of many placements, shapes (P, L) -> violations (P,), values (P,); `costs` where they are known."""
         found = costs or batch.evaluate(self.problem, placements)
-        missed, values = self.ranks(found.latency_s, found.energy_j, found.money, found.balance)
+        missed, values = self.ranks(found.latency_s, found.energy_j, found.money, found.balance, found.period_s)
         missed[~batch.fits(self.problem, placements)] = np.inf
         return missed, values
 
     def ranks(
-        self, latency_s: Floats, energy_j: Floats, money: Floats, balance: Floats | float
+        self, latency_s: Floats, energy_j: Floats, money: Floats, balance: Floats | float, period_s: Floats
     ) -> tuple[Floats, Floats]:
         """Ranks of many legal placements with these costs, shapes (P,) -> violations (P,), values (P,)."""
         wanted = self.problem.objective
@@ -185,7 +194,7 @@ class Judge:
         if wanted.budget is not None:
             missed += np.maximum(0.0, money / wanted.budget - 1.0)
         uneven = np.broadcast_to(balance, missed.shape)
-        return missed, _weigh(self.problem, self.divisors, latency_s, energy_j, money, uneven)
+        return missed, _weigh(self.problem, self.divisors, latency_s, energy_j, money, uneven, period_s)
 
     def best(self, placements: Placements, costs: batch.BatchCosts | None = None) -> tuple[int, ...]:
         """The best of many placements, the first of equals; all-local when none is given."""
@@ -225,12 +234,19 @@ def _unit(local: float, best: float) -> float:
 
 
 def _weigh(
-    problem: Problem, scales: Scales, latency_s: Quantity, energy_j: Quantity, money: Quantity, balance: Quantity
+    problem: Problem,
+    scales: Scales,
+    latency_s: Quantity,
+    energy_j: Quantity,
+    money: Quantity,
+    balance: Quantity,
+    period_s: Quantity,
 ) -> Quantity:
     wanted = problem.objective
-    return (
+    summed = (
         wanted.latency * latency_s / scales.latency
         + wanted.energy * energy_j / scales.energy
         + wanted.money * money / scales.money
         + wanted.balance * balance / scales.balance
     )
+    return summed + wanted.period * period_s / scales.period if wanted.period else summed

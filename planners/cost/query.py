@@ -17,6 +17,7 @@ from layerlift.models.graph.per_graph import makers
 from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
 from layerlift.models.sums import left_sum
 from layerlift.planners.cost.holdings import held_on
+from layerlift.planners.cost.period import busiest_s
 from layerlift.planners.problem.problem import Problem
 
 
@@ -38,6 +39,8 @@ class Cost:
     """Seconds of the client's radio: the transmission times to and from it, summed."""
     link_bytes: int
     """Bytes that crossed any link, headers included."""
+    period_s: float
+    """Seconds for which the busiest CPU, link or port is busy with it: what a back-to-back stream can sustain."""
 
 
 class _QueryWalk:
@@ -52,6 +55,7 @@ class _QueryWalk:
         self.busy_s = [0.0] * len(problem.nodes)
         self.node_free_s = [0.0] * len(problem.nodes)
         self.link_free_s: dict[tuple[int, int], float] = {}
+        self.carried_bytes: dict[tuple[int, int], int] = {}
         self.arrived_s: dict[tuple[int, int], float] = {}
 
     def run(self, route: Route) -> None:
@@ -86,6 +90,7 @@ class _QueryWalk:
             self.link_free_s[link] = end
             self.arrived_s[send.tensor, send.to] = end
             self.link_bytes += size
+            self.carried_bytes[link] = self.carried_bytes.get(link, 0) + size
             self.carried_money += size * problem.tables.price_per_byte[source][send.to]
             if CLIENT in link:
                 self.radio_s += duration
@@ -122,6 +127,7 @@ def evaluate(problem: Problem, placement: Sequence[int]) -> Cost:
         busy_s=tuple(busy),
         radio_s=walked.radio_s,
         link_bytes=walked.link_bytes,
+        period_s=busiest_s(problem, busy, walked.carried_bytes),
     )
 
 
@@ -138,6 +144,12 @@ def money(problem: Problem, placement: Sequence[int]) -> float:
 def balance(problem: Problem, placement: Sequence[int]) -> float:
     """Coefficient of variation of the servers' utilisation when queries follow each other; 0 without servers."""
     return evaluate(problem, placement).balance
+
+
+def period(problem: Problem, placement: Sequence[int]) -> float:
+    """Seconds for which the busiest CPU, link or port is busy with one query (semantics: "Period")."""
+    walked = _walk(problem, placement)
+    return busiest_s(problem, walked.busy_s, walked.carried_bytes)
 
 
 def held_bytes(problem: Problem, placement: Sequence[int]) -> list[int]:

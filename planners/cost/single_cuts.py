@@ -19,6 +19,7 @@ from layerlift.models.graph.per_graph import answers, crossings, per_graph
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import BatchCosts, Placements
 from layerlift.planners.cost.holdings import holdings
+from layerlift.planners.cost.period import two_way_s
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 
 NEAR = 1e-9
@@ -145,12 +146,17 @@ class CutCosts:
         return self._joined(self._sums.balance, lambda walked: walked.balance)
 
     @cached_property
+    def period_s(self) -> Floats:
+        """Seconds of the busiest CPU, link or port."""
+        return self._joined(self._sums.period_s, lambda walked: walked.period_s)
+
+    @cached_property
     def _walked(self) -> BatchCosts:
         """Cuts with layers in between that stay on the client: by the cost model, layer by layer."""
         problem, chosen = self.problem, ~self._summed
         suffix = np.arange(len(problem.graph)) >= self.first[chosen][:, None]
         servers = self.server[chosen]
-        return batch.evaluate(problem, (suffix & problem.allowed.T[servers]) * servers[:, None])
+        return batch.evaluate(problem, (suffix & problem.allowed.T[servers]) * servers[:, None], period=True)
 
     def _joined(self, grid: Floats, column: Callable[[BatchCosts], Floats]) -> Floats:
         if len(self._at) == grid.size == len(self):
@@ -223,6 +229,17 @@ class SuffixCosts:
             held = problem.price_per_byte_s[servers][:, None] * holdings(problem.graph).suffix
             made += held * self.latency_s
         return made
+
+    @cached_property
+    def period_s(self) -> Floats:
+        """Seconds of the busiest CPU, link or port."""
+        problem, servers = self.problem, self.servers
+        made = np.zeros_like(self.work_s)
+        for row, server in enumerate(servers.tolist()):
+            made[row] = two_way_s(problem, server, self.opened + self.up, self.down)
+        client_s = self.before * problem.occupancy[0]
+        longest: Floats = np.maximum(client_s, self.work_s * problem.occupancy[servers][:, None])
+        return np.maximum(longest, made)
 
     @cached_property
     def balance(self) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Rank
+from layerlift.planners.cost.period import busiest_s
 from layerlift.planners.exact.effort import Effort
 from layerlift.planners.exact.linear import Linear, Paths
 from layerlift.planners.exact.prefix_walk import PrefixWalk
@@ -57,7 +58,8 @@ class Search:
 
     Every partial placement is bounded by walking its query (more layers only delay it, whatever their place) and
     by the best paths from there to the answer (`Paths`); a term that is not linear counts as nothing until the
-    last layer is placed. `key` judges complete placements. `bounds` are what it compares, in the order value,
+    last layer is placed, but for the period, which what is placed already bounds. `key` judges complete placements.
+    `bounds` are what it compares, in the order value,
     then latency and money where the problem has a deadline and a budget.
     """
 
@@ -73,6 +75,7 @@ class Search:
         self.frontier = [self._readers(depth) for depth in range(self.count + 1)]
         self.limited = bool(np.isfinite(problem.memory_bytes[1:]).any())
         self.views = [_PathLists(linear) for linear in bounds]
+        self.period = bounds[0].terms.period
 
     def run(
         self, start: tuple[int, ...] | None, alive: Bools, effort: Effort, cutoff: Rank | None = None
@@ -172,7 +175,18 @@ class Search:
             violation += max(0.0, rest.pop(0) * (1.0 - SLACK) / wanted.deadline_s - 1.0)
         if wanted.budget is not None and rest:
             violation += max(0.0, rest.pop(0) * (1.0 - SLACK) / wanted.budget - 1.0)
-        return violation, lows[0]
+        return violation, lows[0] + (self.period * self._least_period(prefix, depth) if self.period else 0.0)
+
+    def _least_period(self, prefix: PrefixWalk, depth: int) -> float:
+        """What is busy already with the first `depth` layers: nothing that follows takes any of it away."""
+        busy, carried = [0.0] * self.nodes, dict[tuple[int, int], int]()
+        for layer in range(depth):
+            node = self.placement[layer]
+            busy[node] += self.problem.tables.seconds[node][layer]
+        for tensor, source, to in prefix.sent:
+            size = self.tensors[tensor].bytes + self.problem.header_bytes
+            carried[source, to] = carried.get((source, to), 0) + size
+        return busiest_s(self.problem, busy, carried)
 
     def _low(self, view: _PathLists, prefix: PrefixWalk, depth: int) -> float:
         placement, tensors = self.placement, self.tensors

@@ -28,6 +28,7 @@ class Terms:
     energy: float = 0.0
     money: float = 0.0
     balance: float = 0.0
+    period: float = 0.0
 
     @classmethod
     def of(cls, judge: Judge) -> Terms:
@@ -38,6 +39,7 @@ class Terms:
             _over(wanted.energy, scales.energy),
             _over(wanted.money, scales.money),
             _over(wanted.balance, scales.balance),
+            _over(wanted.period, scales.period),
         )
 
     def value(self, found: Cost) -> float:
@@ -47,6 +49,7 @@ class Terms:
             + self.energy * found.energy_j
             + self.money * found.money
             + self.balance * found.balance
+            + self.period * found.period_s
         )
 
 
@@ -72,10 +75,10 @@ def held_share(graph: LayerGraph) -> Floats:
 
 
 class Linear:
-    """`terms` on `problem`, without what does not add up: balance, and the money for memory held while it lasts.
+    """`terms` on `problem`, without what does not add up: balance, period, and money for memory held while it lasts.
 
-    Balance is never negative, and memory is charged for `least_s`, which no query is shorter than; so what is
-    computed here bounds the objective from below, and without the two it is exact. A placement costs `rate` x its
+    Balance and period are never negative, and memory is charged for `least_s`, which no query is shorter than; so what
+    is computed here bounds the objective from below, and without the two it is exact. A placement costs `rate` x its
     latency, `extra[layer, node]` for each layer (shape (L, N)) and the extra of each message (`hops`). `allowed`
     (shape (L, N)) replaces the problem's; `added` (shape (L, N)) joins `extra`.
     """
@@ -117,7 +120,7 @@ class Linear:
         if problem.price_per_byte_s.any():
             problem = replace(problem, price_per_byte_s=np.zeros(len(problem.nodes)))
         joined = left_sum(float(self.added[layer, node]) for layer, node in enumerate(placement))
-        return replace(self.terms, balance=0.0).value(cost.evaluate(problem, placement)) + joined
+        return replace(self.terms, balance=0.0, period=0.0).value(cost.evaluate(problem, placement)) + joined
 
     def hops(self, size: int) -> tuple[Floats, Floats]:
         """Seconds and extra of one message of `size` bytes and a header between each pair, each of shape (N, N)."""

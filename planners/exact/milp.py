@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.exact.highs import Program
+from layerlift.planners.exact.highs import INF, Program
 from layerlift.planners.exact.linear import Linear, Paths
 from layerlift.planners.problem.problem import Bools
 
@@ -55,6 +55,8 @@ class QueryProgram:
             self._tensor(number)
         self._queues()
         self._limits()
+        if linear.terms.period:
+            self._period(linear.terms.period)
 
     def placement(self, columns: tuple[float, ...]) -> tuple[int, ...]:
         """The placement that a solution stands for."""
@@ -243,6 +245,36 @@ class QueryProgram:
                 spent += self._memory_time(held, price, budget)
         if budget is not None:
             row(spent, high=1.0)
+
+    def _period(self, weight: float) -> None:
+        """No CPU, pair or medium is busy for longer than the period."""
+        problem = self.problem
+        longest = self.program.column(weight * self.horizon_s / self.unit, INF)
+        for node in self.nodes:
+            second = float(problem.occupancy[node]) / self.horizon_s
+            busy = [
+                (nodes[node], -second * float(problem.seconds[layer, node]))
+                for layer, nodes in enumerate(self.place)
+                if node in nodes
+            ]
+            self.program.row([(longest, 1.0), *busy], 0.0)
+        for busy in self._links():
+            self.program.row([(longest, 1.0), *busy], 0.0)
+
+    def _links(self) -> list[Coefficients]:
+        """What keeps each pair and each medium busy, as shares of the horizon, negative."""
+        problem, shared = self.problem, self.problem.shared
+        if shared is not None and not shared.queue:
+            return []
+        busy: dict[tuple[int, ...], Coefficients] = {}
+        for (number, source, to), column in self.sends.items():
+            moved = (self.graph.tensors[number].bytes + problem.header_bytes) / self.horizon_s
+            rate = float(problem.bandwidth_bytes_s[source, to])
+            busy.setdefault((source, to), []).append((column, -moved / rate))
+            for medium, wide in enumerate(shared.bytes_s.tolist() if shared is not None else ()):
+                if shared is not None and shared.carries[medium, source, to]:
+                    busy.setdefault((medium,), []).append((column, -moved / wide))
+        return list(busy.values())
 
     def _spent(self, budget: float) -> Coefficients:
         """Money for busy seconds and for bytes carried, over the budget."""

@@ -95,7 +95,7 @@ class UnitProblem:
         added = linear.added[unit.first : unit.last + 1]
         self.linear = Linear(
             self.problem,
-            linear.terms,
+            replace(linear.terms, period=0.0),
             self.allowed,
             np.vstack([np.zeros(len(nodes)), added]) if self.skip else added,
         )

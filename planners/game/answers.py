@@ -56,7 +56,7 @@ class RankedAnswers:
             return self.crowd.rank_by_rate(user, choice.placement, others)
         felt = cost.evaluate(replace(problem, load=problem.load + others), choice.placement)
         uneven = evenness(problem, (others + choice.running)[None, :])[0] if problem.objective.balance else 0.0
-        missed, value = judge.rank(felt.latency_s, felt.energy_j, felt.money, float(uneven))
+        missed, value = judge.rank(felt.latency_s, felt.energy_j, felt.money, float(uneven), felt.period_s)
         return missed if cost.fits(problem, choice.placement) else np.inf, value
 
 

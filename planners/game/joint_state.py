@@ -13,7 +13,7 @@ from layerlift.planners import cost
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, Crowd
 from layerlift.planners.game.answers import IntervalAnswers
 from layerlift.planners.graphs.intervals import grains, interval
-from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.problem.problem import Floats, Problem, occupied
 
 VIOLATION_WEIGHT = 1e3
 """What missing a deadline or budget by 100 % costs, in the unit of the users' start values."""
@@ -36,6 +36,7 @@ class IntervalCost:
     """Bytes of parameters on each node, shape (N,)."""
     busy_s: Floats
     """Shape (N,)."""
+    period_s: float
     demand: Floats
     """Seconds needed of each resource where rates are known (`layerlift.planners.cost.sharing`), shape (R,)."""
 
@@ -56,6 +57,8 @@ class JointCosts:
         self._latency_weight = np.array([each.latency / by.latency for each, by in zip(wanted, scales, strict=True)])
         self._energy_weight = np.array([each.energy / by.energy for each, by in zip(wanted, scales, strict=True)])
         self._money_weight = np.array([each.money / by.money for each, by in zip(wanted, scales, strict=True)])
+        self._period_weight = np.array([each.period / by.period for each, by in zip(wanted, scales, strict=True)])
+        self._paced = np.flatnonzero(self._period_weight)
         balance = np.array([each.balance / by.balance for each, by in zip(wanted, scales, strict=True)])
         self._balanced = np.flatnonzero(balance)
         self._balance_weight = balance[self._balanced]
@@ -63,6 +66,7 @@ class JointCosts:
         self._budget = np.array([np.inf if each.budget is None else each.budget for each in wanted])
         self._bound = bool(np.isfinite(self._deadline_s).any() or np.isfinite(self._budget).any())
         users, nodes = len(problems), len(problems[0].nodes)
+        self._period_s = np.zeros(users)
         self._latency_s, self._energy_j, self._money = np.zeros(users), np.zeros(users), np.zeros(users)
         self._busy_s, self._running, self._held = (np.zeros((users, nodes)) for _ in range(3))
         self._demands = np.zeros((users, len(crowd.nobody)))
@@ -73,7 +77,7 @@ class JointCosts:
     def take(self, user: int, own: IntervalCost) -> None:
         """Let `user` do what costs `own` when it is alone."""
         self._latency_s[user], self._energy_j[user], self._money[user] = own.latency_s, own.energy_j, own.money
-        self._busy_s[user], self._held[user] = own.busy_s, own.held
+        self._busy_s[user], self._held[user], self._period_s[user] = own.busy_s, own.held, own.period_s
         if self.crowd.sharing is not None:
             self._demands[user] = own.demand
             return
@@ -89,9 +93,11 @@ class JointCosts:
         if self.crowd.sharing is not None:
             state = self.crowd.sharing.steady(self._demands, self._latency_s, self._present)
             self._present = state.present
+            present = state.present[:, : self._cores.shape[1]]
             total, longer = state.present.sum(axis=0)[: self._cores.shape[1]], state.latency_s - self._latency_s
         else:
-            total = self._running.sum(axis=0)
+            present = self._running
+            total = present.sum(axis=0)
             shared = (self._load + 1.0 + (total - self._running)) / self._cores
             longer = (self._busy_s * (np.maximum(shared, self._least) - self._slowdown)).sum(axis=1)
         latency = self._latency_s + longer
@@ -107,7 +113,16 @@ class JointCosts:
             value += VIOLATION_WEIGHT * (late + np.maximum(0.0, money / self._budget - 1.0))
         if len(self._balanced):
             value[self._balanced] += self._balance_weight * self._unevenness(total)
+        for user in self._paced.tolist():
+            value[user] += self._period_weight[user] * self._period(user, present)
         return math.fsum(value.tolist())
+
+    def _period(self, user: int, present: Floats) -> float:
+        """A user's period beside the pieces that the others keep running on each node; shape (U, N)."""
+        others = present.sum(axis=0) - present[user]
+        others[0] = 0.0
+        crowded = self._busy_s[user] * occupied(self.crowd.problems[user], np.maximum(others, 0.0))
+        return max(float(self._period_s[user]), float(crowded.max()))
 
     def _unevenness(self, total: Floats) -> Floats:
         """What `layerlift.planners.cost.crowd.evenness` says to each user who weighs it."""
@@ -190,6 +205,7 @@ class JointState:
                 alone.money,
                 held,
                 np.array(alone.busy_s),
+                alone.period_s,
                 np.zeros(0) if self.crowd.sharing is None else self.crowd.alone(user, placement)[1][0],
             )
         return self._alone[known]

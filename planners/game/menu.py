@@ -18,10 +18,11 @@ from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.crowd import SHORTEST_QUERY_S, contended, evenness
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.period import two_way_s
 from layerlift.planners.cost.sharing import Sharing
 from layerlift.planners.graphs.intervals import grains, interval
 from layerlift.planners.graphs.spans import Spans, spans_of
-from layerlift.planners.problem.problem import Bools, Floats, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Problem, occupied
 
 TIE = 1e-12
 """Keys that differ relatively by less are equal: the first one is taken, whatever the rounding."""
@@ -47,6 +48,8 @@ class ServerIntervals:
     """Seconds of transmission to the server."""
     back_s: Floats
     """Seconds of transmission back."""
+    steady_s: Floats
+    """The period but for the server's CPU: that of the client's, or of the links'."""
 
     def latency_s(self, slowdown: float) -> Floats:
         """Latency of a query while pieces on the server are so much longer."""
@@ -59,7 +62,7 @@ class ServerIntervals:
         return ServerIntervals(
             self.server, self.first[chosen], self.last[chosen], self.held[chosen], self.floor_s[chosen],
             self.through_s[chosen], self.work_s[chosen], self.fixed_j[chosen], self.fixed_money[chosen],
-            self.there_s[chosen], self.back_s[chosen],
+            self.there_s[chosen], self.back_s[chosen], self.steady_s[chosen],
         )  # fmt: skip
 
 
@@ -115,7 +118,7 @@ class Menu:
             alone = np.array([latency_s])
             latency_s = float(habit.sharing.waited(habit.user, alone, alone)[0])
             energy_j += self.problem.power.idle_w * (latency_s - local.latency_s)
-        return self.judge.rank(latency_s, energy_j, local.money, self._uneven(others[None, :]))
+        return self.judge.rank(latency_s, energy_j, local.money, self._uneven(others[None, :]), local.period_s)
 
     def best(self, others: Floats, room: Floats, habit: Habit | None = None) -> tuple[Rank, UserChoice]:
         """The best interval or staying local, the first of equals, with at most `room` bytes on a server.
@@ -188,7 +191,10 @@ class Menu:
             # An interval loads one server only: the others keep what other users run there.
             total[:, server] += intervals.work_s / alone
             uneven = evenness(problem, total)
-        return self.judge.ranks(latency, joules, money, uneven)
+        period = intervals.steady_s
+        if problem.objective.period:
+            period = np.maximum(period, intervals.work_s * occupied(problem, others)[server])
+        return self.judge.ranks(latency, joules, money, uneven, period)
 
     def _uneven(self, total: Floats) -> float:
         return float(evenness(self.problem, total)[0]) if self.problem.objective.balance else 0.0
@@ -270,6 +276,7 @@ def _whole(problem: Problem, spans: Spans, server: int) -> ServerIntervals:
         power.compute_w * client + power.radio_w * (opened_s + up_s + down_s) + problem.busy_w[server] * work,
         carried + problem.price_per_s[0] * client + problem.price_per_s[server] * work,
         opened_s + up_s, down_s,
+        np.maximum(client * problem.occupancy[0], two_way_s(problem, server, sent.opened + sent.up, sent.down)),
     )  # fmt: skip
 
 
@@ -315,7 +322,7 @@ def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> 
     chosen = chosen[index]
     fitting = batch.fits(problem, rows) & rows.any(axis=1)
     rows, chosen = rows[fitting], chosen[fitting]
-    costs = batch.evaluate(problem, rows, carried=True)
+    costs = batch.evaluate(problem, rows, carried=True, period=True)
     held, work = batch.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]
     return ServerIntervals(
         server, spans.first[chosen], spans.last[chosen], held, np.zeros(len(rows)),
@@ -325,6 +332,7 @@ def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> 
         costs.energy_j - problem.power.idle_w * costs.latency_s,
         costs.money - problem.price_per_byte_s[server] * held * costs.latency_s,
         costs.carried_s[:, server], costs.carried_s[:, server * len(problem.nodes)],
+        np.maximum(costs.busy_s[:, 0] * problem.occupancy[0], costs.links_s),
     )  # fmt: skip
 
 
@@ -342,5 +350,5 @@ def _merged(one: ServerIntervals, other: ServerIntervals) -> ServerIntervals:
         one.server, np.concatenate([one.first, other.first])[order], np.concatenate([one.last, other.last])[order],
         both(one.held, other.held), both(one.floor_s, other.floor_s), both(one.through_s, other.through_s),
         both(one.work_s, other.work_s), both(one.fixed_j, other.fixed_j), both(one.fixed_money, other.fixed_money),
-        both(one.there_s, other.there_s), both(one.back_s, other.back_s),
+        both(one.there_s, other.there_s), both(one.back_s, other.back_s), both(one.steady_s, other.steady_s),
     )  # fmt: skip

@@ -33,7 +33,8 @@ class MinCut(PlannerBase):
     """DADS between the client and the best single server, by the problem's objective.
 
     `load = light` minimises the sum of what the client, the links and the server cost (latency where branches do
-    not overlap); exact for that sum on any DAG. `heavy` minimises the largest of the three stages, DADS's
+    not overlap); exact for that sum on any DAG. Where the objective weighs the period, the cuts of `heavy` are compared
+    too, by the cost model. `heavy` minimises the largest of the three stages, DADS's
     approximation for a stream of queries: the stages are scaled by alpha, 1 and gamma, and the scales searched on a
     grid that closes in on the best, towards the likeliest servers only. Its plan raises throughput and may answer a
     lone query later than staying local, so it optimises nothing that the conformance kit compares.
@@ -56,6 +57,8 @@ class MinCut(PlannerBase):
         judge = Judge(problem)
         if self.load == "light":
             found = [leaning(problem, judge, partial(light, server=server)) for server in problem.servers]
+            if problem.objective.period:
+                found += [placement for _, placement in _heavy_anywhere(Additive(problem, judge, (1.0, 0.0, 0.0)))]
             return offload(judge.or_local(judge.best(np.array(found, dtype=np.int64))))
         return offload(min(_heavy_anywhere(Additive(problem, judge)), key=lambda each: each[0])[1])
 

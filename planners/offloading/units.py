@@ -13,6 +13,7 @@ from layerlift.planners.cost.stay import Leaves, Stay, stay_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.graphs.pieces import Sums, cheapest_way, inner_pieces, whole_pieces
+from layerlift.planners.offloading.pipeline import trade_offs
 from layerlift.planners.offloading.staying import best_over, priced
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
@@ -25,10 +26,11 @@ class Units(PlannerBase):
     """Dynamic programming over (unit, node), for any number of servers, in O(units x nodes^2).
 
     Exact among placements that keep each unit on one node: a unit lies between two single tensors, so that what units
-    cost adds up (latency, energy, money; balance and memory paid by the second do not add up and are left out). A
-    second pass may change node inside a module too, where little crosses; the best single cut is compared as well,
-    and `polish` then tries branches of modules on other nodes where that may pay. A deadline, a budget and memory are
-    not minimised under (that is `labels`): what breaks them is not taken.
+    cost adds up (latency, energy, money; balance, period and memory paid by the second do not add up and are left
+    out). Where the period has a weight the pipelines of least period, and of least latency up to some periods, are
+    compared too, and nothing is exact. A second pass may change node inside a module too, where little crosses; the
+    best single cut is compared as well, and `polish` then tries branches of modules on other nodes where that may pay.
+    A deadline, a budget and memory are not minimised under (that is `labels`): what breaks them is not taken.
 
     With `stay_s`, how long the user will stay (`leaves=known`) or stays on average (`exponential`), the upload is
     weighed against what it brings: of the ways at several prices of upload time the one that costs least over the stay.
@@ -83,7 +85,7 @@ def ways(judge: Judge, inside: bool = True) -> list[Placement]:
         if len(inner.first) > len(whole.first):
             sums = Sums(problem, inner)
             made.append(sums.placement(cheapest_way(*sums.weighed(weights))))
-    return made
+    return [*made, *trade_offs(judge, made[0])]
 
 
 def ways_at_prices(judge: Judge, stay: Stay, inside: bool = True) -> list[Placement]:

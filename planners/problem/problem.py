@@ -16,6 +16,7 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.route import QueryMode
 from layerlift.planners.problem.arrays import Bools, Floats, Ints
 from layerlift.planners.problem.crowd_news import CrowdNews
+from layerlift.planners.problem.shared_links import SharedLinks
 
 __all__ = ["Bools", "ClientPower", "Floats", "Ints", "Objective", "Problem", "ProblemTables", "simple_problem"]
 
@@ -34,6 +35,13 @@ class Objective:
     deadline_s: float | None = None
     budget: float | None = None
     """Money per query (USD)."""
+    period: float = 0.0
+    """Of the seconds in which the busiest CPU, link or port is busy with a query (semantics: "Period")."""
+
+    @property
+    def words(self) -> str:
+        """All of it as one text, for digests; a period without weight is left out, as if there were no such term."""
+        return repr(self) if self.period else f"{repr(self).rpartition(', period=')[0]})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class ProblemTables:
     memory_bytes: list[float]
     load: list[float]
     cores: list[int]
+    occupancy: list[float]
     limited: bool
     """Whether a layer is forbidden on a server, or a server's memory has an end."""
 
@@ -121,6 +130,8 @@ class Problem:
 
     So that problems which are equal but for it stay equal for those who do not look.
     """
+    shared: SharedLinks | None = None
+    """What several links share, for whoever weighs the period; None: nothing but what queries share of each link."""
     company_s: Floats | None = None
     """How long a lone query's piece waits on each node for others to run with, shape (N,); None: nowhere."""
 
@@ -144,6 +155,8 @@ class Problem:
             self.company_s.setflags(write=False)
         if self.crowd is not None and self.crowd.age_s.shape != (nodes,):
             raise PlanError(f"problem.crowd knows {len(self.crowd.age_s)} nodes, expected the problem's {nodes}")
+        if self.shared is not None and self.shared.nodes not in (0, nodes):
+            raise PlanError(f"problem.shared knows {self.shared.nodes} nodes, expected the problem's {nodes}")
         if not bool(self.allowed[:, 0].all()):
             raise PlanError("problem.allowed forbids the client a layer: the client must be able to run everything")
 
@@ -169,18 +182,29 @@ class Problem:
         return made
 
     @cached_property
+    def occupancy(self) -> Floats:
+        """Seconds for which a second of work occupies a node when queries follow each other closely, shape (N,).
+
+        As `slowdown` has it, when as many of the user's own pieces are there as the node has cores: a node with c
+        cores that nobody else uses is occupied for 1 / c seconds.
+        """
+        made = occupied(self)
+        made.setflags(write=False)
+        return made
+
+    @cached_property
     def tables(self) -> ProblemTables:
         """The arrays that the scalar cost model reads, as lists."""
         return ProblemTables(
             self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist(),
             self.price_per_byte.tolist(), self.price_per_s.tolist(), self.busy_w.tolist(), self.memory_bytes.tolist(),
-            self.load.tolist(), self.cores.tolist(),
+            self.load.tolist(), self.cores.tolist(), self.occupancy.tolist(),
             not bool(self.allowed.all()) or bool(np.isfinite(self.memory_bytes[1:]).any()),
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, object]:
         """Leave what is computed on demand out of pickles and copies."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("tables", "slowdown")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("tables", "slowdown", "occupancy")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Come out of a pickle as read-only as before: unpickled arrays are writable."""
@@ -193,7 +217,9 @@ class Problem:
     def digest(self) -> str:
         """Names the problem: equal problems, whoever asks, have equal digests and are planned once."""
         hasher = hashlib.sha256(self.graph.digest.encode())
-        hasher.update(repr((self.nodes[1:], self.tiers, self.objective, self.power, self.query)).encode())
+        hasher.update(
+            f"({self.nodes[1:]!r}, {self.tiers!r}, {self.objective.words}, {self.power!r}, {self.query!r})".encode()
+        )
         hasher.update(repr((self.uploads_at_once, self.header_bytes, self.battery_j)).encode())
         for array, _ in self._arrays().values():
             hasher.update(np.ascontiguousarray(array).tobytes())
@@ -209,6 +235,9 @@ class Problem:
                 hasher.update(np.ascontiguousarray(told).tobytes())
             if self.crowd.media is not None:
                 hasher.update(self.crowd.media.label())
+        if self.shared is not None:
+            hasher.update(b"shared")
+            self.shared.told(hasher)
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:
@@ -229,6 +258,13 @@ class Problem:
             "cores": (self.cores, (nodes,)),
             "allowed": (self.allowed, (layers, nodes)),
         }
+
+
+def occupied(problem: Problem, others: Floats | float = 0.0) -> Floats:
+    """`Problem.occupancy` when `others` pieces of other users run beside the reported load; shapes (..., N)."""
+    pieces = (problem.load + others + problem.cores) / problem.cores
+    made: Floats = np.maximum(np.maximum(1.0 / problem.share, pieces), 1.0) / problem.cores
+    return made
 
 
 def simple_problem(

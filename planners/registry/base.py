@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from layerlift.planners.problem.plan import Plan, Upload
 from layerlift.planners.problem.problem import Problem
 
-Optimises = Literal["latency", "energy", "money", "objective", "nothing"]
+Optimises = Literal["latency", "energy", "money", "period", "objective", "nothing"]
 """`objective` is the problem's own, with its weights, deadline and budget; `nothing` marks a baseline."""
 
 WantsCrowd = bool | Literal["together"]

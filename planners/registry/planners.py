@@ -52,6 +52,7 @@ BUILTIN = {
     "shortest_path": "layerlift.planners.offloading.shortest_path:ShortestPath",
     "units": "layerlift.planners.offloading.units:Units",
     "labels": "layerlift.planners.offloading.labels:Labels",
+    "pipeline": "layerlift.planners.offloading.pipeline:Pipeline",
     "min_cut": "layerlift.planners.offloading.min_cut:MinCut",
     "optimal": "layerlift.planners.exact.optimal:Optimal",
     "pso": "layerlift.planners.swarm.pso:Pso",

@@ -158,9 +158,10 @@ def _no_worse(planner: Planner, problem: Problem, answer: Plan) -> None:
         if worse:
             raise PlanError(f"(violation, value) is {ours}, staying local has {theirs}")
         return
-    measure = {"latency": cost.latency, "energy": cost.energy, "money": cost.money}.get(wanted)
+    measures = {"latency": cost.latency, "energy": cost.energy, "money": cost.money, "period": cost.period}
+    measure = measures.get(wanted)
     if measure is None:
-        raise PlanError(f"optimises={wanted!r}, expected latency, energy, money, objective or nothing")
+        raise PlanError(f"optimises={wanted!r}, expected latency, energy, money, period, objective or nothing")
     if measure(problem, answer.placement) > measure(problem, local) * (1.0 + TOLERANCE):
         raise PlanError(
             f"{wanted} is {measure(problem, answer.placement)}, staying local has {measure(problem, local)}"

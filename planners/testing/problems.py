@@ -11,6 +11,7 @@ from layerlift.models.graph.graph import Layer, LayerGraph, Parameter, Tensor
 from layerlift.planners.problem.crowd_news import Asking, CrowdNews
 from layerlift.planners.problem.media_news import MediaNews
 from layerlift.planners.problem.problem import Objective, Problem, simple_problem
+from layerlift.planners.problem.shared_links import ports
 
 MB = 2**20
 
@@ -197,6 +198,16 @@ def battery() -> dict[str, Problem]:
         "modules, pinned layers": _world(modules, allowed=pinned),
         "modules, little memory": _world(modules, memory_bytes=memory),
         "modules, balanced": _world(modules, objective=Objective(latency=1.0, energy=0.2, money=0.2, balance=0.5)),
+        "chain, period": _world(chain, objective=Objective(latency=0.0, period=1.0), cores=np.array([1, 1, 4, 2])),
+        "chain, period within ports": _world(
+            chain,
+            objective=Objective(latency=0.0, period=1.0),
+            shared=ports(np.array([4.0, np.inf, 2.0, 9.0]) * MB, np.array([np.inf, 1.0, 3.0, 9.0]) * MB),
+        ),
+        "modules, period and latency": _world(modules, objective=Objective(latency=1.0, period=2.0)),
+        "modules, period and a deadline": _world(
+            modules, objective=Objective(money=0.1, period=1.0, deadline_s=0.1), memory_bytes=memory
+        ),
         "shared weight, two answers": _world(awkward),
         "shared weight, little memory": _world(awkward, memory_bytes=memory),
     }

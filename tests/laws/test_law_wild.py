@@ -16,7 +16,7 @@ from charge_books import charge_is_kept
 from held_parts import nothing_held_is_sent
 from hypothesis import given
 from hypothesis import strategies as st
-from wild import wild_worlds, with_media
+from wild import wild_streams, wild_worlds, with_media
 from worlds import InlinePlans, Run, examples, groupings, run_world
 
 from layerlift.emulator.nodes.events import Answered, Piece, Stored, Together
@@ -254,6 +254,20 @@ def test_every_law_in_hundreds_of_wild_worlds_with_shared_media(world: World, da
 @given(wild_worlds(), st.data())
 @examples(1000)
 def test_every_law_in_a_thousand_wild_worlds(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.long
+@given(wild_streams(), st.data())
+@examples(10)
+def test_every_law_where_the_period_is_weighed(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.slow
+@given(wild_streams(), st.data())
+@examples(500)
+def test_every_law_in_many_worlds_where_the_period_is_weighed(world: World, data: st.DataObject) -> None:
     check_every_law(world, data.draw(groupings(world)))
 
 

@@ -215,10 +215,12 @@ class ObjectiveSection(Section):
     deadline_s: Positive | None = None
     budget: Positive | None = None
     """Money (USD) per query."""
+    period: NonNegative = 0.0
+    """Of the busiest CPU, link or port's seconds per query: what a stream can sustain."""
 
     @model_validator(mode="after")
     def _something(self) -> ObjectiveSection:
-        if self.latency + self.energy + self.money + self.balance <= 0:
+        if self.latency + self.energy + self.money + self.balance + self.period <= 0:
             raise flaw(("latency",), "and all other weights are 0: expected at least one above 0")
         return self
 

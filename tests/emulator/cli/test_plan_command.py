@@ -19,6 +19,7 @@ from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
+from layerlift.emulator.report.formatting import seconds
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 from layerlift.planners.problem.problem import Problem
@@ -122,6 +123,18 @@ def test_wrong_predictions_are_told_apart_from_the_truth() -> None:
     assert exact["true_s"] == exact["predicted_s"]
     wrong = told("paper", "--planner", "direct", "--set", "planner.predictions={bias: 0.5}")
     assert wrong["predicted_s"] > wrong["true_s"] >= exact["true_s"]
+
+
+def test_a_stream_is_promised_its_period() -> None:
+    assert told("paper", "--planner", "units")["period_s"] is None
+    one, many = (
+        told("paper", "--planner", "units", "--set", "users.0.in_flight=4"),
+        told("paper", "--planner", "pipeline"),
+    )
+    assert many["period_s"] < one["period_s"] < one["predicted_s"]
+    words = ["plan", "paper", "--planner", "units", "--set", "users.0.in_flight=4"]
+    result = CliRunner().invoke(main, words, catch_exceptions=False, env={"COLUMNS": "200"})
+    assert f"one is answered every {seconds(one['period_s'])}, with enough in flight" in result.stdout
 
 
 def test_the_plan_in_words() -> None:

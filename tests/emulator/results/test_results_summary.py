@@ -83,6 +83,24 @@ def test_the_plan_names_layers_and_compares_its_promise(rows):
     assert (plan["predicted_s"], plan["seen_s"], plan["note"]) == (0.7, 0.7, "cheap")
 
 
+def test_a_promised_period_stands_beside_the_seen_one(rows):
+    assert "period_s" not in user(summary_of(rows), "ann")["plan"]
+    assert "period_s" not in summary_of(rows)["kinds"][0]
+    rows["measured"] += [
+        (1.5, "planner", "period_s", "ann", 9, -1, "ionn", 0.1, 0.1),
+        (1.5, "planner", "period_s", "ann", 1, -1, "ionn", 0.4, 0.4),
+        (1.6, "planner", "period_s", "bob", 1, -1, "local", 10.0, 10.0),
+    ]
+    summary = summary_of(rows)
+    ann, bob = (user(summary, name)["plan"] for name in ("ann", "bob"))
+    # Three answers after the upload, at 7, 8 and 9 s; of bob's one answer there is no period to see.
+    assert (ann["period_s"], ann["seen_period_s"]) == (0.4, 1.0)
+    assert (bob["period_s"], bob["seen_period_s"]) == (10.0, None)
+    [kind] = summary["kinds"]
+    assert (kind["period_s"]["count"], kind["period_s"]["median"]) == (2, 5.2)
+    assert kind["seen_period_s"]["median"] == 1.0
+
+
 def test_a_user_who_uploads_nothing_is_always_before(rows):
     bob = user(summary_of(rows), "bob")
     assert bob["upload"]["state"] == "none"

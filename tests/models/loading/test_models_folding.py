@@ -198,7 +198,7 @@ def test_a_loop_ends_when_its_condition_does(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_loops_without_end_are_refused_with_what_is_so(tmp_path: Path) -> None:
     endless = HEAD + WHILE.replace("go = Less (i, two)", "go = Identity (go_in)")
-    with pytest.raises(ModelError, match=r"more than 2000 turns, .*; no option helps"):
+    with pytest.raises(ModelError, match=r"more than 2000 turns, .*; no layer comes before it"):
         models.load(saved(parser.parse_model(endless), tmp_path / "e.onnx"), fix={"more": True})
     unasked = HEAD + WHILE.replace('Loop ("", more, x)', 'Loop ("", "", x)').replace(
         "go = Less (i, two)", "go = Identity (go_in)"
@@ -207,7 +207,7 @@ def test_loops_without_end_are_refused_with_what_is_so(tmp_path: Path) -> None:
         models.load(saved(parser.parse_model(unasked), tmp_path / "u.onnx"))
 
 
-def test_a_branch_that_the_data_decides_has_no_remedy(tmp_path: Path) -> None:
+def test_a_branch_that_the_data_decides_is_not_decided_by_an_option(tmp_path: Path) -> None:
     made = parser.parse_model(
         HEAD
         + """g (float[1,64] x) => (float[1,64] y) <float z = {0}> {
@@ -217,7 +217,7 @@ def test_a_branch_that_the_data_decides_has_no_remedy(tmp_path: Path) -> None:
               then_branch = th () => (float t) { t = Relu (x) }>
         }"""
     )
-    with pytest.raises(ModelError, match="which 'c' decides when the network runs; no option helps") as error:
+    with pytest.raises(ModelError, match=r"which .c. decides when the network runs; .*--output c ") as error:
         models.load(saved(made, tmp_path / "d.onnx"))
     assert not isinstance(error.value, Undecided)
 

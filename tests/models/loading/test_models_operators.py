@@ -18,6 +18,7 @@ from layerlift import models
 from layerlift.models.errors import ModelError
 from layerlift.models.onnx_files import operators
 from layerlift.models.onnx_files.runtime import ort
+from layerlift.models.preprocess import pipeline
 
 MS = "com.microsoft"
 DOMAINS = (helper.make_opsetid(MS, 1), helper.make_opsetid("ai.onnx.ml", 3))
@@ -189,6 +190,23 @@ def test_operators_of_optimised_transformers_and_recurrent_nets(tmp_path: Path, 
     whole = check_cuts(network, [[0, 1], [0, 0]])
     for name, array in direct(made, network.sample_inputs(3)).items():
         assert np.allclose(whole[name], array, atol=1e-6), name
+
+
+def test_what_an_optimiser_writes_as_a_standard_operator_is_one(tmp_path: Path) -> None:
+    weights = {"w": normal(16, 16), "g": normal(16, seed=1), "b": normal(16, seed=2)}
+    nodes = [
+        node("SimplifiedLayerNormalization", ["x", "g"], ["a"], axis=-1, epsilon=1e-6, stash_type=1),
+        node("MatMul", ["a", "w"], ["m"]),
+        # onnx knows it from version 17 on.
+        node("LayerNormalization", ["m", "g", "b"], ["n"], axis=-1),
+        node("Add", ["n", "x"], ["y"]),
+    ]
+    made = model(nodes, [tensor("x", 2, 16)], ["y"], weights, opset=13)
+    network = models.load(saved(made, tmp_path / "n.onnx"))
+    whole = check_cuts(network, [[0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 2, 3]])
+    x = network.sample_inputs(3)["x"]
+    assert np.allclose(whole["y"], direct(made, {"x": x})["y"], atol=1e-6)
+    assert len(pipeline.apply(network, ["low_rank:rank=4"]).graph) == 5
 
 
 def test_what_onnxruntime_lacks_is_said_and_what_comes_before_it_can_be_had(tmp_path: Path) -> None:

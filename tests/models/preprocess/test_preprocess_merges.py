@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 import networkx as nx
+import numpy as np
 import pytest
 import small_nets
+from cut_runs import run_cut
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from preprocess_nets import in_pieces, inception, network, weightless, whole
@@ -18,6 +20,7 @@ from strategies import layer_graphs
 
 from layerlift import models
 from layerlift.models.errors import ModelError
+from layerlift.models.graph import borders
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.loading import zoo
 from layerlift.models.preprocess.coarse import coarsen, regroup
@@ -144,6 +147,27 @@ def test_the_modules_of_the_zoo() -> None:
         "vgg19": 0,
         "zfnet512": 0,
     }
+
+
+@pytest.mark.long
+def test_a_decoder_whose_caches_pass_every_layer_has_its_blocks_for_modules() -> None:
+    graph = models.load("stories15m").graph
+    assert len(units(graph)) == 1, "no layer is passed by every path"
+    assert 6 <= len(modules(graph)) <= 20, "six blocks, and what comes before and after"
+    assert [at for module in modules(graph) for at in module.layers] == list(range(len(graph)))
+    assert max(map(len, modules(graph))) <= borders.LONG
+    for name in ("bert_small", "yolov8n"):
+        graph = models.load(name).graph
+        inside = {at for module in modules(graph) for at in module.layers}
+        assert inside <= set(range(len(graph)))
+        assert len(inside) == sum(map(len, modules(graph))), "no layer in two of them"
+    step = models.load("stories15m")
+    inputs = step.sample_inputs(2)
+    answers = models.uncut_session(step, exact=True).run(inputs)
+    for made in (collapse(step), split(step)):
+        assert 10 < len(made.graph) < 40
+        seen = run_cut(made, [at % 2 for at in range(len(made.graph))], inputs, exact=True)
+        assert all(np.array_equal(seen[name], answers[name]) for name in answers)
 
 
 # Minimum cuts

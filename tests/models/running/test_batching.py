@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from small_nets import model, node, normal, tensor
 
 from layerlift import models
@@ -32,6 +33,46 @@ def test_reshapes_that_write_a_batch_of_one_down_are_rewritten(size: int) -> Non
     assert [layer.name for layer in together.graph.layers] == [layer.name for layer in reshaping().graph.layers]
     assert all(together.graph.tensors[t].shape[0] == size for layer in together.graph.layers for t in layer.outputs)
     assert difference(reshaping(), together, size) == 0.0
+
+
+def test_operators_that_onnx_does_not_know_have_their_shapes_and_tied_weights_stay_weights() -> None:
+    weights = {"w": normal(16, 16), "g": normal(16, seed=1), "s": np.array([1, 4, 4]), "e": normal(9, 16, seed=2)}
+    nodes = [
+        node("Gather", ["e", "at"], ["r"]),
+        node("SimplifiedLayerNormalization", ["r", "g"], ["a"], axis=-1),
+        node("FusedMatMul", ["a", "w"], ["m"], domain="com.microsoft", alpha=0.5),
+        node("QuickGelu", ["m"], ["q"], domain="com.microsoft"),
+        node("Transpose", ["e"], ["et"]),
+        node("MatMul", ["q", "et"], ["l"]),
+        node("Softmax", ["l"], ["y"]),
+    ]
+    inputs = [tensor("at", 1, 3, kind=TensorProto.INT64)]
+    made = model(nodes, inputs, ["y"], weights, domains=[helper.make_opsetid("com.microsoft", 1)])
+    network = models.from_model(made, "mine")
+    assert any(parameter.also for parameter in network.graph.parameters)
+    together = batched(network, 3)
+    assert together.graph.held_bytes(range(6)) == network.graph.held_bytes(range(6))
+    assert all(together.graph.tensors[t].shape[0] == 3 for layer in together.graph.layers for t in layer.outputs)
+    assert difference(network, together, 3) <= 1e-6
+
+
+def test_reshapes_that_take_a_zero_for_a_size_are_rewritten_too() -> None:
+    weights = {"s": np.array([1, 2, 6])}
+    nodes = [node("Reshape", ["x", "s"], ["a"], allowzero=1), node("Relu", ["a"], ["y"])]
+    network = net(nodes, [tensor("x", 1, 12)], ["y"], weights)
+    assert difference(network, batched(network, 2), 2) == 0.0
+
+
+def test_every_query_has_a_class_token_and_a_first_state_of_its_own() -> None:
+    weights = {"t": normal(1, 1, 8), "w": normal(1, 16, 8), "r": normal(1, 16, 4), "h": normal(1, 1, 4, seed=1)}
+    nodes = [
+        node("Concat", ["t", "x"], ["tokens"], axis=1),
+        node("Transpose", ["tokens"], ["by_time"], perm=[1, 0, 2]),
+        node("LSTM", ["by_time", "w", "r", "", "", "h", "h"], ["", "last"], hidden_size=4),
+        node("Transpose", ["last"], ["y"], perm=[1, 0, 2]),
+    ]
+    network = net(nodes, [tensor("x", 1, 5, 8)], ["y"], weights)
+    assert difference(network, batched(network, 3), 3) <= 1e-6
 
 
 def test_a_batch_of_a_zoo_network_answers_as_alone() -> None:

@@ -232,3 +232,98 @@ def test_the_shipped_gpu_is_what_its_times_give() -> None:
     assert math.fsum(ships.batch_seconds(8)) == pytest.approx(0.00827648, rel=1e-5)
     with pytest.raises(ModelError, match="no profile of squeezenet ships for the device class v100"):
         device_class("v100", models.load("squeezenet"))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "layers"),
+    [
+        ("PWN(PWN(second), PWN(fourth))", {1, 3}),
+        ("PWN(PWN(PWN(first), PWN(second)), fourth)", {0, 1, 3}),
+        ("w + QuantizeLinear_8 + first + PWN(second)", {0, 1}),
+        ("first + PWN(second) || third + PWN(fourth)", {0, 1, 2, 3}),
+        ("Reformatting CopyNode for Output Tensor 1 to third", {2}),
+        ("Reformatting CopyNode for Input Tensor 0 to PWN(PWN(second), fourth)", {1, 3}),
+        ("third + v + (Unnamed Layer* 849) [Shuffle] + (Unnamed Layer* 850) [ElementWise]", {2}),
+        ("copied_squeeze_after_third", {2}),
+        ("unsqueeze_node_after_third", {2}),
+        ("reshape_before_third + third", {2}),
+        ("second copy", {1}),
+        ("a copy", {0}),
+        ("third_myl0_18", {2}),
+        ("first + second_U3_myl2_0", {0, 1}),
+        ("{ForeignNode[first...third]}", {0, 1, 2}),
+        ("{ForeignNode[w...second]}", {0, 1}),
+        ("{ForeignNode[w + u...PWN(third)]}", {0, 1, 2}),
+        ("{ForeignNode[v...fourth]}", {2, 3}),
+        ("{ForeignNode[(Unnamed Layer* 7) [Constant]...second]}", {0, 1}),
+        ("{ForeignNode[third...(Unnamed Layer* 4183) [Shuffle]]}", {2, 3}),
+        (
+            "Reformatting CopyNode for Output Tensor 0 to {ForeignNode[second...(Unnamed Layer* 9) [Shuffle]]}",
+            {1, 2, 3},
+        ),
+    ],
+)
+def test_a_kernels_time_goes_to_the_layers_in_its_name(kernel: str, layers: set[int], tmp_path: Path) -> None:
+    found = take(tmp_path, [{"count": 3}, {"name": kernel, "timeMs": 3.0, "averageMs": 1.0, "percentage": 100}])
+    assert {at for at, spent in enumerate(found.profile.seconds) if spent} == layers
+    assert found.strange == ()
+    assert math.fsum(found.profile.seconds) == pytest.approx(0.001, abs=1e-8)
+
+
+def test_a_layer_inside_a_run_that_has_a_kernel_of_its_own_is_no_part_of_it(tmp_path: Path) -> None:
+    body = [{"name": "{ForeignNode[w...fourth]}", "averageMs": 9.0}, {"name": "second", "averageMs": 1.0}]
+    assert take(tmp_path, body).profile.seconds[1] == pytest.approx(0.001)
+    body = [
+        {"name": "{ForeignNode[(Unnamed Layer* 1)...third]}", "averageMs": 9.0},
+        {"name": "first", "averageMs": 1.0},
+    ]
+    first, second, third, fourth = take(tmp_path, body).profile.seconds
+    assert (first, fourth) == (pytest.approx(0.001), 0)
+    assert second + third == pytest.approx(0.009)
+    body = [{"name": "{ForeignNode[alpha...omega]}", "averageMs": 9.0}, {"name": "first", "averageMs": 1.0}]
+    assert take(tmp_path, body).strange == ("{ForeignNode[alpha...omega]}",)
+
+
+def on_gpu(name: str, launch: float, *kernels: float, provider: str = "CUDAExecutionProvider") -> list[dict[str, Any]]:
+    node_event = event(name, launch)
+    node_event["args"]["provider"] = provider
+    return [node_event, *({"cat": "Kernel", "name": "void gemm<float>(...)", "dur": spent} for spent in kernels)]
+
+
+def test_a_node_that_starts_kernels_takes_as_long_as_they_do(tmp_path: Path) -> None:
+    runs = []
+    for warm in (900, 0, 0):
+        runs += [*on_gpu("first", 5, 300 + warm, 100), *on_gpu("second", 4, 20), *on_gpu("third", 5, 200)]
+        runs += [*on_gpu("fourth", 30, provider="CPUExecutionProvider")]
+    found = take(tmp_path, [event("model_run", 9e6, "Session"), *runs])
+    assert found.profile.seconds == pytest.approx((400e-6, 20e-6, 200e-6, 30e-6))
+    assert found.doubt == ""
+
+
+def test_names_that_onnxruntimes_optimiser_has_given_find_their_layers(tmp_path: Path) -> None:
+    def made(name: str, micros: float, operator: str) -> dict[str, Any]:
+        return {**event(name, micros), "args": {"op_name": operator, "provider": "CPUExecutionProvider"}}
+
+    body = [
+        made("first/MatMulAddFusion", 40, "FusedMatMul"),
+        made("Relu_token_12", 2, "Relu"),
+        made("third/MatMulActivationFusion/MatMulScaleFusion/", 30, "FusedMatMul"),
+        made("Sigmoid", 3, "Sigmoid"),
+        made("BiasGelu", 1, "BiasGelu"),
+        made("BiasGelu_token_4", 1, "BiasGelu"),
+    ]
+    found = take(tmp_path, body)
+    assert found.strange == ("BiasGelu",)
+    assert found.profile.coverage == pytest.approx(75 / 77, abs=1e-3)
+    first, second, third, fourth = found.profile.seconds
+    assert math.fsum((first, second, third, fourth)) == pytest.approx(77e-6, abs=4e-9)
+    assert first / third == pytest.approx(40 / 30, rel=0.05)
+    assert second < fourth < third
+
+
+def test_times_of_starting_kernels_are_doubted(tmp_path: Path) -> None:
+    names = ("first", "second", "third", "fourth")
+    found = take(tmp_path, [each for name in names for each in on_gpu(name, 5)])
+    assert "on CUDAExecutionProvider have the times of starting their kernels only" in found.doubt
+    on_cpu = [each for name in names for each in on_gpu(name, 5, provider="CPUExecutionProvider")]
+    assert take(tmp_path, on_cpu).doubt == ""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from paper_problems import paper_problem
+from period_problems import streams
 from planner_problems import problems
 from strategies import layer_graphs, placements
 
@@ -24,8 +25,10 @@ from layerlift.planners.exact.linear import Linear, Paths, Terms, held_share
 from layerlift.planners.exact.milp import QueryProgram
 from layerlift.planners.exact.optimal import Optimal
 from layerlift.planners.exact.prefix_walk import PrefixWalk
+from layerlift.planners.exact.question import Question
 from layerlift.planners.exact.stages import Stages
 from layerlift.planners.exact.units import UnitProblem, clean_units
+from layerlift.planners.problem.shared_links import ports
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import Sketch, battery, chain_graph, draw_graph
 
@@ -105,6 +108,48 @@ def test_every_objective_and_every_limit_equals_brute_force(data: st.DataObject)
     assert answer.proved
     assert no_worse(answer.key, best)
     assert best[0] > 0 or answer.bound <= best[1] * (1 + 1e-6)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_where_the_period_is_weighed_it_equals_brute_force(data: st.DataObject) -> None:
+    """Alone and among other terms; with ports, loads, cores, masks and memory."""
+    problem = data.draw(streams(layer_graphs(max_layers=6), max_nodes=3))
+    answer, best = Optimal().answer(problem), brute(problem)
+    assert answer.proved
+    assert no_worse(answer.key, best)
+    assert answer.bound <= best[1] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_program_knows_links_and_media(narrow: bool) -> None:
+    graph = chain_graph([1000, 1000, 10], [0, 0, 0])
+    seconds = [[0.004, 0.001], [0.02, 0.001], [0.02, 0.001]]
+    problem = simple_problem(graph, seconds, bandwidth_bytes_s=1e5, objective=Objective(latency=0.0, period=1.0))
+    if narrow:
+        problem = replace(problem, shared=ports(np.array([5e4, np.inf]), np.array([np.inf, np.inf])))
+    linear = Linear(problem, Terms.of(Judge(problem)))
+    model = QueryProgram(linear, linear.allowed, 10.0, 0.044)
+    solved = model.program.solve(1000, None, {})
+    assert solved.columns is not None
+    assert model.placement(solved.columns) == (0, 1, 1)
+    assert solved.bound * 0.044 == pytest.approx(0.02 if narrow else 0.01, rel=1e-5)
+
+
+@pytest.mark.long
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_program_bounds_the_period(data: st.DataObject) -> None:
+    problem = data.draw(streams(layer_graphs(max_layers=5), max_nodes=3))
+    objective = Objective(latency=data.draw(st.sampled_from((0.0, 1.0))), period=1.0)
+    problem = replace(problem, objective=objective, query="dataflow")
+    linear, best = Linear(problem, Terms.of(Judge(problem))), brute(problem)
+    start = Judge(problem).local_key[1]
+    assume(start > 1e-9)
+    horizon_s = Question(problem, [linear], Judge(problem).key)._longest_s()
+    model = QueryProgram(linear, linear.allowed, horizon_s, start)
+    solved = model.program.solve(100_000, None, {})
+    assert best[1] * (1 - 1e-5) - 1e-6 * start <= solved.bound * start <= best[1] * (1 + 1e-5) + 1e-6 * start
 
 
 @pytest.mark.long

@@ -61,7 +61,7 @@ def key_of(crowd: Crowd, user: int, placement, others):
     """What a choice is worth to its user: the problem with the others' pieces as load, judged on the first's scales."""
     problem = crowd.problems[user]
     found = cost.evaluate(replace(problem, load=problem.load + others), placement)
-    return crowd.judges[user].rank(found.latency_s, found.energy_j, found.money, 0.0)
+    return crowd.judges[user].rank(found.latency_s, found.energy_j, found.money, 0.0, found.period_s)
 
 
 @st.composite

@@ -64,7 +64,9 @@ def plugins(monkeypatch):
 def test_every_name_makes_a_planner(name: str) -> None:
     if not registry.spec(name).attribute("REQUIRED_MODULES"):
         assert isinstance(planners.make(name), planners.Planner)
-    assert registry.spec(name).attribute("optimises") in ("latency", "energy", "money", "objective", "nothing")
+    assert registry.spec(name).attribute("optimises") in (
+        "latency", "energy", "money", "period", "objective", "nothing",
+    )  # fmt: skip
 
 
 def test_a_pair_places_with_the_first_and_orders_with_the_second() -> None:
