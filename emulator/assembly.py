@@ -15,6 +15,7 @@ from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.asking import PlanLog
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.planning.workers import workers_of
 from layerlift.emulator.results.rows import Write
 from layerlift.emulator.runtime.local_hosts import LocalHosts
 from layerlift.emulator.runtime.placing import Placing, count_of, place
@@ -38,6 +39,8 @@ class Options:
     """Virtual seconds per second of wall clock; None: as fast as it goes."""
     strict: bool = False
     """Make a failed planning, or a paced run that is not to be trusted, an error."""
+    plan_workers: str | int = 1
+    """Processes in which planners that take long plan beside each other; `auto`: one for each CPU."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Options:
@@ -48,6 +51,7 @@ class Options:
                 raise RunError(f"run has no option {name!r}, expected some of {', '.join(names)}{near(name, names)}")
         made = cls(**given)
         count_of(made.actors)  # whether or not there will be actors
+        workers_of(made.plan_workers)
         return made
 
 
@@ -84,7 +88,7 @@ def assemble(
     `lost` is told, from another thread, when Ray dies. Raises a `LayerliftError` for what cannot be had: a model's
     weights, Ray.
     """
-    executes = execution != "none"
+    executes, workers = execution != "none", workers_of(options.plan_workers)
     networks = [scenario.network(model.name) for model in world.models] if executes else []
     settings: dict[str, Any] = {
         "execution": execution,
@@ -100,9 +104,9 @@ def assemble(
             backend = LocalBackend(networks, scenario.graph_optimization)
             tensors = Tensors(world, networks, backend, write, **settings)
         hosts = partial(LocalHosts, world, placing.groups, executes)
-        plans = stack.enter_context(closing(LocalPlans(world, memory, log, stopped)))
+        plans = stack.enter_context(closing(LocalPlans(world, memory, log, stopped, workers)))
         return Assembly(hosts, plans, tensors, "in one process, without Ray", True)
-    plan = partial(RayPlans, world, log=log, stopped=stopped)
+    plan = partial(RayPlans, world, log=log, stopped=stopped, aside=workers > 1)
     return _over_ray(stack, scenario, world, options, networks, settings, write, say, plan, lost)
 
 

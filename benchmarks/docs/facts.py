@@ -10,6 +10,7 @@ from benchmarks.docs.blocks import ROOT, table
 from layerlift.emulator.nodes.client import parts
 from layerlift.emulator.report.formatting import size
 from layerlift.emulator.results import tables
+from layerlift.emulator.scenario import families
 from layerlift.models import Network, load
 from layerlift.models.loading import zoo
 from layerlift.models.preprocess import modules, pipeline
@@ -65,6 +66,13 @@ def networks() -> str:
         weights = size(graph.held_bytes(range(len(graph))))
         rows.append([name, also, ", ".join(shapes), str(len(graph)), weights, f"{macs / 1e9:.3g}"])
     return table(["network", "also", "input", "layers", "parameters", "GMACs"], rows)
+
+
+def random_worlds() -> str:
+    """The families that ship, and what they catch."""
+    shipped = [families.load(name) for name in families.shipped()]
+    rows = [[f"`{each.name}`", each.about.rstrip("."), each.catches] for each in shipped]
+    return table(["family", "its worlds", "catches"], rows, left=3)
 
 
 def fused() -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from benchmarks import crowd_error
 from benchmarks.docs.blocks import prose, table
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.policies import Capacity, Claim
@@ -86,6 +87,11 @@ def _timed(act: Callable[[], list[Any]]) -> tuple[list[Any], float]:
     began = time.process_time()
     done = act()
     return done, time.process_time() - began
+
+
+def foretold() -> str:
+    """How well the crowd's cost foretells crowds."""
+    return crowd_error.foretold()
 
 
 def policies() -> str:

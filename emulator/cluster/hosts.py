@@ -19,7 +19,7 @@ from layerlift.emulator.cluster.actor import HostActor
 from layerlift.emulator.cluster.delivery_log import DeliveryLog
 from layerlift.emulator.cluster.failures import TRIES, is_lost, plain_error
 from layerlift.emulator.cluster.import_path import import_path
-from layerlift.emulator.cluster.plans import Planned
+from layerlift.emulator.cluster.plans import Planned, planned_aside
 from layerlift.emulator.cluster.session import machines
 from layerlift.emulator.execution.backends import Ref
 from layerlift.emulator.planning.job import PlanJob
@@ -84,6 +84,11 @@ class RayHosts:
     def plan(self, node: int, job: PlanJob, seed: int, timeout_s: float) -> Ref:
         """Begin a planning in the actor of a node."""
         return self.actors[self.home[node]].plan.options(concurrency_group="plan").remote(job, seed, timeout_s)
+
+    def plan_aside(self, job: PlanJob, seed: int, timeout_s: float) -> Ref:
+        """Begin a planning in a task of its own, wherever a CPU is idle."""
+        remote: Any = ray.remote
+        return remote(num_cpus=1, max_retries=0)(planned_aside).remote(import_path(), job, seed, timeout_s)
 
     def planned(self, ref: Ref) -> Planned | None:
         """Wait for a planning; None when it died with its actor, which is then there again for the next."""

@@ -31,10 +31,10 @@ def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...
     if planning.predictions != "error":
         return seconds
     rng = streams.predictions(world.seed, name, model)
-    return tuple(
-        round(max(0.0, second * (1.0 + planning.bias) * (1.0 + planning.sigma * rng.gauss(0.0, 1.0))), 9)
-        for second in seconds
-    )
+    off = 1.0 + planning.bias
+    if planning.server_sigma:
+        off *= max(0.0, 1.0 + planning.server_sigma * streams.misjudged(world.seed, name).gauss(0.0, 1.0))
+    return tuple(round(max(0.0, second * off * (1.0 + planning.sigma * rng.gauss(0.0, 1.0))), 9) for second in seconds)
 
 
 class Known(NamedTuple):

@@ -47,6 +47,16 @@ def predictions(seed: int, server: str, model: int) -> random.Random:
     return _stream(seed, "prediction", server, model)
 
 
+def misjudged(seed: int, server: str) -> random.Random:
+    """By how much all predictions of a server are off together."""
+    return _stream(seed, "misjudged", server)
+
+
+def family(seed: int, name: str, place: str) -> random.Random:
+    """A value of the world of a family of worlds, by the family and its place in the family's file."""
+    return _stream(seed, "family", name, place)
+
+
 def plan(seed: int, problem: str) -> random.Random:
     """What a planner draws; `problem` is the digest of what it is asked, so that equal problems have equal plans."""
     return _stream(seed, "plan", problem)

@@ -117,6 +117,8 @@ class PlanningSpec:
     """Relative error of every prediction of server seconds."""
     sigma: float = 0.0
     """Relative standard deviation of the error of a layer's prediction."""
+    server_sigma: float = 0.0
+    """Relative standard deviation of the error that all predictions of a server have in common."""
     predictions: Literal["exact", "regression", "error"] = "exact"
     gather_s: float | None = None
     """How long a planner that can plan users jointly waits for others after a request; None: it plans each alone."""

@@ -49,6 +49,10 @@ class Staying(Protocol):
         ...
 
 
+KEPT = 128
+"""Ranks that a judge remembers."""
+
+
 class Judge:
     """Compares placements of one problem; make it once and ask it often.
 
@@ -64,8 +68,8 @@ class Judge:
     def __init__(self, problem: Problem, stay: Staying | None = None) -> None:
         self.problem = problem
         self.stay = stay
-        self._asked: tuple[tuple[int, ...], Rank] | None = None
-        """What was asked last: searches ask twice what they have found."""
+        self._asked: dict[tuple[int, ...], Rank] = {}
+        """What was asked of late, at most `KEPT`: searches ask twice what they have found."""
 
     @cached_property
     def cuts(self) -> CutCosts:
@@ -167,15 +171,18 @@ class Judge:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
         if not any(placement):
             return self.local_key
-        if self._asked is not None and self._asked[0] == tuple(placement):
-            return self._asked[1]
+        asked = tuple(placement)
+        if asked in self._asked:
+            return self._asked[asked]
         found = query.evaluate(self.problem, placement)
         missed, value = self._rank_of(found)
         rank = missed if query.fits(self.problem, placement) else np.inf, value
         if self.stay is not None:
             held = held_on(self.problem.graph, placement, len(self.problem.nodes))
             rank = self.over_stay(rank, np.array(held, dtype=np.float64))
-        self._asked = tuple(placement), rank
+        if len(self._asked) == KEPT:
+            self._asked.clear()
+        self._asked[asked] = rank
         return rank
 
     def rank(self, latency_s: float, energy_j: float, money: float, balance: float, period_s: float) -> Rank:

@@ -9,9 +9,10 @@ A resource that is shared equally by what is there, each piece at most at full s
 sharing, whose mean does not depend on the law of the work. What it makes of a piece follows from the pieces of others
 there, `others`, alone: 1 + others for width 1 (so M/G/1: 1 / (1 - use)), and for greater widths a hyperbola that is
 within 2.3 % of Erlang's C (given the work instead of the pieces, within 8 % up to a use of 0.9 and 12 % at 0.94).
-In place of an infinite crowd stand the users: nobody waits for its own pieces, and a user has never more than
-`in_flight` queries under way, which makes it the mean value analysis of Schweitzer (1979) for those who think between
-queries. Who asks by the clock waits for its own earlier queries, too: M/G/k.
+In place of an infinite crowd stand the users: nobody waits for its own pieces, a query finds the others as they are
+without its user, and a user has never more than `in_flight` queries under way. For those who think between queries
+that is mean value analysis, as Schweitzer (1979) approximates it and better, since in a small crowd much of what is
+there is there because of the user itself. Who asks by the clock waits for its own earlier queries, too: M/G/k.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ STEEPEST = 0.95
 """Use up to which a queue is computed; beyond, its wait goes on along the tangent, so that less is always better."""
 TRUSTED = 0.8
 """Use up to which means are foretold within about a tenth."""
+MOST_SLOWED = 0.25
+"""Share of the others that may be there because of the user itself: it is a sixth at most where two share a CPU."""
 ROUNDS = 100
 """At most so many steps towards the steady state."""
+STEP = 0.85
+"""Of the way that one step goes: a whole one overshoots where everybody is in one queue that is nearly full."""
 SETTLED = 1e-6
 
 
@@ -124,22 +129,38 @@ class Sharing:
         `start` are pieces present to begin with, as in a state that is nearly the same.
         """
         present = np.zeros(demands.shape) if start is None else start
-        before = present
-        for number in range(1, ROUNDS + 1):
+        per_s = self._rates(alone_s)
+        for _ in range(ROUNDS):
             total = present.sum(axis=0)
-            slow = np.maximum(lengthened(total - present + self.reported, self.width), self.least)
+            found = total - present + self.reported
+            found = np.maximum(found - self._slowed(demands * per_s[:, None], present, found), 0.0)
+            slow = np.maximum(lengthened(found, self.width), self.least)
             latency = alone_s + (demands * (slow - self.before)).sum(axis=1)
             per_s = self._rates(latency)
             made = demands * per_s[:, None] * slow
             step = made - present
             if float(np.abs(step).max(initial=0.0)) <= SETTLED * max(1.0, float(made.max(initial=0.0))):
                 break
-            present, before = made + step * _ahead(step, present - before) if number % 3 == 0 else made, present
-            np.maximum(present, 0.0, out=present)
+            present = present + STEP * step
         use = (demands * per_s[:, None] / self.width).sum(axis=0)
         wait = _own_wait(alone_s, latency, self._per_s, self._flights, self._variation)
         own_use = np.where(self._open, self._per_s * latency / self._flights, 0.0)
         return Steady(present, latency + np.where(self._open, wait, 0.0), per_s, use, own_use)
+
+    def _slowed(self, work: Floats, present: Floats, others: Floats) -> Floats:
+        """How many of the others' pieces are there only because the user itself slows them, shape (U, R).
+
+        A query finds the others as they are without its user (the arrival theorem of Sevcik and Mitrani, 1981), and
+        on average they are there with it. To first order: each of a user's pieces makes another's longer, who brings
+        `work` seconds a second while it has no piece there, and those longer pieces lengthen all others again.
+        """
+        mine = np.minimum(present / self._flights[:, None], 1.0)
+        back = 1.0 - mine
+        moved = work * back * steepness(others, self.width)
+        moved = moved / (1.0 + moved)
+        all_others = np.minimum(moved.sum(axis=0) - moved, STEEPEST)
+        made: Floats = np.minimum(mine * all_others / (1.0 - all_others), MOST_SLOWED * others)
+        return made
 
     def _rates(self, latency_s: Floats) -> Floats:
         """Answers a second of each user: as it asks, and as far as its queries in flight allow."""
@@ -157,19 +178,21 @@ def lengthened(others: Floats, width: Floats) -> Floats:
     return made
 
 
+def steepness(others: Floats, width: Floats) -> Floats:
+    """By how much `lengthened` grows for each of the others' pieces."""
+    over = (others + 1.0 - width) / width
+    per_piece = (width - 1.0) / (width * width * width)
+    root = np.sqrt(over * over + others * per_piece)
+    bent = np.divide(2.0 * over / width + per_piece, 2.0 * root, out=1.0 / width, where=root > 0.0)
+    made: Floats = (1.0 / width + bent) / 2.0
+    return made
+
+
 def crowding(work: Floats, width: Floats) -> Floats:
     """The same less 1 for pieces of all others that bring `work` (seconds a second), along the tangent at the end."""
     used = work / width
     made: Floats = _queued(np.minimum(used, STEEPEST) * width, width)
     return made * (1.0 + np.maximum(used - STEEPEST, 0.0) / (1.0 - STEEPEST))
-
-
-def _ahead(step: Floats, last: Floats) -> Floats:
-    """By how many steps more a resource is still to go, if its steps shrink as the last one did (Aitken)."""
-    now, was = np.abs(step.sum(axis=0)), np.abs(last.sum(axis=0))
-    shrunk = np.minimum(np.divide(now, was, out=np.zeros_like(now), where=was > 0.0), 0.95)
-    grows: Floats = np.where(step.sum(axis=0) * last.sum(axis=0) > 0.0, shrunk / (1.0 - shrunk), 0.0)
-    return grows
 
 
 def _queued(work: Floats, width: Floats) -> Floats:

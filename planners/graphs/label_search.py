@@ -29,6 +29,12 @@ class Quantity:
     """Of the steps to each piece, shape (P, N, N), or (1, N, N) where all are alike."""
     limit: float = np.inf
 
+    def of(self, nodes: list[int]) -> float:
+        """What a way adds up to; `nodes` are those of its pieces."""
+        every, there = np.arange(len(nodes)), np.array(nodes)
+        hops = self.steps[every % len(self.steps), np.concatenate(([0], there[:-1])), there]
+        return float(self.pieces[every, there].sum() + hops.sum())
+
     def ahead(self) -> Floats:
         """The least from each node before each piece to the end, shape (P + 1, N)."""
         return ahead(self.pieces, np.broadcast_to(self.steps, (len(self.pieces), *self.steps.shape[1:])))
@@ -124,13 +130,14 @@ class LabelSearch:
             made[number, :-1] = np.cumsum((dearest + hops)[::-1])[::-1]
         return made
 
-    def run(self, beat: float = np.inf) -> Ways:
-        """The ways that cost at most `beat`."""
+    def run(self, beat: float = np.inf, most: int | None = None) -> Ways:
+        """The ways that cost at most `beat`; with fewer labels at a node where `most` says so."""
+        room = self.most if most is None else most
         node, cost = np.zeros(1, dtype=np.int64), np.zeros(1)
         used, layers, complete = np.zeros((len(self.resources), 1)), [], True
         for piece in range(self.count):
             label, column, cost, used = self._extended(piece, node, cost, used, beat)
-            kept, whole = self._kept(piece, self._columns(piece)[column], cost, used)
+            kept, whole = self._kept(piece, self._columns(piece)[column], cost, used, room)
             complete = complete and whole
             column, cost, used = column[kept], cost[kept], used[:, kept]
             node = self._columns(piece)[column]
@@ -169,7 +176,7 @@ class LabelSearch:
         label, column = np.nonzero(going)
         return label, column, there[label, column], spent[:, label, column]
 
-    def _kept(self, piece: int, node: Ints, cost: Floats, used: Floats) -> tuple[Ints, bool]:
+    def _kept(self, piece: int, node: Ints, cost: Floats, used: Floats, most: int) -> tuple[Ints, bool]:
         """The labels that no other at their node undercuts, ascending by node and cost; and whether these are all."""
         # What can never reach its limit any more does not tell labels apart.
         loose = used + self.most_ahead[:, piece + 1, None] <= self.limits[:, None]
@@ -182,8 +189,8 @@ class LabelSearch:
             if not len(own):
                 continue
             own = own[undominated(used[:, own], self.step)]
-            if len(own) > self.most:
-                own, whole = own[_spread(len(own), self.most)], False
+            if len(own) > most:
+                own, whole = own[_spread(len(own), most)], False
             kept.append(own)
         return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64), whole
 

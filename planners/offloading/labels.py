@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
-from layerlift.planners.graphs.label_search import LabelSearch, Quantity
+from layerlift.planners.graphs.label_search import WITHIN, LabelSearch, Quantity
 from layerlift.planners.graphs.pieces import LATENCY, MONEY, PieceFacts, Sums, cheapest_way, inner_pieces, whole_pieces
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
@@ -25,8 +25,14 @@ from layerlift.planners.registry.base import PlannerBase
 LOOKED = 12
 """Finished ways that the cost model looks at: the cheapest; more only where sums and model differ at a limit."""
 
+FIRST = 25
+"""Labels at a node of a first search, whose answer leaves the second less to look at."""
+
 HALVINGS = 12
-"""Halvings of the price of a resource that find a good way to begin with."""
+"""Halvings of the price of memory that find a good way to begin with."""
+
+STEPS = 30
+"""At most so many ways between two that lie on either side of a limit; a handful is usual."""
 
 DEAREST = 4.0**10
 """A price, in what the whole network costs at home, beyond which no price is taken to help."""
@@ -86,10 +92,19 @@ def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement
         found, complete = within_limits(judge, whole, best_of(judge, [found]), most, inside)
         if inside and len(inner.first) > len(whole.first):
             found, _ = within_limits(judge, inner, found, most, False)
-    if not complete or wanted.balance or wanted.period or not unit_facts(graph).sequential:
-        # Where sums are not all, another search may see what this one cannot.
+    adds_up = unit_facts(graph).sequential and not wanted.balance and not wanted.period
+    if not adds_up or not (complete or _limits(judge.problem) == 1):
+        # Where sums are not all, another search may see what this one cannot. Under one limit it sees the ways that
+        # are cheapest at some price, and those have been seen.
         found = _better(judge, [found, judge.or_local(lagrangian.place(judge))])
     return found, complete
+
+
+def _limits(problem: Problem) -> int:
+    """How many things may run out."""
+    wanted, total = problem.objective, problem.graph.held_bytes(range(len(problem.graph)))
+    short = int(np.count_nonzero(problem.memory_bytes[1:] < total))
+    return (wanted.deadline_s is not None) + (wanted.budget is not None) + short
 
 
 def _limited_ways(judge: Judge, stay: Stay) -> list[Placement]:
@@ -117,16 +132,21 @@ def within_limits(judge: Judge, facts: PieceFacts, known: Placement, most: int, 
     best = _better(judge, [known, *found])
     nodes = sorted({0, *(node for placement in (best, *found) for node in placement)})
     options = VisitOptions(sums, weights, resources, nodes) if visits else None
-    beat = _cost(sums, objective, best) if judge.key(best)[0] == 0.0 else np.inf
     search = LabelSearch(
         objective, [each.quantity for each in resources], most, price=price, options=options.options if options else {}
     )
-    made = search.run(beat + abs(beat) * 1e-9)
-    finished = [sums.placement(nodes) for nodes in made.nodes[:LOOKED].tolist()]
-    if options is not None:
-        taken = made.options[:LOOKED].tolist()
-        finished += [options.applied(placement, each) for placement, each in zip(finished, taken, strict=True)]
-    return _better(judge, [best, *finished]), made.complete
+    complete = True
+    for room in dict.fromkeys((min(FIRST, most), most)):
+        beat = _cost(sums, objective, best) if judge.key(best)[0] == 0.0 else np.inf
+        made = search.run(beat + abs(beat) * 1e-9, room)
+        finished = [sums.placement(nodes) for nodes in made.nodes[:LOOKED].tolist()]
+        if options is not None:
+            taken = made.options[:LOOKED].tolist()
+            finished += [options.applied(placement, each) for placement, each in zip(finished, taken, strict=True)]
+        best, complete = _better(judge, [best, *finished]), made.complete
+        if complete:
+            break
+    return best, complete
 
 
 def resources_of(sums: Sums) -> list[Resource]:
@@ -154,34 +174,70 @@ def _better(judge: Judge, placements: list[Placement]) -> Placement:
 
 def _cost(sums: Sums, quantity: Quantity, placement: Placement) -> float:
     """What a placement costs by sums; infinite where it splits a piece."""
-    nodes = np.array(placement)[sums.facts.first]
-    if sums.placement(nodes.tolist()) != placement:
-        return np.inf
-    every, before = np.arange(len(nodes)), np.concatenate(([0], nodes[:-1]))
-    return float(quantity.pieces[every, nodes].sum() + quantity.steps[every, before, nodes].sum())
+    nodes = np.array(placement)[sums.facts.first].tolist()
+    return quantity.of(nodes) if sums.placement(nodes) == placement else np.inf
 
 
 def _by_prices(
     judge: Judge, sums: Sums, objective: Quantity, resources: list[Resource]
 ) -> tuple[list[Placement], Floats]:
     """Ways that are cheapest at some price of one term, or of memory; and the price that bounds best where one is."""
-    terms = [[each.quantity] for each in resources if each.term is not None]
+    terms = [each.quantity for each in resources if each.term is not None]
     memory = [each.quantity for each in resources if each.term is None]
     found: list[Placement] = []
     price = np.zeros(len(resources))
-    for group in [*terms, memory] if memory else terms:
-        made, level = _one_price(judge, sums, objective, group)
+    for term in terms:
+        made, level = _at_one_limit(sums, objective, term)
         found.extend(made)
         if len(resources) == 1:
             price[0] = level
-    return found, price
+    return found + (_one_price(judge, sums, objective, memory) if memory else []), price
 
 
-def _one_price(judge: Judge, sums: Sums, objective: Quantity, limited: list[Quantity]) -> tuple[list[Placement], float]:
-    """The ways at rising prices of some resources, and the price of one at which its limit is just kept."""
-    shares = [max(each.limit, 1e-30) for each in limited]
+def _at_one_limit(sums: Sums, objective: Quantity, limited: Quantity) -> tuple[list[Placement], float]:
+    """The ways that are cheapest at some price of a resource, around its limit; and the price that bounds best.
+
+    The price of two ways on either side of the limit is that at which both are equally good: a way that is better
+    there takes the place of one of them, until there is none. 0 where the limit does not bind or cannot be kept.
+    """
+    cheap = _way(objective, limited, objective)
+    quick = _way(objective, limited, limited)
+    price, found = 0.0, [cheap.nodes, quick.nodes]
+    if cheap.used > limited.limit and quick.used <= limited.limit * (1.0 + WITHIN):
+        for _ in range(STEPS):
+            price = max(0.0, quick.cost - cheap.cost) / (cheap.used - quick.used)
+            mixed = Quantity(objective.pieces + price * limited.pieces, objective.steps + price * limited.steps)
+            between = _way(objective, limited, mixed)
+            if between.priced(price) >= quick.priced(price) * (1.0 - WITHIN):
+                break
+            found.append(between.nodes)
+            cheap, quick = (between, quick) if between.used > limited.limit else (cheap, between)
+    return [sums.placement(nodes) for nodes in found], price
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way by sums: the node of each piece, what it costs, and what it uses of a resource."""
+
+    nodes: list[int]
+    cost: float
+    used: float
+
+    def priced(self, price: float) -> float:
+        return self.cost + price * self.used
+
+
+def _way(objective: Quantity, limited: Quantity, weighed: Quantity) -> _Way:
+    """The way that is cheapest as `weighed`."""
+    nodes = cheapest_way(weighed.pieces, np.broadcast_to(weighed.steps, objective.steps.shape))
+    return _Way(nodes, objective.of(nodes), limited.of(nodes))
+
+
+def _one_price(judge: Judge, sums: Sums, objective: Quantity, limited: list[Quantity]) -> list[Placement]:
+    """The ways at rising prices of some resources that are limited together."""
     pieces, steps = np.zeros_like(objective.pieces), np.zeros_like(objective.steps)
-    for each, share in zip(limited, shares, strict=True):
+    for each in limited:
+        share = max(each.limit, 1e-30)
         pieces, steps = pieces + each.pieces / share, steps + each.steps / share
     found: list[Placement] = []
 
@@ -195,8 +251,8 @@ def _one_price(judge: Judge, sums: Sums, objective: Quantity, limited: list[Quan
     while not fits(high):
         low, high = high, high * 4.0
         if high > at_home * DEAREST:
-            return found, 0.0
+            return found
     for _ in range(HALVINGS):
         middle = (low + high) / 2.0
         low, high = (low, middle) if fits(middle) else (middle, high)
-    return found, high / shares[0] if len(limited) == 1 else 0.0
+    return found

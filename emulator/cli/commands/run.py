@@ -53,6 +53,12 @@ from layerlift.models.text import file_name
 )
 @click.option("--strict", is_flag=True, help="Fail when a planner fails or a paced run is not to be trusted.")
 @click.option("--allow-code", is_flag=True, help="Let the scenario's file name planners and policies as module:Class.")
+@click.option(
+    "--plan-workers",
+    default="1",
+    show_default=True,
+    help="Processes (or tasks of Ray) in which planners that take more than 50 ms plan at once: a number, or auto.",
+)
 @click.option("--out", type=FilePath(), help="The run's directory.  [default: runs/NAME-TIME]")
 @click.option("--force", is_flag=True, help="Replace a run that is there already.")
 @click.option("--quiet", is_flag=True, help="No report at the end.")

@@ -1,4 +1,4 @@
-"""`layerlift scenarios` lists what ships; `layerlift scenario NAME` shows one, with what it assumes."""
+"""`layerlift scenarios` lists what ships; `layerlift scenario NAME` shows one, or draws one of a family."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from rich.table import Table
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.report.screen import Screen, screen
 from layerlift.emulator.report.terminal import echo_lines
-from layerlift.emulator.scenario import Scenario, bundled, source_text
+from layerlift.emulator.scenario import Scenario, bundled, families, source_text
 from layerlift.emulator.scenario.checks.names import node_names
+from layerlift.emulator.scenario.families.family import LARGEST_SEED
 from layerlift.emulator.scenario.json_schema import json_schema
+from layerlift.emulator.scenario.schema.document import written
 
 
 @click.command("scenarios")
@@ -45,18 +47,52 @@ def scenarios() -> None:
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a field: users.0.queries=5")
 @click.option("--assumptions", "only_assumptions", is_flag=True, help="Only what the scenario assumes.")
 @click.option("--schema", is_flag=True, help="The JSON schema of all scenarios, for an editor; takes no NAME.")
-def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool, schema: bool) -> None:
+@click.option("--families", "list_families", is_flag=True, help="The families of random worlds; takes no NAME.")
+@click.option("--family", metavar="FAMILY", help="A random world of a family (or of a family's file), as YAML.")
+@click.option("--seed", type=click.IntRange(0, LARGEST_SEED), help="Which world of the family.  [default: 0]")
+def scenario(
+    name: str | None,
+    overrides: Sequence[str],
+    only_assumptions: bool,
+    schema: bool,
+    list_families: bool,
+    family: str | None,
+    seed: int | None,
+) -> None:
     """Show a scenario: its file, its machines, and every number in it that is an assumption.
 
-    NAME is a bundled scenario or a file.
+    NAME is a bundled scenario or a file. With --family a random world is drawn and written, to be run:
+
+    layerlift scenario --family lone_random --seed 3 > world.yaml
     """
+    what = [option for option, given in _asked(name, schema, list_families, family) if given]
+    if len(what) != 1:
+        given = f"{' and '.join(what)} are given" if what else "no scenario is named"
+        raise click.UsageError(
+            f"{given}: expected one of a NAME, such as quickstart, --schema, --families and --family"
+        )
+    if seed is not None and family is None:
+        raise click.UsageError("--seed says which world of a family: expected it beside --family")
+    if (only_assumptions and name is None) or (overrides and (schema or list_families)):
+        raise click.UsageError(f"{what[0]} stands alone: expected --set and --assumptions beside a NAME")
     if schema:
-        if name is not None or overrides or only_assumptions:
-            raise click.UsageError("--schema is that of all scenarios: expected it alone")
         click.echo(json.dumps(json_schema(), indent=2))
-        return
-    if name is None:
-        raise click.UsageError("no scenario is named: expected a NAME, such as quickstart, or --schema")
+    elif list_families:
+        _show_families(screen())
+    elif family is not None:
+        made = families.document(family, seed or 0, overrides)
+        _print_file(screen(), f"# layerlift scenario --family {family} --seed {seed or 0}\n{written(made)}")
+    else:
+        assert name is not None
+        _show(name, overrides, only_assumptions)
+
+
+def _asked(name: str | None, schema: bool, listed: bool, family: str | None) -> list[tuple[str, bool]]:
+    """What is asked for, of which there is to be one."""
+    return [("NAME", name is not None), ("--schema", schema), ("--families", listed), ("--family", family is not None)]
+
+
+def _show(name: str, overrides: Sequence[str], only_assumptions: bool) -> None:
     loaded = Scenario.load(name, overrides)
     console = screen()
     if not only_assumptions:
@@ -72,6 +108,18 @@ def scenario(name: str | None, overrides: Sequence[str], only_assumptions: bool,
     for entry in loaded.assumptions():
         table.add_row(entry["path"], _shown(entry["value"]), entry["source"])
     console.print(table)
+
+
+def _show_families(console: Screen) -> None:
+    """What ships, and which seeds are for training."""
+    table = Table("family", "its worlds", "catches", "seeds for training", title="Families of random worlds")
+    for name in families.shipped():
+        family = families.load(name)
+        seeds = "none" if family.held_out else f"0 to {families.HELD_OUT_FROM - 1:,}"
+        table.add_row(name, family.about, family.catches, seeds)
+    console.print(table)
+    console.print("All other seeds are held out: planners are judged on them and trained on none of them.", style="dim")
+    console.print("layerlift scenario --family NAME --seed 3 > world.yaml draws one", style="dim")
 
 
 def _print_file(console: Screen, text: str) -> None:

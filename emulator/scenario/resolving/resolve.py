@@ -49,6 +49,7 @@ def resolve(scenario: Description, catalog: Catalog | None = None, files: Files 
             loopback_s=place.loopback_ms / 1000,
             bias=wrong.bias,
             sigma=wrong.sigma,
+            server_sigma=wrong.server_sigma,
             predictions="error" if isinstance(place.predictions, sections.ErrorSection) else place.predictions,
             gather_s=place.gather_s,
             plan_timeout_s=_or_inf(place.plan_timeout_s),

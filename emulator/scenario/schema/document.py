@@ -39,6 +39,22 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_pattern), _first)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would take for something else than text, and writes no anchors."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Quoted, where PyYAML would write characters as they are that it does not read so."""
+        return self.represent_scalar(_TAG + "str", data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
 _PART: Final = 50
 """Characters of a part of a path that a message shows."""
 
@@ -124,6 +140,12 @@ def read(text: str, name: str) -> tuple[object, Places]:
         raise ScenarioError(f"{name}: this is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ScenarioError(f"{name} is nested too deeply: expected at most {MAX_DEPTH} levels") from None
+
+
+def written(value: object) -> str:
+    """The YAML from which `read` reads plain values again."""
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+    return str(text)
 
 
 def parse(text: str, name: str) -> object:

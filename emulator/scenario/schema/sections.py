@@ -320,10 +320,13 @@ class UsersSection(Section):
 
 
 class ErrorSection(Section):
-    """Predictions of server seconds that are off by a relative bias and a relative standard deviation."""
+    """Predictions of server seconds that are off by a relative bias and relative standard deviations."""
 
     bias: Annotated[Number, Field(gt=-1)] = 0.0
     sigma: NonNegative = 0.0
+    """Of each layer on each server: over many layers these errors cancel."""
+    server_sigma: NonNegative = 0.0
+    """Of each server, drawn once for all layers on it: these do not."""
 
 
 def _predictions(value: Any) -> str:

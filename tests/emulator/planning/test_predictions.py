@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,24 @@ def test_errors_of_predictions_are_drawn_per_server_from_the_seed() -> None:
     other = [told / true for told, true in zip(second, world.seconds(0, world.servers[1]), strict=True)]
     assert ratio != pytest.approx(other, rel=1e-3)
     assert sum(ratio) / len(ratio) == pytest.approx(1.1, abs=0.15)
+
+
+def test_a_server_may_be_off_as_a_whole() -> None:
+    """One error for all layers of a server, beside those of each layer; another for another server."""
+    wrong = "planner.predictions={server_sigma: 0.3}"
+    world = paper(wrong)
+    factors = []
+    for server in world.servers:
+        told, true = predicted_seconds(world, 0, server), world.seconds(0, server)
+        ratio = sum(told) / sum(true)
+        assert told == pytest.approx([ratio * second for second in true], rel=1e-3, abs=2e-9)
+        factors.append(ratio)
+    assert len({round(factor, 6) for factor in factors}) == len(world.servers)
+    assert 0.1 < statistics.stdev(factors) < 0.6
+    assert predicted_seconds(paper(wrong), 0, world.servers[0]) == predicted_seconds(world, 0, world.servers[0])
+    layers = paper("planner.predictions={sigma: 0.2}"), paper("planner.predictions={sigma: 0.2, server_sigma: 0.3}")
+    one, both = (predicted_seconds(each, 0, each.servers[0]) for each in layers)
+    assert both == pytest.approx([factors[0] * second for second in one], rel=1e-3, abs=2e-9)
 
 
 def test_no_clock_makes_a_layer_faster_than_memory_allows() -> None:

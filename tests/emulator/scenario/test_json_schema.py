@@ -120,7 +120,7 @@ def test_a_command_prints_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"), [((), "no scenario is named"), (("paper", "--schema"), "expected it alone")]
+    ("arguments", "says"), [((), "no scenario is named"), (("paper", "--schema"), "NAME and --schema are given")]
 )
 def test_it_is_asked_for_alone_and_a_scenario_by_name(arguments: tuple[str, ...], says: str) -> None:
     code, printed = call(*arguments)

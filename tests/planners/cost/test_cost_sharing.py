@@ -14,7 +14,7 @@ from tiers import long_but
 
 from layerlift.planners import Objective, Problem, cost, make, simple_problem
 from layerlift.planners.cost.crowd import Crowd, within_ports
-from layerlift.planners.cost.sharing import Sharing, crowding, demands_of, lengthened
+from layerlift.planners.cost.sharing import Sharing, crowding, demands_of, lengthened, steepness
 from layerlift.planners.problem.crowd_news import Asking, CrowdNews
 from layerlift.planners.testing.problems import chain_graph
 
@@ -40,6 +40,18 @@ def erlang(width: int, work: float) -> float:
         busy = work * busy / (servers + work * busy)
     waits = busy / (1.0 - work / width * (1.0 - busy))
     return 1.0 + waits / (width - work)
+
+
+def repair(users: int, width: int, work: float) -> float:
+    """Mean time of a unit piece where each user has at most one: the machine repair model, with `work` in all."""
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        chances, failing = [1.0], (low + high) / 2.0
+        for there in range(users):
+            chances.append(chances[-1] * (users - there) * failing / min(there + 1, width))
+        done = sum(chance * min(there, width) for there, chance in enumerate(chances)) / sum(chances)
+        low, high = (failing, high) if done < work else (low, failing)
+    return sum(chance * there for there, chance in enumerate(chances)) / sum(chances) / work
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16, 24, 100])
@@ -88,15 +100,27 @@ def test_those_who_never_pause_share_what_there_is(users: int) -> None:
     assert made.latency_s == pytest.approx(np.full(users, 0.03 * users), rel=1e-3)
 
 
-def test_those_who_think_are_foretold_as_by_mean_value_analysis() -> None:
-    """Exact MVA for 20 users who think 1 s between queries of 0.03 s, and 0.104 s on links of their own."""
-    problems = [told(user, Asking(None, 1.0)) for user in range(20)]
+@pytest.mark.parametrize("use", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("users", [2, 3, 6, 20])
+def test_those_who_think_are_foretold_as_by_mean_value_analysis(users: int, use: float) -> None:
+    """Exact MVA for users who think between queries of 0.03 s, and 0.104 s on links of their own."""
+    think_s = users * 0.03 / use
+    problems = [told(user, Asking(None, think_s)) for user in range(users)]
     rest = cost.latency(problems[0], (1, 1, 1)) - 0.03
     queue = 0.0
-    for users in range(1, 21):
+    for number in range(1, users + 1):
         felt = 0.03 * (1.0 + queue)
-        queue = users / (1.0 + rest + felt) * felt
-    assert steady(problems, (1, 1, 1)).latency_s[0] == pytest.approx(rest + felt, rel=0.03)
+        queue = number / (think_s + rest + felt) * felt
+    made = steady(problems, (1, 1, 1)).latency_s[0]
+    assert made - rest == pytest.approx(felt, rel=0.02)
+
+
+@given(st.floats(0.0, 40.0), st.floats(1.0, 50.0))
+@settings(max_examples=40, deadline=None)
+def test_steepness_is_the_slope(others: float, width: float) -> None:
+    wide, step = np.array([width]), 1e-6 * (1.0 + others)
+    rise = lengthened(np.array([others + step]), wide) - lengthened(np.array([others]), wide)
+    assert steepness(np.array([others]), wide)[0] == pytest.approx(rise[0] / step, rel=1e-3, abs=1e-6)
 
 
 def test_ports_are_shared_too() -> None:
@@ -106,7 +130,7 @@ def test_ports_are_shared_too() -> None:
     roomy = [told(user, asking) for user in range(15)]
     made, free = steady(narrow, (1, 1, 1)), steady(roomy, (1, 1, 1))
     assert made.use[3] == pytest.approx(0.75, rel=0.01)
-    assert made.latency_s[0] - free.latency_s[0] == pytest.approx(0.1 * (erlang(2, 1.5) - 1.0), rel=0.2)
+    assert made.latency_s[0] - free.latency_s[0] == pytest.approx(0.1 * (repair(15, 2, 1.5) - 1.0), rel=0.05)
     assert within_ports(told(0, asking, port=1e6)).bandwidth_bytes_s[0, 1] == 1e6
 
 
