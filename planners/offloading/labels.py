@@ -15,6 +15,7 @@ from layerlift.planners.graphs.label_search import WITHIN, LabelSearch, Quantity
 from layerlift.planners.graphs.pieces import LATENCY, MONEY, PieceFacts, Sums, cheapest_way, inner_pieces, whole_pieces
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
+from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.staying import best_over, priced
 from layerlift.planners.offloading.units import Placement, best_of, place_freely, ways_at_prices, weights_of
 from layerlift.planners.offloading.visit_options import Resource, VisitOptions
@@ -43,17 +44,22 @@ class Labels(PlannerBase):
 
     Exact among placements that keep each unit on one node, as long as no node needs more than `most` labels (the note
     says when one did); without limits it is `units`. With `inside` the network may also be cut inside modules where
-    little crosses, and runs of a module's layers may visit another node. Where nothing keeps the limits it answers
-    what misses them by least of all that it has seen. `stay_s` and `leaves` are those of `units`: the ways at several
-    prices of upload time, and of what is limited, are weighed over the stay.
+    little crosses, and runs of a module's layers may visit another node; `polish` is that of `units`. Where nothing
+    keeps the limits it answers what misses them by least of all that it has seen. `stay_s` and `leaves` are those of
+    `units`: the ways at several prices of upload time, and of what is limited, are weighed over the stay.
     """
 
     def __init__(
-        self, most: int = 400, inside: bool = True, stay_s: StayGiven = None, leaves: Leaves = "known"
+        self,
+        most: int = 400,
+        inside: bool = True,
+        stay_s: StayGiven = None,
+        leaves: Leaves = "known",
+        polish: bool = False,
     ) -> None:
         if most < 1:
             raise PlanError(f"labels: most={most} was given, expected at least 1 label at each node")
-        self.most, self.inside = most, inside
+        self.most, self.inside, self.polish = most, inside, polish
         self.stay = stay_of("labels", stay_s, leaves)
         self.wants_stay = isinstance(self.stay, ToldStay)
 
@@ -70,6 +76,8 @@ class Labels(PlannerBase):
         """The same, `uploaded` as it will be: what is best over a stay depends on that."""
         judge, stay = Judge(problem), stay_in(self.stay, problem)
         placement, complete = place(judge, self.most, self.inside)
+        if self.polish:
+            placement = polish(judge, placement)
         plan = uploaded(placement) if stay is None else over_stay(stay, judge, placement, self.inside, uploaded)
         note = "" if complete else f"labels: some were left out, beyond {self.most} at a node"
         return replace(plan, note=note) if note else plan

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.stay import Leaves, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.offloading import labels, lagrangian
+from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.units import Placement
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
@@ -19,11 +20,12 @@ class ShortestPath(PlannerBase):
 
     Exact for latency, energy, money and their weighted sum, without balance, period and a price on memory held, among
     placements that keep each branching module on one node; a deadline, a budget and short memory are kept by label
-    setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search. `stay_s` and
-    `leaves` are those of `labels`.
+    setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search. `stay_s`,
+    `leaves` and `polish` are those of `labels`.
     """
 
-    def __init__(self, stay_s: StayGiven = None, leaves: Leaves = "known") -> None:
+    def __init__(self, stay_s: StayGiven = None, leaves: Leaves = "known", polish: bool = False) -> None:
+        self.polish = polish
         self.stay = stay_of("shortest_path", stay_s, leaves)
         self.wants_stay = isinstance(self.stay, ToldStay)
 
@@ -39,7 +41,7 @@ class ShortestPath(PlannerBase):
     def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
         """The same, `uploaded` as it will be: what is best over a stay depends on that."""
         stay, judge = stay_in(self.stay, problem), Judge(problem)
-        placement = place(judge)
+        placement = polish(judge, place(judge)) if self.polish else place(judge)
         return uploaded(placement) if stay is None else labels.over_stay(stay, judge, placement, True, uploaded)
 
 

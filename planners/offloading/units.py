@@ -14,6 +14,7 @@ from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.graphs.pieces import Sums, cheapest_way, inner_pieces, whole_pieces
 from layerlift.planners.offloading.pipeline import trade_offs
+from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.staying import best_over, priced
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem
@@ -29,7 +30,8 @@ class Units(PlannerBase):
     cost adds up (latency, energy, money; balance, period and memory paid by the second do not add up and are left
     out). Where the period has a weight the pipelines of least period, and of least latency up to some periods, are
     compared too, and nothing is exact. A second pass may change node inside a module too, where little crosses; the
-    best single cut is compared as well, and `polish` then tries branches of modules on other nodes where that may pay.
+    best single cut is compared as well; `polish` then tries branches of modules at work at the same time on different
+    nodes, by the true cost, which takes a hundred times as long.
     A deadline, a budget and memory are not minimised under (that is `labels`): what breaks them is not taken.
 
     With `stay_s`, how long the user will stay (`leaves=known`) or stays on average (`exponential`), the upload is
@@ -37,8 +39,10 @@ class Units(PlannerBase):
     `stay_s=known` is the stay that the scenario gives the user, `stay_s=law` what its law says of it.
     """
 
-    def __init__(self, inside: bool = True, stay_s: StayGiven = None, leaves: Leaves = "known") -> None:
-        self.inside = inside
+    def __init__(
+        self, inside: bool = True, stay_s: StayGiven = None, leaves: Leaves = "known", polish: bool = False
+    ) -> None:
+        self.inside, self.polish = inside, polish
         self.stay = stay_of("units", stay_s, leaves)
         self.wants_stay = isinstance(self.stay, ToldStay)
 
@@ -54,9 +58,12 @@ class Units(PlannerBase):
     def choose(self, problem: Problem, uploaded: Callable[[Placement], Plan]) -> Plan:
         """The same, `uploaded` as it will be: what is best over a stay depends on that."""
         judge, stay = Judge(problem), stay_in(self.stay, problem)
+        placed = place(judge, self.inside)
+        if self.polish:
+            placed = polish(judge, placed)
         if stay is None:
-            return uploaded(place(judge, self.inside))
-        known = [place(judge, self.inside), *ways_at_prices(judge, stay, self.inside)]
+            return uploaded(placed)
+        known = [placed, *ways_at_prices(judge, stay, self.inside)]
         return best_over(stay, judge, known, uploaded)
 
 

@@ -23,6 +23,7 @@ from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.graphs.units import units_of
 from layerlift.planners.offloading import labels, lagrangian, units
 from layerlift.planners.offloading.front import TERMS, front_of
+from layerlift.planners.offloading.polishing import polish
 
 CHAINS = layer_graphs(max_layers=5, chain=True)
 WEIGHTS = st.sampled_from(
@@ -183,6 +184,11 @@ then be above it: 6, 3 and 132 of 1,021 were seen. In three tiers weak servers a
 """
 
 
+POLISHED = {"googlenet": 0.005}
+"""How far above the optimum `polish` leaves what it was above by 4 to 10 %: its modules' branches are divided."""
+CLOSED = 0.35
+"""The share of these worlds that it brings within 0.1 % of the optimum."""
+
 WIDE = "inception_v2"
 """Its optimum takes a quarter of a minute a world and stays unproved: there is nothing to hold `units` against."""
 
@@ -204,10 +210,15 @@ def test_units_is_optimal_in_a_thousand_random_worlds() -> None:
             if found > answer.key[1] * (1 + 1e-9):
                 whole = {unit.first for unit in units_of(problem.graph)}
                 inside = [part.first for part in problem.graph.segments(answer.placement) if part.first not in whole]
-                apart.append((family, seed, problem.graph.name, found / answer.key[1] - 1.0, inside))
+                left = judge.key(polish(judge, units.place(judge)))[1] / answer.key[1] - 1.0
+                apart.append((family, seed, problem.graph.name, found / answer.key[1] - 1.0, inside, left))
     print(*apart, sep="\n")
     assert looked >= 1000
-    assert all(inside for *_, inside in apart), apart
+    assert all(inside for *_, inside, _ in apart), apart
+    for network, worst in POLISHED.items():
+        assert max(left for _, _, name, _, _, left in apart if name == network) <= worst, apart
+    close = [left for *_, left in apart if left <= 1e-3]
+    assert len(close) >= CLOSED * len(apart), (len(close), len(apart))
     for family, (most, gap) in APART.items():
         own = [each[3] for each in apart if each[0] == family]
         assert len(own) <= most, apart
