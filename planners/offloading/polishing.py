@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from layerlift.models.sums import int_sum
 from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.graphs.branches import branches_of
 from layerlift.planners.graphs.excursions import runs_of
@@ -90,7 +91,7 @@ def _near(judge: Judge, placement: Ints, unit: int) -> list[int]:
     """Where the unit ends, and the nodes that could do all of it soonest if what enters came from there."""
     problem, whole = judge.problem, units_of(judge.problem.graph)[unit]
     home = int(placement[whole.last])
-    entering = sum(problem.graph.tensors[tensor].bytes for tensor in whole.entering)
+    entering = int_sum(problem.graph.tensors[tensor].bytes for tensor in whole.entering)
     taken_s = problem.seconds[whole.first : whole.last + 1].sum(axis=0) * problem.slowdown
     carried_s = entering / problem.bandwidth_bytes_s[home] + problem.latency_s[home]
     carried_s[home] = 0.0
