@@ -37,6 +37,11 @@ REASONS = {
 SAID = r"{} at \S+ m?s of virtual time: ([\d,]+) queries of 5 users are in {}"
 
 
+def _heard() -> None:
+    """Hear what `nohup` around the tests would have all their children ignore."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Program:
     """A `layerlift` in a group of processes of its own, as a terminal starts it. All that it starts bears its mark."""
 
@@ -45,7 +50,7 @@ class Program:
         name, _, value = self.mark.decode().partition("=")
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from layerlift.emulator.cli.main import main; main()", *arguments],
-            env={**os.environ, name: value}, cwd=ROOT, start_new_session=True,
+            env={**os.environ, name: value}, cwd=ROOT, start_new_session=True, preexec_fn=_heard,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
