@@ -186,6 +186,7 @@ def battery() -> dict[str, Problem]:
         "chain without parameters": _world(chain_graph([50_000, 20_000, 400], [0, 0, 0])),
         "chain, serial queries": _world(chain, query="serial", header_bytes=64),
         "chain, loaded servers": _world(chain, load=np.array([0.0, 20.0, 0.0, 1.0]), share=np.array([1, 1, 0.25, 0.5])),
+        "chain, servers that wait for company": _world(chain, company_s=np.array([0.0, 0.05, 0.0, 0.004])),
         "chain, energy": _world(chain, objective=Objective(latency=0.0, energy=1.0)),
         "chain, money and latency": _world(chain, objective=Objective(latency=1.0, money=0.5)),
         "chain, deadline": _world(chain, objective=Objective(latency=0.0, money=1.0, deadline_s=0.1)),
