@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from layerlift.models.errors import LayerliftError, RunError
+
+Job = TypeVar("Job")
+Found = TypeVar("Found")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray paints its errors."""
+
+
+class Lost(str):
+    """Why a run that was to be made elsewhere has no answer, in words."""
 
 
 class Work(Protocol):
@@ -26,8 +36,8 @@ Outcome = dict[str, Any]
 class Kept:
     """Outcomes in a file, a line each: one that is there is not made again."""
 
-    def __init__(self, path: Path, version: str) -> None:
-        """Read what is there. Raises `RunError` when the file cannot be read or written."""
+    def __init__(self, path: Path, version: str, sound: Callable[[Any], bool]) -> None:
+        """Read what is there; what is not `sound` is as if it were not. Raises `RunError` for a file that cannot be."""
         self._path, self._version = path, version
         self._found: dict[str, Outcome] = {}
         try:
@@ -39,9 +49,13 @@ class Kept:
             # A line that was being written when the study was killed is not whole: its run is made again.
             try:
                 entry = json.loads(line)
-                self._found[entry["key"]] = dict(entry["outcome"])
-            except (ValueError, KeyError, TypeError):
+                key, found = entry["key"], entry["outcome"]
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
+            if isinstance(key, str) and sound(found):
+                self._found[key] = found
+        self._begun = bool(lines)
+        """Whether the file may end within a line."""
 
     def key(self, work: Work) -> str:
         """What a run is known by: its description, and the version that made it."""
@@ -56,9 +70,9 @@ class Kept:
         """Keep an outcome. Raises `RunError` when it cannot be written."""
         line = json.dumps({"key": self.key(work), "outcome": outcome})
         try:
-            torn = self._path.exists() and not self._path.read_bytes().endswith(b"\n")
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(f"{chr(10) if torn and self._path.stat().st_size else ''}{line}\n")
+                stream.write(f"\n{line}\n" if self._begun else f"{line}\n")
+            self._begun = False
         except OSError as error:
             raise RunError(
                 f"cannot keep runs in {self._path} ({error.strerror or error}); give another --out"
@@ -72,9 +86,8 @@ def outcomes(
     local: bool,
     address: str | None = None,
     kept: Kept | None = None,
-    done: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Outcome]]:
-    """Yield (number, outcome) of each of `works` as it ends; `done` is called after each.
+    """Yield (number, outcome) of each of `works` as it ends.
 
     `call` is a module's own function. With `local` one run follows the other in this process; else they are Ray tasks
     (`layerlift.emulator.cluster.tasks`). What was kept is answered first. Outcomes depend on neither.
@@ -86,22 +99,24 @@ def outcomes(
             todo.append(number)
             continue
         yield number, found
-        done()
-    for number, outcome in _made(call, works, todo, local, address):
+    for place, made in each_of(call, [works[number] for number in todo], local=local, address=address):
+        outcome = {"failed": str(made)} if isinstance(made, Lost) else made
         if kept is not None and "failed" not in outcome:
-            kept.put(works[number], outcome)
-        yield number, outcome
-        done()
+            kept.put(works[todo[place]], outcome)
+        yield todo[place], outcome
 
 
-def _made(
-    call: Callable[[Any], Outcome], works: Sequence[Work], todo: Sequence[int], local: bool, address: str | None
-) -> Iterator[tuple[int, Outcome]]:
-    if local or not todo:
-        for number in todo:
-            yield number, call(works[number])
+def each_of(
+    call: Callable[[Job], Found], jobs: Sequence[Job], *, local: bool, address: str | None = None
+) -> Iterator[tuple[int, Found | Lost]]:
+    """Yield (number, answer) of each of `jobs` as it ends: here and in order, or as Ray tasks.
+
+    Raises `RunError` when Ray cannot be started or joined.
+    """
+    if local or not jobs:
+        yield from ((number, call(job)) for number, job in enumerate(jobs))
         return
     from layerlift.emulator.cluster.tasks import in_tasks
 
-    for place, found in in_tasks(call, [works[number] for number in todo], address):
-        yield todo[place], {"failed": str(found)} if isinstance(found, LayerliftError) else found
+    for number, found in in_tasks(call, jobs, address):
+        yield number, Lost(_COLOUR.sub("", str(found))) if isinstance(found, LayerliftError) else found

@@ -15,10 +15,10 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
+from layerlift.emulator.studies.compare.study import SEEDS
 from layerlift.emulator.studies.size import vary as varying
 from layerlift.emulator.studies.size.page import FILES
 from layerlift.emulator.studies.size.sizing import Sizing
-from layerlift.emulator.studies.size.study import SEEDS
 from layerlift.emulator.studies.size.study import size as sized
 from layerlift.models.errors import RunError
 
@@ -64,13 +64,13 @@ def size(
     """
     if listed is not None and seeds is not None:
         raise RunError("--seed and --seeds both say which seeds: expected one of them")
-    sweeps = [varying.parsed(text) for text in vary]
-    if len({sweep.path for sweep in sweeps}) < len(sweeps):
-        raise RunError(f"--vary names {sweeps[0].path} twice, expected two different fields")
+    fields = [varying.parsed(text) for text in vary]
+    if len(dict(fields)) < len(fields):
+        raise RunError(f"--vary names {fields[0][0]} twice, expected two different fields")
     with bar() as progress:
         found = sized(
             scenario,
-            {sweep.path: [_number(value) for value in sweep.values] for sweep in sweeps},
+            dict(fields),
             until,
             planners=planners,
             seeds=seeds_of(listed) if listed is not None else seeds or SEEDS,
@@ -92,10 +92,6 @@ def size(
         raise click.exceptions.Exit(Stopped(found.signal).code)
     if not any(step.found.n for step in found.steps):
         raise RunError("no step could be run: the reasons are above")
-
-
-def _number(text: str) -> float:
-    return float(text) if "." in text or "e" in text else int(text)
 
 
 def _show(found: Sizing) -> None:

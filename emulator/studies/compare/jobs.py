@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from layerlift.emulator.execution.dataplane import Execution
 from layerlift.emulator.planning.memory import PlanMemory
@@ -22,11 +21,10 @@ from layerlift.emulator.studies.compare.metrics import see
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.compare.trials import Trial, Variant
 from layerlift.emulator.studies.fairness.alone import alone_latencies
+from layerlift.emulator.studies.many import Lost, each_of
 from layerlift.models.errors import LayerliftError, RunError
 
 Alone = dict[str, list[float]]
-_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-"""Ray paints its errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +223,7 @@ def trials(work: Work, *, local: bool, address: str | None = None, done: Callabl
 
     Raises `RunError` when Ray cannot be started or joined.
     """
-    if local:
-        for job in work.jobs:
-            yield perform(job)
-            done()
-        return
-    from layerlift.emulator.cluster.tasks import in_tasks
-
-    for number, found in in_tasks(perform, work.jobs, address):
+    for number, found in each_of(perform, work.jobs, local=local, address=address):
         job = work.jobs[number]
-        lost = isinstance(found, LayerliftError)
-        yield Trial(job.variant, job.seed, "failed", reason=_COLOUR.sub("", str(found))) if lost else found
+        yield Trial(job.variant, job.seed, "failed", reason=found) if isinstance(found, Lost) else found
         done()

@@ -204,8 +204,8 @@ def _asked(
         scenario,
         planners=_texts("planners", planners),
         policies=_texts("policies", policies),
-        seeds=() if isinstance(seeds, int) else _listed(seeds),
-        count=_counted(seeds) if isinstance(seeds, int) else 1,
+        seeds=() if isinstance(seeds, int) else listed(seeds),
+        count=counted(seeds) if isinstance(seeds, int) else 1,
         sweep=swept,
         settings=_texts("overrides", overrides, twice=True),
         execution=execution,
@@ -224,17 +224,19 @@ def _texts(name: str, given: object, *, twice: bool = False) -> tuple[str, ...]:
     return tuple(texts) if twice else tuple(dict.fromkeys(texts))
 
 
-def _counted(seeds: int) -> int:
+def counted(seeds: int) -> int:
+    """How many seeds. Raises `RunError` for what is no such number."""
     if isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
         raise RunError(f"seeds is {seeds}, expected how many, from 1 to {MOST_SEEDS}, or a list of seeds")
     return seeds
 
 
-def _listed(seeds: object) -> tuple[int, ...]:
-    listed = tuple(dict.fromkeys(seeds)) if isinstance(seeds, Sequence) else ()
-    if not listed or not all(type(seed) is int and 0 <= seed < 10**12 for seed in listed):
+def listed(seeds: object) -> tuple[int, ...]:
+    """Seeds, each once. Raises `RunError` for what is no list of them."""
+    found = tuple(dict.fromkeys(seeds)) if isinstance(seeds, Sequence) else ()
+    if not found or not all(type(seed) is int and 0 <= seed < 10**12 for seed in found):
         raise RunError(f"seeds is {_short(seeds)}, expected how many, or a list of whole numbers of at least 0")
-    return listed
+    return found
 
 
 def _short(given: object) -> str:

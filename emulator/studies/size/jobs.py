@@ -61,6 +61,20 @@ def perform(job: Job) -> Outcome:
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
+def sound(found: Any) -> bool:
+    """Whether something that was kept is an outcome: a file may have been changed by hand."""
+    texts = ("binds", "note", "digest")
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in texts):
+        return False
+    kinds = found.get("kinds")
+    return isinstance(kinds, dict) and all(map(_numbers, (found.get("numbers"), *kinds.values())))
+
+
+def _numbers(found: Any) -> bool:
+    values: list[Any] = list(found.values()) if isinstance(found, dict) else [None]
+    return all(type(value) in (int, float) and abs(value) <= 1e300 for value in values)
+
+
 def outcome(result: RunResult) -> Outcome:
     """What is kept of a run that has ended; a number without a value is left out."""
     seen = see(result)

@@ -33,6 +33,15 @@ def check(out: Path | None, force: bool) -> None:
         raise RunError(f"{out} already holds a sizing: give another directory, or replace it with --force")
 
 
+def clear(out: Path) -> None:
+    """Take an earlier sizing away: one that is stopped must not look as if it had that answer."""
+    try:
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+
+
 def write(sizing: Sizing, out: Path) -> None:
     """Write both files. Raises `RunError` when they cannot be written."""
     try:

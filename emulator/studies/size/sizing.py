@@ -31,7 +31,9 @@ class Step:
     binds: str
     """What is full for a tenth of the time or more, at the first seed; empty for nothing."""
     failed: tuple[str, ...] = ()
-    """Why runs could not be made, or what is to be known of them."""
+    """Why runs could not be made."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of those that were."""
     digests: tuple[str, ...] = ()
 
     @property
@@ -105,10 +107,16 @@ class Sizing:
         before = [step for step in steps if len(self.fields) == 1 and step.place < first.place]
         if before:
             yield f"{self._named(before[-1])} is not: {self.shown(before[-1].found)}{_because(before[-1])}."
-        after = [step for step in steps if not step.holds and any(_below(one, step) for one in answers)]
+        after = [
+            step for step in steps if not step.holds and not step.failed and any(_below(one, step) for one in answers)
+        ]
         if after:
             names = ", ".join(" and ".join(step.values) for step in after[:8]) + (", ..." if after[8:] else "")
             yield f"More is not always better: {names} {'does' if len(after) == 1 else 'do'} not keep it."
+        broken = [" and ".join(step.values) for step in steps if step.failed]
+        if broken:
+            names = ", ".join(broken[:8]) + (", ..." if broken[8:] else "")
+            yield f"Runs failed at {names}, so that nothing is known there."
 
     def _named(self, step: Step) -> str:
         return " and ".join(f"{name} = {value}" for name, value in zip(self.fields, step.values, strict=True))
@@ -138,7 +146,8 @@ class Sizing:
                 {
                     "planner": step.planner, "values": list(step.values), "holds": step.holds,
                     "found": _plain(step.found), "money": _plain(step.money), "energy_j": _plain(step.energy_j),
-                    "binds": step.binds, "failed": list(step.failed), "digests": list(step.digests),
+                    "binds": step.binds, "failed": list(step.failed), "notes": list(step.notes),
+                    "digests": list(step.digests),
                 }
                 for step in self.steps
             ],
@@ -169,7 +178,7 @@ class Sizing:
                 told = step.binds.removeprefix("What binds: ").rstrip(".") or NOTHING
                 lines.append(
                     [*([planner] if several else []), *step.values, shown(step.found, scale.factor),
-                     "yes" if step.holds else "no", *spent, "; ".join([*step.failed, told])]
+                     "yes" if step.holds else "no", *spent, "; ".join([*step.failed, *step.notes, told])]
                 )  # fmt: skip
         return heads, lines
 
@@ -192,7 +201,8 @@ def step(
         interval(each["numbers"]["money"] for each in whole if "money" in each["numbers"]),
         interval(each["numbers"]["energy_j"] for each in whole if "energy_j" in each["numbers"]),
         whole[0]["binds"] if whole else "",
-        tuple(dict.fromkeys([*failed, *notes])),
+        tuple(dict.fromkeys(failed)),
+        tuple(dict.fromkeys(notes)),
         tuple(each["digest"] for each in whole),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,18 +13,16 @@ from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
+from layerlift.emulator.studies.compare.study import SEEDS, Progress, counted, listed
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.many import Kept, Outcome, outcomes
 from layerlift.emulator.studies.size import page, vary
-from layerlift.emulator.studies.size.jobs import Job, perform
+from layerlift.emulator.studies.size.jobs import Job, perform, sound
 from layerlift.emulator.studies.size.sizing import Sizing, Step, step
 from layerlift.emulator.studies.size.target import Target, parsed
 from layerlift.models.errors import RunError
 
-SEEDS: Final = 3
 MOST_STEPS: Final = 10_000
-Progress = Callable[[int, int], None]
-"""Told how many runs have ended, of how many: before the first one, and after each."""
 
 
 def size(
@@ -86,9 +84,7 @@ class _Asked:
         self.base = self._load(self.overrides)
         self.target: Target = parsed(until, list(dict.fromkeys(user.kind for user in self.base.resolve().users)))
         self.planners = tuple(dict.fromkeys([planners] if isinstance(planners, str) else planners)) or ("",)
-        self.seeds = tuple(range(base.seed, base.seed + seeds)) if isinstance(seeds, int) else tuple(seeds)
-        if not self.seeds:
-            raise RunError("there is no seed, expected one or more")
+        self.seeds = tuple(range(base.seed, base.seed + counted(seeds))) if isinstance(seeds, int) else listed(seeds)
         self.places = list(itertools.product(*(range(len(sweep.values)) for sweep in sweeps)))
         if len(self.places) * len(self.planners) > MOST_STEPS:
             raise RunError(f"{len(self.places)} steps are to be run, expected {MOST_STEPS} at most: vary less")
@@ -97,15 +93,17 @@ class _Asked:
 
     def carried_out(self, local: bool, address: str | None, folder: Path | None, progress: Progress | None) -> Sizing:
         """Make the runs, and write what they gave."""
-        kept = Kept(folder / "runs.jsonl", versions()["layerlift"]) if folder is not None else None
+        kept = Kept(folder / "runs.jsonl", versions()["layerlift"], sound) if folder is not None else None
         say: Progress = progress or (lambda ended, total: None)
-        ended, found = itertools.count(1), dict[int, Outcome]()
+        found = dict[int, Outcome]()
+        if folder is not None:
+            page.clear(folder)
         say(0, len(self.jobs))
         try:
             with felt():
-                done = lambda: say(next(ended), len(self.jobs))  # noqa: E731
-                for number, outcome in outcomes(perform, self.jobs, local=local, address=address, kept=kept, done=done):
+                for number, outcome in outcomes(perform, self.jobs, local=local, address=address, kept=kept):
                     found[number] = outcome
+                    say(len(found), len(self.jobs))
         except KeyboardInterrupt as error:
             stopped = Stopped.of(error)
             note = f"{stopped.reason}: {len(found)} of {count(len(self.jobs), 'run')} had ended"

@@ -131,7 +131,7 @@ def test_a_run_that_fails_lets_its_step_not_hold(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(study, "perform", broken)
     found = size(site(), {"nodes.0.count": [1, 2, 3]}, "p95_ms <= 9000", seeds=[1, 2], local=True)
     assert [step.holds for step in found.of("one_step")] == [True, False, True]
-    assert "More is not always better: 2 does not keep it." in found.sentences()
+    assert found.sentences()[-1] == "Runs failed at 2, so that nothing is known there."
     assert found.of("one_step")[1].failed == ("failed: no luck",)
 
 
@@ -192,12 +192,21 @@ def test_what_is_no_target_is_refused(text: str, said: str) -> None:
 
 
 def test_values_are_ranges_or_lists_that_grow() -> None:
-    assert vary.parsed("nodes.0.count=1..4").values == ("1", "2", "3", "4")
-    assert vary.parsed("users=10..40:10").values == ("10", "20", "30", "40")
-    assert vary.parsed("nodes.0.ghz=1,2.5,4").values == ("1", "2.5", "4")
-    for text in ("nodes.0.count", "nodes.0.count=4..1", "nodes.0.count=1..4:0", "a=3,2", "a=1", "a=x,y", "a=1..99999"):
+    assert vary.of(*vary.parsed("nodes.0.count=1..4")).values == ("1", "2", "3", "4")
+    assert vary.of(*vary.parsed("users=10..40:10")).values == ("10", "20", "30", "40")
+    assert vary.of(*vary.parsed("nodes.0.ghz=1,2.5,4")).values == ("1", "2.5", "4")
+    for text in (
+        "nodes.0.count",
+        "nodes.0.count=4..1",
+        "nodes.0.count=1..4:0",
+        "a=3,2",
+        "a=1",
+        "a=x,y",
+        "a=1..99999",
+        "seed=1,2",
+    ):
         with pytest.raises(ScenarioError):
-            vary.parsed(text)
+            vary.of(*vary.parsed(text))
 
 
 def test_what_cannot_be_run_is_refused_before_anything_runs(tmp_path: Path) -> None:
@@ -206,6 +215,7 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(tmp_path: Path) -> N
         ({"nodes.0.count": [1, 2]}, {"planners": ["nobody"]}),
         ({}, {}),
         ({"nodes.0.count": [1, 2]}, {"seeds": []}),
+        ({"nodes.0.count": [1, 2]}, {"seeds": True}),
     ):
         with pytest.raises(LayerliftError):
             size(site(), fields, "p95_ms <= 300", local=True, out=tmp_path / "out", **more)
@@ -229,7 +239,11 @@ def test_kept_outcomes_are_of_their_own_run_and_version_only(tmp_path: Path) -> 
     works = [Job("a"), Job("b"), Job("bad")]
     for version, fresh in (("1", ["a", "b", "bad"]), ("1", ["bad"]), ("2", ["a", "b", "bad"])):
         asked[:] = []
-        found = dict(outcomes(call, works, local=True, kept=Kept(tmp_path / "runs.jsonl", version)))
+        found = dict(
+            outcomes(
+                call, works, local=True, kept=Kept(tmp_path / "runs.jsonl", version, lambda found: "said" in found)
+            )
+        )
         assert asked == fresh
         assert [found[number].get("said") for number in range(3)] == ["A", "B", None]
 
@@ -244,3 +258,16 @@ def test_a_sizing_without_an_answer_names_the_nearest() -> None:
     [text] = found.sentences()
     assert "no value of nodes.0.count (1 to 2)" in text
     assert "nodes.0.count = 2 with 0.500 ±0.010 s, where what binds is the CPU of edge1." in text
+
+
+def test_a_kept_file_that_was_changed_by_hand_is_not_believed(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"nodes.0.count": [1, 2]}
+    whole = size(site(), fields, "p95_ms <= 250", seeds=[1, 1], local=True, out=tmp_path)
+    assert len(whole.steps) == 2
+    path = tmp_path / "runs.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    strange: list[Any] = [[], None, {}, {**lines[0]["outcome"], "numbers": {"failed": "none"}}, "[" * 100_000]
+    for outcome in strange:
+        raw = outcome if isinstance(outcome, str) else json.dumps({"key": lines[0]["key"], "outcome": outcome})
+        path.write_text("\n".join([raw, json.dumps(lines[1])]))
+        assert size(site(), fields, "p95_ms <= 250", seeds=1, local=True, out=tmp_path, force=True) == whole
