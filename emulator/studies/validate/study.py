@@ -1,0 +1,275 @@
+"""`validate`: what a program calls, and what `layerlift validate` calls for it."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from layerlift.emulator.report import validated
+from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.versions import versions
+from layerlift.emulator.runtime.interruption import felt
+from layerlift.emulator.studies.validate import page
+from layerlift.emulator.studies.validate.children import Children
+from layerlift.emulator.studies.validate.emulated import Twin, emulate
+from layerlift.emulator.studies.validate.real import WARM, Machines, Way, started
+from layerlift.emulator.studies.validate.records import Round, interference
+from layerlift.emulator.studies.validate.situations import Situation, situations
+from layerlift.emulator.studies.validate.validation import Validation
+from layerlift.emulator.studies.validate.verdicts import FEWEST, Row, Standing, rows
+from layerlift.models.errors import ModelError, RunError
+from layerlift.models.loading.dimensions import Fixed
+from layerlift.models.loading.load import load
+from layerlift.models.loading.zoo import is_known
+from layerlift.models.onnx_files.runtime import ort
+from layerlift.models.running.network import Network
+from layerlift.models.sums import int_sum, left_sum
+from layerlift.models.timing import this_machine
+from layerlift.models.timing.measuring import measure, timed
+from layerlift.models.timing.profile import Profile
+
+Progress = Callable[[str, float, float], None]
+"""Called with (what is done, seconds that are over, seconds in all)."""
+
+DEFAULT: Final = ("squeezenet", 2.0 * (1 << 20), 5)
+FULL: Final = ("alexnet", 80e6 / 8, 3)
+LATENCY_S: Final = 0.001
+LEAST_BYTES_S, MOST_BYTES_S = 50e3, 200e6
+MOST_REPEATS: Final = 100
+BUDGET_S: Final = 155.0
+"""For rounds; with the profile and the start of the processes three minutes in all."""
+_LIMIT_S: Final = 600.0
+"""After which processes end by themselves."""
+_PROFILE_S: Final = 1.5
+"""For each of the five ways in which a network is run to be measured."""
+_PREPARE_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How often a situation is carried out, with how many queries before and after the upload."""
+
+    number: int
+    situation: Situation
+    repeats: int
+    before: int
+    after: int
+    round_s: float
+    upload_s: float
+
+
+def validate(
+    model: str | Path | None = None,
+    *,
+    bandwidth_bytes_s: float | None = None,
+    repeats: int | None = None,
+    full: bool = False,
+    dims: Mapping[str, int] | None = None,
+    fix: Mapping[str, Fixed] | None = None,
+    outputs: Sequence[str] = (),
+    out: Path | str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+    bandwidth_off: float = 1.0,
+    keep: bool = True,
+) -> Validation:
+    """See whether the emulation is true on this machine: processes, layers and sockets beside the same, emulated.
+
+    A client and one or two servers are processes of this machine, connected over loopback by a link that senders pace
+    themselves; queries come before, beside and after the upload of a network's parts. `model` is a name of the zoo or
+    a file (`dims`, `fix` and `outputs` as in `load`); left out, SqueezeNet at 2 MB/s five times, which takes about a
+    minute, or, with `full`, AlexNet at 80 Mbit/s three times, two and a half. What would take more than three minutes
+    is repeated less often. `out` is a folder for validate.json and validate.html.
+
+    `bandwidth_off` tells the emulation so many times the real bandwidth: a check that a wrong emulation is found. With
+    `keep` the result is kept in the cache, for the reports of later runs, when there is a verdict. Raises a
+    `LayerliftError` for what cannot be tried; an interrupt ends all processes, and nothing is written.
+    """
+    folder = Path(out) if out is not None else None
+    page.check(folder, force)
+    asked = _Asked(model, bandwidth_bytes_s, repeats, full, dims, fix, outputs, bandwidth_off)
+    with felt():
+        found = asked.carried_out(progress or (lambda what, over, total: None))
+    if folder is not None:
+        page.write(found, folder)
+    if keep and bandwidth_off == 1 and found.holds is not None and not math.isnan(found.worst):
+        # Where the cache cannot be written nothing is lost but a sentence in reports.
+        with suppress(ModelError):
+            validated.keep(found.date, found.worst, found.holds, f"{found.network}, {found.link}")
+    return found
+
+
+class _Asked:
+    """What was asked for, checked: nothing has been started."""
+
+    def __init__(
+        self,
+        model: str | Path | None,
+        bytes_s: float | None,
+        repeats: int | None,
+        full: bool,
+        dims: Mapping[str, int] | None,
+        fix: Mapping[str, Fixed] | None,
+        outputs: Sequence[str],
+        bandwidth_off: float,
+    ) -> None:
+        usual = FULL if full else DEFAULT
+        self.bytes_s = checked("the bandwidth", usual[1] if bytes_s is None else bytes_s)
+        self.repeats = usual[2] if repeats is None else repeats
+        if not 1 <= self.repeats <= MOST_REPEATS:
+            raise RunError(f"repeats is {self.repeats}, expected 1 to {MOST_REPEATS}")
+        if not 0.01 <= bandwidth_off <= 100:
+            raise RunError(f"bandwidth_off is {bandwidth_off:g}, expected 0.01 to 100 times the real bandwidth")
+        self.off = bandwidth_off
+        name = str(usual[0] if model is None else model)
+        # Processes start elsewhere: a file needs its whole name.
+        source = name if is_known(name) or not Path(name).exists() else str(Path(name).absolute())
+        self.source = {"name": source, "dims": dict(dims or {}), "fix": dict(fix or {}), "outputs": list(outputs)}
+        self.network = load(source, dims=dims, fix=fix, outputs=outputs)
+        self.network.weights()
+
+    def carried_out(self, say: Progress) -> Validation:
+        """Measure, run and emulate."""
+        load_1, _, _ = os.getloadavg()
+        say(f"profiling {self.network.name}", 0.0, BUDGET_S)
+        profile = measured(self.network)
+        chosen = situations(self.network.graph, profile.seconds, self.bytes_s)
+        with tempfile.TemporaryDirectory() as folder, Children() as children:
+            file = Path(folder) / "profile.json"
+            profile.save(file)
+            plan, notes = self._planned(chosen, profile, file)
+            say("starting processes", 0.0, BUDGET_S)
+            way = Way(self.bytes_s, LATENCY_S)
+            machines = started(children, self.network, self.source, [each.situation for each in plan], way, _LIMIT_S)
+            found = self._rounds(machines, plan, say)
+            twin = self._twin(file, profile, machines.books.load_s_per_byte, self.off)
+            told = [row for each, rounds in found for row in self._rows(each, rounds, twin, profile)]
+        every = [each for _, rounds in found for each in rounds]
+        books = machines.books
+        return Validation(
+            network=self.network.name,
+            link=f"a link of {rate(self.bytes_s)}",
+            rows=tuple(told),
+            standing=Standing(interference(every), books.rate_error(self.bytes_s), profile.coverage),
+            goodput_bytes_s=books.uploaded / books.upload_s,
+            output_error=max(each.error for each in every),
+            host=this_machine.description(),
+            load=load_1,
+            cores=os.cpu_count() or 1,
+            versions={**versions(), "onnxruntime": ort.__version__},
+            date=datetime.date.today().isoformat(),
+            repeats=plan[0].repeats,
+            bandwidth_off=self.off,
+            notes=tuple(notes),
+        )
+
+    def _twin(self, file: Path, profile: Profile, load_s_per_byte: float, off: float) -> Twin:
+        return Twin(file, profile.ghz, self.bytes_s * off, LATENCY_S, load_s_per_byte, {})
+
+    def _planned(self, chosen: Sequence[Situation], profile: Profile, file: Path) -> tuple[list[Planned], list[str]]:
+        """How often what is tried, so that it all ends in time: the emulation foretells how long a round takes."""
+        twin = self._twin(file, profile, 0.0, 1.0)
+        plan = [self._foretold(number, situation, profile, twin) for number, situation in enumerate(chosen)]
+        kept, repeats = within_budget([each.round_s for each in plan], self.repeats)
+        if not kept:
+            most = BUDGET_S / plan[0].round_s
+            raise RunError(
+                f"{self.network.name} at {rate(self.bytes_s)} takes {plan[0].round_s:.0f} s for one upload, expected "
+                f"{BUDGET_S:.0f} s at most: give --bandwidth {self.bytes_s / most / (1 << 20):.3g} or more"
+            )
+        notes = []
+        if kept < len(plan):
+            left = " and ".join(each.situation.name for each in plan[kept:])
+            notes.append(f"Left out for want of time: {left}.")
+        if repeats < self.repeats:
+            notes.append(f"{count(repeats, 'repeat')} instead of {self.repeats}, so that it ends within three minutes.")
+        return [
+            Planned(each.number, each.situation, often, *_asked(each, profile, often), each.round_s, each.upload_s)
+            for each, often in zip(plan[:kept], shares(repeats, kept), strict=True)
+        ], notes
+
+    def _foretold(self, number: int, situation: Situation, profile: Profile, twin: Twin) -> Planned:
+        upload_s = int_sum(situation.bytes(self.network.graph)) / self.bytes_s
+        first = emulate(situation, self.source, twin, WARM * profile.total_s, upload_s, 1)
+        after_s = first.queries[-1].latency_s
+        round_s = 2 * WARM * profile.total_s + first.upload_s + min(8 * after_s, 2.0 + after_s) + _PREPARE_S
+        return Planned(number, situation, 0, 0, 0, round_s, first.upload_s)
+
+    def _rounds(self, machines: Machines, plan: Sequence[Planned], say: Progress) -> list[tuple[Planned, list[Round]]]:
+        total_s, over_s = left_sum(each.repeats * each.round_s for each in plan), 0.0
+        found = []
+        began_s = time.monotonic()
+        for each in plan:
+            rounds: list[Round] = []
+            for number in range(each.repeats):
+                if rounds and time.monotonic() - began_s + each.round_s > BUDGET_S + 10:
+                    break  # a machine that is busy takes longer than was foretold
+                say(f"{each.situation.name}, {number + 1} of {each.repeats}", over_s, total_s)
+                rounds.append(machines.round(each.number, each.before, each.after))
+                over_s += each.round_s
+            found.append((each, rounds))
+        say("emulating", total_s, total_s)
+        return found
+
+    def _rows(self, each: Planned, rounds: Sequence[Round], twin: Twin, profile: Profile) -> list[Row]:
+        before_s = (WARM + each.before) * profile.total_s
+        emulated = emulate(each.situation, self.source, twin, before_s, each.upload_s, each.after)
+        return list(rows(each.situation.name, rounds, emulated))
+
+
+def _asked(each: Planned, profile: Profile, repeats: int) -> tuple[int, int]:
+    """How many queries before and after an upload: enough to be judged, and no more than two seconds of them."""
+    fewest = -(-FEWEST // repeats)
+    before = max(fewest, min(10, int(1.0 / profile.total_s)))
+    return before, max(fewest, min(8, int(10.0 / each.round_s)))
+
+
+def shares(repeats: int, kinds: int) -> list[int]:
+    """How often each situation is carried out: the first one `repeats` times, the others about half as often."""
+    return [repeats] + [(repeats + 1) // 2] * (kinds - 1)
+
+
+def within_budget(round_s: Sequence[float], repeats: int) -> tuple[int, int]:
+    """How many of the situations, whose rounds take so long, are tried how often; 0 of them where not even one can.
+
+    Situations are kept as long as there is one repeat of each, before repeats are.
+    """
+    for kept in range(len(round_s), 0, -1):
+        for often in range(repeats, 0, -1):
+            if left_sum(s * n for s, n in zip(round_s[:kept], shares(often, kept), strict=True)) <= BUDGET_S:
+                return kept, often
+    return 0, 0
+
+
+def measured(network: Network) -> Profile:
+    """The profile of a network on this machine, in some seconds."""
+    alone_s = timed(network, 1, "off", lambda: None)[0]
+    try:
+        ghz = this_machine.clock_ghz()
+    except ModelError:
+        ghz = 1.0  # it cancels: both sides are this machine
+    return measure(network, max(3, min(30, round(_PROFILE_S / max(alone_s, 1e-6)))), ghz=ghz)
+
+
+def checked(what: str, bytes_s: float) -> float:
+    """Raise `RunError` for a bandwidth that cannot be made here."""
+    if not LEAST_BYTES_S <= bytes_s <= MOST_BYTES_S:
+        raise RunError(
+            f"{what} is {bytes_s:g} bytes a second, expected {LEAST_BYTES_S:g} to {MOST_BYTES_S:g}: senders here "
+            "cannot pace themselves to others"
+        )
+    return bytes_s
+
+
+def rate(bytes_s: float) -> str:
+    """`2 MB/s` or `80 Mbit/s`, whichever is rounder."""
+    mb, mbit = bytes_s / (1 << 20), bytes_s * 8 / 1e6
+    return f"{mbit:.3g} Mbit/s" if abs(mbit - round(mbit)) < 1e-6 else f"{mb:.3g} MB/s"
