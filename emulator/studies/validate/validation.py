@@ -16,7 +16,7 @@ HEADS: Final = [
     "n",
     "real, median",
     "[min - max]",
-    "of its own",
+    "CPU-corrected",
     "emulated",
     "off by",
     "bound",
