@@ -21,6 +21,7 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.scenario.schema.fields import MB, MBIT
+from layerlift.emulator.studies.validate.kernel import SHAPES, Shape
 from layerlift.emulator.studies.validate.page import FILES
 from layerlift.emulator.studies.validate.study import MOST_REPEATS, Progress
 from layerlift.emulator.studies.validate.study import validate as validated
@@ -38,6 +39,11 @@ _RATE: Final = re.compile(r"([\d.]+(?:e[-+]?\d+)?)\s*(mb|mb/s|mbit|mbit/s)?", re
 @click.option("--bandwidth", metavar="N[mbit]", help="Of the link: 2 is 2 MB/s, 80mbit is 80 Mbit/s.  [default: 2]")
 @click.option("--repeats", type=click.IntRange(1, MOST_REPEATS), help="How often it is done.  [default: 5]")
 @click.option("--full", is_flag=True, help="AlexNet at 80 Mbit/s, 3 repeats: two and a half minutes.")
+@click.option(
+    "--kernel",
+    type=click.Choice(SHAPES),
+    help="Take the kernel's network for the link, as root: fair, shaped at the senders, or at a router with a buffer.",
+)
 @click.option("--out", type=FilePath(), help="Write validate.json and validate.html to this folder.")
 @click.option("--force", is_flag=True, help="Replace a validation that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")
@@ -49,6 +55,7 @@ def validate(
     bandwidth: str | None,
     repeats: int | None,
     full: bool,
+    kernel: Shape | None,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -72,6 +79,7 @@ def validate(
             dims=dims_of(dims),
             fix=fix_of(fix),
             outputs=ends,
+            kernel=kernel,
             out=out,
             force=force,
             progress=progress,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,8 +30,8 @@ class Twin:
     bytes_s: float
     latency_s: float
     load_s_per_byte: float
-    link: Mapping[str, Any]
-    """More fields of the links."""
+    link: Mapping[str, Any] = field(default_factory=dict)
+    """What a transport makes of the links: more of their fields. Without, the client has one link to all servers."""
 
 
 def scenario(situation: Situation, source: Mapping[str, Any], twin: Twin, before_s: float, after_s: float) -> Scenario:
@@ -41,11 +41,12 @@ def scenario(situation: Situation, source: Mapping[str, Any], twin: Twin, before
     planner = f"{_PLANNER}:firsts={firsts},nodes={nodes}"
     machine = {"ghz": twin.ghz, "profile": str(twin.profile)}
     link = {"bandwidth_mb_s": twin.bytes_s / MB, "latency_ms": twin.latency_s * 1e3, **twin.link}
+    uplink = {} if twin.link else {"uplink_mb_s": twin.bytes_s / MB}
     return Scenario.from_dict(
         {
             "name": f"validate {situation.name}",
             "nodes": [
-                {"tier": "client", "name": "device", **machine, "uplink_mb_s": twin.bytes_s / MB},
+                {"tier": "client", "name": "device", **machine, **uplink},
                 {"tier": "edge", "count": situation.servers, "names": "server{}", **machine,
                  "load_s_per_mb": twin.load_s_per_byte * MB},
             ],

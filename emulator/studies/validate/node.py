@@ -40,7 +40,6 @@ class Node:
         self.models = models
         self.limit_s = float(setup["limit_s"])
         self.token = str(setup["token"])
-        self.congestion: str = setup["congestion"]
         self._setup = setup
         self.pieces: dict[int, Piece] = {}
         self.situation: Mapping[str, Any] = {}
@@ -59,7 +58,7 @@ class Node:
     def connect(self, place: Sequence[Any], purpose: str) -> socket.socket:
         """Connect to a server, and say who comes. Raises `OSError`."""
         made = socket.create_connection((str(place[0]), int(place[1])), HANDSHAKE_S)
-        self.tune(made)
+        self.tune(made, purpose)
         made.sendall(packed({"token": self.token, "from": self.index, "for": purpose}))
         return made
 
@@ -73,12 +72,15 @@ class Node:
         except (Broken, KeyError, ValueError, TypeError):
             return None
 
-    def tune(self, made: socket.socket) -> None:
-        """Messages leave at once, and nobody waits for ever."""
+    def tune(self, made: socket.socket, purpose: str) -> None:
+        """Messages leave at once, nobody waits for ever, and the system's network knows what it carries."""
         made.settimeout(self.limit_s)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.congestion:
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+        if self._setup["congestion"]:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._setup["congestion"].encode())
+        if self._setup["priorities"]:
+            uploads, queries = self._setup["priorities"]
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, uploads if purpose == "uploads" else queries)
 
     def join(self, to: int, made: socket.socket, wire: Wire) -> None:
         """Exchange tensors with a node over a connection."""

@@ -35,6 +35,8 @@ class Way:
     """The command that starts the client and each server where they belong; none: here."""
     congestion: str = ""
     """The congestion control of TCP; empty: the system's."""
+    priorities: tuple[int, ...] = ()
+    """Of packets of uploads, and of queries; none: all alike."""
 
     def host(self, server: int) -> str:
         """Where server 1, 2 ... listens."""
@@ -113,6 +115,7 @@ def started(
         "latency_s": way.latency_s,
         "paced": way.paced,
         "congestion": way.congestion,
+        "priorities": list(way.priorities),
         "limit_s": limit_s,
     }
     servers = [children.start("server", way.start(number)) for number in range(1, count + 1)]

@@ -76,7 +76,7 @@ class Server:
                 if who is None:
                     made.close()
                     continue
-                self._node.tune(made)
+                self._node.tune(made, who[1])
                 left -= 1
                 # Answers and confirm results share the link to the client.
                 wire = self._node.wire(self._down if who[0] == 0 else None)

@@ -7,9 +7,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +17,16 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.emulator.studies.validate import page
+from layerlift.emulator.studies.validate.budget import BUDGET_S, Planned, asked, shares, within_budget
 from layerlift.emulator.studies.validate.children import Children
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
+from layerlift.emulator.studies.validate.kernel import KINDS, Namespaces, Shape, check
+from layerlift.emulator.studies.validate.kernel import LATENCY_S as KERNEL_LATENCY_S
 from layerlift.emulator.studies.validate.real import WARM, Machines, Way, started
 from layerlift.emulator.studies.validate.records import Round, interference
 from layerlift.emulator.studies.validate.situations import Situation, situations
 from layerlift.emulator.studies.validate.validation import Validation
-from layerlift.emulator.studies.validate.verdicts import FEWEST, Row, Standing, rows
+from layerlift.emulator.studies.validate.verdicts import Row, Standing, rows
 from layerlift.models.errors import ModelError, RunError
 from layerlift.models.loading.dimensions import Fixed
 from layerlift.models.loading.load import load
@@ -44,26 +46,11 @@ FULL: Final = ("alexnet", 80e6 / 8, 3)
 LATENCY_S: Final = 0.001
 LEAST_BYTES_S, MOST_BYTES_S = 50e3, 200e6
 MOST_REPEATS: Final = 100
-BUDGET_S: Final = 155.0
-"""For rounds; with the profile and the start of the processes three minutes in all."""
 _LIMIT_S: Final = 600.0
 """After which processes end by themselves."""
 _PROFILE_S: Final = 1.5
 """For each of the five ways in which a network is run to be measured."""
 _PREPARE_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """How often a situation is carried out, with how many queries before and after the upload."""
-
-    number: int
-    situation: Situation
-    repeats: int
-    before: int
-    after: int
-    round_s: float
-    upload_s: float
 
 
 def validate(
@@ -78,6 +65,7 @@ def validate(
     out: Path | str | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    kernel: Shape | None = None,
     bandwidth_off: float = 1.0,
     keep: bool = True,
 ) -> Validation:
@@ -89,18 +77,20 @@ def validate(
     minute, or, with `full`, AlexNet at 80 Mbit/s three times, two and a half. What would take more than three minutes
     is repeated less often. `out` is a folder for validate.json and validate.html.
 
-    `bandwidth_off` tells the emulation so many times the real bandwidth: a check that a wrong emulation is found. With
-    `keep` the result is kept in the cache, for the reports of later runs, when there is a verdict. Raises a
+    `kernel` takes the kernel's network for the link, between namespaces, which only root may: `fair`, `sender`, `bbr`
+    or `modem`; the emulation's links have the fields of such a transport. `bandwidth_off` tells the emulation so many
+    times the real bandwidth: a check that a wrong emulation is found. With `keep` the result is kept in the cache, for
+    the reports of later runs, when there is a verdict on a link of senders that pace themselves. Raises a
     `LayerliftError` for what cannot be tried; an interrupt ends all processes, and nothing is written.
     """
     folder = Path(out) if out is not None else None
     page.check(folder, force)
-    asked = _Asked(model, bandwidth_bytes_s, repeats, full, dims, fix, outputs, bandwidth_off)
+    request = _Asked(model, bandwidth_bytes_s, repeats, full, dims, fix, outputs, kernel, bandwidth_off)
     with felt():
-        found = asked.carried_out(progress or (lambda what, over, total: None))
+        found = request.carried_out(progress or (lambda what, over, total: None))
     if folder is not None:
         page.write(found, folder)
-    if keep and bandwidth_off == 1 and found.holds is not None and not math.isnan(found.worst):
+    if keep and kernel is None and bandwidth_off == 1 and found.holds is not None and not math.isnan(found.worst):
         # Where the cache cannot be written nothing is lost but a sentence in reports.
         with suppress(ModelError):
             validated.keep(found.date, found.worst, found.holds, f"{found.network}, {found.link}")
@@ -119,8 +109,13 @@ class _Asked:
         dims: Mapping[str, int] | None,
         fix: Mapping[str, Fixed] | None,
         outputs: Sequence[str],
+        kernel: Shape | None,
         bandwidth_off: float,
     ) -> None:
+        if kernel is not None:
+            check(kernel)
+        self.kernel = kernel
+        self.kind = None if kernel is None else KINDS[kernel]
         usual = FULL if full else DEFAULT
         self.bytes_s = checked("the bandwidth", usual[1] if bytes_s is None else bytes_s)
         self.repeats = usual[2] if repeats is None else repeats
@@ -142,12 +137,14 @@ class _Asked:
         say(f"profiling {self.network.name}", 0.0, BUDGET_S)
         profile = measured(self.network)
         chosen = situations(self.network.graph, profile.seconds, self.bytes_s)
-        with tempfile.TemporaryDirectory() as folder, Children() as children:
+        if self.kernel is not None:
+            chosen = [each for each in chosen if each.servers == 1]
+        # Children end before the network that they are in.
+        with tempfile.TemporaryDirectory() as folder, self._network() as way, Children() as children:
             file = Path(folder) / "profile.json"
             profile.save(file)
             plan, notes = self._planned(chosen, profile, file)
             say("starting processes", 0.0, BUDGET_S)
-            way = Way(self.bytes_s, LATENCY_S)
             machines = started(children, self.network, self.source, [each.situation for each in plan], way, _LIMIT_S)
             found = self._rounds(machines, plan, say)
             twin = self._twin(file, profile, machines.books.load_s_per_byte, self.off)
@@ -156,7 +153,7 @@ class _Asked:
         books = machines.books
         return Validation(
             network=self.network.name,
-            link=f"a link of {rate(self.bytes_s)}",
+            link=self._link(),
             rows=tuple(told),
             standing=Standing(interference(every), books.rate_error(self.bytes_s), profile.coverage),
             goodput_bytes_s=books.uploaded / books.upload_s,
@@ -171,8 +168,23 @@ class _Asked:
             notes=tuple(notes),
         )
 
+    @contextmanager
+    def _network(self) -> Iterator[Way]:
+        """What connects the processes."""
+        if self.kernel is None:
+            yield Way(self.bytes_s, LATENCY_S)
+            return
+        with Namespaces(self.kernel, self.bytes_s) as made:
+            yield made.way()
+
+    def _link(self) -> str:
+        of = f"a link of {rate(self.bytes_s)}"
+        return of if self.kind is None else f"{of} of the kernel's, {self.kind.words}, TCP with {self.kind.congestion}"
+
     def _twin(self, file: Path, profile: Profile, load_s_per_byte: float, off: float) -> Twin:
-        return Twin(file, profile.ghz, self.bytes_s * off, LATENCY_S, load_s_per_byte, {})
+        if self.kind is None:
+            return Twin(file, profile.ghz, self.bytes_s * off, LATENCY_S, load_s_per_byte)
+        return Twin(file, profile.ghz, self.bytes_s * off, KERNEL_LATENCY_S, load_s_per_byte, self.kind.link)
 
     def _planned(self, chosen: Sequence[Situation], profile: Profile, file: Path) -> tuple[list[Planned], list[str]]:
         """How often what is tried, so that it all ends in time: the emulation foretells how long a round takes."""
@@ -192,7 +204,9 @@ class _Asked:
         if repeats < self.repeats:
             notes.append(f"{count(repeats, 'repeat')} instead of {self.repeats}, so that it ends within three minutes.")
         return [
-            Planned(each.number, each.situation, often, *_asked(each, profile, often), each.round_s, each.upload_s)
+            Planned(
+                each.number, each.situation, often, *asked(each, profile.total_s, often), each.round_s, each.upload_s
+            )
             for each, often in zip(plan[:kept], shares(repeats, kept), strict=True)
         ], notes
 
@@ -222,31 +236,7 @@ class _Asked:
     def _rows(self, each: Planned, rounds: Sequence[Round], twin: Twin, profile: Profile) -> list[Row]:
         before_s = (WARM + each.before) * profile.total_s
         emulated = emulate(each.situation, self.source, twin, before_s, each.upload_s, each.after)
-        return list(rows(each.situation.name, rounds, emulated))
-
-
-def _asked(each: Planned, profile: Profile, repeats: int) -> tuple[int, int]:
-    """How many queries before and after an upload: enough to be judged, and no more than two seconds of them."""
-    fewest = -(-FEWEST // repeats)
-    before = max(fewest, min(10, int(1.0 / profile.total_s)))
-    return before, max(fewest, min(8, int(10.0 / each.round_s)))
-
-
-def shares(repeats: int, kinds: int) -> list[int]:
-    """How often each situation is carried out: the first one `repeats` times, the others about half as often."""
-    return [repeats] + [(repeats + 1) // 2] * (kinds - 1)
-
-
-def within_budget(round_s: Sequence[float], repeats: int) -> tuple[int, int]:
-    """How many of the situations, whose rounds take so long, are tried how often; 0 of them where not even one can.
-
-    Situations are kept as long as there is one repeat of each, before repeats are.
-    """
-    for kept in range(len(round_s), 0, -1):
-        for often in range(repeats, 0, -1):
-            if left_sum(s * n for s, n in zip(round_s[:kept], shares(often, kept), strict=True)) <= BUDGET_S:
-                return kept, often
-    return 0, 0
+        return list(rows(each.situation.name, rounds, emulated, None if self.kind is None else self.kind.bound))
 
 
 def measured(network: Network) -> Profile:

@@ -31,6 +31,7 @@ from layerlift.emulator.cli.main import main
 from layerlift.emulator.report import validated
 from layerlift.emulator.studies.validate import page
 from layerlift.emulator.studies.validate.bucket import Bucket, slots
+from layerlift.emulator.studies.validate.budget import BUDGET_S, shares, within_budget
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.messages import HEADER_BYTES, Broken, packed, received, unpacked
 from layerlift.emulator.studies.validate.node import Node
@@ -38,7 +39,7 @@ from layerlift.emulator.studies.validate.pieces import Described, apart, togethe
 from layerlift.emulator.studies.validate.real import Books
 from layerlift.emulator.studies.validate.records import Part, Query, Round, interference
 from layerlift.emulator.studies.validate.situations import Situation, Unit, situations
-from layerlift.emulator.studies.validate.study import BUDGET_S, rate, shares, validate, within_budget
+from layerlift.emulator.studies.validate.study import rate, validate
 from layerlift.emulator.studies.validate.told import Told
 from layerlift.emulator.studies.validate.validation import Validation
 from layerlift.emulator.studies.validate.verdicts import Row, Standing, rows
@@ -181,7 +182,7 @@ def test_arrays_are_the_same_apart() -> None:
 
 
 def test_strangers_are_not_let_in() -> None:
-    setup = {"tensors": [], "situations": [], "limit_s": 5, "token": "right", "congestion": "", "bytes_s": 1e6}
+    setup = {"tensors": [], "situations": [], "limit_s": 5, "token": "right", "bytes_s": 1e6}
     server = Node(1, setup, [], print)
     for told, expected in (
         (packed({"token": "right", "from": 0, "for": "queries"}), (0, "queries")),

@@ -1,0 +1,51 @@
+"""How often what is tried, so that it all ends within three minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from layerlift.emulator.studies.validate.situations import Situation
+from layerlift.emulator.studies.validate.verdicts import FEWEST
+from layerlift.models.sums import left_sum
+
+BUDGET_S: Final = 155.0
+"""For rounds; with the profile and the start of the processes three minutes in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How often a situation is carried out, with how many queries before and after the upload."""
+
+    number: int
+    situation: Situation
+    repeats: int
+    before: int
+    after: int
+    round_s: float
+    upload_s: float
+
+
+def asked(each: Planned, local_s: float, repeats: int) -> tuple[int, int]:
+    """How many queries before and after an upload: enough to be judged, and otherwise few; `local_s` is one at home."""
+    fewest = -(-FEWEST // repeats)
+    before = max(fewest, min(10, int(1.0 / local_s)))
+    return before, max(fewest, min(8, int(10.0 / each.round_s)))
+
+
+def shares(repeats: int, kinds: int) -> list[int]:
+    """How often each situation is carried out: the first one `repeats` times, the others about half as often."""
+    return [repeats] + [(repeats + 1) // 2] * (kinds - 1)
+
+
+def within_budget(round_s: Sequence[float], repeats: int) -> tuple[int, int]:
+    """How many of the situations, whose rounds take so long, are tried how often; 0 of them where not even one can.
+
+    Situations are kept as long as there is one repeat of each, before repeats are.
+    """
+    for kept in range(len(round_s), 0, -1):
+        for often in range(repeats, 0, -1):
+            if left_sum(s * n for s, n in zip(round_s[:kept], shares(often, kept), strict=True)) <= BUDGET_S:
+                return kept, often
+    return 0, 0
