@@ -23,15 +23,22 @@ class Planned:
     repeats: int
     before: int
     after: int
-    round_s: float
+    after_s: float
+    """A query after the upload."""
     upload_s: float
+    """The upload, were there no queries."""
+    round_s: float
+    """All of a round."""
 
 
 def asked(each: Planned, local_s: float, repeats: int) -> tuple[int, int]:
     """How many queries before and after an upload: enough to be judged, and otherwise few; `local_s` is one at home."""
-    fewest = -(-FEWEST // repeats)
-    before = max(fewest, min(10, int(1.0 / local_s)))
-    return before, max(fewest, min(8, int(10.0 / each.round_s)))
+    return queries(local_s, 1.0, 10, repeats), queries(each.after_s, 1.5, 8, repeats)
+
+
+def queries(latency_s: float, within_s: float, most: int, repeats: int) -> int:
+    """How many queries of a phase in each repeat: those of some time, but enough of them to be judged in all."""
+    return max(-(-FEWEST // repeats), min(most, int(within_s / latency_s)))
 
 
 def shares(repeats: int, kinds: int) -> list[int]:

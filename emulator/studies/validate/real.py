@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,8 +65,8 @@ class Books:
         return self.built_s / self.built_bytes if self.built_bytes else 0.0
 
     def rate_error(self, bytes_s: float) -> float:
-        """By how much the link was faster (slower: below 0) than it should be while it was busy."""
-        return self.granted / self.crossing_s / bytes_s - 1 if self.crossing_s and self.granted else 0.0
+        """By how much the link was faster (slower: below 0) than it should be while it was busy; NaN: nobody paces."""
+        return self.granted / self.crossing_s / bytes_s - 1 if self.granted else math.nan
 
     def add(self, parts: Sequence[Mapping[str, float]], built: Sequence[Sequence[float]]) -> None:
         """Note the parts of a round, and what servers built of them."""

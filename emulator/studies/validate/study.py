@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.emulator.studies.validate import page
-from layerlift.emulator.studies.validate.budget import BUDGET_S, Planned, asked, shares, within_budget
+from layerlift.emulator.studies.validate.budget import BUDGET_S, Planned, asked, queries, shares, within_budget
 from layerlift.emulator.studies.validate.children import Children
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.kernel import KINDS, Namespaces, Shape, check
@@ -203,19 +204,20 @@ class _Asked:
             notes.append(f"Left out for want of time: {left}.")
         if repeats < self.repeats:
             notes.append(f"{count(repeats, 'repeat')} instead of {self.repeats}, so that it ends within three minutes.")
+        often = shares(repeats, kept)
         return [
-            Planned(
-                each.number, each.situation, often, *asked(each, profile.total_s, often), each.round_s, each.upload_s
-            )
-            for each, often in zip(plan[:kept], shares(repeats, kept), strict=True)
+            replace(each, repeats=number, before=before, after=after)
+            for each, number in zip(plan[:kept], often, strict=True)
+            for before, after in [asked(each, profile.total_s, number)]
         ], notes
 
     def _foretold(self, number: int, situation: Situation, profile: Profile, twin: Twin) -> Planned:
         upload_s = int_sum(situation.bytes(self.network.graph)) / self.bytes_s
         first = emulate(situation, self.source, twin, WARM * profile.total_s, upload_s, 1)
         after_s = first.queries[-1].latency_s
-        round_s = 2 * WARM * profile.total_s + first.upload_s + min(8 * after_s, 2.0 + after_s) + _PREPARE_S
-        return Planned(number, situation, 0, 0, 0, round_s, first.upload_s)
+        local_s = profile.total_s * (WARM + queries(profile.total_s, 1.0, 10, self.repeats))
+        round_s = local_s + first.upload_s + after_s * (1 + queries(after_s, 1.5, 8, self.repeats)) + _PREPARE_S
+        return Planned(number, situation, 0, 0, 0, after_s, upload_s, round_s)
 
     def _rounds(self, machines: Machines, plan: Sequence[Planned], say: Progress) -> list[tuple[Planned, list[Round]]]:
         total_s, over_s = left_sum(each.repeats * each.round_s for each in plan), 0.0

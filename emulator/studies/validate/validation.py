@@ -89,13 +89,16 @@ class Validation:
         told = [
             f"Others had the processor for {standing.interference:.1%} of the time for computing (load "
             f"{self.load:.1f} on {count(self.cores, 'core')}); uploads went at {self.goodput_bytes_s / 1e6:.2f} "
-            f"million bytes a second, the link was {standing.rate_error:+.2%} off its rate while it was busy.",
+            f"million bytes a second{'' if math.isnan(standing.rate_error) else self._rate()}.",
             f"The profile's coverage is {standing.coverage:.2f}; answers differ by {self.output_error:.1e} at most "
             "from those of the uncut network.",
         ]
         if self.bandwidth_off != 1:
             told.append(f"The emulation was told {self.bandwidth_off:g} times the real bandwidth, on purpose.")
         return told
+
+    def _rate(self) -> str:
+        return f", the link was {self.standing.rate_error:+.2%} off its rate while it was busy"
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Heads and lines."""
@@ -127,7 +130,7 @@ class Validation:
             "sentences": self.sentences(),
             "rows": [row.as_dict(self.standing) for row in self.rows],
             "interference": self.standing.interference,
-            "rate_error": self.standing.rate_error,
+            "rate_error": None if math.isnan(self.standing.rate_error) else self.standing.rate_error,
             "coverage": self.standing.coverage,
             "goodput_bytes_s": self.goodput_bytes_s,
             "output_error": self.output_error,

@@ -31,7 +31,7 @@ class Standing:
     interference: float
     """What share of the time for computing others had the processor."""
     rate_error: float
-    """By how much the link was faster than it should be while it was busy; 0 where the system's network is the link."""
+    """By how much the link was faster than it should be while it was busy; NaN where nobody paces himself."""
     coverage: float
     """Of the profile (`layerlift.models.timing.profile.Profile`)."""
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -29,10 +30,11 @@ import layerlift
 from layerlift.emulator.cli.commands import validate as command
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.report import validated
-from layerlift.emulator.studies.validate import page
+from layerlift.emulator.studies.validate import kernel, page
 from layerlift.emulator.studies.validate.bucket import Bucket, slots
 from layerlift.emulator.studies.validate.budget import BUDGET_S, shares, within_budget
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
+from layerlift.emulator.studies.validate.kernel import KINDS
 from layerlift.emulator.studies.validate.messages import HEADER_BYTES, Broken, packed, received, unpacked
 from layerlift.emulator.studies.validate.node import Node
 from layerlift.emulator.studies.validate.pieces import Described, apart, together
@@ -128,7 +130,8 @@ def test_the_rate_error_is_of_the_time_that_the_link_was_busy() -> None:
     )
     assert books.rate_error(1e6) == pytest.approx(-0.02)
     assert books.load_s_per_byte == pytest.approx(1e-7)
-    assert Books().rate_error(1e6) == Books().load_s_per_byte == 0
+    assert math.isnan(Books().rate_error(1e6))
+    assert Books().load_s_per_byte == 0
 
 
 # Messages
@@ -338,6 +341,15 @@ def test_no_verdict_where_nothing_can_be_said(change: dict[str, float], why: str
     assert found.holds is None
     assert found.rows[0].word(standing) == "none"
     assert why in found.sentences()[0]
+
+
+def test_a_link_of_the_kernels_has_its_own_bound_and_no_rate_error() -> None:
+    standing = dataclasses.replace(QUIET, rate_error=math.nan)
+    found = validation([dataclasses.replace(row("network", 0.3, 0.3 * 1.19), widest=0.2)], standing)
+    assert found.holds is True
+    assert "off its rate" not in " ".join(found.sentences())
+    assert found.as_dict()["rate_error"] is None
+    assert dataclasses.replace(row("computing", 0.3, 0.33), widest=0.2).word(standing) == "beyond"
 
 
 def test_few_queries_are_shown_and_not_judged() -> None:
@@ -561,6 +573,59 @@ def test_from_python() -> None:
             validate("squeezenet", **wrong)  # type: ignore[arg-type]
 
 
+# The kernel's links
+
+
+def test_what_the_kernel_mode_lacks_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kernel.os, "geteuid", lambda: 1000)
+    done = CliRunner().invoke(main, ["validate", "--kernel", "modem"], catch_exceptions=False)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "which only root may: run it with sudo" in done.stderr
+    monkeypatch.setattr(kernel.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(kernel.shutil, "which", lambda name: None if name == "tc" else name)
+    with pytest.raises(RunError, match="needs the program tc"):
+        kernel.check("modem")
+    monkeypatch.setattr(kernel.shutil, "which", str)
+    (tmp_path / "available").write_text("reno cubic\n")
+    monkeypatch.setattr(kernel, "_CONGESTION", tmp_path / "available")
+    kernel.check("modem")
+    with pytest.raises(RunError, match="needs TCP's congestion control bbr"):
+        kernel.check("bbr")
+
+
+@pytest.mark.parametrize("shape", kernel.SHAPES)
+def test_shapers_stand_where_they_should(shape: kernel.Shape, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[tuple[str, ...]] = []
+    monkeypatch.setattr(kernel, "_do", lambda *command: done.append(command))
+    with kernel.Namespaces(shape, 2e6) as made:
+        way = made.way()
+    shapers = [command for command in done if "tc" in command]
+    at = {(command[3][-1], command[command.index("dev") + 1]) for command in shapers}
+    assert at == ({("r", "r0"), ("r", "r1")} if shape in ("bbr", "modem") else {("c", "c0"), ("s", "s0")})
+    rated = [command for command in shapers if "rate" in command]
+    assert all("16000000bit" in command and command[command.index("burst") + 1] == "16kb" for command in rated)
+    assert ("100000" in rated[0]) == (shape != "fair")
+    assert (way.paced, way.congestion, bool(way.priorities)) == (False, KINDS[shape].congestion, shape == "fair")
+    assert way.start(0)[3][-1] == "c"
+    assert way.start(1)[3][-1] == "s"
+
+
+def test_what_cannot_be_made_is_a_sentence_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*command: str) -> None:
+        raise RunError("no")
+
+    monkeypatch.setattr(kernel, "_do", fail)
+    made = kernel.Namespaces("modem", 2e6)
+    with pytest.raises(RunError, match="no"):
+        made.__enter__()
+    assert made._sweeper.returncode is not None
+    monkeypatch.undo()
+    with pytest.raises(RunError, match=r"--kernel cannot do 'false'.*exit code 1"):
+        kernel._do("false")
+    with pytest.raises(RunError, match="cannot run no-such-program"):
+        kernel._do("no-such-program")
+
+
 # All of it
 
 
@@ -601,3 +666,29 @@ def test_children_end_with_their_parent(number: signal.Signals) -> None:
         time.sleep(0.1)
     os.kill(child, signal.SIGKILL)
     pytest.fail("the child has outlived its parent")
+
+
+NAMESPACES = """
+import time
+from layerlift.emulator.studies.validate.kernel import Namespaces
+with Namespaces("modem", 2e6) as made:
+    print(made._client, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_namespaces_go_with_their_maker(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", NAMESPACES], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        place = Path("/run/netns") / parent.stdout.readline().strip()
+        assert place.exists()
+        parent.send_signal(number)
+        parent.wait(60)
+    for _ in range(300):
+        if not place.exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("the namespace is still there")
