@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 
 from layerlift.emulator.studies.validate.messages import Broken
+from layerlift.models.errors import ModelError
 from layerlift.models.running.session import inside_session
 from layerlift.models.sums import int_sum
 
@@ -75,8 +77,9 @@ class Piece:
 
     def __init__(self, model: bytes, weights: Arrays, inputs: Sequence[Described]) -> None:
         self._session = inside_session(onnx.ModelProto.FromString(model), weights, optimization="off")
-        # What a first run sets up is a part of building: the first query shall find it done.
-        self._session.run({each.name: np.zeros(each.shape, np.dtype(each.dtype)) for each in inputs})
+        # What a first run sets up is a part of building: the first query shall find it done. Zeros may suit no layer.
+        with contextlib.suppress(ModelError):
+            self._session.run({each.name: np.zeros(each.shape, np.dtype(each.dtype)) for each in inputs})
 
     def run(self, tensors: Mapping[str, np.ndarray]) -> tuple[Arrays, Spent]:
         """What it makes of `tensors`, which may be more than it reads."""

@@ -134,7 +134,7 @@ def _best(
         sizes = [held(begin, end) for begin, end in itertools.pairwise(border)]
         if min(sizes) == 0 or int_sum(sizes) > most_bytes:
             continue
-        queries = []
+        queries = [sizes[0] / bytes_s / total_s]
         for up in range(1, len(sizes)):
             # Beside an upload a query has half of the link upwards, and what comes back has all of it.
             latency_s = total_s + (2 * crossing[border[0]] + crossing[border[up]]) / bytes_s

@@ -18,7 +18,7 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.emulator.studies.validate import page
-from layerlift.emulator.studies.validate.budget import BUDGET_S, Planned, asked, queries, shares, within_budget
+from layerlift.emulator.studies.validate.budget import ALL_S, STARTING_S, Planned, asked, queries, shares, within_budget
 from layerlift.emulator.studies.validate.children import Children
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.kernel import KINDS, Namespaces, Shape, check
@@ -49,6 +49,7 @@ LEAST_BYTES_S, MOST_BYTES_S = 50e3, 200e6
 MOST_REPEATS: Final = 100
 _LIMIT_S: Final = 600.0
 """After which processes end by themselves."""
+MOST_QUERY_S: Final = 2.0
 _PROFILE_S: Final = 1.5
 """For each of the five ways in which a network is run to be measured."""
 _PREPARE_S: Final = 0.5
@@ -135,7 +136,8 @@ class _Asked:
     def carried_out(self, say: Progress) -> Validation:
         """Measure, run and emulate."""
         load_1, _, _ = os.getloadavg()
-        say(f"profiling {self.network.name}", 0.0, BUDGET_S)
+        self._due_s = time.monotonic() + ALL_S
+        say(f"profiling {self.network.name}", 0.0, ALL_S)
         profile = measured(self.network)
         chosen = situations(self.network.graph, profile.seconds, self.bytes_s)
         if self.kernel is not None:
@@ -145,9 +147,11 @@ class _Asked:
             file = Path(folder) / "profile.json"
             profile.save(file)
             plan, notes = self._planned(chosen, profile, file)
-            say("starting processes", 0.0, BUDGET_S)
+            say("starting processes", 0.0, ALL_S)
             machines = started(children, self.network, self.source, [each.situation for each in plan], way, _LIMIT_S)
             found = self._rounds(machines, plan, say)
+            if int_sum(len(rounds) for _, rounds in found) < int_sum(each.repeats for each in plan):
+                notes.append("This machine was slower than was foretold: not all repeats were carried out in time.")
             twin = self._twin(file, profile, machines.books.load_s_per_byte, self.off)
             told = [row for each, rounds in found for row in self._rows(each, rounds, twin, profile)]
         every = [each for _, rounds in found for each in rounds]
@@ -164,7 +168,7 @@ class _Asked:
             cores=os.cpu_count() or 1,
             versions={**versions(), "onnxruntime": ort.__version__},
             date=datetime.date.today().isoformat(),
-            repeats=plan[0].repeats,
+            repeats=len(found[0][1]),
             bandwidth_off=self.off,
             notes=tuple(notes),
         )
@@ -191,12 +195,13 @@ class _Asked:
         """How often what is tried, so that it all ends in time: the emulation foretells how long a round takes."""
         twin = self._twin(file, profile, 0.0, 1.0)
         plan = [self._foretold(number, situation, profile, twin) for number, situation in enumerate(chosen)]
-        kept, repeats = within_budget([each.round_s for each in plan], self.repeats)
+        left_s = self._due_s - time.monotonic() - STARTING_S
+        kept, repeats = within_budget([each.round_s for each in plan], self.repeats, left_s)
         if not kept:
-            most = BUDGET_S / plan[0].round_s
             raise RunError(
-                f"{self.network.name} at {rate(self.bytes_s)} takes {plan[0].round_s:.0f} s for one upload, expected "
-                f"{BUDGET_S:.0f} s at most: give --bandwidth {self.bytes_s / most / (1 << 20):.3g} or more"
+                f"{self.network.name} at {rate(self.bytes_s)} takes {plan[0].round_s:.0f} s for one upload and the "
+                f"queries around it, where {max(0.0, left_s):.0f} s are left of three minutes: give a larger --bandwidth, "
+                "or a smaller network"
             )
         notes = []
         if kept < len(plan):
@@ -221,17 +226,17 @@ class _Asked:
 
     def _rounds(self, machines: Machines, plan: Sequence[Planned], say: Progress) -> list[tuple[Planned, list[Round]]]:
         total_s, over_s = left_sum(each.repeats * each.round_s for each in plan), 0.0
-        found = []
-        began_s = time.monotonic()
+        found: list[tuple[Planned, list[Round]]] = []
         for each in plan:
             rounds: list[Round] = []
             for number in range(each.repeats):
-                if rounds and time.monotonic() - began_s + each.round_s > BUDGET_S + 10:
+                if (found or rounds) and time.monotonic() + each.round_s > self._due_s:
                     break  # a machine that is busy takes longer than was foretold
                 say(f"{each.situation.name}, {number + 1} of {each.repeats}", over_s, total_s)
                 rounds.append(machines.round(each.number, each.before, each.after))
                 over_s += each.round_s
-            found.append((each, rounds))
+            if rounds:
+                found.append((each, rounds))
         say("emulating", total_s, total_s)
         return found
 
@@ -244,6 +249,11 @@ class _Asked:
 def measured(network: Network) -> Profile:
     """The profile of a network on this machine, in some seconds."""
     alone_s = timed(network, 1, "off", lambda: None)[0]
+    if alone_s > MOST_QUERY_S:
+        raise RunError(
+            f"{network.name} takes {alone_s:.1f} s for one query on this machine, expected {MOST_QUERY_S:g} s at most, so "
+            "that it can be measured within three minutes: give a smaller network"
+        )
     try:
         ghz = this_machine.clock_ghz()
     except ModelError:
