@@ -126,6 +126,7 @@ class _Asked:
         if not 0.01 <= bandwidth_off <= 100:
             raise RunError(f"bandwidth_off is {bandwidth_off:g}, expected 0.01 to 100 times the real bandwidth")
         self.off = bandwidth_off
+        self._due_s = math.inf
         name = str(usual[0] if model is None else model)
         # Processes start elsewhere: a file needs its whole name.
         source = name if is_known(name) or not Path(name).exists() else str(Path(name).absolute())
@@ -200,8 +201,8 @@ class _Asked:
         if not kept:
             raise RunError(
                 f"{self.network.name} at {rate(self.bytes_s)} takes {plan[0].round_s:.0f} s for one upload and the "
-                f"queries around it, where {max(0.0, left_s):.0f} s are left of three minutes: give a larger --bandwidth, "
-                "or a smaller network"
+                f"queries around it, where {max(0.0, left_s):.0f} s are left of three minutes: give a larger "
+                "--bandwidth, or a smaller network"
             )
         notes = []
         if kept < len(plan):
@@ -251,8 +252,8 @@ def measured(network: Network) -> Profile:
     alone_s = timed(network, 1, "off", lambda: None)[0]
     if alone_s > MOST_QUERY_S:
         raise RunError(
-            f"{network.name} takes {alone_s:.1f} s for one query on this machine, expected {MOST_QUERY_S:g} s at most, so "
-            "that it can be measured within three minutes: give a smaller network"
+            f"{network.name} takes {alone_s:.1f} s for one query on this machine, expected {MOST_QUERY_S:g} s at most, "
+            "so that it can be measured within three minutes: give a smaller network"
         )
     try:
         ghz = this_machine.clock_ghz()
