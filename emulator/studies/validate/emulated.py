@@ -11,7 +11,7 @@ from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.fields import MB
-from layerlift.emulator.studies.validate.messages import HEADER_BYTES
+from layerlift.emulator.studies.validate.processes.messages import HEADER_BYTES
 from layerlift.emulator.studies.validate.records import Part, Query, Round
 from layerlift.emulator.studies.validate.situations import Situation
 from layerlift.models.errors import RunError

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from layerlift.emulator.studies.validate.children import Child, Children
+from layerlift.emulator.studies.validate.processes.children import Child, Children
 from layerlift.emulator.studies.validate.records import Round
 from layerlift.emulator.studies.validate.situations import Situation
 from layerlift.emulator.studies.validate.told import Told, tensors

@@ -19,10 +19,10 @@ from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.emulator.studies.validate import page
 from layerlift.emulator.studies.validate.budget import ALL_S, STARTING_S, Planned, asked, queries, shares, within_budget
-from layerlift.emulator.studies.validate.children import Children
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.kernel import KINDS, Namespaces, Shape, check
 from layerlift.emulator.studies.validate.kernel import LATENCY_S as KERNEL_LATENCY_S
+from layerlift.emulator.studies.validate.processes.children import Children
 from layerlift.emulator.studies.validate.real import WARM, Machines, Way, started
 from layerlift.emulator.studies.validate.records import Round, interference
 from layerlift.emulator.studies.validate.situations import Situation, situations

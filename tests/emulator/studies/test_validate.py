@@ -31,13 +31,13 @@ from layerlift.emulator.cli.commands import validate as command
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.report import validated
 from layerlift.emulator.studies.validate import kernel, page
-from layerlift.emulator.studies.validate.bucket import Bucket, slots
 from layerlift.emulator.studies.validate.budget import shares, within_budget
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.kernel import KINDS
-from layerlift.emulator.studies.validate.messages import HEADER_BYTES, Broken, packed, received, unpacked
-from layerlift.emulator.studies.validate.node import Node
-from layerlift.emulator.studies.validate.pieces import Described, apart, together
+from layerlift.emulator.studies.validate.processes.bucket import Bucket, slots
+from layerlift.emulator.studies.validate.processes.messages import HEADER_BYTES, Broken, packed, received, unpacked
+from layerlift.emulator.studies.validate.processes.node import Node
+from layerlift.emulator.studies.validate.processes.pieces import Described, apart, together
 from layerlift.emulator.studies.validate.real import Books
 from layerlift.emulator.studies.validate.records import Part, Query, Round, interference
 from layerlift.emulator.studies.validate.situations import Situation, Unit, situations
@@ -644,7 +644,7 @@ def test_processes_and_layers_of_this_machine(tmp_path: Path, monkeypatch: pytes
 
 PARENT = """
 import sys, time
-from layerlift.emulator.studies.validate.children import Child
+from layerlift.emulator.studies.validate.processes.children import Child
 child = Child("server")
 print(child._popen.pid, flush=True)
 time.sleep(600)

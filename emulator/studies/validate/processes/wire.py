@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from layerlift.emulator.studies.validate.bucket import Bucket, slots
+from layerlift.emulator.studies.validate.processes.bucket import Bucket, slots
 
 
 class Crossing(NamedTuple):

@@ -16,7 +16,7 @@ from layerlift.models.errors import RunError, sentence
 from layerlift.models.loading import frames
 from layerlift.models.loading.opener import environment
 
-_ROOM: Final = "layerlift.emulator.studies.validate"
+_ROOM: Final = "layerlift.emulator.studies.validate.processes"
 _END_S: Final = 5.0
 
 

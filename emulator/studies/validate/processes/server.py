@@ -1,4 +1,4 @@
-"""A server of a validation: `python -P -m layerlift.emulator.studies.validate.server`, started by `children`.
+"""A server of a validation: `python -P -m layerlift.emulator.studies.validate.processes.server`, started by `children`.
 
 It listens for as long as it takes its client and its fellows to connect, runs only what was uploaded to it, and says
 what that took when it is asked.
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from layerlift.emulator.studies.validate.child import Answer, Control, end_after, live
-from layerlift.emulator.studies.validate.messages import Broken, packed, received
-from layerlift.emulator.studies.validate.node import Arrived, Node
-from layerlift.emulator.studies.validate.pieces import Arrays, Described, apart
+from layerlift.emulator.studies.validate.processes.child import Answer, Control, end_after, live
+from layerlift.emulator.studies.validate.processes.messages import Broken, packed, received
+from layerlift.emulator.studies.validate.processes.node import Arrived, Node
+from layerlift.emulator.studies.validate.processes.pieces import Arrays, Described, apart
 from layerlift.models.sums import left_sum
 
 _KNOCKS: Final = 64

@@ -1,4 +1,4 @@
-"""The client of a validation: `python -P -m layerlift.emulator.studies.validate.client`, started by `children`.
+"""The client of a validation: `python -m` with the name of this module, started by `children`.
 
 One thread asks queries back to back, another uploads parts one after the other, as in the paper.
 """
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from layerlift.emulator.execution.answers import relative_error
-from layerlift.emulator.studies.validate.child import Answer, Control, end_after, live
-from layerlift.emulator.studies.validate.messages import Broken, packed, received
-from layerlift.emulator.studies.validate.node import Arrived, Node
-from layerlift.emulator.studies.validate.pieces import Arrays, together
-from layerlift.emulator.studies.validate.wire import Wire
+from layerlift.emulator.studies.validate.processes.child import Answer, Control, end_after, live
+from layerlift.emulator.studies.validate.processes.messages import Broken, packed, received
+from layerlift.emulator.studies.validate.processes.node import Arrived, Node
+from layerlift.emulator.studies.validate.processes.pieces import Arrays, together
+from layerlift.emulator.studies.validate.processes.wire import Wire
 from layerlift.models.loading.load import load
 from layerlift.models.sums import left_sum
 

@@ -11,10 +11,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from layerlift.emulator.studies.validate.bucket import Bucket
-from layerlift.emulator.studies.validate.messages import Broken, packed, received
-from layerlift.emulator.studies.validate.pieces import Arrays, Described, Piece, Spent, together
-from layerlift.emulator.studies.validate.wire import Outbox, Wire
+from layerlift.emulator.studies.validate.processes.bucket import Bucket
+from layerlift.emulator.studies.validate.processes.messages import Broken, packed, received
+from layerlift.emulator.studies.validate.processes.pieces import Arrays, Described, Piece, Spent, together
+from layerlift.emulator.studies.validate.processes.wire import Outbox, Wire
 
 HANDSHAKE_S: Final = 5.0
 _ROOM: Final = 1 << 16

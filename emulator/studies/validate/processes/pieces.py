@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from layerlift.emulator.studies.validate.messages import Broken
+from layerlift.emulator.studies.validate.processes.messages import Broken
 from layerlift.models.errors import ModelError
 from layerlift.models.running.session import inside_session
 from layerlift.models.sums import int_sum
