@@ -12,6 +12,7 @@ from layerlift.emulator.studies.link.measuring import Measured
 
 _FAIR_MS = 2.0
 _FAIR_WEIGHT = 0.85
+_LONG_MS = 12.0
 
 
 class Told:
@@ -32,6 +33,10 @@ class Told:
             f"{self.measured.congestion}) a message waits {up.queue_ms:.3g} ms and has a weight of "
             f"{up.query_weight:.2g}: {_kind(up)}."
         ]
+        if up.queue_ms >= _LONG_MS:
+            told.append(
+                "Behind such a queue the weight differs from one measurement to the next: take the middle of some."
+            )
         if not up.told:
             told.append("A slow start could not be told: the round trip is too short for it to matter here.")
         if not self._nominal:
@@ -95,7 +100,7 @@ class Told:
 def _kind(up: Fields) -> str:
     if up.queue_ms < _FAIR_MS and up.query_weight > _FAIR_WEIGHT:
         return "it shares fairly, as profile fair does"
-    if up.queue_ms < 10.0:
+    if up.queue_ms < _LONG_MS:
         return "a short queue, as profile bbr has it"
     return f"a queue that stands, as profile modem has it with buffer_ms: {up.queue_ms / 0.8:.0f}"
 
