@@ -13,6 +13,7 @@ from typing import Any, Final
 from layerlift.emulator.report.bottlenecks import binding, unlimited
 from layerlift.emulator.report.demand import demand_above_capacity, growing_queues
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.report.transports import transports
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.sums import quantile
 
@@ -30,6 +31,7 @@ def judgements(result: RunResult) -> list[str]:
         far_above_promised(summary),
         binding(result.table, run.get("world") or {}, summary["totals"]["virtual_s"], run.get("media")),
         unlimited(summary, run),
+        transports(run.get("world") or {}),
         without_regression(run.get("world") or {}),
     ]
     return [line for line in found if line is not None]

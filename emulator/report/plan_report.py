@@ -23,6 +23,8 @@ from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners import Plan, Problem, latency, make, timeline
+from layerlift.planners.cost.query import latency_on
+from layerlift.planners.cost.slow_start import Connections
 from layerlift.planners.registry.combine import Combined
 
 
@@ -49,6 +51,7 @@ def explain(world: World, user: str) -> dict[str, Any]:
         "predicted_s": outcome.predicted_s,
         "period_s": promised_period_s(world, spec, problem, outcome.placement),
         "true_s": latency(problem_of(exact, spec.index), outcome.placement),
+        "rested_s": latency_on(problem_of(exact, spec.index), outcome.placement, Connections(), 0.0),
         **_parts(problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)),
     }
 
@@ -168,6 +171,8 @@ def show(told: dict[str, Any], console: Console) -> None:
         )
         if told["whole"]:
             _say(console, "The planner wants the parts used only when all of them are confirmed.")
+    if told["rested_s"] > told["true_s"]:
+        _say(console, f"After a pause a query takes {seconds(told['rested_s'])}: idle connections begin slowly.")
     _say(console, "Reckoned with idle servers and links; in a run, others may use them.", "dim")
 
 

@@ -55,7 +55,14 @@ class _Node(_Told):
     behind: str = ""
 
 
-class _Medium(_Told):
+class _Transport(_Told):
+    efficiency: Annotated[float, Field(gt=0, le=1)] = 1.0
+    queue_s: Seconds = 0.0
+    query_weight: Amount = 1.0
+    slow_start: bool = False
+
+
+class _Medium(_Transport):
     name: str
     up_bytes_s: Amount | Literal["inf"]
     down_bytes_s: Amount | Literal["inf"]
@@ -68,7 +75,7 @@ class _Carried(_Told):
     down_bytes: Count
 
 
-class _Link(_Told):
+class _Link(_Transport):
     price_per_byte: Amount
     bandwidth_bytes_s: Amount | Literal["inf"] = "inf"
     via: list[str] = []

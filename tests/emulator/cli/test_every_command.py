@@ -47,6 +47,7 @@ COMMANDS = {
     ],
     "size": ["size world.yaml --vary nodes.0.ghz=2,4 --until p95_ms<=1e6 --seeds 1 --local --out sized --force"],
     "validate": ["validate --help"],  # it takes a minute and an idle machine; what it shows is tested beside it
+    "link": ["link --serve --port 0 --for 1"],
     "plan": ["plan world.yaml", "plan world.yaml --json"],
     "scenarios": ["scenarios"],
     "scenario": [

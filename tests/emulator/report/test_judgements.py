@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 from run_world import PHONES, phones
 from small_nets import model, node, saved, tensor
 
 from layerlift.emulator import RunResult, Scenario, run
+from layerlift.emulator.cli.main import main
 from layerlift.emulator.report.bottlenecks import binding, unlimited
 from layerlift.emulator.report.demand import demand_above_capacity, growing_queues
 from layerlift.emulator.report.judgements import (
@@ -21,6 +23,7 @@ from layerlift.emulator.report.judgements import (
     without_regression,
 )
 from layerlift.emulator.report.report import show
+from layerlift.emulator.report.transports import transports
 
 OVERLOAD: dict[str, Any] = {
     "name": "overload",
@@ -241,3 +244,27 @@ def test_failed_plans_are_in_the_headline(usual: RunResult) -> None:
     head = text.partition("Latency of a query")[0]
     assert "2 of 2 plans failed" in head
     assert "plans failed" not in shown(usual)
+
+
+def test_what_transports_links_had_is_said_where_they_are_not_fluid() -> None:
+    plain = {"efficiency": 1.0, "queue_s": 0.0, "query_weight": 1.0, "slow_start": False}
+    modem = {"efficiency": 0.956, "queue_s": 0.04, "query_weight": 0.6, "slow_start": True}
+    assert transports({"links": {"client>edge": plain}}) is None
+    said = transports({"links": {"client>edge": modem, "edge>client": modem, "edge>cloud": plain}, "pairs": {}})
+    assert said == (
+        "Transport of client>edge, edge>client: 95.6 % payload, 40.0 ms behind an upload, queries 0.6 to an "
+        "upload's 1, idle connections begin slowly. All others are fluid and fair."
+    )
+    media = [{"name": f"m{k}", **plain, "query_weight": 2.0} for k in range(5)]
+    assert transports({"media": media}) == "Transport of m0, m1, m2 and 2 more: queries 2 to an upload's 1."
+
+
+def test_a_run_says_which_transports_it_had_and_a_plan_what_a_pause_costs() -> None:
+    made = run(phones("links.*.profile=modem", execution="none"), local=True)
+    assert any(line.startswith("Transport of ") for line in judgements(made))
+    slow = ["--set", "links.*.profile=modem", "--set", "links.*.latency_ms=40", "--set", "users.*.planner=all_remote"]
+    told = CliRunner().invoke(main, ["plan", "quickstart", *slow])
+    assert told.exit_code == 0, told.stderr
+    assert "After a pause a query takes" in told.stdout
+    usual = CliRunner().invoke(main, ["plan", "quickstart", *slow[2:]])
+    assert "After a pause" not in usual.stdout

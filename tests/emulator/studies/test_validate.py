@@ -405,6 +405,7 @@ def test_the_emulation_is_of_what_was_tried(squeezenet: Network, twin: Twin) -> 
     alone_s = compute_s + 0.002 + (sent + back + 2 * HEADER_BYTES) / (2 * MB)
     assert len(after) == 3
     assert after[-1].latency_s == pytest.approx(alone_s, rel=1e-9)
+    assert after[0].begun_s < found.parts[-1].ended_s + 2 * alone_s  # the first ones, not the last
     assert found.queries[0].latency_s == pytest.approx(compute_s)
     assert {found.phase(query) for query in found.queries} == {"before", "0 of 3 up", "1 of 3 up", "2 of 3 up", "after"}
     # Beside an upload what goes up has half of the link.

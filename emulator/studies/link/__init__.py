@@ -1,0 +1,1 @@
+"""What a transport makes of the link between two machines, measured."""
