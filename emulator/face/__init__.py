@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
     from layerlift.emulator.studies.size.study import size
+    from layerlift.emulator.studies.validate.study import validate
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
@@ -30,7 +31,18 @@ once, when it is imported. What the user has set stays. What is off also stands 
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 
-__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
+__all__ = [
+    "LayerliftError",
+    "RunResult",
+    "Scenario",
+    "__version__",
+    "compare",
+    "fairness",
+    "run",
+    "size",
+    "sweep",
+    "validate",
+]
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
@@ -41,6 +53,7 @@ _PLACES = {
     "run": "layerlift.emulator.run",
     "size": "layerlift.emulator.studies.size.study",
     "sweep": "layerlift.emulator.studies.compare.study",
+    "validate": "layerlift.emulator.studies.validate.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""
 
