@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
+    from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
     from layerlift.models.errors import LayerliftError
 
@@ -30,7 +31,18 @@ once, when it is imported. What the user has set stays. What is off also stands 
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 
-__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
+__all__ = [
+    "LayerliftError",
+    "RunResult",
+    "Scenario",
+    "__version__",
+    "compare",
+    "fairness",
+    "run",
+    "sensitivity",
+    "size",
+    "sweep",
+]
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
@@ -39,6 +51,7 @@ _PLACES = {
     "compare": "layerlift.emulator.studies.compare.study",
     "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",
+    "sensitivity": "layerlift.emulator.studies.sensitivity.study",
     "size": "layerlift.emulator.studies.size.study",
     "sweep": "layerlift.emulator.studies.compare.study",
 }

@@ -47,7 +47,7 @@ class Moved:
     def _one(self, value: float, times: float) -> int | float:
         if isinstance(value, int):
             return int(self.bounds.kept(math.floor(value * times + 0.5)))
-        return float(f"{self.bounds.kept(value * times):.12g}")
+        return self.bounds.kept(float(f"{value * times:.12g}"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,15 @@ from layerlift.models.errors import RunError
 from layerlift.models.text import escaped
 
 FILES: Final = ("sensitivity.json", "sensitivity.html")
+_SHORT: Final = 24
+"""Characters of a cell that is not broken."""
 _STYLE: Final = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 24px auto; max-width: 1180px; padding: 0 16px }
 h1 { font-size: 22px } h2 { font-size: 17px; margin-top: 36px }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { padding: 3px 14px 3px 0; text-align: left; border-bottom: 1px solid #eee; vertical-align: top }
+.short { white-space: nowrap }
 details { margin-top: 28px } summary { font-weight: 600; cursor: pointer }
 """
 
@@ -88,4 +91,6 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
+    whole = [' class="short"' if len(cell) <= _SHORT else "" for cell in cells]
+    told = (f"<{tag}{how}>{escaped(cell)}</{tag}>" for how, cell in zip(whole, cells, strict=True))
+    return f"<tr>{''.join(told)}</tr>"

@@ -89,13 +89,14 @@ class _Asked:
         each: bool,
         allow_code: bool,
     ) -> None:
-        own = [*overrides, "execution=none"]
-        if isinstance(scenario, Scenario):
-            self.base = scenario.changed(own, allow_code=allow_code)
-        else:
-            self.base = Scenario.load(scenario, own, allow_code=allow_code)
-        if self.base.compute == "measured":
+        base = (
+            scenario.changed(overrides, allow_code=allow_code)
+            if isinstance(scenario, Scenario)
+            else Scenario.load(scenario, overrides, allow_code=allow_code)
+        )
+        if base.compute == "measured":
             raise RunError("the scenario has compute: measured, but nothing is executed here: try compute: profiled")
+        self.base = base.changed(["execution=none"])
         self.measures = measures(metrics, list(dict.fromkeys(user.kind for user in self.base.resolve().users)))
         self.planners = tuple(dict.fromkeys([planners] if isinstance(planners, str) else planners)) or ("",)
         own_seed = self.base.seed
