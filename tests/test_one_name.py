@@ -18,6 +18,7 @@ NAMES = [
     "compare",
     "fairness",
     "run",
+    "sensitivity",
     "size",
     "sweep",
     "validate",
