@@ -10,7 +10,9 @@ import pytest
 
 import layerlift
 
-NAMES = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
+NAMES = [
+    "LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "stress", "sweep",
+]  # fmt: skip
 HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
     from layerlift.emulator.studies.size.study import size
+    from layerlift.emulator.studies.stress.study import stress
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
@@ -30,7 +31,9 @@ once, when it is imported. What the user has set stays. What is off also stands 
 for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 
-__all__ = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
+__all__ = [
+    "LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "stress", "sweep",
+]  # fmt: skip
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
@@ -40,6 +43,7 @@ _PLACES = {
     "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",
     "size": "layerlift.emulator.studies.size.study",
+    "stress": "layerlift.emulator.studies.stress.study",
     "sweep": "layerlift.emulator.studies.compare.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""

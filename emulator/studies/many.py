@@ -86,11 +86,13 @@ def outcomes(
     local: bool,
     address: str | None = None,
     kept: Kept | None = None,
+    workers: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield (number, outcome) of each of `works` as it ends.
 
     `call` is a module's own function. With `local` one run follows the other in this process; else they are Ray tasks
-    (`layerlift.emulator.cluster.tasks`). What was kept is answered first. Outcomes depend on neither.
+    (`layerlift.emulator.cluster.tasks`), one per CPU at a time and at most `workers`. What was kept is answered
+    first. Outcomes depend on neither.
     """
     todo = []
     for number, work in enumerate(works):
@@ -99,7 +101,7 @@ def outcomes(
             todo.append(number)
             continue
         yield number, found
-    for place, made in each_of(call, [works[number] for number in todo], local=local, address=address):
+    for place, made in each_of(call, [works[number] for number in todo], local=local, address=address, workers=workers):
         outcome = {"failed": str(made)} if isinstance(made, Lost) else made
         if kept is not None and "failed" not in outcome:
             kept.put(works[todo[place]], outcome)
@@ -107,9 +109,14 @@ def outcomes(
 
 
 def each_of(
-    call: Callable[[Job], Found], jobs: Sequence[Job], *, local: bool, address: str | None = None
+    call: Callable[[Job], Found],
+    jobs: Sequence[Job],
+    *,
+    local: bool,
+    address: str | None = None,
+    workers: int | None = None,
 ) -> Iterator[tuple[int, Found | Lost]]:
-    """Yield (number, answer) of each of `jobs` as it ends: here and in order, or as Ray tasks.
+    """Yield (number, answer) of each of `jobs` as it ends: here and in order, or as Ray tasks, at most `workers`.
 
     Raises `RunError` when Ray cannot be started or joined.
     """
@@ -118,5 +125,5 @@ def each_of(
         return
     from layerlift.emulator.cluster.tasks import in_tasks
 
-    for number, found in in_tasks(call, jobs, address):
+    for number, found in in_tasks(call, jobs, address, workers):
         yield number, Lost(_COLOUR.sub("", str(found))) if isinstance(found, LayerliftError) else found
