@@ -20,6 +20,7 @@ NAMES = [
     "run",
     "sensitivity",
     "size",
+    "stress",
     "sweep",
     "validate",
 ]

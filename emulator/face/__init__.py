@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.studies.fairness.study import fairness
     from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
+    from layerlift.emulator.studies.stress.study import stress
     from layerlift.emulator.studies.validate.study import validate
     from layerlift.models.errors import LayerliftError
 
@@ -42,6 +43,7 @@ __all__ = [
     "run",
     "sensitivity",
     "size",
+    "stress",
     "sweep",
     "validate",
 ]
@@ -55,6 +57,7 @@ _PLACES = {
     "run": "layerlift.emulator.run",
     "sensitivity": "layerlift.emulator.studies.sensitivity.study",
     "size": "layerlift.emulator.studies.size.study",
+    "stress": "layerlift.emulator.studies.stress.study",
     "sweep": "layerlift.emulator.studies.compare.study",
     "validate": "layerlift.emulator.studies.validate.study",
 }
