@@ -282,6 +282,11 @@ def _expected(detail: ErrorDetails) -> str:
             return detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 
 
+def expected(wanted: str) -> PydanticCustomError:
+    """Return what a validator of a field raises about its value, which is none of those that `wanted` tells."""
+    return PydanticCustomError("range", "{wanted}", {"wanted": wanted})
+
+
 def flaw(path: FieldPath, text: str) -> PydanticCustomError:
     """Return what a validator of a section raises about one of its fields: `path` is relative to the section."""
     return PydanticCustomError("flaw", "{text}", {"path": path, "text": text})
@@ -309,6 +314,7 @@ __all__ = [
     "Text",
     "Whole",
     "assume",
+    "expected",
     "clock_of_all",
     "dotted",
     "first_flaw",
