@@ -18,7 +18,9 @@ NAMES = [
     "compare",
     "fairness",
     "run",
+    "sensitivity",
     "size",
+    "stress",
     "sweep",
     "validate",
 ]

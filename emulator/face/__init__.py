@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
+    from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
+    from layerlift.emulator.studies.stress.study import stress
     from layerlift.emulator.studies.validate.study import validate
     from layerlift.models.errors import LayerliftError
 
@@ -39,7 +41,9 @@ __all__ = [
     "compare",
     "fairness",
     "run",
+    "sensitivity",
     "size",
+    "stress",
     "sweep",
     "validate",
 ]
@@ -51,7 +55,9 @@ _PLACES = {
     "compare": "layerlift.emulator.studies.compare.study",
     "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",
+    "sensitivity": "layerlift.emulator.studies.sensitivity.study",
     "size": "layerlift.emulator.studies.size.study",
+    "stress": "layerlift.emulator.studies.stress.study",
     "sweep": "layerlift.emulator.studies.compare.study",
     "validate": "layerlift.emulator.studies.validate.study",
 }

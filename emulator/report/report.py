@@ -95,7 +95,7 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
 
 
 def _troubles(summary: Mapping[str, Any], console: Console) -> None:
-    """What broke, and what that cost; nothing where nothing did."""
+    """What broke, came or went, and what that cost; nothing where nothing did."""
     found = summary.get("troubles") or {}
     said = []
     falls = found.get("fallbacks") or {}
@@ -124,7 +124,7 @@ def _troubles(summary: Mapping[str, Any], console: Console) -> None:
     if lived:
         said.append(f"Batteries of {count(len(lived), 'user')} ran out, the first after {seconds(min(lived))}.")
     if said:
-        _title(console, "What broke")
+        _title(console, "What broke or changed")
         for sentence in said:
             _say(console, sentence)
 
