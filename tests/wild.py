@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
+from batching import batching
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from worlds import worlds
@@ -219,6 +220,9 @@ def with_media(draw: DrawFn, world: World) -> World:
     )
 
 
+STREAMING = ("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")
+
+
 _transports = st.one_of(
     st.just(Transport()),
     st.builds(
@@ -255,7 +259,21 @@ def with_transports(draw: DrawFn, world: World) -> World:
 @st.composite
 def wild_streams(draw: DrawFn) -> World:
     """Wild worlds whose users weigh the period and have several queries in flight."""
-    world = draw(wild_worlds(planners=("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")))
+    return draw(streaming(draw(wild_worlds(planners=STREAMING))))
+
+
+@st.composite
+def everything(draw: DrawFn) -> World:
+    """All of it in one world: slow plans, servers that come and go and batch, shared media, streams, faults."""
+    world = draw(looping_worlds(planners=(*MOVING, *STREAMING)))
+    if draw(st.booleans()):
+        world = draw(streaming(world))
+    return draw(with_media(draw(batching(world))))
+
+
+@st.composite
+def streaming(draw: DrawFn, world: World) -> World:
+    """The world, whose users weigh the period and have several queries in flight."""
     users = tuple(
         replace(
             user,

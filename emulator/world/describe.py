@@ -60,6 +60,7 @@ def describe_world(world: World) -> dict[str, Any]:
                 "arrival_s": user.arrival_s,
                 "stay_s": None if user.stay is None else user.stay.mean_s,
                 "asks": asking_words(user),
+                "at_once": user.in_flight if user.asks is None else 1,
                 "weight": user.weight,
                 "objective": _plain(user.objective),
             }

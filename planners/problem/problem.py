@@ -55,12 +55,12 @@ class ClientPower:
     radio_w: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class ProblemTables:
     """The problem's arrays as plain lists of Python floats: what the scalar cost model reads, many times over."""
 
-    seconds: list[list[float]]
-    """By node, then layer: the transpose of `Problem.seconds`, so that a segment is a slice."""
+    by_layer: Floats
+    """`Problem.seconds`."""
     latency_s: list[list[float]]
     bandwidth_bytes_s: list[list[float]]
     slowdown: list[float]
@@ -73,6 +73,21 @@ class ProblemTables:
     occupancy: list[float]
     limited: bool
     """Whether a layer is forbidden on a server, or a server's memory has an end."""
+
+    @cached_property
+    def seconds(self) -> list[list[float]]:
+        """By node, then layer: the transpose of `Problem.seconds`, so that a segment is a slice."""
+        return [self.seconds_on(node) for node in range(self.by_layer.shape[1])]
+
+    def seconds_on(self, node: int) -> list[float]:
+        """Those of one node, which may be all that are asked for."""
+        if node not in self._asked:
+            self._asked[node] = self.by_layer[:, node].tolist()
+        return self._asked[node]
+
+    @cached_property
+    def _asked(self) -> dict[int, list[float]]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -204,7 +219,7 @@ class Problem:
     def tables(self) -> ProblemTables:
         """The arrays that the scalar cost model reads, as lists."""
         return ProblemTables(
-            self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist(),
+            self.seconds, self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist(),
             self.price_per_byte.tolist(), self.price_per_s.tolist(), self.busy_w.tolist(), self.memory_bytes.tolist(),
             self.load.tolist(), self.cores.tolist(), self.occupancy.tolist(),
             not bool(self.allowed.all()) or bool(np.isfinite(self.memory_bytes[1:]).any()),

@@ -17,6 +17,7 @@ from layerlift.emulator.scenario.schema.fields import (
     Section,
     Text,
     assume,
+    expected,
     flaw,
 )
 
@@ -30,6 +31,8 @@ def one_rate(section: Section, of: str) -> bool:
 
 
 def _listed(given: Any) -> Any:
+    if given is not None and not isinstance(given, str | list | tuple):
+        raise expected("the name of a shared medium, or a list of names")
     return (given,) if isinstance(given, str) else given
 
 
