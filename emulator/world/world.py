@@ -183,8 +183,8 @@ class World:
     @cached_property
     def fluid(self) -> bool:
         """Whether no link or medium has a transport that does more than take headers off its bandwidth."""
-        links = (*self.links.values(), *self.pairs.values(), *self.media)
-        return all(each.transport.fluid for each in links)
+        links = (*self.links.values(), *self.pairs.values())
+        return all(link.transport.fluid for link in links) and all(medium.transport.fluid for medium in self.media)
 
     def own_link(self, source: int, to: int) -> LinkSpec:
         """The link from one node to another as if there were no media; else as `link`."""

@@ -99,7 +99,7 @@ class LinkServer:
 
 def _take_upload(connection: socket.socket, _: int) -> None:
     deadline, room = wire.Deadline(wire.LONGEST_S), memoryview(bytearray(_ROOM))
-    samples, total = [], 0
+    samples, total = list[int](), 0
     begun = 0.0
     while total < wire.MOST_BYTES:
         deadline.hold(connection)

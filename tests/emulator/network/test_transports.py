@@ -171,6 +171,29 @@ def test_a_users_weight_and_what_a_message_is_multiply() -> None:
     assert found[0, 2] == pytest.approx(0.5 + LATENCY_S + 0.06 * 2.5 / 1.5, rel=1e-9)
 
 
+def test_weights_of_users_change_what_is_under_way_and_keep_what_it_is() -> None:
+    """The tensor has a third for 0.3 s, then, its user of weight 3, three fifths."""
+    transport = Transport(1.0, 0.0, 0.5)
+    world = with_ports(star(clients=2, share_links=True), {}, {2: RATE})
+    world = replace(world, links=dict.fromkeys(world.links, LinkSpec(LATENCY_S, 1e9, transport=transport)))
+    weigh = Departure(0.8, 2, 1, 0, 0, 0, Weigh(3.0))
+    found = arrivals(world, [part(0.1, LONG, 1, 1, 2), tensor(0.5, 400_000, 2, 0, 0, 2), weigh])
+    assert found[0, 2] == pytest.approx(0.8 + LATENCY_S + 0.5, rel=1e-9)
+
+
+def test_beside_an_upload_a_connection_begins_slowly_by_a_round_trip_that_has_the_queue_in_it() -> None:
+    """At 1 GB/s: the upload keeps its own connection in use, not that of queries; and 0.3 s of a tensor keep theirs."""
+    transport = Transport(1.0, 0.04, 1.0, True)
+    world = world_with(transport)
+    fast = replace(world, links=dict.fromkeys(world.links, LinkSpec(LATENCY_S, 1e9, transport=transport)))
+    found = arrivals(fast, [part(0.0, 10**11), tensor(1.0, 144_800), tensor(1.3, 144_800, 3)])
+    assert found[0, 2] == pytest.approx(1.0 + (2 * LATENCY_S + 0.04) * math.log2(11), rel=1e-9)
+    far = LinkSpec(0.1, 1e6, transport=Transport(slow_start=True))
+    lasting = replace(world, links=dict.fromkeys(world.links, far))
+    found = arrivals(lasting, [tensor(0.0, 2_000_000), tensor(1.0, 14_480, 3)])
+    assert found[0, 3] == pytest.approx(1.1 + 2 * 0.01448, rel=1e-9), "warm: one crosses all the while"
+
+
 # Where the queue stands
 
 
