@@ -20,7 +20,9 @@ NAMES = [
     "run",
     "sensitivity",
     "size",
+    "stress",
     "sweep",
+    "validate",
 ]
 HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from layerlift.emulator.studies.fairness.study import fairness
     from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
+    from layerlift.emulator.studies.stress.study import stress
+    from layerlift.emulator.studies.validate.study import validate
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
@@ -41,7 +43,9 @@ __all__ = [
     "run",
     "sensitivity",
     "size",
+    "stress",
     "sweep",
+    "validate",
 ]
 
 _PLACES = {
@@ -53,7 +57,9 @@ _PLACES = {
     "run": "layerlift.emulator.run",
     "sensitivity": "layerlift.emulator.studies.sensitivity.study",
     "size": "layerlift.emulator.studies.size.study",
+    "stress": "layerlift.emulator.studies.stress.study",
     "sweep": "layerlift.emulator.studies.compare.study",
+    "validate": "layerlift.emulator.studies.validate.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""
 

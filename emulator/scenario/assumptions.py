@@ -9,9 +9,11 @@ from typing import Any, TypedDict
 from pydantic import BaseModel
 
 from layerlift.emulator.scenario.resolving.machines import IONN_W
+from layerlift.emulator.scenario.resolving.transports import FIELDS, profile_fields, profile_source
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
 from layerlift.emulator.scenario.schema.fields import ASSUMED, Range, flaw
+from layerlift.emulator.scenario.schema.link_sections import TransportSection
 from layerlift.emulator.scenario.schema.sections import DeviceSection, MachineSection, NodesSection
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import near
@@ -141,6 +143,11 @@ def _defaults(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, objec
     for name, info in type(value).model_fields.items():
         if name.endswith("_mb_s") and getattr(value, f"{name.removesuffix('_mb_s')}_mbit_s") is not None:
             continue  # given, in the other unit
+        if isinstance(value, TransportSection) and value.profile is not None and name in FIELDS:
+            if name not in value.model_fields_set:
+                said = profile_fields(value.profile, value.buffer_ms)
+                yield (*path, name), said[name], profile_source(value.profile)
+            continue
         given: Any = getattr(value, name)
         extra = info.json_schema_extra
         if isinstance(extra, dict) and "assumed" in extra and name not in value.model_fields_set:

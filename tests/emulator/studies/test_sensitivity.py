@@ -72,6 +72,7 @@ def test_half_and_double_change_what_the_closed_form_says(found: Sensitivity) ->
     assert change(found, FIELDS[0], "half") == pytest.approx(transfer_s, rel=1e-9)
     assert change(found, FIELDS[0], "double") == pytest.approx(-transfer_s / 2, rel=1e-9)
     assert change(found, FIELDS[1], "double") == pytest.approx(way_s, rel=1e-9)
+    assert change(found, "links.*.efficiency", "half") == pytest.approx(transfer_s, rel=1e-9)
     compute_s = base_s - transfer_s - way_s
     assert compute_s > 0
     assert change(found, FIELDS[2], "half") == pytest.approx(compute_s, rel=1e-9)
@@ -87,7 +88,7 @@ def test_the_sentence_names_what_matters_most_and_the_table_has_what_moves(found
     most = max(FIELDS, key=lambda name: change(found, name, "half") - change(found, name, "double"))
     assert f"rests most on {most}: " in text or "rests most on reference_ghz: " in text
     lines = found.table(found.measures[0])[1]
-    assert {line[0] for line in lines} == {*FIELDS, "reference_ghz", "nodes.*.cores"}
+    assert {line[0] for line in lines} == {*FIELDS, "reference_ghz", "nodes.*.cores", "links.*.efficiency"}
     assert any("is the same at half and double of" in text and "retries" in text for text in found.remarks())
     drawn = dict(bars(found, found.measures[0], found.planners[0]))
     left, right = drawn[FIELDS[0]].split("|")
