@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from layerlift.emulator.report.formatting import NOTHING, share
+from layerlift.emulator.report.formatting import NOTHING, count, share
 from layerlift.emulator.results.notebook import html_table
 from layerlift.emulator.studies.compare.statistics import CONFIDENCE, Interval
 from layerlift.emulator.studies.compare.written import Scale, scale_of, shown
@@ -182,13 +182,16 @@ class Sensitivity:
         return told + "".join(html_table(measure.title, *self.table(measure)) for measure in self.measures)
 
     def _most(self, measure: Measure, planner: str) -> str:
-        base, count = self.levels.base(measure, planner), len(self.levels.factors)
+        base, swings = self.levels.base(measure, planner), self.levels.swings(measure, planner)
+        known = [swing for swing in swings if any(change.n for change in swing.changes.values())]
         if not base.n:
             return f"With {planner} there is no {measure.title}: nothing can be said."
         moving = self.levels.moving(measure, planner)
         what = f"With {planner} {measure.title} is {self.shown(measure, base)}"
+        if not known:
+            return f"{what}; of no level there is a number to hold it against."
         if not moving:
-            return f"{what}, whichever of {count} assumptions is halved or doubled."
+            return f"{what}, whichever of {count(len(known), 'assumption')} is halved or doubled."
         first, *others = moving
         more = [f"{self._name(swing)} ({self._ends(measure, swing)})" for swing in others[:MOST_NAMED]]
         then = f"; then on {', '.join(more)}" if more else ""

@@ -109,7 +109,7 @@ def paths(factors: int, count: int, seed: int) -> tuple[tuple[Point, ...], ...]:
     made = sample.sample(problem, count, num_levels=_GRID, seed=seed % 2**32).tolist()
     length = factors + 1
     return tuple(
-        tuple(tuple(round(share, 9) for share in row) for row in made[first : first + length])
+        tuple(tuple(round(share, 12) for share in row) for row in made[first : first + length])
         for first in range(0, len(made), length)
     )
 

@@ -18,6 +18,7 @@ from layerlift.models.text import escaped
 
 SCHEMA: Final = 1
 """Of the JSON: it grows when what is there changes its meaning or goes."""
+_ENDS: Final = {"": "mean", "_low": "low", "_high": "high"}
 SLOW_S: Final = 1.0
 """Seconds for one plan from which a planner is told to be slow."""
 
@@ -152,6 +153,30 @@ class Stress:
                 "rows": [{"contender": row.contender, "family": row.family, **row.times} for row in self.rows],
             },
         }
+
+    def to_arrow(self) -> Any:
+        """Return the cards as a `pyarrow.Table`: a row for each contender and family; null where nothing is known."""
+        import pyarrow as pa
+
+        columns = {
+            "contender": pa.array([row.contender for row in self.rows], pa.string()),
+            "family": pa.array([row.family for row in self.rows], pa.string()),
+            "reference": pa.array([row.reference or None for row in self.rows], pa.string()),
+            "verdict": pa.array([row.verdict for row in self.rows], pa.string()),
+            "worlds": pa.array([row.value.n for row in self.rows], pa.int64()),
+        }
+        numbers = {f"ratio{end}": [getattr(row.ratio, at) for row in self.rows] for end, at in _ENDS.items()}
+        numbers |= {
+            "times_home": [row.value.mean for row in self.rows],
+            "missed": [row.missed.mean for row in self.rows],
+        }
+        for name in dict.fromkeys(name for row in self.rows for name in row.means):
+            numbers[name] = [row.means.get(name, math.nan) for row in self.rows]
+        columns |= {
+            name: pa.array([None if math.isnan(value) else value for value in values], pa.float64())
+            for name, values in numbers.items()
+        }
+        return pa.table(columns)
 
     def __repr__(self) -> str:
         return f"<Stress of {', '.join(self.contenders)}: {' '.join(self.sentences())}>"

@@ -143,6 +143,20 @@ class Validation:
             "bandwidth_off": self.bandwidth_off,
         }
 
+    def to_arrow(self) -> Any:
+        """Return the rows as a `pyarrow.Table`: medians in seconds, the difference that is judged, and its bound."""
+        import pyarrow as pa
+
+        texts, numbers = ("situation", "phase", "kind", "verdict"), ("real_s", "emulated_s", "difference", "bound")
+        lines = [
+            (row.situation, row.phase, row.kind, row.word(self.standing), row.median_s, row.emulation_s,
+             row.difference(self.standing), row.bound(self.standing))
+            for row in self.rows
+        ]  # fmt: skip
+        schema = pa.schema([*((name, pa.string()) for name in texts), *((name, pa.float64()) for name in numbers)])
+        names = (*texts, *numbers)
+        return pa.Table.from_pylist([dict(zip(names, line, strict=True)) for line in lines], schema=schema)
+
     def __repr__(self) -> str:
         return f"<Validation: {' '.join(self.sentences())}>"
 

@@ -271,6 +271,7 @@ def test_a_study_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert not half.complete
     assert "3 of 6 runs had ended" in half.remarks()[-2]
     assert [step.level for step in half.levels.steps()] == [BASE]
+    assert half.sentences()[0].endswith("; of no level there is a number to hold it against.")
     assert not list(tmp_path.glob("sensitivity.*"))
     monkeypatch.setattr(study, "perform", lambda job: made.append(job.step) or jobs.perform(job))
     whole = sensitivity(lone(), **asked)
@@ -353,7 +354,17 @@ def test_without_salib_one_sentence_says_what_to_install(monkeypatch: pytest.Mon
 def test_all_are_moved_together_on_the_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(screening, "paths", lambda factors, count, seed: PATHS)
     monkeypatch.setattr(screening, "check", lambda trajectories: None)
-    found = sensitivity(lone(), seeds=1, workers=1, only=list(FIELDS[::2]), morris=True, trajectories=2, out=tmp_path)
+    made: dict[int, set[int]] = {}
+
+    def perform(job: jobs.Job) -> Any:
+        made.setdefault(job.step, set()).add(job.seed)
+        return jobs.perform(job)
+
+    monkeypatch.setattr(study, "perform", perform)
+    asked: dict[str, Any] = {"seeds": [1, 2], "only": list(FIELDS[::2]), "workers": 1, "out": tmp_path}
+    found = sensitivity(lone(), morris=True, trajectories=2, **asked)
+    # The scenario, four levels with both seeds; then two paths of three points, each with a seed of its own.
+    assert [made[step] for step in sorted(made)] == [{1, 2}] * 5 + [{1}] * 3 + [{2}] * 3
     assert found.screening is not None
     [measure], [planner] = found.measures, found.planners
     graph = load("squeezenet").graph
@@ -385,7 +396,7 @@ def test_the_command_tells_first_and_shows_then(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("With local latency, mean over queries is ")
-    assert "whichever of 1 assumptions is halved or doubled" in lines[0]
+    assert "whichever of 1 assumption is halved or doubled" in lines[0]
     assert lines[1].startswith("With all_remote+direct latency, mean over queries is ")
     assert any(line.startswith(FIELDS[0]) and "|h" in line for line in lines)
     page = (tmp_path / "out" / "sensitivity.html").read_text()
