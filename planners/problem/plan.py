@@ -101,9 +101,9 @@ def validate(plan: Plan, problem: Problem) -> None:
     """Raise `PlanError` unless `plan` is legal for `problem`; the message names the layer, part or node at fault."""
     if not isinstance(plan, Plan):
         raise PlanError(f"the planner returned {type(plan).__name__}, expected layerlift.planners.Plan")
-    graph, nodes = problem.graph, len(problem.nodes)
-    if len(plan.placement) != len(graph):
-        raise PlanError(f"the placement has {len(plan.placement)} layers, {graph.name} has {len(graph)}")
+    graph, nodes, count = problem.graph, len(problem.nodes), len(problem.graph)
+    if len(plan.placement) != count:
+        raise PlanError(f"the placement has {len(plan.placement)} layers, {graph.name} has {count}")
     for layer, node in enumerate(plan.placement if not _placed(plan.placement, problem) else ()):
         _whole(node, f"layer {layer} is placed on node")
         if not 0 <= node < nodes:
@@ -119,8 +119,8 @@ def validate(plan: Plan, problem: Problem) -> None:
             raise PlanError(f"upload {number} is empty: expected at least one layer")
         for layer in upload.layers:
             _whole(layer, f"upload {number} names layer")
-            if not 0 <= layer < len(graph):
-                raise PlanError(f"upload {number} names layer {layer}, {graph.name} has layers 0 to {len(graph) - 1}")
+            if not 0 <= layer < count:
+                raise PlanError(f"upload {number} names layer {layer}, {graph.name} has layers 0 to {count - 1}")
             if layer in seen:
                 raise PlanError(f"layer {layer} is uploaded twice (again in upload {number})")
             if plan.placement[layer] != upload.server:
