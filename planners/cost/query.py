@@ -19,6 +19,7 @@ from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
 from layerlift.models.sums import left_sum
 from layerlift.planners.cost.holdings import held_in, held_on
 from layerlift.planners.cost.period import busiest_s
+from layerlift.planners.cost.slow_start import Connections
 from layerlift.planners.problem.problem import Problem
 
 LONG = 32
@@ -50,8 +51,11 @@ class Cost:
 class _QueryWalk:
     """A query on its way through its route."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, connections: Connections | None = None, begun_s: float = 0.0) -> None:
+        """`connections` are those on which it goes from `begun_s` on; None: all of them are in use."""
         self.problem = problem
+        self.connections = connections
+        self.begun_s = begun_s
         self.ended_s = 0.0
         self.radio_s = 0.0
         self.carried_money = 0.0
@@ -91,6 +95,8 @@ class _QueryWalk:
             duration = size / bandwidth[send.to]
             link = (source, send.to)
             end = max(emitted_s + latency[send.to], self.link_free_s.get(link, 0.0)) + duration
+            if self.connections is not None:
+                end = self._slowly(self.connections, link, emitted_s, end, size)
             self.link_free_s[link] = end
             self.arrived_s[send.tensor, send.to] = end
             self.link_bytes += size
@@ -98,6 +104,20 @@ class _QueryWalk:
             self.carried_money += size * problem.tables.price_per_byte[source][send.to]
             if CLIENT in link:
                 self.radio_s += duration
+
+    def _slowly(
+        self, connections: Connections, link: tuple[int, int], emitted_s: float, end_s: float, size: int
+    ) -> float:
+        """When a tensor arrives that otherwise would at `end_s`, on a connection that may be slow at first."""
+        problem, (source, to) = self.problem, link
+        if problem.transport is None or not problem.transport.slow_start[source, to] or not size:
+            return end_s
+        company_s = 0.0 if problem.company_s is None else float(problem.company_s[to])
+        latency_s = problem.tables.latency_s[source][to] - company_s
+        least_s = connections.least_end_s(link, self.begun_s + emitted_s, latency_s, size) - self.begun_s
+        end_s = max(end_s, least_s + company_s)
+        connections.ended(link, self.begun_s + end_s - company_s)
+        return end_s
 
 
 def _work_s(problem: Problem, segment: Segment) -> float:
@@ -127,8 +147,18 @@ def _walk(problem: Problem, route: Route) -> _QueryWalk:
 
 
 def latency(problem: Problem, placement: Sequence[int]) -> float:
-    """Seconds from a query's start to its answer at the client (semantics: "A query")."""
+    """Seconds from a query's start to its answer at the client (semantics: "A query"), on connections in use."""
     return _walk(problem, _route(problem, placement)).ended_s
+
+
+def latency_on(problem: Problem, placement: Sequence[int], connections: Connections, begun_s: float) -> float:
+    """The same of a query that begins at `begun_s`, after others on the same connections, which it takes note of.
+
+    Where a link is slow at first (`Problem.transport`) a connection that has been idle makes it longer than `latency`.
+    """
+    walked = _QueryWalk(problem, connections, begun_s)
+    walked.run(_route(problem, placement))
+    return walked.ended_s
 
 
 def evaluate(problem: Problem, placement: Sequence[int]) -> Cost:

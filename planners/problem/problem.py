@@ -18,6 +18,7 @@ from layerlift.planners.problem.arrays import Bools, Floats, Ints
 from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.shared_links import SharedLinks
 from layerlift.planners.problem.stay_news import StayNews
+from layerlift.planners.problem.transport_news import TransportNews
 
 __all__ = ["Bools", "ClientPower", "Floats", "Ints", "Objective", "Problem", "ProblemTables", "simple_problem"]
 
@@ -152,6 +153,8 @@ class Problem:
     """How long a lone query's piece waits on each node for others to run with, shape (N,); None: nowhere."""
     stay: StayNews | None = None
     """How long the user will stay; None: nobody knows, for ever, or the planner does not say `wants_stay`."""
+    transport: TransportNews | None = None
+    """What transports do beside taking headers off `bandwidth_bytes_s`; None: nothing, links are fluid and fair."""
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -175,6 +178,8 @@ class Problem:
             raise PlanError(f"problem.crowd knows {len(self.crowd.age_s)} nodes, expected the problem's {nodes}")
         if self.shared is not None and self.shared.nodes not in (0, nodes):
             raise PlanError(f"problem.shared knows {self.shared.nodes} nodes, expected the problem's {nodes}")
+        if self.transport is not None and self.transport.nodes != nodes:
+            raise PlanError(f"problem.transport knows {self.transport.nodes} nodes, expected the problem's {nodes}")
         if not bool(self.allowed[:, 0].all()):
             raise PlanError("problem.allowed forbids the client a layer: the client must be able to run everything")
 
@@ -258,6 +263,9 @@ class Problem:
             self.shared.told(hasher)
         if self.stay is not None:
             hasher.update(repr(("stay", self.stay)).encode())
+        if self.transport is not None:
+            hasher.update(b"transport")
+            self.transport.told(hasher)
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:
