@@ -22,7 +22,14 @@ from layerlift.planners.problem.problem import ClientPower, Floats, Problem
 
 
 def predicted_seconds(world: World, model: int, server: int) -> tuple[float, ...]:
-    """What a server says that each layer of a model would take there (file_2 of the paper)."""
+    """What a server says that each layer of a model would take there (file_2 of the paper); worked out once a world."""
+    known = world.predictions
+    if (model, server) not in known:
+        known[model, server] = _predicted(world, model, server)
+    return known[model, server]
+
+
+def _predicted(world: World, model: int, server: int) -> tuple[float, ...]:
     planning, machine, spec = world.planning, world.nodes[server], world.models[model]
     name = machine.name
     if planning.predictions == "regression":

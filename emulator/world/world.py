@@ -165,6 +165,11 @@ class World:
         return self._wholes[source, to]
 
     @cached_property
+    def predictions(self) -> dict[tuple[int, int], tuple[float, ...]]:
+        """What servers say that layers would take, by model and server, as `predicted_seconds` has worked it out."""
+        return {}
+
+    @cached_property
     def _wholes(self) -> dict[tuple[int, int], LinkSpec]:
         """What `link` has said: a query's bill asks for the same few again and again."""
         return {}

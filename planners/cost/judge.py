@@ -99,7 +99,7 @@ class Judge:
         """See `Scales`."""
         best = local = self.local
         if len(self.cuts):
-            best = self._cost(self.cut_of_least("latency")[1])
+            best = self.cost(self.cut_of_least("latency")[1])
         return Scales(
             latency=_unit(local.latency_s, best.latency_s),
             energy=_unit(local.energy_j, best.energy_j),
@@ -125,14 +125,15 @@ class Judge:
         """The least that a single cut costs in one term, and the first cut that does; there must be one."""
         values = term_of(self.cuts, term)
         near = np.flatnonzero(values <= values.min() * (1.0 + NEAR)).tolist()
-        found = [(term_of(self._cost(self.cuts.placement(each)), term), each) for each in near]
+        found = [(term_of(self.cost(self.cuts.placement(each)), term), each) for each in near]
         least, number = min(found)
         return least, self.cuts.placement(number)
 
     def _cut_rank(self, number: int) -> Rank:
-        return self._rank_of(self._cost(self.cuts.placement(number)))
+        return self._rank_of(self.cost(self.cuts.placement(number)))
 
-    def _cost(self, placement: tuple[int, ...]) -> query.Cost:
+    def cost(self, placement: tuple[int, ...]) -> query.Cost:
+        """What a placement costs."""
         return self._known(placement).cost
 
     def _known(self, placement: tuple[int, ...]) -> _Asked:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerlift.models.sums import left_sum
 from layerlift.planners.graphs.pieces import ahead
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
@@ -34,10 +35,6 @@ class Quantity:
         every, there = np.arange(len(nodes)), np.array(nodes)
         hops = self.steps[every % len(self.steps), np.concatenate(([0], there[:-1])), there]
         return float(self.pieces[every, there].sum() + hops.sum())
-
-    def ahead(self) -> Floats:
-        """The least from each node before each piece to the end, shape (P + 1, N)."""
-        return ahead(self.pieces, np.broadcast_to(self.steps, (len(self.pieces), *self.steps.shape[1:])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +78,59 @@ class LabelSearch:
         resources: list[Quantity],
         most: int,
         step: float = 0.0,
-        price: Floats | None = None,
+        prices: Floats | None = None,
         options: Mapping[int, Options] | None = None,
     ) -> None:
         """A label that another beats but for a share `step` of its resources goes too.
 
-        `price` (shape (R,)) are multipliers of the resources: they sharpen what can still be reached. `options` are
-        other ways to run some pieces.
+        Each row of `prices` (shape (M, R)) are multipliers of the resources: they sharpen what can still be reached,
+        the first of all labels, the others of those that it leaves. `options` are other ways to run some pieces.
         """
         self.options = options or {}
         self.cost, self.resources, self.most, self.step = cost, resources, most, step
         self.count, self.nodes = cost.pieces.shape
-        self.price = np.zeros(len(resources)) if price is None else price
+        self.prices = np.zeros((0, len(resources))) if prices is None else prices[prices.any(axis=1)]
         self.limits = np.array([each.limit for each in resources])
-        self.cost_ahead = self._least(cost, np.zeros(0))
-        self.used_ahead = np.array(
-            [self._least(each, np.eye(len(resources))[number]) for number, each in enumerate(resources)]
-        ).reshape(-1, self.count + 1, self.nodes)
-        self.priced_ahead = self._least(self._priced(), self.price, True) if self.price.any() else self.cost_ahead
+        self.to = [self._columns(piece) for piece in range(self.count)]
+        # What is bounded: the cost, each resource, and the cost at each of the prices; T in all.
+        self._weights = np.concatenate([np.eye(1 + len(resources)), np.insert(self.prices, 0, 1.0, axis=1)])
+        self._moving = np.flatnonzero([each.steps.any() for each in (cost, *resources)])
+        """Which of the cost and the resources steps between nodes add to."""
+        self._stepping = np.flatnonzero(self._weights[:, self._moving].any(axis=1))
+        self._step_of = {row: at for at, row in enumerate(self._stepping.tolist())}
+        self._steps = self._stepped()
+        self._on, self._ahead = self._bounded()
         self.most_ahead = self._most_ahead()
 
-    def _priced(self) -> Quantity:
-        pieces, steps = self.cost.pieces.copy(), self.cost.steps.copy()
-        for price, each in zip(self.price, self.resources, strict=True):
-            if price:
-                pieces, steps = pieces + price * each.pieces, steps + price * each.steps
-        return Quantity(pieces, steps)
+    def _stepped(self) -> Floats:
+        """The steps of all that is bounded and that they add to, (P, S, N, N); memory, for one, does not move."""
+        every = [self.cost, *self.resources]
+        steps = np.zeros((self.count, len(self._stepping), self.nodes, self.nodes))
+        for at, row in enumerate(self._weights[self._stepping]):
+            for number in np.flatnonzero(row).tolist():
+                steps[:, at] += row[number] * every[number].steps
+        return steps
 
-    def _least(self, quantity: Quantity, price: Floats, both: bool = False) -> Floats:
-        """`Quantity.ahead` with the options that add `price` x resources (and cost: without prices, or `both`)."""
-        if not self.options:
-            return quantity.ahead()
-        pieces = quantity.pieces.copy()
-        for number, options in self.options.items():
-            added = price @ options.used if len(price) else options.cost
-            added = added + options.cost if both else added
-            np.minimum.at(pieces[number], options.node, quantity.pieces[number][options.node] + added)
-        return Quantity(pieces, quantity.steps).ahead()
+    def _bounded(self) -> tuple[list[Floats], Floats]:
+        """All that is bounded, of each piece where a label may go, (T, columns), and the least from each node on.
+
+        The latter before each piece to the end, shape (P + 1, T, N).
+        """
+        pieces = np.zeros((self.count, len(self._weights), self.nodes))
+        for at, row in enumerate(self._weights):
+            for number in np.flatnonzero(row).tolist():
+                pieces[:, at] += row[number] * (self.cost, *self.resources)[number].pieces
+        on = list(pieces.copy())
+        for piece, options in self.options.items():
+            added = self._weights @ np.concatenate([options.cost[None], options.used])
+            on[piece] = np.concatenate([on[piece], on[piece][:, options.node] + added], axis=1)
+            for at in range(len(self._weights)):
+                np.minimum.at(pieces[piece, at], options.node, on[piece][at, self.nodes :])
+        still = np.setdiff1d(np.arange(len(self._weights)), self._stepping)
+        to_go = np.zeros((self.count + 1, len(self._weights), self.nodes))
+        to_go[:, self._stepping] = ahead(pieces[:, self._stepping], self._steps)
+        to_go[:-1, still] = np.cumsum(pieces[::-1, still].min(axis=2), axis=0)[::-1, :, None]
+        return on, to_go
 
     def _most_ahead(self) -> Floats:
         """The most of each resource that any way may still use before each piece, shape (R, P + 1)."""
@@ -132,18 +145,21 @@ class LabelSearch:
 
     def run(self, beat: float = np.inf, most: int | None = None) -> Ways:
         """The ways that cost at most `beat`; with fewer labels at a node where `most` says so."""
-        room = self.most if most is None else most
-        node, cost = np.zeros(1, dtype=np.int64), np.zeros(1)
-        used, layers, complete = np.zeros((len(self.resources), 1)), [], True
-        for piece in range(self.count):
-            label, column, cost, used = self._extended(piece, node, cost, used, beat)
-            kept, whole = self._kept(piece, self._columns(piece)[column], cost, used, room)
-            complete = complete and whole
-            column, cost, used = column[kept], cost[kept], used[:, kept]
-            node = self._columns(piece)[column]
-            layers.append(_Layer(node, np.maximum(column - self.nodes, -1), label[kept]))
-        order = np.argsort(cost, kind="stable")
-        return Ways(cost[order], used[:, order], *_traced(layers, order), complete)
+        room, bounds = self.most if most is None else most, self._bounds(beat)
+        first = len(self.resources) + 1 if len(self.prices) and beat < np.inf else min(1, len(self.resources))
+        node, sums = np.zeros(1, dtype=np.int64), np.zeros((1 + len(self.resources), 1))
+        layers, complete = [], True
+        # What is infinite, for it is forbidden, times nothing is not a number, and goes no further.
+        with np.errstate(invalid="ignore"):
+            for piece in range(self.count):
+                label, column, sums = self._extended(piece, node, sums, bounds, first)
+                kept, whole = self._kept(piece, self.to[piece][column], sums, room)
+                complete = complete and whole
+                column, sums = column[kept], sums[:, kept]
+                node = self.to[piece][column]
+                layers.append(_Layer(node, np.maximum(column - self.nodes, -1), label[kept]))
+        order = np.argsort(sums[0], kind="stable")
+        return Ways(sums[0, order], sums[1:, order], *_traced(layers, order), complete)
 
     def _columns(self, piece: int) -> Ints:
         """Where a label may go in one piece: to every node, and to that of each option."""
@@ -151,48 +167,80 @@ class LabelSearch:
         every = np.arange(self.nodes)
         return every if options is None else np.concatenate([every, options.node])
 
-    def _extended(
-        self, piece: int, node: Ints, cost: Floats, used: Floats, beat: float
-    ) -> tuple[Ints, Ints, Floats, Floats]:
-        """Every label taken everywhere, as far as it may still end well: from which label, where, and its sums."""
-        to, options = self._columns(piece), self.options.get(piece)
-        there = _stepped(self.cost, piece, node, cost, to)
-        spent = np.empty((len(self.resources), *there.shape))
-        for number, each in enumerate(self.resources):
-            spent[number] = _stepped(each, piece, node, used[number], to)
-        if options is not None:
-            there[:, self.nodes :] += options.cost
-            spent[:, :, self.nodes :] += options.used[:, None, :]
-        going = there + self.cost_ahead[piece + 1, to] <= beat
-        priced, bound = there + self.priced_ahead[piece + 1, to], beat
-        for number, each in enumerate(self.resources):
-            going &= spent[number] + self.used_ahead[number, piece + 1, to] <= each.limit * (1.0 + WITHIN)
-            if self.price[number]:
-                # What it costs is at least what it costs at these prices, less the prices of all that there is.
-                priced = priced + self.price[number] * spent[number]
-                bound += float(self.price[number]) * each.limit * (1.0 + WITHIN)
-        if self.price.any() and beat < np.inf:
-            going &= priced <= bound + WITHIN * abs(bound)
-        label, column = np.nonzero(going)
-        return label, column, there[label, column], spent[:, label, column]
+    def _extended(self, piece: int, node: Ints, sums: Floats, bounds: Floats, first: int) -> tuple[Ints, Ints, Floats]:
+        """Every label taken everywhere, as far as it may still end well: from which label, where, and its sums.
 
-    def _kept(self, piece: int, node: Ints, cost: Floats, used: Floats, most: int) -> tuple[Ints, bool]:
+        All of them are held against bound `first`, the others only against those that this leaves.
+        """
+        to, on, to_go, steps = self.to[piece], self._on[piece], self._ahead[piece + 1], self._steps[piece]
+        leaps = (self._weights[first] @ sums)[:, None] + (on[first] + to_go[first].take(to))
+        if first in self._step_of:
+            leaps += steps[self._step_of[first]].take(to, axis=1).take(node, axis=0)
+        label, column = (leaps <= bounds[first]).nonzero()
+        there = to[column]
+        made = sums[:, label]
+        hops = node[label] * self.nodes + there
+        for at, number in enumerate(self._moving.tolist()):
+            made[number] += steps[at].take(hops)
+        made += on[: len(sums), column]
+        fits = np.logical_and.reduce(self._weights @ made + to_go[:, there] <= bounds[:, None], axis=0)
+        return label[fits], column[fits], made[:, fits]
+
+    def _bounds(self, beat: float) -> Floats:
+        """What each of all that is bounded may be at most, shape (T,), for ways that cost at most `beat`."""
+        limits = self.limits * (1.0 + WITHIN)
+        # What a way costs is at least what it costs at some prices, less the prices of all that there is.
+        dearest = beat + np.array([left_sum((price * limits)[price > 0.0].tolist()) for price in self.prices])
+        return np.concatenate([[beat], limits, dearest + WITHIN * np.abs(dearest)])
+
+    def _kept(self, piece: int, node: Ints, sums: Floats, most: int) -> tuple[Ints, bool]:
         """The labels that no other at their node undercuts, ascending by node and cost; and whether these are all."""
+        counts = np.bincount(node, minlength=self.nodes)
+        if counts.max() < 2:
+            return node.argsort(), True
+        kept = self._undercut_by_none(piece, node, sums, counts)
+        counts = np.bincount(node[kept], minlength=self.nodes)
+        if counts.max() <= most:
+            return kept, True
+        if most < self.most and len(self.prices):
+            row = len(sums)
+            return kept[_promising(self._weights[row] @ sums[:, kept], counts, most)], False
+        ends = np.cumsum(counts).tolist()
+        own = [kept[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
+        return np.concatenate([each[_spread(len(each), most)] if len(each) > most else each for each in own]), False
+
+    def _undercut_by_none(self, piece: int, node: Ints, sums: Floats, counts: Ints) -> Ints:
         # What can never reach its limit any more does not tell labels apart.
+        used = sums[1:]
         loose = used + self.most_ahead[:, piece + 1, None] <= self.limits[:, None]
-        used = np.where(loose & np.isfinite(self.limits)[:, None], 0.0, used)
-        order = np.lexsort((*used[::-1], cost, node))
-        starts = np.searchsorted(node[order], np.arange(self.nodes + 1))
-        kept, whole = [], True
-        for first, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-            own = order[first:end]
-            if not len(own):
-                continue
-            own = own[undominated(used[:, own], self.step)]
-            if len(own) > most:
-                own, whole = own[_spread(len(own), most)], False
-            kept.append(own)
-        return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64), whole
+        telling = np.where(loose & np.isfinite(self.limits)[:, None], 0.0, used)
+        order = np.lexsort((*telling[::-1], sums[0], node))
+        if len(used) == 1:
+            return order[_fronts(telling[0, order], counts, self.step)]
+        ends = np.cumsum(counts).tolist()
+        own = [order[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
+        return np.concatenate([each[undominated(telling[:, each], self.step)] for each in own if len(each)])
+
+
+def _promising(priced: Floats, counts: Ints, most: int) -> Bools:
+    """About `most` of each of neighbouring groups of so many: half of them the cheapest, the others evenly."""
+    group = np.arange(len(counts)).repeat(counts)
+    place, size = np.arange(len(group)) - (counts.cumsum() - counts)[group], counts[group]
+    rank = np.empty_like(place)
+    rank[np.lexsort((priced, group))] = place
+    share = place * (most - most // 2) // size
+    evenly: Bools = share != (place - 1) * (most - most // 2) // size
+    return evenly | (rank < most // 2)
+
+
+def _fronts(used: Floats, counts: Ints, step: float) -> Bools:
+    """`undominated` of one resource, for neighbouring groups of so many at once."""
+    group = np.arange(len(counts)).repeat(counts)
+    place = np.arange(len(used)) - (counts.cumsum() - counts)[group]
+    table = np.full((len(counts), counts.max() + 1), np.inf)
+    table[group, place + 1] = used
+    made: Bools = used < np.minimum.accumulate(table, axis=1)[group, place] * (1.0 - step)
+    return made
 
 
 def _spread(count: int, most: int) -> Ints:
@@ -222,13 +270,6 @@ def undominated(used: Floats, step: float) -> Bools:
         table[:, len(kept)] = telling[:, number]
         kept.append(number)
         made[number] = True
-    return made
-
-
-def _stepped(quantity: Quantity, piece: int, node: Ints, so_far: Floats, to: Ints) -> Floats:
-    """What each label has of a quantity when it has gone to each of `to` and run the piece there."""
-    steps = quantity.steps[piece % len(quantity.steps)]
-    made: Floats = so_far[:, None] + steps[node][:, to] + quantity.pieces[piece, to]
     return made
 
 

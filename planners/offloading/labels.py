@@ -12,7 +12,16 @@ from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.graphs.label_search import WITHIN, LabelSearch, Quantity
-from layerlift.planners.graphs.pieces import LATENCY, MONEY, PieceFacts, Sums, cheapest_way, inner_pieces, whole_pieces
+from layerlift.planners.graphs.pieces import (
+    ENERGY,
+    LATENCY,
+    MONEY,
+    PieceFacts,
+    Sums,
+    cheapest_way,
+    inner_pieces,
+    whole_pieces,
+)
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
 from layerlift.planners.offloading.polishing import polish
@@ -26,11 +35,14 @@ from layerlift.planners.registry.base import PlannerBase
 LOOKED = 12
 """Finished ways that the cost model looks at: the cheapest; more only where sums and model differ at a limit."""
 
-FIRST = 25
+FIRST = 16
 """Labels at a node of a first search, whose answer leaves the second less to look at."""
 
 HALVINGS = 12
 """Halvings of the price of memory that find a good way to begin with."""
+
+FACTORS = (1.0, 0.6, 1.7)
+"""Of the price that bounds best at the beginning, those that are tried on every label."""
 
 STEPS = 30
 """At most so many ways between two that lie on either side of a limit; a handful is usual."""
@@ -136,16 +148,20 @@ def within_limits(judge: Judge, facts: PieceFacts, known: Placement, most: int, 
     sums, weights = Sums(judge.problem, facts), weights_of(judge)
     objective = Quantity(*sums.weighed(weights))
     resources = resources_of(sums)
-    found, price = _by_prices(judge, sums, objective, resources)
+    found, prices = _by_prices(judge, sums, objective, resources)
     best = _better(judge, [known, *found])
     nodes = sorted({0, *(node for placement in (best, *found) for node in placement)})
     options = VisitOptions(sums, weights, resources, nodes) if visits else None
     search = LabelSearch(
-        objective, [each.quantity for each in resources], most, price=price, options=options.options if options else {}
+        objective,
+        [each.quantity for each in resources],
+        most,
+        prices=np.concatenate([prices * factor for factor in FACTORS]),
+        options=options.options if options else {},
     )
     complete = True
     for room in dict.fromkeys((min(FIRST, most), most)):
-        beat = _cost(sums, objective, best) if judge.key(best)[0] == 0.0 else np.inf
+        beat = _bar(judge, sums, objective, weights, best)
         made = search.run(beat + abs(beat) * 1e-9, room)
         finished = [sums.placement(nodes) for nodes in made.nodes[:LOOKED].tolist()]
         if options is not None:
@@ -186,20 +202,33 @@ def _cost(sums: Sums, quantity: Quantity, placement: Placement) -> float:
     return quantity.of(nodes) if sums.placement(nodes) == placement else np.inf
 
 
+def _bar(judge: Judge, sums: Sums, objective: Quantity, weights: Floats, best: Placement) -> float:
+    """What a way may cost by sums to be better than `best`; infinite where sums cannot tell.
+
+    Money adds up however a query overlaps, and what is paid for memory held is on top of sums.
+    """
+    if judge.key(best)[0] > 0.0:
+        return np.inf
+    if not weights[[LATENCY, ENERGY]].any():
+        return float(weights[MONEY]) * judge.cost(best).money
+    return _cost(sums, objective, best)
+
+
 def _by_prices(
     judge: Judge, sums: Sums, objective: Quantity, resources: list[Resource]
 ) -> tuple[list[Placement], Floats]:
-    """Ways that are cheapest at some price of one term, or of memory; and the price that bounds best where one is."""
+    """Ways that are cheapest at some price of one term, or of memory; and the prices of terms that bound best.
+
+    The latter of shape (terms, resources): each row prices one term alone.
+    """
     terms = [each.quantity for each in resources if each.term is not None]
     memory = [each.quantity for each in resources if each.term is None]
     found: list[Placement] = []
-    price = np.zeros(len(resources))
-    for term in terms:
-        made, level = _at_one_limit(sums, objective, term)
+    prices = np.zeros((len(terms), len(resources)))
+    for number, term in enumerate(terms):
+        made, prices[number, number] = _at_one_limit(sums, objective, term)
         found.extend(made)
-        if len(resources) == 1:
-            price[0] = level
-    return found + (_one_price(judge, sums, objective, memory) if memory else []), price
+    return found + (_one_price(judge, sums, objective, memory) if memory else []), prices
 
 
 def _at_one_limit(sums: Sums, objective: Quantity, limited: Quantity) -> tuple[list[Placement], float]:

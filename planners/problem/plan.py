@@ -8,6 +8,8 @@ from itertools import groupby
 from numbers import Integral
 from typing import NamedTuple
 
+import numpy as np
+
 from layerlift.models.errors import PlanError
 from layerlift.planners.problem.problem import Problem
 
@@ -88,14 +90,21 @@ def _whole(number: object, what: str) -> None:
         raise PlanError(f"{what} {number!r}: expected a whole number")
 
 
+def _placed(placement: Sequence[int], problem: Problem) -> bool:
+    """Whether all layers are on nodes where they are allowed, as far as a quick look can tell."""
+    if set(map(type, placement)) != {int} or min(placement) < 0 or max(placement) >= len(problem.nodes):
+        return False
+    return not problem.tables.limited or bool(problem.allowed[np.arange(len(placement)), placement].all())
+
+
 def validate(plan: Plan, problem: Problem) -> None:
     """Raise `PlanError` unless `plan` is legal for `problem`; the message names the layer, part or node at fault."""
     if not isinstance(plan, Plan):
         raise PlanError(f"the planner returned {type(plan).__name__}, expected layerlift.planners.Plan")
-    graph, nodes = problem.graph, len(problem.nodes)
-    if len(plan.placement) != len(graph):
-        raise PlanError(f"the placement has {len(plan.placement)} layers, {graph.name} has {len(graph)}")
-    for layer, node in enumerate(plan.placement):
+    graph, nodes, count = problem.graph, len(problem.nodes), len(problem.graph)
+    if len(plan.placement) != count:
+        raise PlanError(f"the placement has {len(plan.placement)} layers, {graph.name} has {count}")
+    for layer, node in enumerate(plan.placement if not _placed(plan.placement, problem) else ()):
         _whole(node, f"layer {layer} is placed on node")
         if not 0 <= node < nodes:
             raise PlanError(f"layer {layer} is placed on node {node}, expected 0 (the client) to {nodes - 1}")
@@ -110,8 +119,8 @@ def validate(plan: Plan, problem: Problem) -> None:
             raise PlanError(f"upload {number} is empty: expected at least one layer")
         for layer in upload.layers:
             _whole(layer, f"upload {number} names layer")
-            if not 0 <= layer < len(graph):
-                raise PlanError(f"upload {number} names layer {layer}, {graph.name} has layers 0 to {len(graph) - 1}")
+            if not 0 <= layer < count:
+                raise PlanError(f"upload {number} names layer {layer}, {graph.name} has layers 0 to {count - 1}")
             if layer in seen:
                 raise PlanError(f"layer {layer} is uploaded twice (again in upload {number})")
             if plan.placement[layer] != upload.server:
@@ -127,7 +136,7 @@ def validate(plan: Plan, problem: Problem) -> None:
         )
     if 0 in {upload.server for upload in plan.uploads}:
         raise PlanError("an upload goes to node 0, the client itself: uploads go to servers")
-    for server in problem.servers if problem.tables.limited else ():
+    for server in sorted({*plan.placement} - {0}) if problem.tables.limited else ():
         held = graph.held_bytes(layer for layer, node in enumerate(plan.placement) if node == server)
         if held > problem.memory_bytes[server]:
             raise PlanError(

@@ -54,8 +54,18 @@ def options_of(maker: Callable[..., object]) -> dict[str, Option]:
     function = maker.__init__ if inspect.isclass(maker) else maker
     if function is object.__init__:
         return {}
+    return dict(_kept_options(maker) if inspect.isfunction(function) else _options(maker, function))
+
+
+@lru_cache(maxsize=256)
+def _kept_options(maker: Callable[..., object]) -> dict[str, Option]:
+    """The same, looked at once: a plug-in is made anew for every request."""
+    return _options(maker, maker.__init__ if inspect.isclass(maker) else maker)
+
+
+def _options(maker: Callable[..., object], function: Callable[..., object]) -> dict[str, Option]:
     try:
-        hints = _hints(function) if inspect.isfunction(function) else typing.get_type_hints(function)
+        hints = typing.get_type_hints(function)
     except (NameError, TypeError):
         hints = {}
     found: dict[str, Option] = {}
@@ -65,12 +75,6 @@ def options_of(maker: Callable[..., object]) -> dict[str, Option]:
         required = parameter.default is parameter.empty
         found[name] = Option(name, hints.get(name, str), None if required else parameter.default, required)
     return found
-
-
-@lru_cache(maxsize=256)
-def _hints(function: types.FunctionType) -> dict[str, Any]:
-    """The annotations of a function, evaluated once: a plug-in is made anew for every request."""
-    return typing.get_type_hints(function)
 
 
 def split_options(name: str, text: str, wording: Wording = PLANNER) -> dict[str, str]:
