@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from layerlift.emulator.studies.reproduce.ionn_rows import CLASSES, profile, published
+from layerlift.emulator.studies.reproduce.ionn.rows import CLASSES, profile, published
 from layerlift.models import load
 
 ROOT: Final = Path(__file__).parent.parent

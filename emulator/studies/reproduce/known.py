@@ -6,8 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from layerlift.emulator.studies.reproduce import dads, ionn, lin, neurosurgeon
-from layerlift.emulator.studies.reproduce.ionn_rows import published
+from layerlift.emulator.studies.reproduce.dads import study as dads
+from layerlift.emulator.studies.reproduce.dads.runs import NETWORKS as OF_DADS
+from layerlift.emulator.studies.reproduce.ionn import study as ionn
+from layerlift.emulator.studies.reproduce.ionn.rows import published
+from layerlift.emulator.studies.reproduce.lin import study as lin
+from layerlift.emulator.studies.reproduce.lin.runs import NETWORKS as OF_LIN
+from layerlift.emulator.studies.reproduce.neurosurgeon import study as neurosurgeon
 from layerlift.emulator.studies.reproduce.reproduction import Done, Reproduction
 
 FIGURE5: Final = "the paper's Figure 5: the system delay while a model is uploaded in four ways"
@@ -52,7 +57,7 @@ EXPERIMENTS: Final = {
         Experiment(
             "dads",
             "DADS (INFOCOM 2019): latency under light load, throughput under heavy load",
-            dads.NETWORKS,
+            OF_DADS,
             dads.check,
             dads.dads,
             dads.run_count,
@@ -60,7 +65,7 @@ EXPERIMENTS: Final = {
         Experiment(
             "lin",
             "Lin et al. (TII 2020): the least money within deadlines, by planner, on the paper's world",
-            lin.NETWORKS,
+            OF_LIN,
             lin.check,
             lambda networks, done: lin.lin(networks, done=done),
             lin.run_count,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RunResult
@@ -21,12 +21,14 @@ Outcome = Literal["seen", "in part", "not seen", "not comparable"]
 Done = Callable[[], None]
 """Called after every run."""
 
-ABSTRACT: Final = "its abstract"
-PAPER: Final = "its text"
-
 
 def nothing() -> None:
     """Nobody wants to know."""
+
+
+def series(words: Sequence[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from layerlift.emulator.studies.reproduce.ionn import Upload
+    from layerlift.emulator.studies.reproduce.ionn.runs import Upload
 
 _COLOURS: Final = ["#7f7f7f", "#1f77b4", "#ff9f1c", "#c1121f"]
 
