@@ -111,7 +111,7 @@ def _against_ga(found: Sequence[Paid]) -> Finding:
         f"{share(min(gains))} to {share(max(gains))} less money" if gains else "nothing to compare",
         "not comparable",
         "Energy there, money here. Both of ours begin with the best single cuts and move runs of layers, and 4,000 "
-        "evaluations nearly close the gap to the best known for either.",
+        "evaluations leave little between them.",
     )
 
 
