@@ -263,7 +263,7 @@ def _cheapest(deadline_s: float) -> float:
                 carried = sizes[first] + sizes[last + 1]
                 here_s = fsum([*seconds[:first], *seconds[last + 1 :]]) / DEVICE_GHZ
                 if here_s + busy_s + carried / rate + 2 * latency_s <= deadline_s:
-                    paid = busy_s * node.price_per_core_hour / 3600 + carried * PRICES_PER_GB[pair] / 2**30
+                    paid = busy_s * node.price_per_s + carried * PRICES_PER_GB[pair] / 2**30
                     cheapest = min(cheapest, paid)
     return cheapest
 
@@ -354,7 +354,7 @@ def test_every_experiment_has_a_line() -> None:
             "--models names 'alexnt', whose rows IONN did not publish; did you mean alexnet?",
         ),
         (["dads", "--models", "vgg19"], "--models names 'vgg19', whose rows were not published for a board"),
-        (["lin", "--models", "alexnt"], "--models names 'alexnt', which the zoo has not; did you mean alexnet?"),
+        (["lin", "--models", "alexnt"], "--models names 'alexnt', which the zoo has not; did you mean alexnet"),
         (["lin", "--models", ","], "expected names or numbers with commas between"),
     ],
 )

@@ -15,13 +15,12 @@ _WHY_LATENCY: Final = (
     "ranges begin at 1, and the cloud alone is far behind."
 )
 _WHY_THROUGHPUT: Final = (
-    "The cut of least latency was not chosen for it; where it lies at an end its throughput is that end's. The board "
-    "is a slower device, next to its cloud, than a Raspberry Pi was beside that of the publication, so that the "
-    "range is wider."
+    "The cut of least latency was not chosen for it; where it lies at an end its throughput is that end's. How much "
+    "slower the device is than the cloud sets how wide the range is, and the machines are others."
 )
 _WHY_HEAVY: Final = (
-    "Where an end is the best for the busiest stage, too, light and heavy load have one plan. What a network that "
-    "branches could gain inside needs several tensors sent, which a link that is the busiest stage does not bear."
+    "Where an end is the best for the busiest stage, too, light and heavy load have one plan. The last row holds the "
+    "plan for heavy load against the least period that there is."
 )
 
 

@@ -43,8 +43,9 @@ def _order(main: Mapping[str, Upload], hurried: Mapping[str, Upload]) -> Finding
     right = direct < ionn_ <= efficiency < recursive
     return Finding(
         "Queries answered during the upload: the order of the four",
-        "direct fewest, then IONN, efficiency, recursive",
-        "Shin et al., the order of their released algorithms; IONN, Figure 7",
+        "each improves on the one before: IONN on all at once, efficiency on IONN, recursive on efficiency (no "
+        "numbers)",
+        "IONN's text; the abstract of Shin et al.; of recursive, Xue et al., DNN Migration in IoTs, 2023",
         f"{direct}, {ionn_}, {efficiency}, {recursive} answers with {', '.join(map(str, parts))} pieces",
         "seen" if right else "in part" if direct < min(counts[1:]) else "not seen",
         "A finer order of the same bytes lets queries use the first of them earlier; what these queries carry makes "
@@ -117,11 +118,11 @@ def _times(timed: Mapping[str, Sequence[Upload]]) -> list[Finding]:
                 "IONN, the table of upload times",
                 ", ".join(seconds(value) for value in here),
                 "in part" if alike else "not seen",
-                f"The order is {'the same' if alike else 'another'}, and what queries add is near (K = 0.5: "
-                f"{seconds(added[0])} here, {added[1]:.1f} s printed). All at once is {seconds(printed[0] - here[0])} "
-                f"shorter here, where {size(uploads[0].client.parts[0][2])} take what the link needs: the printed "
-                "times also hold what the server spends on building the model and what the wireless link loses, of "
-                "which no number was printed.",
+                f"The order is {'the same' if alike else 'another'}; queries beside the upload add "
+                f"{seconds(added[0])} here and {added[1]:.1f} s there (K = 0.5). All at once is "
+                f"{seconds(printed[0] - here[0])} shorter here, where {size(uploads[0].client.parts[0][2])} take what "
+                "the link needs and nothing else: building the model on the server and losses of the wireless link, "
+                "of which no number was printed, may be in the printed times.",
             )
         )
     return made

@@ -57,5 +57,5 @@ def findings(
         "the abstract",
         "not emulated",
         "not comparable",
-        "No powers of its board are public in numbers. one_step:by=energy plans for it, with powers of your own.",
+        "No public numbers of its board's powers were found. one_step:by=energy plans for it, with powers of your own.",
     )

@@ -86,8 +86,8 @@ def _told(
         unverified=(
             "Which cut was best for which of its networks and links (its figures and tables): no public text of them "
             "was found, so that cuts are not compared one by one.",
-            "The layer times of its Jetson TK1 and K40: they were drawn, not printed.",
-            "Its energy: no powers of its board are public in numbers; that half is not emulated.",
+            "The layer times of its Jetson TK1 and K40: no public numbers of them were found.",
+            "Its energy: no public numbers of its board's powers were found; that half is not emulated.",
         ),
         numbers=tuple(_numbers(points)),
         runs=runs,
