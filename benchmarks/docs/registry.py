@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from benchmarks.docs import crowds, facts, planning, rests, samples
@@ -41,5 +42,14 @@ BLOCKS: Final = (
     Block("what late-arrival rests on", "docs/sensitivity.md", rests.late, 240),
     Block("figure5.md", "docs/figure5.md", samples.figure, 40, whole=True),
     Block("figure5.svg", "docs/figure5.svg", samples.panels, 40, whole=True),
+    Block("experiments", "docs/reproduce.md", samples.experiments, 0.1),
+    Block("ionn.md", "docs/ionn.md", partial(samples.again, "ionn"), 6, whole=True),
+    Block("ionn.svg", "docs/ionn.svg", partial(samples.drawn, "ionn"), 6, whole=True),
+    Block("neurosurgeon.md", "docs/neurosurgeon.md", partial(samples.again, "neurosurgeon"), 6, whole=True),
+    Block("neurosurgeon.svg", "docs/neurosurgeon.svg", partial(samples.drawn, "neurosurgeon"), 6, whole=True),
+    Block("dads.md", "docs/dads.md", partial(samples.again, "dads"), 30, whole=True),
+    Block("dads.svg", "docs/dads.svg", partial(samples.drawn, "dads"), 30, whole=True),
+    Block("lin.md", "docs/lin.md", partial(samples.again, "lin"), 100, whole=True),
+    Block("lin.svg", "docs/lin.svg", partial(samples.drawn, "lin"), 100, whole=True),
     Block("gaps.md", "docs/gaps.md", samples.optima, 1200, timed=_TIMES, whole=True),
 )

@@ -12,13 +12,18 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from benchmarks import gaps, profile_trust
+from benchmarks.docs.blocks import table
 from layerlift.emulator.planning.memory import PlanMemory
+from layerlift.emulator.report.chart import save
 from layerlift.emulator.report.report import show
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.reproduce import figure5
 from layerlift.emulator.studies.reproduce.charts import draw
+from layerlift.emulator.studies.reproduce.known import EXPERIMENTS, FIGURE5
 from layerlift.emulator.studies.reproduce.page import page
+from layerlift.emulator.studies.reproduce.reproduction import Reproduction, nothing
+from layerlift.emulator.studies.reproduce.told import markdown
 from layerlift.models.loading import zoo
 
 FIGURE = "layerlift reproduce figure5"
@@ -54,6 +59,33 @@ def panels() -> str:
     with TemporaryDirectory() as folder:
         draw(_results(), Path(folder))
         return (Path(folder) / "figure5.svg").read_text(encoding="utf-8")
+
+
+@cache
+def _again(name: str) -> Reproduction:
+    experiment = EXPERIMENTS[name]
+    return experiment.make(experiment.networks, nothing)
+
+
+def again(name: str) -> str:
+    """docs/NAME.md: another publication, emulated again."""
+    return markdown(_again(name), f"layerlift reproduce {name}")
+
+
+def drawn(name: str) -> str:
+    """docs/NAME.svg: its picture."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.svg"
+        save(lambda: dict(_again(name).picture), path)
+        return path.read_text(encoding="utf-8")
+
+
+def experiments() -> str:
+    """The list in docs/reproduce.md."""
+    lines = {"figure5": FIGURE5, **{each.name: each.line for each in EXPERIMENTS.values()}}
+    return table(["command", "what is emulated again"], [
+        [f"[`layerlift reproduce {name}`]({name}.md)", line] for name, line in lines.items()
+    ], left=2)  # fmt: skip
 
 
 def optima() -> str:

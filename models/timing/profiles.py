@@ -16,7 +16,7 @@ from layerlift.models.timing.profile import Profile
 
 REFERENCE: Final = "reference"
 """The device class of whoever names none."""
-SHIPPED_CLASSES: Final = ("v100",)
+SHIPPED_CLASSES: Final = ("v100", "odroid_xu4", "gtx1080ti")
 """Device classes that ship beside it, each a folder of `models/profiles` with a profile for some networks."""
 Notify = Callable[[str], None]
 _RUNS, _FEWEST_RUNS = 30, 3

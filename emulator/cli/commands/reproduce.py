@@ -1,7 +1,8 @@
-"""`layerlift reproduce figure5`: the paper's experiment, emulated again."""
+"""`layerlift reproduce`: the paper's experiment, and others of the field, emulated again."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +18,74 @@ from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.studies.reproduce.figure5 import ALGORITHMS, Case, Result, cases, compare
 from layerlift.emulator.studies.reproduce.files import prepare, write
+from layerlift.emulator.studies.reproduce.known import EXPERIMENTS, FIGURE5, Experiment
 from layerlift.emulator.studies.reproduce.page import show
+from layerlift.emulator.studies.reproduce.told import show as show_found
+from layerlift.emulator.studies.reproduce.written import prepare as prepare_files
+from layerlift.emulator.studies.reproduce.written import write as write_files
 from layerlift.models.errors import RunError, near
 from layerlift.models.loading.zoo import classics, is_known, known
 
 
-@click.group()
+class Experiments(click.Group):
+    """A group that says which experiments there are."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises `RunError`, with a near name, for an experiment that there is not."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise RunError(
+                f"there is no experiment {args[0]!r}{near(args[0], self.commands)}; see layerlift reproduce --list"
+            )
+        return super().resolve_command(ctx, args)
+
+
+class Emulated(click.Command):
+    """An experiment; it knows an option of another one when it sees it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises `RunError` for an option that only another experiment has."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            owners = [
+                name for name, other in reproduce.commands.items()
+                if any(error.option_name in option.opts for option in other.params)
+            ]  # fmt: skip
+            if not owners:
+                raise
+            own = ", ".join(option.opts[0] for option in self.params)
+            raise RunError(
+                f"{error.option_name} is an option of layerlift reproduce {owners[0]}, and {self.name} does not have "
+                "it: "
+                f"expected some of {own}"
+            ) from None
+
+
+def _listing(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    lines = {"figure5": FIGURE5, **{each.name: each.line for each in EXPERIMENTS.values()}}
+    for name, line in lines.items():
+        echo(f"{name:<14}{line}")
+    ctx.exit()
+
+
+@click.group(cls=Experiments)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_listing,
+    help="Name the experiments, a line each.",
+)
 def reproduce() -> None:
-    """Run an experiment of the paper again."""
+    """Emulate an experiment of the paper, or of what it builds on, again: what was printed, what is seen, and why."""
 
 
-@reproduce.command()
+@reproduce.command(cls=Emulated)
 @click.option("--models", default="alexnet,vgg19", show_default=True, help="Networks, with commas; or all nine.")
 @click.option("--links", type=click.Choice(["independent", "shared", "both"]), default="both", show_default=True)
 @click.option("--servers", type=click.Choice(["cloud", "edge", "both"]), default="both", show_default=True)
@@ -65,6 +123,46 @@ def figure5(
     if stopped:
         echo(f"layerlift: {note}", err=True)
         raise click.exceptions.Exit(stopped.code)
+
+
+def _command(experiment: Experiment) -> click.Command:
+    """The command of one of the others: run it, show it, write it."""
+
+    def act(out: Path, force: bool, as_json: bool, models: str = "") -> None:
+        networks = _listed(models, "models") if experiment.networks else []
+        experiment.check(networks)
+        prepare_files(experiment.name, out, force)
+        with _bar(experiment.count(networks)) as bar:
+            bar.update(bar.task_ids[0], description=experiment.name)
+            found = experiment.make(networks, lambda: bar.advance(bar.task_ids[0]))
+        usual = ",".join(experiment.networks)
+        given = f" --models {models}" if experiment.networks and models != usual else ""
+        written = write_files(found, out, f"layerlift reproduce {experiment.name}{given}")
+        if as_json:
+            click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
+        else:
+            show_found(found, screen())
+        echo(f"{len(written)} files in {out}: {', '.join(path.name for path in written)}", err=as_json)
+
+    name = experiment.name
+    options: list[click.Parameter] = [
+        click.Option(["--out"], type=FilePath(), default=Path(name), show_default=True),
+        click.Option(["--force"], is_flag=True, help="Replace one that is there already."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print everything as JSON instead."),
+    ]
+    if experiment.networks:
+        usual = ",".join(experiment.networks)
+        options.insert(0, click.Option(["--models"], default=usual, show_default=True, help="Networks, with commas."))
+    text = (
+        f"{experiment.line}.\n\nPrints what was published, what is seen here, and why they differ; writes a page, a "
+        "picture "
+        "(SVG, PNG), Markdown and the numbers (JSON) to the folder --out."
+    )
+    return Emulated(name, callback=act, params=options, help=text, short_help=experiment.line)
+
+
+for _experiment in EXPERIMENTS.values():
+    reproduce.add_command(_command(_experiment))
 
 
 def _changed(option: click.Parameter, told: dict[str, str]) -> bool:

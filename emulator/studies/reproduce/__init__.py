@@ -1,1 +1,1 @@
-"""The paper's experiment, emulated again."""
+"""The paper's experiment, and others of the field, emulated again."""

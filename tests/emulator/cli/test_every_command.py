@@ -70,6 +70,10 @@ COMMANDS = {
         "reproduce figure5 --models squeezenet --factors 10 --links shared --servers edge --offloading greedy "
         "--algorithms ionn --out figure --force"
     ],
+    "reproduce ionn": ["reproduce ionn --help"],
+    "reproduce neurosurgeon": ["reproduce neurosurgeon --help"],
+    "reproduce dads": ["reproduce dads --help"],
+    "reproduce lin": ["reproduce lin --help"],
 }
 HOW = {"at 80 columns": {"COLUMNS": "80"}, "at 40 columns": {"COLUMNS": "40"}, "in a pipe": {"COLUMNS": ""}}
 

@@ -1,0 +1,1 @@
+"""DADS, emulated again."""

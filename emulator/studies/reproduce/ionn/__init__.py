@@ -1,0 +1,1 @@
+"""IONN, emulated again on its published rows."""

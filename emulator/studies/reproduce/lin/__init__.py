@@ -1,0 +1,1 @@
+"""The question of Lin et al., on the paper's world."""

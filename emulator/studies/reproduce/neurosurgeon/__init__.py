@@ -1,0 +1,1 @@
+"""Neurosurgeon, emulated again."""
