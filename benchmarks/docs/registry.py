@@ -37,6 +37,7 @@ BLOCKS: Final = (
     Block("commuters", "docs/scenarios.md", crowds.commuters, 25),
     Block("rush-hour", "docs/scenarios.md", crowds.rush_hour, 120),
     Block("gpu-edge", "docs/scenarios.md", crowds.gpu_edge, 30),
+    Block("elastic", "docs/scenarios.md", crowds.elastic, 15),
     Block("figure5.md", "docs/figure5.md", samples.figure, 40, whole=True),
     Block("figure5.svg", "docs/figure5.svg", samples.panels, 40, whole=True),
     Block("gaps.md", "docs/gaps.md", samples.optima, 1200, timed=_TIMES, whole=True),
