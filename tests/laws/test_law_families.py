@@ -28,6 +28,7 @@ WORLDS = {
     "batching": (
         "users.*.planner=all_remote", "users.0.count=4", "users.0.arrival.per_s=9", "users.0.profile_runs=0",
         "users.0.think_s=0.01", "links.*.bandwidth_mb_s=800", "nodes.0.downlink_mb_s=2000",
+        "users.0.device.ghz=30", "until_s=1.5",
     ),
 }
 # fmt: on
