@@ -14,7 +14,7 @@ from worlds import worlds
 from layerlift.emulator.policies import takes_back
 from layerlift.emulator.world.faults import Crash, Fault, LinkFault, Loss, OnOff, Outage, Pairs, Through, Trace
 from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
-from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
+from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec, Transport
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
 from layerlift.emulator.world.scaling import Scaling
@@ -221,6 +221,39 @@ def with_media(draw: DrawFn, world: World) -> World:
 
 
 STREAMING = ("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")
+
+
+_transports = st.one_of(
+    st.just(Transport()),
+    st.builds(
+        Transport,
+        st.sampled_from((1.0, 0.956)),
+        st.sampled_from((0.0, 0.004, 0.03)),
+        st.sampled_from((1.0, 0.6, 1.3)),
+        st.booleans(),
+    ),
+)
+
+
+@st.composite
+def with_transports(draw: DrawFn, world: World) -> World:
+    """The same world, its links and media used by transports of all kinds."""
+
+    def used(link: LinkSpec) -> LinkSpec:
+        transport = draw(_transports)
+        carried_bytes_s = link.bandwidth_bytes_s * transport.efficiency
+        # A slow start is seen where a round trip is long, and not all links need be short.
+        longer_s = draw(st.sampled_from((0.0, 0.0, 0.05)))
+        return replace(
+            link, latency_s=link.latency_s + longer_s, bandwidth_bytes_s=carried_bytes_s, transport=transport
+        )
+
+    return replace(
+        world,
+        links={tiers: used(link) for tiers, link in world.links.items()},
+        pairs={ends: used(link) for ends, link in world.pairs.items()},
+        media=tuple(replace(medium, transport=draw(_transports)) for medium in world.media),
+    )
 
 
 @st.composite
