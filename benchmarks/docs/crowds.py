@@ -19,6 +19,7 @@ from layerlift.emulator.run import run
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.study import compare
+from layerlift.models.sums import int_sum
 
 SHOWS = {
     "paper": "the paper's figure 5, see [figure5.md](figure5.md)",
@@ -29,6 +30,7 @@ SHOWS = {
     "commuters": "moving users, hand-overs, batteries",
     "rush-hour": "bursts over capacity, frames that come too late",
     "gpu-edge": "a GPU that runs queries together, and what waiting for company costs",
+    "elastic": "servers that are switched on as they are used, users who leave a slow plan, a shared cell",
 }
 HOME = ("users.*.planner=local",)
 
@@ -282,6 +284,38 @@ def _batched(result: RunResult) -> list[str]:
         f"{len(times) / (end_s - SETTLED_S):,.0f}", seconds(fmean(times)), seconds(quantile(times, 0.95)),
         f"{told['mean_size']:.2f}", seconds(told["company_mean_s"]),
     ]  # fmt: skip
+
+
+ROOMS = {
+    "one server": ("nodes.1.autoscale=null", "nodes.1.count=1"),
+    "one to four, slow plans are replaced (the file's)": (),
+    "one to four, `replan=on_change`": ("users.0.replan=on_change",),
+    "one to four, `replan=never`": ("users.0.replan=never",),
+    "four servers all the time": ("nodes.1.autoscale=null",),
+}
+
+
+def elastic() -> str:
+    """How many servers are on, and what users see who keep a plan, leave it at once, or when slow."""
+    rows = []
+    for name, settings in ROOMS.items():
+        result = ran("elastic", *settings)
+        times = sorted(row["latency_s"] for row in result.queries.to_pylist() if row["status"] == "answered")
+        asked = result.summary["troubles"]["replans"]
+        again = f"{int_sum(asked.values()) - asked.get('worse', 0):,}, {asked.get('worse', 0):,}"
+        rows.append([name, seconds(fmean(times)), seconds(quantile(times, 0.95)), again, *_switched_on(result)])
+    head = ["servers", "mean latency", "95th percentile", "asked anew, went back", "on, mean", "USD"]
+    return table(head, rows, left=1)
+
+
+def _switched_on(result: RunResult) -> list[str]:
+    """How many servers of the cloud were on on average, and what they cost."""
+    world, end_s = result.run["world"], result.summary["totals"]["virtual_s"]
+    clouds = [node for node in world["nodes"] if node["tier"] == "cloud"]
+    price = clouds[0]["price_per_s"] * clouds[0]["cores"]
+    scaled = result.summary["scaling"]
+    on_s = scaled[0]["on_s"] if scaled else len(clouds) * end_s
+    return [f"{on_s / end_s:.1f}", f"{price * on_s:.4f}"]
 
 
 def _dropped(result: RunResult) -> int:

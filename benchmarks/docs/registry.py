@@ -38,6 +38,7 @@ BLOCKS: Final = (
     Block("commuters", "docs/scenarios.md", crowds.commuters, 25),
     Block("rush-hour", "docs/scenarios.md", crowds.rush_hour, 120),
     Block("gpu-edge", "docs/scenarios.md", crowds.gpu_edge, 30),
+    Block("elastic", "docs/scenarios.md", crowds.elastic, 15),
     Block("what paper rests on", "docs/sensitivity.md", rests.paper, 15),
     Block("what late-arrival rests on", "docs/sensitivity.md", rests.late, 240),
     Block("figure5.md", "docs/figure5.md", samples.figure, 40, whole=True),

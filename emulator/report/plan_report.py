@@ -49,6 +49,7 @@ def explain(world: World, user: str) -> dict[str, Any]:
         "planning_s": took_s,
         "local_s": outcome.local_s,
         "predicted_s": outcome.predicted_s,
+        "deadline_s": problem.objective.deadline_s,
         "period_s": promised_period_s(world, spec, problem, outcome.placement),
         "true_s": latency(problem_of(exact, spec.index), outcome.placement),
         "rested_s": latency_on(problem_of(exact, spec.index), outcome.placement, Connections(), 0.0),
@@ -192,6 +193,8 @@ def _head(told: dict[str, Any], console: Console) -> None:
         f"A query takes {seconds(told['local_s'])} with all {layers} layers here and {seconds(told['predicted_s'])} "
         f"with the plan, {gain:.3g} times less.",
     )
+    if told["predicted_s"] > told["deadline_s"]:
+        _say(console, f"That misses the deadline of {seconds(told['deadline_s'])}: see what others offer with --front.")
     if told["true_s"] != told["predicted_s"]:
         _say(console, f"That is predicted: by the servers' true costs it takes {seconds(told['true_s'])}.")
     if told["period_s"] is not None:

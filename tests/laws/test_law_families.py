@@ -8,6 +8,7 @@ from test_law_wild import check_every_law
 from layerlift.emulator.scenario import families
 
 SHORT = ("users.*.planner=direct", "sample_s=1", "until_s=3")
+# fmt: off
 WORLDS = {
     "lone_random": (),
     "three_tiers": (),
@@ -23,7 +24,14 @@ WORLDS = {
     "money_deadline": ("users.0.count=4", "users.0.arrival.per_s=5"),
     "batteries": ("users.0.count=4", "users.0.device.battery_j=[5, 12]"),
     "wrong_predictions": (),
+    "backhaul": ("users.0.count=5", "users.0.arrival.per_s=9"),
+    "batching": (
+        "users.*.planner=all_remote", "users.0.count=4", "users.0.arrival.per_s=9", "users.0.profile_runs=0",
+        "users.0.think_s=0.01", "links.*.bandwidth_mb_s=800", "nodes.0.downlink_mb_s=2000",
+        "users.0.device.ghz=30", "until_s=1.5",
+    ),
 }
+# fmt: on
 """How each is made short."""
 
 

@@ -48,7 +48,7 @@ def every_question_is_accounted_for(result: RunResult) -> None:
         assert numbers == list(range(len(numbers)))
 
 
-@pytest.mark.parametrize("name", [*CROWDS, "gpu-edge"])
+@pytest.mark.parametrize("name", [*CROWDS, "gpu-edge", "elastic"])
 def test_every_number_of_the_file_has_a_source(name: str) -> None:
     scenario = Scenario.load(name)
     stated = {entry["path"]: entry["source"] for entry in scenario.assumptions()}
@@ -230,3 +230,19 @@ def test_few_cameras_wait_for_company_in_vain() -> None:
     told = waits.summary["servers"][0]["batches"]
     assert told["company_mean_s"] > 0.015
     assert settled_s(waits) - settled_s(at_once) > 0.01
+
+
+# elastic
+
+
+def test_servers_come_with_the_crowd_and_slow_plans_move_to_them() -> None:
+    moved, kept = small("elastic"), small("elastic", "users.0.replan=never")
+    [scaled] = moved.summary["scaling"]
+    assert (scaled["least"], scaled["most"]) == (1, 4)
+    assert 1.5 < scaled["mean"] < 3.0
+    asked = moved.summary["troubles"]["replans"]
+    assert asked["slow"] > asked["worse"] > 0
+    assert latency_s(moved, "visitor", since_s=60.0) < 0.95 * latency_s(kept, "visitor", since_s=60.0)
+    sent = sum(row["sent_bytes"] for row in moved.usage.to_pylist() if row["node"].startswith("visitor-"))
+    assert moved.run["media"]["cell"]["up_bytes"] == sent > 0, "all of it crosses the cell"
+    every_question_is_accounted_for(moved)

@@ -25,7 +25,7 @@ class SlowSection(Section):
 
 def _shaped(value: Any) -> Any:
     """Refuse what is none of the three; a misspelt word is told by itself."""
-    shapes = str | int | float | dict | SlowSection
+    shapes = (str, int, float, dict, SlowSection)
     if value == "slow" or isinstance(value, bool) or not isinstance(value, shapes):
         raise expected("never, on_change, a number of seconds, or {when: slow}")
     return value
