@@ -122,4 +122,5 @@ def _of_steps(priced: Priced, ahead: Ahead) -> Whole:
 
 def _least(costs: Floats) -> Floats:
     """The least of each row; `DEAR` where there is none."""
-    return np.minimum.reduce(costs, axis=1, initial=DEAR)
+    made: Floats = np.minimum.reduce(costs, axis=1, initial=DEAR)
+    return made

@@ -88,7 +88,7 @@ def _operators() -> list[onnx.NodeProto]:
 
 
 def _inputs() -> list[onnx.ValueInfoProto]:
-    shapes = {
+    shapes: dict[str, list[str | int | None]] = {
         "of_piece": ["pieces", OF_PIECE],
         "of_node": ["pieces", "nodes", OF_NODE],
         "of_step": ["pieces", "nodes", "nodes", OF_STEP],

@@ -72,7 +72,7 @@ def priced(sums: Sums, weights: TermWeights) -> Priced:
 
 def weighed(weights: TermWeights, terms: Floats) -> Floats:
     """The weighted sum of three tables; terms without weight are left out, for infinity times 0 is no number."""
-    made = np.zeros_like(terms[0])
+    made: Floats = np.zeros_like(terms[0])
     for weight, term in zip(weights, terms, strict=True):
         if weight:
             made = made + weight * term
