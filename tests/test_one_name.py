@@ -10,7 +10,20 @@ import pytest
 
 import layerlift
 
-NAMES = ["LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "sweep"]
+NAMES = [
+    "LayerliftError",
+    "RunResult",
+    "Scenario",
+    "__version__",
+    "compare",
+    "fairness",
+    "run",
+    "sensitivity",
+    "size",
+    "stress",
+    "sweep",
+    "validate",
+]
 HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from layerlift.emulator.planning.answer import Answered
 from layerlift.planners import Plan, Planner, Problem, make
-from layerlift.planners.registry.base import CrowdPlanner, PlannerBase
+from layerlift.planners.registry.base import CrowdPlanner, PlannerBase, capability
 from layerlift.planners.registry.combine import Combined
 
 
@@ -35,6 +35,9 @@ class _Remembering(PlannerBase):
 
     def __init__(self, planner: Planner, name: str, placed: dict[tuple[Any, ...], tuple[list[Plan], Any]]) -> None:
         self._planner, self._name, self._placed = planner, name, placed
+        # A pair tells its halves what they want to know: who answers for a half must want the same.
+        for wanted in ("wants_crowd", "wants_stay"):
+            setattr(self, wanted, capability(planner, wanted))
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         return self._asked("plan", [problem], rng)[0]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from layerlift.emulator.studies.processes import in_processes
 from layerlift.models.errors import LayerliftError, RunError
 
 Job = TypeVar("Job")
@@ -86,11 +87,13 @@ def outcomes(
     local: bool,
     address: str | None = None,
     kept: Kept | None = None,
+    workers: int = 0,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield (number, outcome) of each of `works` as it ends.
 
     `call` is a module's own function. With `local` one run follows the other in this process; else they are Ray tasks
-    (`layerlift.emulator.cluster.tasks`). What was kept is answered first. Outcomes depend on neither.
+    (`layerlift.emulator.cluster.tasks`), or with `workers` in so many processes of this machine
+    (`layerlift.emulator.studies.processes`). What was kept is answered first. Outcomes depend on none of it.
     """
     todo = []
     for number, work in enumerate(works):
@@ -99,7 +102,7 @@ def outcomes(
             todo.append(number)
             continue
         yield number, found
-    for place, made in each_of(call, [works[number] for number in todo], local=local, address=address):
+    for place, made in each_of(call, [works[number] for number in todo], local=local, address=address, workers=workers):
         outcome = {"failed": str(made)} if isinstance(made, Lost) else made
         if kept is not None and "failed" not in outcome:
             kept.put(works[todo[place]], outcome)
@@ -107,16 +110,25 @@ def outcomes(
 
 
 def each_of(
-    call: Callable[[Job], Found], jobs: Sequence[Job], *, local: bool, address: str | None = None
+    call: Callable[[Job], Found],
+    jobs: Sequence[Job],
+    *,
+    local: bool,
+    address: str | None = None,
+    workers: int = 0,
 ) -> Iterator[tuple[int, Found | Lost]]:
-    """Yield (number, answer) of each of `jobs` as it ends: here and in order, or as Ray tasks.
+    """Yield (number, answer) of each of `jobs` as it ends: here and in order, in `workers` processes, or as Ray tasks.
 
     Raises `RunError` when Ray cannot be started or joined.
     """
     if local or not jobs:
         yield from ((number, call(job)) for number, job in enumerate(jobs))
         return
-    from layerlift.emulator.cluster.tasks import in_tasks
+    if workers:
+        made = in_processes(call, jobs, workers)
+    else:
+        from layerlift.emulator.cluster.tasks import in_tasks
 
-    for number, found in in_tasks(call, jobs, address):
+        made = in_tasks(call, jobs, address)
+    for number, found in made:
         yield number, Lost(_COLOUR.sub("", str(found))) if isinstance(found, LayerliftError) else found

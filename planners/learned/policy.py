@@ -107,6 +107,6 @@ def exact_scores(policy: Policy, seen: Features) -> Table:
     )
     wide = np.clip(summed >> SHIFTS[0], 0, MOST_INSIDE)
     narrow = np.clip((wide @ policy.inner + policy.second) >> SHIFTS[1], 0, MOST_INSIDE)
-    scores: Table = (narrow @ policy.outer + policy.third) >> SHIFTS[2]
-    np.clip(scores, -MOST_SCORE, MOST_SCORE, out=scores)
-    return scores[..., 0]
+    scores = (narrow @ policy.outer + policy.third) >> SHIFTS[2]
+    made: Table = np.clip(scores[..., 0], -MOST_SCORE, MOST_SCORE)
+    return made

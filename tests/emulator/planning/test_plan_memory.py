@@ -47,6 +47,18 @@ class Shuffled(PlannerBase):
         return tuple(parts)
 
 
+class Curious(PlannerBase):
+    """Stays local with nobody told of, and moves everything where others are."""
+
+    wants_crowd = True
+    wants_stay = True
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        told = problem.crowd is not None and problem.stay is not None
+        placement = (int(told),) * len(problem.graph)
+        return Plan(placement, in_one_piece(placement))
+
+
 PAIRS = [f"test_plan_memory:Dice+{half}" for half in ("direct", "ionn", "test_plan_memory:Shuffled")]
 
 
@@ -66,6 +78,14 @@ def test_memory_answers_what_planning_anew_would(problem: Problem) -> None:
     for planner in (*PAIRS, *PAIRS):
         job = PlanJob(0.0, 0, planner, problem)
         assert answer(job, 3, memory.planner)[0] == answer(job, 3)[0]
+
+
+def test_the_first_half_of_a_remembered_pair_is_told_what_it_wants_to_know() -> None:
+    text = "test_plan_memory:Curious+direct"
+    problem = problem_of(phones(f"users.0.planner={text}", "users.0.stay_s=20").resolve(), 0)
+    [moved], *_ = answer(PlanJob(0.0, 0, text, problem), 3, PlanMemory().planner)
+    assert moved == solve(text, problem, 3)[0]
+    assert set(moved.placement) == {1}
 
 
 def test_the_first_half_is_asked_once() -> None:

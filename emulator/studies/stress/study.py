@@ -1,0 +1,196 @@
+"""`stress`: what a program calls, and what `layerlift stress` calls for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.versions import versions
+from layerlift.emulator.runtime.interruption import Stopped, felt
+from layerlift.emulator.studies.compare.study import Progress
+from layerlift.emulator.studies.many import Kept, Outcome, outcomes
+from layerlift.emulator.studies.processes import workers_of
+from layerlift.emulator.studies.stress import battery, page
+from layerlift.emulator.studies.stress.asked import GATHER_S, Asked, asked
+from layerlift.emulator.studies.stress.axioms import axioms
+from layerlift.emulator.studies.stress.card import Row, best_of, row
+from layerlift.emulator.studies.stress.jobs import Job, perform, sound
+from layerlift.emulator.studies.stress.ladders import Ladder, ladder
+from layerlift.emulator.studies.stress.result import Stress
+from layerlift.models.sums import int_sum
+
+Place = tuple[str, str, str, float]
+"""Contender, family, change and factor."""
+UNPUSHED: Final = ("", 1.0)
+
+
+def stress(
+    planners: str | Sequence[str] = (),
+    *,
+    against: str | Sequence[str] = (),
+    families: Sequence[str | os.PathLike[str]] = (),
+    policy: str | Sequence[str] = (),
+    worlds: int | None = None,
+    thorough: bool = False,
+    push: bool = True,
+    gather_s: float = GATHER_S,
+    local: bool = False,
+    address: str | None = None,
+    workers: int | None = None,
+    out: Path | str | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Stress:
+    """Judge planners, or policies, in families of worlds that tell them apart, and push planners until they break.
+
+    Each is run in the same worlds, of held-out seeds, as the references (`against`; left out
+    `layerlift.emulator.studies.stress.battery.REFERENCES`); in every family the ratio is to the best of these, world
+    by world. `families` are names of those that ship or files; left out all that ship. `worlds` are how many of each;
+    left out by a rule of its users, `thorough` for five times as many. With planners, `policy` is that of all servers;
+    alone, policies are judged, against `first_come`, with every user planned by `ionn`. `push` climbs the ladders.
+    `gather_s` is how long planners wait for others who know of them only where they plan them together.
+
+    A run that takes 120 CPU seconds is given up, and who would take more than 150 for the worlds of a family meets
+    fewer of them: `Stress.slow` says who and where. Else nothing depends on how fast or how many at once they are run.
+    Runs are made in `workers` processes of this machine (None: one for each CPU; with 1, or `local`: here, one after
+    the other), or as Ray tasks in the cluster at `address`. `out` is a folder for stress.json,
+    stress.html, the worlds in which each contender is worst, and runs.jsonl: what was run stands in that and is not
+    run again; `force` replaces the others. Raises a `LayerliftError` before anything runs for what cannot be run. An
+    interrupt ends with what had ended, and `complete` False.
+    """
+    folder = Path(out) if out is not None else None
+    processes = workers_of(workers)
+    page.check(folder, force)
+    question = asked(
+        _list(planners),
+        against=_list(against),
+        names=families,
+        policies=_list(policy),
+        worlds=worlds,
+        thorough=thorough,
+        push=push,
+        gather_s=gather_s,
+    )
+    return Study(question, local or (address is None and processes == 1), address, processes).carried_out(
+        folder, progress
+    )
+
+
+class Study:
+    """A question on its way to an answer: what has been run."""
+
+    def __init__(self, question: Asked, local: bool, address: str | None, processes: int) -> None:
+        self._asked, self._local, self._address = question, local, address
+        self._workers = 0 if address is not None else processes
+        self._found: dict[Place, dict[int, Outcome]] = {}
+        self._slow: list[str] = []
+        self._ended = self._total = 0
+
+    def carried_out(self, folder: Path | None, progress: Progress | None) -> Stress:
+        """Make the runs, and write what they gave."""
+        kept = Kept(folder / "runs.jsonl", versions()["layerlift"], sound) if folder is not None else None
+        say: Progress = progress or (lambda ended, total: None)
+        if folder is not None:
+            page.clear(folder)
+        self._total = self._expected()
+        say(0, self._total)
+        try:
+            with felt():
+                self._run(list(self._asked.first()), kept, say)
+                self._run(list(self._rest()), kept, say)
+                self._total = self._ended
+                say(self._ended, self._total)
+        except KeyboardInterrupt as error:
+            stopped = Stopped.of(error)
+            note = f"{stopped.reason}: {self._ended} of about {count(self._total, 'run')} had ended"
+            note += f", kept in {folder / 'runs.jsonl'}" if folder is not None else ""
+            return self.answer((note,), complete=False, signal=stopped.number)
+        found = self.answer()
+        if folder is not None:
+            page.write(found, folder, self._asked)
+        return found
+
+    def _run(self, jobs: list[Job], kept: Kept | None, say: Progress) -> None:
+        made = outcomes(perform, jobs, local=self._local, address=self._address, kept=kept, workers=self._workers)
+        for number, outcome in made:
+            self.note(jobs[number], outcome)
+            say(self._ended, self._total)
+
+    def note(self, job: Job, outcome: Outcome) -> None:
+        """Take an outcome, in whatever order they come."""
+        self._found.setdefault((job.contender, job.family, job.change, job.factor), {})[job.world] = outcome
+        self._ended += 1
+
+    def _expected(self) -> int:
+        everybody = len(self._asked.everybody)
+        ladders = int_sum(len(push.factors) * push.worlds for push in self._asked.pushes)
+        return everybody * int_sum(self._asked.worlds.values()) + len(self._asked.contenders) * ladders
+
+    def _rest(self) -> Iterable[Job]:
+        """All other worlds, and ladders; of who is slow as many as there is time for."""
+        for family, wanted in self._asked.worlds.items():
+            for who in self._asked.everybody:
+                worlds = self._affordable(who, family, wanted)
+                yield from self._asked.others(who, family, worlds)
+        for push in self._asked.pushes:
+            for who in self._asked.contenders:
+                yield from self._asked.ladder(who, push)
+
+    def _affordable(self, who: str, family: str, wanted: int) -> int:
+        """How many worlds of a family there is time for, by what the first one took."""
+        first = self._found.get((who, family, *UNPUSHED), {}).get(0, {"failed": ""})
+        budget_s = battery.FAMILY_S * (battery.THOROUGH if self._asked.thorough else 1)
+        if first.get("slow"):
+            self._slow.append(f"{who} in {family}: {first['failed']}, so no other world was run")
+            return 1
+        took_s = first["timing"]["cpu_s"] if "timing" in first else 0.0
+        fits = max(1, int(budget_s / took_s)) if took_s else wanted
+        if fits >= wanted:
+            return wanted
+        self._slow.append(f"{who} in {family}: a world takes {took_s:.0f} CPU seconds, so {fits} of {wanted} were run")
+        return fits
+
+    def answer(self, notes: Sequence[str] = (), *, complete: bool = True, signal: int = 0) -> Stress:
+        """What is known by now."""
+        question = self._asked
+        return Stress(
+            "policy" if question.of_policies else "planner",
+            question.contenders,
+            question.references,
+            dict(question.worlds),
+            tuple(self._rows()),
+            tuple(self._ladders()),
+            tuple(map(axioms, question.contenders)) if question.of_policies else (),
+            complete,
+            tuple(notes),
+            signal,
+            tuple(self._slow),
+        )
+
+    def _rows(self) -> Iterable[Row]:
+        for who in self._asked.everybody:
+            for family in self._asked.worlds:
+                found = self._of(who, family)
+                best = best_of(
+                    {name: self._of(name, family) for name in self._asked.references}, self._asked.references
+                )
+                if found:
+                    yield row(who, family, found, best, self._of(best, family))
+
+    def _of(self, who: str, family: str) -> dict[int, Outcome]:
+        return self._found.get((who, family, *UNPUSHED), {})
+
+    def _ladders(self) -> Iterable[Ladder]:
+        for who in self._asked.contenders:
+            for push in self._asked.pushes:
+                steps = {
+                    factor: self._found.get((who, push.family, push.change, factor), {}) for factor in push.factors
+                }
+                yield ladder(who, push, steps, self._asked.users(push.family))
+
+
+def _list(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
