@@ -46,7 +46,7 @@ def page(title: str, sentences: Sequence[str], points: Sequence[Point], asked: M
         '<div id="curve"></div>',
         "<h2>What it was asked for</h2>",
         '<div class="wide"><table>',
-        *(_row("td", [key, str(value)]) for key, value in asked.items()),
+        *(_row("td", [key, _words(value)]) for key, value in asked.items()),
         "</table></div>",
         "<h2>All points</h2>",
         "<p>Gaps to the exact answer, in percent of it.</p>",
@@ -58,6 +58,10 @@ def page(title: str, sentences: Sequence[str], points: Sequence[Point], asked: M
     return with_charts(title, {"curve": _chart(points)}, body, _STYLE)
 
 
+def _words(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
 def _cells(point: Point) -> list[str]:
     values = asdict(point)
     return [_told(key, values[key]) for key, _ in _HEADS]
@@ -65,7 +69,7 @@ def _cells(point: Point) -> list[str]:
 
 def _told(key: str, value: Any) -> str:
     if key in _SHARES:
-        return f"{100.0 * value:.2f}"
+        return f"{round(100.0 * value, 2) + 0.0:.2f}"  # nothing is not less than nothing
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

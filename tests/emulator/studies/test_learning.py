@@ -167,10 +167,10 @@ def test_the_curve_is_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_page_shows_what_was_asked_for_and_every_point() -> None:
-    made = page("Training of <dil>", ["One & two."], [POINT], {"worlds": ["a<b"]})
+    made = page("Training of <dil>", ["One & two."], [POINT], {"worlds": ["a<b", "c"]})
     assert "Training of &lt;dil&gt;" in made
     assert "One &amp; two." in made
-    assert "a&lt;b" in made
+    assert "<td>a&lt;b, c</td>" in made
     assert "best of 64 walks" in made
     assert "<td>99.00</td>" in made
 
