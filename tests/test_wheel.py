@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("emulator", "models", "planners")
 FOLDERS = {"emulator/face": "layerlift"} | {name: f"layerlift/{name}" for name in ROOMS}
 """Where what lies in a folder of the repository is installed; the first that fits counts."""
-SHIPPED = (".py", ".json", ".yaml", ".typed")
+SHIPPED = (".py", ".json", ".onnx", ".yaml", ".typed")
 COMPLAINTS = ("is absent from the `packages`", "would be ignored", "importable", "Deprecat")
 """How setuptools speaks of packages that are not listed, and of what it will not do much longer."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from benchmarks import learned
 from benchmarks.docs import crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
 
@@ -28,6 +29,9 @@ BLOCKS: Final = (
     Block("orders of uploads", "docs/planners.md", planning.orders, 240),
     Block("planning together", "docs/planners.md", planning.joint, 300, timed=r"^\| planning time .*$"),
     Block("crowds foretold", "docs/planners.md", planning.foretold, 400),
+    Block("gaps of learned planners", "docs/learned.md", learned.gaps, 150),
+    Block("right steps", "docs/learned.md", learned.accuracy, 20),
+    Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),
     Block("late-arrival in short", "README.md", crowds.late_table, 90),

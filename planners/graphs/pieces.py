@@ -137,13 +137,18 @@ class Sums:
         made[self.forbidden] = np.inf
         return made
 
+    @cached_property
+    def pieces(self) -> Floats:
+        """Each term of each piece on each node, answers sent home, shape (3, P, N); infinite where not allowed."""
+        return np.array([self._term(term) for term in range(3)])
+
     def weighed(self, weights: Floats) -> tuple[Floats, Floats]:
         """A weighted sum (shape (3,)) of the terms: of pieces, shape (P, N), and of the steps to them, (P, N, N)."""
         used = np.flatnonzero(weights).tolist()
         if len(used) == 1:
             pieces = float(weights[used[0]]) * self._term(used[0])
         else:
-            pieces = weighed(weights, np.array([self._term(term) for term in range(3)]))
+            pieces = weighed(weights, self.pieces)
             pieces[self.forbidden] = np.inf
         delay, rate = self.hops(weights)
         steps: Floats = rate * self.moved[:, None, None]

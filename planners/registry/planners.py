@@ -58,6 +58,7 @@ BUILTIN = {
     "pso": "layerlift.planners.swarm.pso:Pso",
     "ga": "layerlift.planners.swarm.ga:Ga",
     "sa": "layerlift.planners.swarm.sa:Sa",
+    "dil": "layerlift.planners.learned.dil:Dil",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",

@@ -31,7 +31,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("layerlift.planners.problem",),
     ("layerlift.planners.cost", "layerlift.planners.registry"),
     ("layerlift.planners.graphs", "layerlift.planners.swarm", "layerlift.planners.testing"),
-    ("layerlift.planners.offloading", "layerlift.planners.uploading", "layerlift.planners.game"),
+    (
+        *("layerlift.planners.offloading", "layerlift.planners.uploading", "layerlift.planners.game"),
+        "layerlift.planners.learned",
+    ),
     ("layerlift.planners.exact",),
     ("layerlift.planners",),
     ("layerlift.emulator.kernel",),

@@ -66,6 +66,7 @@ COMMANDS = {
     "predict": ["predict squeezenet"],
     "preprocess": ["preprocess", "preprocess squeezenet merge prune:keep=0.5 --samples 0"],
     "profile": ["profile squeezenet --runs 1 --accept -o profile.json"],
+    "train": ["train --help"],  # training takes torch; what it shows is tested beside it
     "reproduce figure5": [
         "reproduce figure5 --models squeezenet --factors 10 --links shared --servers edge --offloading greedy "
         "--algorithms ionn --out figure --force"

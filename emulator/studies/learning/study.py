@@ -1,0 +1,269 @@
+"""`layerlift train`: a planner's policy, trained in rounds until the time is up, on worlds drawn here or by workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from layerlift.emulator.results.versions import versions
+from layerlift.emulator.runtime.interruption import Stopped, felt
+from layerlift.emulator.studies.learning import kept
+from layerlift.emulator.studies.learning.examples import Examples, Lesson, joined, lesson, taught
+from layerlift.emulator.studies.learning.gaps import Gaps, Trial, measured, trials
+from layerlift.emulator.studies.learning.kept import Point, Record
+from layerlift.emulator.studies.learning.page import page
+from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT, TRIAL_FROM, Worlds, networks_of
+from layerlift.emulator.studies.many import Lost, each_of
+from layerlift.models.errors import PlanError, RunError, near
+from layerlift.models.sums import left_sum
+from layerlift.planners.learned.policy import Policy
+from layerlift.planners.learned.policy_file import label, written
+
+if TYPE_CHECKING:
+    from layerlift.emulator.studies.learning.training import Training
+
+TRAINABLE: Final = ("dil",)
+MINUTES: Final = 10.0
+MEASURED: Final = 20
+"""Rounds between two points of the curve."""
+KEPT_S: Final = 30.0
+"""Seconds between two times that the training is written down."""
+TRIALS: Final = 12
+"""Worlds that a point is measured on, for each group of networks."""
+HELD_OUT, TRAINED_ON = "held out", "training"
+Progress = Callable[["Trained", float], None]
+"""Told what there is after a round, and the share of the time, or of the rounds, that is over."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training has come to."""
+
+    asked: dict[str, Any]
+    rounds: int
+    cpu_s: float
+    """Of this process, measuring apart."""
+    policy: Policy
+    points: tuple[Point, ...]
+    signal: int | None = None
+    """What stopped it before its time, if anything did."""
+    arrays: dict[str, Any] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """What it is worth, in words."""
+        return [
+            f"{self.asked['planner']} after {self.rounds} rounds, {self.cpu_s:.0f} s of CPU time, "
+            f"{self.policy.parameters} whole numbers, policy {label(self.policy)[:12]}.",
+            *(_told(point) for point in latest(self.points)),
+        ]
+
+
+def _told(point: Point) -> str:
+    where = "that were held out" if point.group == HELD_OUT else "that it was trained on"
+    best, p95, greedy, cut, right = (
+        f"{_percent(value)} %"
+        for value in (point.best_mean, point.best_p95, point.greedy_mean, point.cut_mean, point.right)
+    )
+    return (
+        f"On networks {where}, in other worlds: best of 64 walks is {best} above the exact answer (in 95 % of "
+        f"problems at most {p95}), the greedy walk {greedy}, the best single cut {cut}; {right} of greedy steps best."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{round(100.0 * share, 2) + 0.0:.2f}"  # nothing is not less than nothing
+
+
+def latest(points: Sequence[Point]) -> list[Point]:
+    """The last point of each group, those held out first."""
+    last = {point.group: point for point in points}
+    return [last[group] for group in (HELD_OUT, TRAINED_ON) if group in last]
+
+
+def train(
+    planner: str = "dil",
+    *,
+    worlds: Sequence[str] = FAMILIES,
+    networks: Sequence[str] = (),
+    hold_out: Sequence[str] = HOLD_OUT,
+    minutes: float = MINUTES,
+    rounds: int | None = None,
+    workers: int = 1,
+    address: str | None = None,
+    seed: int = 1,
+    out: Path | str,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train the policy of `planner`, and write it, its curve and a page to `out`; see docs/learned.md.
+
+    After `minutes`, or so many `rounds` in all: what these give does not depend on time, nor on `workers`, which draw
+    the worlds, nor on having been stopped and resumed. Raises `RunError` and `PlanError`.
+    """
+    if planner not in TRAINABLE:
+        raise PlanError(
+            f"planner {planner!r} cannot be trained, expected {' or '.join(TRAINABLE)}{near(planner, TRAINABLE)}"
+        )
+    folder = Path(out)
+    kept.check(folder, resume, force)
+    course = Course(planner, Worlds(tuple(worlds), networks_of(networks, hold_out)), tuple(hold_out), seed, folder)
+    if resume:
+        course.resume()
+    try:
+        with felt(), ExitStack() as stack:
+            if workers > 1 or address is not None:
+                from layerlift.emulator.cluster.session import RayCluster
+
+                stack.enter_context(RayCluster(address))
+            for share in _until(course, minutes, rounds):
+                course.go_on(lambda: _examples(course.lesson, workers, address))
+                if progress is not None:
+                    progress(course.found, share)
+    except KeyboardInterrupt as error:
+        return course.finished(Stopped.of(error).number)
+    return course.finished(None)
+
+
+def _until(course: Course, minutes: float, rounds: int | None) -> Iterator[float]:
+    """The share of the whole that will be over after each round to come."""
+    began = time.monotonic()
+    while True:
+        share = (time.monotonic() - began) / (60.0 * minutes) if rounds is None else course.found.rounds / rounds
+        if share >= 1.0:
+            return
+        yield share
+
+
+def _examples(lesson: Lesson, workers: int, address: str | None) -> Examples:
+    """The states of a lesson, whoever draws its worlds."""
+    if workers == 1 and address is None:
+        return taught(lesson)
+    count = -(-len(lesson.seeds) // workers)
+    parts = [Lesson(lesson.worlds, lesson.seeds[first : first + count]) for first in range(0, len(lesson.seeds), count)]
+    found = dict(each_of(taught, parts, local=False, address=address))
+    made: list[Examples] = []
+    for number in range(len(parts)):
+        answer = found[number]
+        if isinstance(answer, Lost):
+            raise RunError(f"a worker drew no worlds: {answer}")
+        made.append(answer)
+    return joined(made)
+
+
+class Course:
+    """One training: rounds, points of its curve, and what is written down now and then."""
+
+    def __init__(self, planner: str, worlds: Worlds, hold_out: tuple[str, ...], seed: int, out: Path) -> None:
+        worlds.check()
+        self._training, torch_version = _training(seed)
+        self._worlds, self._seed, self._out = worlds, seed, out
+        self._asked = {
+            "planner": planner,
+            "worlds": list(worlds.families),
+            "networks": list(worlds.networks),
+            "held_out": list(hold_out),
+            "seed": seed,
+        }
+        self._made_by = {"torch": torch_version} | versions()
+        self._trials = _trials(worlds, hold_out)
+        self._losses: list[float] = []
+        self._kept_at = time.monotonic()
+        self.found = self._now(0.0, ())
+        """What there is after the last whole round."""
+
+    @property
+    def lesson(self) -> Lesson:
+        """What the next round needs."""
+        return lesson(self._worlds, self._seed, self.found.rounds)
+
+    def resume(self) -> None:
+        """Go on with what was kept. Raises `RunError` for another training."""
+        record = kept.unpacked(self._out / kept.STATE)
+        for key, value in self._asked.items():
+            if record.asked.get(key) != value:
+                raise RunError(
+                    f"the training in {self._out} has {key} {record.asked.get(key)!r}, asked for is {value!r}: "
+                    "ask for the same to go on, or give another --out"
+                )
+        self._training.resume(record.arrays)
+        self.found = self._now(record.cpu_s, record.points)
+
+    def go_on(self, draw: Callable[[], Examples]) -> None:
+        """One round on what `draw` answers, and whatever is due after it."""
+        began = time.process_time()
+        self._losses.append(self._training.round(draw()))
+        cpu_s = self.found.cpu_s + time.process_time() - began
+        self.found = self._now(cpu_s, self.found.points)
+        if self.found.rounds % MEASURED == 0:
+            self._measure()
+        if time.monotonic() - self._kept_at >= KEPT_S:
+            self._write()
+
+    def finished(self, signal: int | None) -> Trained:
+        """What it has come to, written down."""
+        if self._losses and self.found.rounds % MEASURED:
+            self._measure()
+        self._write()
+        found = self.found
+        return Trained(found.asked, found.rounds, found.cpu_s, found.policy, found.points, signal)
+
+    def _now(self, cpu_s: float, points: tuple[Point, ...]) -> Trained:
+        rounds = self._training.rounds
+        policy = self._training.policy(self._notes(rounds, cpu_s, points))
+        return Trained(self._asked, rounds, cpu_s, policy, points, arrays=self._training.state())
+
+    def _notes(self, rounds: int, cpu_s: float, points: tuple[Point, ...]) -> dict[str, str]:
+        """What a policy says of itself."""
+        notes = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in self._asked.items()}
+        notes |= self._made_by | {"rounds": str(rounds), "cpu_s": f"{cpu_s:.0f}"}
+        return notes | {f"gap_{point.group.replace(' ', '_')}": f"{point.best_mean:.5f}" for point in latest(points)}
+
+    def _measure(self) -> None:
+        found, loss = self.found, left_sum(self._losses) / len(self._losses)
+        points = (*found.points, *(_point(found, loss, group, among) for group, among in self._trials.items()))
+        # Of what there was after the last whole round: the training itself may have been stopped within one.
+        policy = replace(found.policy, notes=self._notes(found.rounds, found.cpu_s, points))
+        self._losses, self.found = [], replace(found, points=points, policy=policy)
+
+    def _write(self) -> None:
+        """All files, each whole or as before; what can be gone on from last."""
+        found = self.found
+        kept.put(self._out, kept.POLICY, written(found.policy))
+        kept.put(self._out, kept.CURVE, kept.curve(found.points))
+        title = f"Training of {found.asked['planner']}"
+        kept.put(self._out, kept.PAGE, page(title, found.sentences(), found.points, found.asked).encode())
+        kept.put(self._out, kept.STATE, kept.packed(Record(found.asked, found.arrays, found.points, found.cpu_s)))
+        self._kept_at = time.monotonic()
+
+
+def _training(seed: int) -> tuple[Training, str]:
+    try:
+        import torch
+
+        from layerlift.emulator.studies.learning.training import Training
+    except ImportError:
+        raise RunError(
+            "training needs torch, which is not installed: pip install 'layerlift[learn]' (plans need none)"
+        ) from None
+    return Training(seed), str(torch.__version__)
+
+
+def _trials(worlds: Worlds, hold_out: tuple[str, ...]) -> dict[str, list[Trial]]:
+    seeds = range(TRIAL_FROM, TRIAL_FROM + 2 * TRIALS)
+    groups = {HELD_OUT: (hold_out, seeds[:TRIALS]), TRAINED_ON: (worlds.networks, seeds[TRIALS:])}
+    return {group: trials(Worlds(worlds.families, names), among) for group, (names, among) in groups.items() if names}
+
+
+def _point(found: Trained, loss: float, group: str, among: Sequence[Trial]) -> Point:
+    result = measured(found.policy, among)
+    cut = Gaps.of(each.cut / each.exact - 1.0 for each in among)
+    local = Gaps.of(each.local / each.exact - 1.0 for each in among)
+    return Point(
+        found.rounds, found.cpu_s, loss, group, result.greedy.mean, result.best.mean, result.best.p95, result.best.near,
+        result.right, cut.mean, local.mean,
+    )  # fmt: skip

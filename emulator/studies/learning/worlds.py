@@ -1,0 +1,102 @@
+"""Problems to learn from, by number: a world of a family, a network, an objective and how busy the servers are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from layerlift.emulator.planning.problems import problem_of
+from layerlift.emulator.scenario import families
+from layerlift.emulator.world import streams
+from layerlift.models.errors import RunError, near
+from layerlift.models.loading import zoo
+from layerlift.planners.problem.problem import Objective, Problem
+
+FAMILIES: Final = ("lone_random", "lone_slow_asym", "lone_big", "three_tiers")
+HOLD_OUT: Final = ("resnet50", "densenet121")
+TRIAL_FROM: Final = families.HELD_OUT_FROM - 1000
+"""Seeds from here to those held out are neither trained on nor judged on: a training's own curve is measured there."""
+VARIANTS: Final = 4
+"""Objectives and loads under which a world is looked at."""
+_BUSY: Final = (0.0, 0.0, 1.0, 3.0)
+"""Mean pieces of work at a server, one of these for a world."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worlds:
+    """Which worlds and networks problems are drawn from."""
+
+    families: tuple[str, ...] = FAMILIES
+    networks: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise `ScenarioError` for a family that is not there, `RunError` for one that is held out, or none."""
+        if held_out := [name for name in self.families if _family(name).held_out]:
+            raise RunError(f"the family {held_out[0]!r} is held out, none is trained on it: name others with --worlds")
+        if not self.families:
+            raise RunError("no family of worlds is given, expected at least one: name it with --worlds")
+
+    def problems(self, seed: int) -> Iterator[Problem]:
+        """The problems of one seed: one world and network, `VARIANTS` objectives and loads."""
+        rng = streams.family(seed, "learning", "problem")
+        family, network = (_one_of(names, rng) for names in (self.families, self.networks))
+        world = _family(family).draw(seed, [f"users.0.model={network}", "users.0.count=1"]).resolve()
+        problem = problem_of(world, 0)
+        for _ in range(VARIANTS):
+            yield varied(problem, rng)
+
+
+@lru_cache(maxsize=64)
+def _family(name: str) -> families.Family:
+    """A family, read once: its file takes longer to read than a world to draw."""
+    return families.load(name)
+
+
+def networks_of(given: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...]:
+    """The networks to train on: those given, or the classics; without those held out. Raises `RunError` for none."""
+    for name in held_out:
+        if name not in zoo.names():
+            raise RunError(f"--hold-out names {name!r}, which is no zoo network{near(name, zoo.names())}")
+    kept = tuple(name for name in given or zoo.classics() if name not in held_out)
+    if not kept:
+        raise RunError("every network is held out: expected at least one to train on; name it with --networks")
+    return kept
+
+
+def varied(problem: Problem, rng: random.Random) -> Problem:
+    """The problem with another objective, and servers that others use."""
+    busy = _BUSY[int(rng.random() * len(_BUSY))]
+    load = [0.0, *(float(_at_random(busy, rng)) for _ in problem.servers)]
+    return replace(problem, objective=_objective(rng), load=np.array(load))
+
+
+def _objective(rng: random.Random) -> Objective:
+    kind = int(rng.random() * 4)
+    if kind == 0:
+        return Objective()
+    if kind == 1:
+        return Objective(latency=1.0, energy=_digits(rng.random()))
+    if kind == 2:
+        return Objective(latency=1.0, money=_digits(2.0 * rng.random()))
+    return Objective(latency=_digits(rng.random()), energy=_digits(rng.random()), money=_digits(rng.random()))
+
+
+def _digits(value: float) -> float:
+    return max(round(value, 3), 0.05)
+
+
+def _at_random(mean: float, rng: random.Random) -> int:
+    """Pieces of work, as many on average: geometric, which needs no logarithm of the machine's."""
+    count = 0
+    while mean and rng.random() < mean / (1.0 + mean):
+        count += 1
+    return count
+
+
+def _one_of(names: Sequence[str], rng: random.Random) -> str:
+    return names[int(rng.random() * len(names))]
