@@ -193,7 +193,7 @@ def _head(told: dict[str, Any], console: Console) -> None:
         f"A query takes {seconds(told['local_s'])} with all {layers} layers here and {seconds(told['predicted_s'])} "
         f"with the plan, {gain:.3g} times less.",
     )
-    if told["predicted_s"] > told["deadline_s"]:
+    if told["deadline_s"] is not None and told["predicted_s"] > told["deadline_s"]:
         _say(console, f"That misses the deadline of {seconds(told['deadline_s'])}: see what others offer with --front.")
     if told["true_s"] != told["predicted_s"]:
         _say(console, f"That is predicted: by the servers' true costs it takes {seconds(told['true_s'])}.")

@@ -156,6 +156,15 @@ def test_the_plan_in_words() -> None:
         assert expected in words
 
 
+def test_a_deadline_that_the_plan_misses_is_told() -> None:
+    asked = ["plan", "quickstart", "--planner", "labels", "--set"]
+    missed = CliRunner().invoke(main, [*asked, "users.0.objective={latency: 0, money: 1, deadline_s: 0.01}"])
+    assert "That misses the deadline of 10.0 ms" in missed.output
+    kept = CliRunner().invoke(main, [*asked, "users.0.objective={latency: 0, money: 1, deadline_s: 10}"])
+    assert kept.exit_code == 0
+    assert "misses" not in kept.output
+
+
 def test_a_plan_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "plan.svg"
     words = ["plan", "paper", "--planner", "shortest_path", "--user", "user-2", "--graph", str(path)]
