@@ -18,9 +18,9 @@ def transport_news(world: World, client: int) -> TransportNews | None:
         return None
     nodes = (client, *world.servers)
     table = [[_between(world, source, to) for to in nodes] for source in nodes]
-    if all(each.fluid for row in table for each in row):
-        return None
     shared = world.share_links
+    if all(each.fluid or not (shared or each.slow_start) for row in table for each in row):
+        return None
     return TransportNews(
         np.array([[each.queue_s if shared else 0.0 for each in row] for row in table], dtype=np.float64),
         np.array([[each.query_weight if shared else 1.0 for each in row] for row in table], dtype=np.float64),
