@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.docs import crowds, facts, planning, samples
+from benchmarks.docs import cards, crowds, facts, planning, samples
 from benchmarks.docs.blocks import Block
 
 _TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
@@ -39,5 +39,6 @@ BLOCKS: Final = (
     Block("gpu-edge", "docs/scenarios.md", crowds.gpu_edge, 30),
     Block("figure5.md", "docs/figure5.md", samples.figure, 40, whole=True),
     Block("figure5.svg", "docs/figure5.svg", samples.panels, 40, whole=True),
+    Block("the cards of all planners", "docs/stress.md", cards.planners, 3600, timed=r"^Fewer worlds .*$"),
     Block("gaps.md", "docs/gaps.md", samples.optima, 1200, timed=_TIMES, whole=True),
 )
