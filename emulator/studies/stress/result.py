@@ -82,7 +82,7 @@ class Stress:
                 yield f"In {row.family} it gave no plans: {_trouble(row)}."
         broken = [ladder for ladder in self.ladders if ladder.contender == contender and ladder.steps]
         for ladder in broken:
-            yield f"With {_named(ladder.push.change)} it breaks {ladder.told}."
+            yield f"With {_named(ladder.push.change)} it {ladder.told}."
         for each in self.axioms:
             if each.policy == contender:
                 yield _promises(each)

@@ -110,7 +110,7 @@ def test_ladders_show_every_step_and_name_the_first_that_breaks(family: Path, mo
     assert users.steps[1].value > users.steps[0].value == faults.steps[0].value
     assert [step.label for step in links.steps] == ["the bandwidth as it is", "bandwidth / 4", "bandwidth / 16"]
     assert links.broken is not None
-    assert f"With less bandwidth it breaks {links.told}." in found.sentences()
+    assert f"With less bandwidth it {links.told}." in found.sentences()
 
 
 def test_files_say_what_the_answer_says_and_times_stand_apart(study: tuple[Stress, Path]) -> None:
@@ -272,13 +272,13 @@ def test_a_ladder_breaks_by_each_bound() -> None:
     push = battery.Push("users", "crowd", (1.0, 2.0, 4.0, 8.0), 1)
     found = ladder("x", push, {1.0: step(0.5), 2.0: step(2.5), 4.0: step(1.0), 8.0: step(0.9, 5.0)}, 10)
     assert [bool(each.breaks) for each in found.steps] == [False, True, False, True]
-    assert found.told == "at 20 users in crowd (mean 2.50 times home; it holds again at 40 users)"
+    assert found.told == "breaks at 20 users in crowd (mean 2.50 times home; it holds again at 40 users)"
     missing = ladder("x", push, {1.0: step(0.5, missed=0.06)}, 10)
-    assert missing.told.startswith("at 10 users in crowd (6 % of queries failed or late")
+    assert missing.told.startswith("breaks at 10 users in crowd (6 % of queries failed or late")
     assert len(missing.steps) == 1
     slower = battery.Push("bandwidth", "crowd", (1.0, 0.5, 0.25), 1)
     found = ladder("x", slower, {1.0: step(0.4), 0.5: step(0.6), 0.25: step(0.8)}, 10)
-    assert found.told == "at bandwidth / 4 in crowd (20 % gained of 60 %)"
+    assert found.told == "breaks at bandwidth / 4 in crowd (20 % gained of 60 %)"
     lost = ladder("x", slower, {1.0: {0: {"failed": "no"}}}, 10)
     assert lost.steps[0].breaks == "no"
     assert lost.as_dict()["steps"][0]["value"] is None
@@ -368,8 +368,8 @@ def test_who_is_slow_is_told_so_and_judged_alike() -> None:
 
 
 @pytest.mark.slow
-def test_chance_is_bad_everywhere() -> None:
-    names = ["lone_random", "lone_slow_asym"]
+def test_chance_is_bad_where_no_fault_is_needed() -> None:
+    names = ["lone_random"]
     found = stress(["random", "ionn"], against="ionn", families=names, worlds=6, push=False, local=True)
     assert bad(found, "random") == names
     assert bad(found, "ionn") == []
