@@ -1,13 +1,14 @@
 """The tiers of the tests, who runs beside whom, and how many examples properties try.
 
 * `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a fortieth of the examples. For while you write.
-* `pytest`: all but `slow` and `cluster`. For before you push.
+* `pytest`: all but `slow` and `cluster`, with half of the examples (`--hypothesis-profile=thorough`: with all). For
+  before you push.
 * `pytest -m slow`: what takes minutes each.
 * `pytest -m cluster`: `cluster.yaml` over an sshd on loopback, where there is one.
 
-Whole tiers are run by two workers (`-n` says otherwise), a file in one of them; named files and tests, `-k`, `-s` and
-`--pdb` by this process alone. Files that start Ray go first and all to one worker: two Rays on one machine steal
-each other's time.
+Whole tiers are run by two workers (`-n` says otherwise), a file with long tests in one of them; named files and
+tests, `-k`, `-s` and `--pdb` by this process alone. Files that start Ray go first and all to one worker: two Rays on
+one machine steal each other's time.
 
 Properties try the same examples at every run, so that a run that passes passes again; `pytest
 --hypothesis-profile=fresh` looks for new ones. Seeded weights are kept between test runs, not at home. The file's place
@@ -29,10 +30,13 @@ WORKERS = 2
 OUT_OF_QUICK = ("long", "ray", "slow", "cluster")
 QUICK_SHARE, QUICK_LEAST = 40, 3
 """The quick tier tries one example in forty, but at least three."""
+SHARE, LEAST = 2, 10
+"""Other tiers try every second example, but at least ten."""
 
 settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("thorough", settings.get_profile("same"))
 settings.register_profile("fresh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
 
@@ -47,22 +51,27 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Before -m chooses: say what is quick. For workers, what takes longest first, so that both end together."""
+    share, least = SHARE, LEAST
+    if config.option.markexpr == "quick":
+        share, least = QUICK_SHARE, QUICK_LEAST
+    elif config.getoption("--hypothesis-profile") in ("thorough", "fresh"):
+        share = 1
     for item in items:
         if not any(item.get_closest_marker(name) for name in OUT_OF_QUICK):
             item.add_marker("quick")
-            if config.option.markexpr == "quick":
-                _try_fewer_examples(item)
+        if not item.get_closest_marker("slow"):
+            _try_fewer_examples(item, share, least)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _weight(item.path))
 
 
-def _try_fewer_examples(item: pytest.Item) -> None:
+def _try_fewer_examples(item: pytest.Item, share: int, least: int) -> None:
     """Whatever number a property asks for. Hypothesis reads its settings from the test when it is run."""
     test = getattr(item, "obj", None)
     test = getattr(test, "__func__", test)
     asked = getattr(test, "_hypothesis_internal_use_settings", None)
     if asked is not None:
-        few = max(QUICK_LEAST, asked.max_examples // QUICK_SHARE)
+        few = max(least, asked.max_examples // share)
         test._hypothesis_internal_use_settings = settings(asked, max_examples=min(asked.max_examples, few))
 
 
@@ -84,7 +93,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class Files(LoadScopeScheduling):
-    """A worker has a file to itself, so that what a module prepares is prepared once; one has all that start Ray.
+    """A worker has a file to itself, so that what a module prepares is prepared once; one has all that start Ray. What
+    is quick comes last, test by test, so that all workers end together.
 
     By the files' text, since names are all that the scheduler is told: marks stay in the workers, and xdist's own
     groups, which travel in the names, are lost with pytest 9.
@@ -92,8 +102,10 @@ class Files(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        with_ray = self.config.option.markexpr != "quick" and "ray" in _kinds(self.config.rootpath / path)
-        return "over Ray" if with_ray else path
+        kinds = _kinds(self.config.rootpath / path)
+        if self.config.option.markexpr == "quick":
+            return path
+        return "over Ray" if "ray" in kinds else path if kinds else nodeid.partition("[")[0]
 
 
 def _names_a_file(argument: str) -> bool:

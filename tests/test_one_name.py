@@ -11,8 +11,19 @@ import pytest
 import layerlift
 
 NAMES = [
-    "LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "stress", "sweep",
-]  # fmt: skip
+    "LayerliftError",
+    "RunResult",
+    "Scenario",
+    "__version__",
+    "compare",
+    "fairness",
+    "run",
+    "sensitivity",
+    "size",
+    "stress",
+    "sweep",
+    "validate",
+]
 HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import inf
 from typing import Any
 
+from batching import batching
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from worlds import worlds
@@ -13,7 +14,7 @@ from worlds import worlds
 from layerlift.emulator.policies import takes_back
 from layerlift.emulator.world.faults import Crash, Fault, LinkFault, Loss, OnOff, Outage, Pairs, Through, Trace
 from layerlift.emulator.world.laws import Bursts, Exponential, Fixed, Regular, Steady, Uniform
-from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
+from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec, Transport
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.mobility import Journey, Mobility, Waypoint
 from layerlift.emulator.world.scaling import Scaling
@@ -219,10 +220,60 @@ def with_media(draw: DrawFn, world: World) -> World:
     )
 
 
+STREAMING = ("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")
+
+
+_transports = st.one_of(
+    st.just(Transport()),
+    st.builds(
+        Transport,
+        st.sampled_from((1.0, 0.956)),
+        st.sampled_from((0.0, 0.004, 0.03)),
+        st.sampled_from((1.0, 0.6, 1.3)),
+        st.booleans(),
+    ),
+)
+
+
+@st.composite
+def with_transports(draw: DrawFn, world: World) -> World:
+    """The same world, its links and media used by transports of all kinds."""
+
+    def used(link: LinkSpec) -> LinkSpec:
+        transport = draw(_transports)
+        carried_bytes_s = link.bandwidth_bytes_s * transport.efficiency
+        # A slow start is seen where a round trip is long, and not all links need be short.
+        longer_s = draw(st.sampled_from((0.0, 0.0, 0.05)))
+        return replace(
+            link, latency_s=link.latency_s + longer_s, bandwidth_bytes_s=carried_bytes_s, transport=transport
+        )
+
+    return replace(
+        world,
+        links={tiers: used(link) for tiers, link in world.links.items()},
+        pairs={ends: used(link) for ends, link in world.pairs.items()},
+        media=tuple(replace(medium, transport=draw(_transports)) for medium in world.media),
+    )
+
+
 @st.composite
 def wild_streams(draw: DrawFn) -> World:
     """Wild worlds whose users weigh the period and have several queries in flight."""
-    world = draw(wild_worlds(planners=("pipeline", "pipeline+recursive", "pipeline+ionn", "units", "gibbs")))
+    return draw(streaming(draw(wild_worlds(planners=STREAMING))))
+
+
+@st.composite
+def everything(draw: DrawFn) -> World:
+    """All of it in one world: slow plans, servers that come and go and batch, shared media, streams, faults."""
+    world = draw(looping_worlds(planners=(*MOVING, *STREAMING)))
+    if draw(st.booleans()):
+        world = draw(streaming(world))
+    return draw(with_media(draw(batching(world))))
+
+
+@st.composite
+def streaming(draw: DrawFn, world: World) -> World:
+    """The world, whose users weigh the period and have several queries in flight."""
     users = tuple(
         replace(
             user,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.docs import cards, crowds, facts, planning, samples
+from benchmarks.docs import cards, crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
 
 _TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
@@ -37,6 +37,8 @@ BLOCKS: Final = (
     Block("commuters", "docs/scenarios.md", crowds.commuters, 25),
     Block("rush-hour", "docs/scenarios.md", crowds.rush_hour, 120),
     Block("gpu-edge", "docs/scenarios.md", crowds.gpu_edge, 30),
+    Block("what paper rests on", "docs/sensitivity.md", rests.paper, 15),
+    Block("what late-arrival rests on", "docs/sensitivity.md", rests.late, 240),
     Block("figure5.md", "docs/figure5.md", samples.figure, 40, whole=True),
     Block("figure5.svg", "docs/figure5.svg", samples.panels, 40, whole=True),
     Block("the cards of all planners", "docs/stress.md", cards.planners, 3600, timed=r"^Fewer worlds .*$"),

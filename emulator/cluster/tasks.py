@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any
 
 import ray
@@ -18,20 +17,17 @@ from layerlift.emulator.cluster.session import RayCluster
 from layerlift.models.errors import LayerliftError, RunError
 
 
-def in_tasks(
-    call: Callable[[Any], Any], jobs: Sequence[Any], address: str | None = None, workers: int | None = None
-) -> Iterator[tuple[int, Any]]:
+def in_tasks(call: Callable[[Any], Any], jobs: Sequence[Any], address: str | None = None) -> Iterator[tuple[int, Any]]:
     """Yield (number, answer) for each job as its Ray task ends; `call` is a module's own function, jobs can be pickled.
 
-    A task per CPU at a time, and at most `workers`. What raised or was lost is answered by a `LayerliftError`. Ray is
-    started or joined as by `RayCluster`; what has not ended when the generator is closed is dropped.
+    A task per CPU at a time. What raised or was lost is answered by a `LayerliftError`. Ray is started or joined as
+    by `RayCluster`; what has not ended when the generator is closed is dropped.
     """
     remote: Any = ray.remote
     pack: Any = cloudpickle.dumps
     with RayCluster(address), ExitStack() as pending:
         task, path = remote(num_cpus=1, max_retries=1)(_called), import_path()
-        waiting = iter([(number, pack((call, job))) for number, job in enumerate(jobs)])
-        numbers = {task.remote(path, packed): number for number, packed in islice(waiting, workers)}
+        numbers = {task.remote(path, pack((call, job))): number for number, job in enumerate(jobs)}
         pending.callback(lambda: [ray.cancel(ref, force=True) for ref in numbers])
         while numbers:
             [ref], _ = ray.wait(list(numbers))
@@ -40,9 +36,7 @@ def in_tasks(
             except RayError as error:
                 found = getattr(error, "cause", None)
                 found = found if isinstance(found, LayerliftError) else RunError(f"a task was lost: {cause_of(error)}")
-            number = numbers.pop(ref)
-            numbers |= {task.remote(path, packed): following for following, packed in islice(waiting, 1)}
-            yield number, found
+            yield numbers.pop(ref), found
 
 
 def _called(path: Sequence[str], packed: bytes) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from layerlift.emulator.kernel.step_function import StepFunction, joined
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.faults import LinkFault, Mark, Pairs, Through
-from layerlift.emulator.world.links import Crossing
+from layerlift.emulator.world.links import IDEAL, Crossing, Transport, one_behind_the_other
 from layerlift.emulator.world.world import World
 from layerlift.models.sums import left_sum
 
@@ -31,6 +31,8 @@ class State(NamedTuple):
     """What a lone transfer has: the least of the link's own and of all media on the way."""
     via: tuple[Carrier, ...] = ()
     """The media on the way, each at most once a way; says nothing while it is not `up`."""
+    transport: Transport = IDEAL
+    """Of the link, or of both where a moving client's way has two; not of the media."""
 
 
 _Key = tuple[int, int, int]
@@ -78,7 +80,7 @@ class LinkFaults:
 
     def _own(self, source: int, to: int) -> StepFunction[State]:
         link = self._world.own_link(source, to)
-        usual = State(True, link.latency_s, link.bandwidth_bytes_s)
+        usual = State(True, link.latency_s, link.bandwidth_bytes_s, (), link.transport)
         marks = [
             self._course(index, fault, source, to)
             for index, fault in self.covering(source, to)
@@ -90,7 +92,7 @@ class LinkFaults:
         """One way through a medium, as a part of the ways that cross it."""
         if crossing not in self._media:
             spec = self._world.media[crossing.medium]
-            usual = State(True, spec.latency_s, spec.bytes_s(crossing.way))
+            usual = State(True, spec.latency_s, spec.bytes_s(crossing.way), (), spec.transport)
             marks = [
                 self._course(index, fault, -1, -1)
                 for index, fault in enumerate(self._world.faults)
@@ -136,19 +138,21 @@ def one_after_the_other(parts: Sequence[State]) -> State:
         left_sum(part.latency_s for part in parts),
         min(part.bandwidth_bytes_s for part in parts),
         tuple(via.values()),
+        one_behind_the_other([part.transport for part in parts]),
     )
 
 
 def _crossed(crossing: Crossing, usual: State, marks: Sequence[Mark]) -> State:
-    state = _marked(usual, marks)
+    state = _marked(usual, marks)._replace(transport=IDEAL)  # whoever asks for that of a medium knows which one
     return state._replace(via=(Carrier(crossing, state.bandwidth_bytes_s),)) if state.up else state
 
 
 def _marked(usual: State, marks: Sequence[Mark]) -> State:
     """A link under several faults: down if one says so; of two traces the later in the scenario holds."""
-    up, latency_s, bandwidth_bytes_s, _ = usual
+    up, latency_s, bandwidth_bytes_s, _, transport = usual
     for mark in marks:
         up = up and mark.up
         latency_s = latency_s if mark.latency_s is None else mark.latency_s
-        bandwidth_bytes_s = bandwidth_bytes_s if mark.bandwidth_bytes_s is None else mark.bandwidth_bytes_s
-    return State(up, latency_s, bandwidth_bytes_s if up else 0.0)
+        if mark.bandwidth_bytes_s is not None:  # as sent over the wire: headers come off it, too
+            bandwidth_bytes_s = mark.bandwidth_bytes_s * transport.efficiency
+    return State(up, latency_s, bandwidth_bytes_s if up else 0.0, (), transport)

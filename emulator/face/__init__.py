@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
+    from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
     from layerlift.emulator.studies.stress.study import stress
+    from layerlift.emulator.studies.validate.study import validate
     from layerlift.models.errors import LayerliftError
 
     __version__ = version("layerlift")
@@ -32,8 +34,19 @@ for _name, _value in QUIET.items():
     os.environ.setdefault(_name, _value)
 
 __all__ = [
-    "LayerliftError", "RunResult", "Scenario", "__version__", "compare", "fairness", "run", "size", "stress", "sweep",
-]  # fmt: skip
+    "LayerliftError",
+    "RunResult",
+    "Scenario",
+    "__version__",
+    "compare",
+    "fairness",
+    "run",
+    "sensitivity",
+    "size",
+    "stress",
+    "sweep",
+    "validate",
+]
 
 _PLACES = {
     "LayerliftError": "layerlift.models.errors",
@@ -42,9 +55,11 @@ _PLACES = {
     "compare": "layerlift.emulator.studies.compare.study",
     "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",
+    "sensitivity": "layerlift.emulator.studies.sensitivity.study",
     "size": "layerlift.emulator.studies.size.study",
     "stress": "layerlift.emulator.studies.stress.study",
     "sweep": "layerlift.emulator.studies.compare.study",
+    "validate": "layerlift.emulator.studies.validate.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""
 

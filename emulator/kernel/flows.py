@@ -38,10 +38,12 @@ class Port:
 class Flow:
     """One transfer under way. `remaining` bytes are as of `since`; it moves at `rate` bytes per second."""
 
-    __slots__ = ("end_s", "pair", "rate", "remaining", "since", "tag", "timer_s", "weight")
+    __slots__ = ("end_s", "pair", "part", "rate", "remaining", "since", "tag", "timer_s", "weight")
 
     def __init__(self, pair: Pair, size: int, weight: float, now: float, tag: object) -> None:
         self.pair, self.weight, self.tag = pair, weight, tag
+        self.part = 1.0
+        """What is left of its pair's weight for it, by what it is: `reweigh` keeps that."""
         self.remaining, self.since, self.rate = float(size), now, 0.0
         self.end_s = inf
         """When it ends at this rate."""
@@ -115,10 +117,20 @@ class Pair:
         self.bandwidth = bandwidth
 
     def reweigh(self, weight: float) -> None:
-        """Give all its flows this weight; rates are stale until `settle`."""
+        """Give all its flows this weight, times the part of each; rates are stale until `settle`."""
         for flow in self.flows:
-            flow.weight = weight
-        self.weight = weight * len(self.flows)
+            flow.weight = weight * flow.part
+        self.weight = weight * left_sum(flow.part for flow in self.flows)
+
+
+def set_aside(flow: Flow, now: float) -> Pair:
+    """Take a flow all of whose bytes have crossed out of its pair, which is returned; it moves no longer."""
+    pair = flow.pair
+    pair.remove(flow)
+    flow.pair = Pair(pair.bandwidth, ())
+    flow.pair.add(flow)
+    flow.remaining, flow.rate, flow.since = 0.0, 0.0, now
+    return pair
 
 
 def settle(changed: Pair, now: float) -> list[Flow]:

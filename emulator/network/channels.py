@@ -67,6 +67,10 @@ class Channels(dict[tuple[int, int], Channel]):
         found = [other for port in stale for other in islice(port.pairs, 1)]
         return [*found, pair] if moved and pair.flows else found
 
+    def medium(self, crossing: Crossing) -> Port | None:
+        """What is shared by all that cross a medium one way; None while nobody has, or where it has no limit."""
+        return self._media.get(crossing)
+
     def _shared(self, source: int, to: int, via: Sequence[Carrier]) -> tuple[Port, ...]:
         """All that a pair shares on its way over some media: its ends' links and, where they have a limit, these."""
         # What stays on one machine (a planner and its host) never touches the machine's up- and downlink.

@@ -7,7 +7,6 @@ All times are seconds of virtual time, all sizes whole bytes.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappush
 from math import inf
@@ -15,10 +14,12 @@ from typing import Any, cast
 
 from layerlift.emulator.conditions.conditions import Carrier, Conditions
 from layerlift.emulator.kernel.clock import Kernel
-from layerlift.emulator.kernel.flows import Flow, Pair, settle
+from layerlift.emulator.kernel.flows import Flow, Pair, set_aside, settle
 from layerlift.emulator.network.byte_ledger import Book, ByteLedger
 from layerlift.emulator.network.changing_links import ChangingLinks
 from layerlift.emulator.network.channels import Channels
+from layerlift.emulator.network.tensor_queues import TensorQueues
+from layerlift.emulator.network.transports import Transports
 from layerlift.emulator.protocol.messages import (
     Cancel,
     Delivery,
@@ -39,9 +40,6 @@ _FABRIC = -1
 _ORDERS = frozenset((Cancel, Weigh, ReadMeter, SwitchOff))
 """What nodes say to the fabric itself."""
 
-_STREAM_ENDS = 65_536
-"""Ends of streams that are kept before those that are past are forgotten."""
-
 
 class Fabric:
     """All links of a world. Lives with the conductor: there is one, whatever hosts the nodes are packed into.
@@ -55,7 +53,7 @@ class Fabric:
     ) -> None:
         self._world = world
         self._conditions = Conditions(world)
-        self._flowing = world.share_links or self._conditions.any
+        self._flowing = world.share_links or self._conditions.any or not world.fluid
         """Whether transfers are followed as flows, since their ends are not known at their beginnings."""
         self._kernel = kernel or Kernel()
         self._deliver = deliver
@@ -63,13 +61,14 @@ class Fabric:
         self._stopped: list[tuple[float, Book, int]] = []
         self._reopened_bytes = 0
         self._events = self._notices = 0
-        self._streams: dict[tuple[int, int, int, int], deque[Departure]] = {}
-        self._ends: dict[tuple[int, int, int, int], float] = {}
+        self._queues = TensorQueues()
         self._uploads: dict[tuple[int, int], Flow | tuple[Departure, float]] = {}
         self._weights: dict[tuple[int, int], float] = {}
         self.ledger = ByteLedger(world)
         self._links = ChangingLinks(self, world, self._conditions)
         self._channels = Channels(world, self.ledger, self._links)
+        self._transports = None if world.fluid else Transports(world, self._conditions, self._channels)
+        self._enter = self._begin if world.fluid else self._wait
 
     def next_event(self) -> float:
         """When something may happen next; infinite when nothing is under way."""
@@ -101,15 +100,12 @@ class Fabric:
         # is known now: one event instead of two. Without bytes nothing is shared, but a stream keeps its order.
         if channel.link is not None or (self._flowing and (size or stream)):
             order = _START, source, sequence, number
-            heappush(self._kernel.heap, (enter, _FABRIC, order, self._begin, departure))
+            heappush(self._kernel.heap, (enter, _FABRIC, order, self._enter, departure))
             return
-        begin = enter
-        if stream:
-            key = self._stream(departure)
-            begin = max(enter, self._ends.get(key, 0.0))
+        begin = max(enter, self._queues.free_s(departure)) if stream else enter
         arrival = begin + size / channel.bandwidth_bytes_s
         if stream:
-            self._ends[key] = arrival  # what comes next in the stream begins then, though the link is its own
+            self._queues.ends(departure, arrival)
         if size:
             self.ledger.carrying(channel.account, begin, arrival)
             if type(message) is UploadPart:  # the only messages that are ever cancelled
@@ -130,8 +126,7 @@ class Fabric:
     def close(self, horizon: float) -> None:
         """Close the books up to `horizon`."""
         self.ledger.window(horizon)
-        if len(self._ends) > _STREAM_ENDS:
-            self._ends = {key: end for key, end in self._ends.items() if end >= horizon}
+        self._queues.forget(horizon)
 
     def rewind(self, end: float) -> None:
         """The run ended at `end`, inside the last window: what arrived or was stopped after it is in flight again."""
@@ -157,12 +152,11 @@ class Fabric:
         for _, node, _, call, argument in self._kernel.heap:
             if node != _FABRIC:
                 continue
-            if call == self._begin or (call == self._land and self._awaited(argument)):
+            if call in (self._begin, self._wait) or (call == self._land and self._awaited(argument)):
                 waiting.append(argument)
             elif call == self._end and argument.timer_s >= 0.0:  # below 0 is the timer of a flow that was stopped
                 flows[argument] = None
-        for queue in self._streams.values():
-            waiting += queue
+        waiting += self._queues.waiting()
         for channel in self._channels.values():
             flows.update(dict.fromkeys(channel.pair.flows))  # one without a rate has no timer
             if channel.link is not None:
@@ -259,16 +253,20 @@ class Fabric:
         part = type(departure.message) is UploadPart and departure.bytes
         return not part or (departure.source, departure.sequence) in self._uploads
 
+    def _wait(self, departure: Departure) -> None:
+        """A message has crossed its latency: it begins now, or when it has waited behind an upload."""
+        assert self._transports is not None
+        begins_s = self._transports.begins_s(departure, self._kernel.now)
+        if begins_s <= self._kernel.now:
+            self._begin(departure)
+            return
+        self._events = number = self._events + 1
+        order = _START, departure.source, departure.sequence, number
+        self._kernel.schedule(begins_s, _FABRIC, order, self._begin, departure)
+
     def _begin(self, departure: Departure) -> None:
-        if departure.stream:
-            key = self._stream(departure)
-            # A queue, even an empty one, says that somebody of the stream is on the way.
-            queue = self._streams.get(key)
-            if queue is not None:
-                queue.append(departure)
-                return
-            self._streams[key] = deque()
-        self._transfer(departure)
+        if not (departure.stream and self._queues.waits(departure)):
+            self._transfer(departure)
 
     def _transfer(self, departure: Departure) -> None:
         _, source, sequence, to, size, _, message = departure
@@ -285,6 +283,10 @@ class Fabric:
             # Independent links: each transfer has the bandwidth to itself, as if it were alone on a pair of its own.
             pair = Pair(channel.bandwidth_bytes_s if link is None else link.state.bandwidth_bytes_s, ())
         flow = Flow(pair, size, self._weights.get((source, to), 1.0), now, departure)
+        if self._transports is not None:
+            flow.part = self._transports.part(departure, now)
+            flow.weight *= flow.part
+            self._transports.begun(departure)
         if type(message) is UploadPart:
             self._uploads[source, sequence] = flow
         pair.add(flow)
@@ -314,6 +316,13 @@ class Fabric:
         if flow.end_s != now:
             self._schedule(flow)
             return
+        if self._transports is not None and (least_s := self._transports.least_end_s(cast(Departure, flow.tag))) > now:
+            # Its connection was slow at first: it arrives later than its share of the link alone would have it.
+            pair = set_aside(flow, now)
+            self._settle(pair)
+            flow.end_s = least_s
+            self._schedule(flow)
+            return
         departure = self._close(flow)
         link = self._channels[departure.source, departure.to].link
         if link is not None and self._links.perished(departure, link):
@@ -331,6 +340,8 @@ class Fabric:
         if type(departure.message) is UploadPart:
             del self._uploads[departure.source, departure.sequence]
         pair.remove(flow)
+        if self._transports is not None:
+            self._transports.ended(departure, now)
         channel = self._channels[departure.source, departure.to]
         if channel.link is not None:
             del channel.link.flows[flow]
@@ -340,11 +351,9 @@ class Fabric:
         return departure
 
     def _next_in_stream(self, departure: Departure) -> None:
-        key = self._stream(departure)
-        if self._streams[key]:
-            self._transfer(self._streams[key].popleft())
-        else:
-            del self._streams[key]
+        following = self._queues.next(departure)
+        if following is not None:
+            self._transfer(following)
 
     def _obey(self, departure: Departure) -> None:
         """Do what a node has ordered; the order has crossed its link."""
@@ -387,8 +396,3 @@ class Fabric:
             self._events = number = self._events + 1
             order = (_COMPLETION, departure.source, departure.sequence, number)
             heappush(self._kernel.heap, (end_s, _FABRIC, order, self._end, flow))
-
-    @staticmethod
-    def _stream(departure: Departure) -> tuple[int, int, int, int]:
-        user: int = departure.message.user  # type: ignore[union-attr]
-        return departure.source, departure.to, user, departure.stream

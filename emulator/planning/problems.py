@@ -10,6 +10,7 @@ import numpy as np
 from layerlift.emulator.conditions.conditions import Conditions
 from layerlift.emulator.planning.crowd import NOBODY, crowd_news, plans_jointly, wants_crowd, wants_stay
 from layerlift.emulator.planning.period import shared_links, weighs_period
+from layerlift.emulator.planning.transports import transport_news
 from layerlift.emulator.protocol.messages import FILE_ENTRY_BYTES, Load, PlanRequest, Prediction
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.links import LinkSpec
@@ -108,6 +109,7 @@ def build_problem(world: World, request: PlanRequest, known: Known | None = None
         crowd=crowd_news(world, user.index, [offer.attendance for offer in offers], now_s) if curious else None,
         shared=shared_links(world, user.client) if weighs_period(user) else None,
         stay=user.staying(now_s if known is not None else user.arrival_s) if staying else None,
+        transport=transport_news(world, user.client),
     )
 
 

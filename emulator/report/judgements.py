@@ -64,12 +64,15 @@ def far_above_promised(summary: Mapping[str, Any]) -> str | None:
 
 
 def above_promised(user: Mapping[str, Any]) -> float | None:
-    """Median latency once all is uploaded over the promised one; None where there is not both."""
+    """Median latency once all is uploaded over the promised one; None where there is not both.
+
+    Queries that follow each other closely wait for each other: of a stream the promise is `stream_s`, if that is more.
+    """
     plan = user["plan"]
     after = user["latency_s"]["before" if user["upload"]["state"] == "none" else "after"]
     if plan is None or after is None or not plan["predicted_s"]:
         return None
-    return float(after["median"] / plan["predicted_s"])
+    return float(after["median"] / max(plan["predicted_s"], plan.get("stream_s", 0.0)))
 
 
 def without_regression(world: Mapping[str, Any]) -> str | None:

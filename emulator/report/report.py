@@ -27,6 +27,7 @@ from layerlift.emulator.report.formatting import (
 from layerlift.emulator.report.interrupted import left_behind
 from layerlift.emulator.report.judgements import judgements
 from layerlift.emulator.report.totals import in_all, real_costs
+from layerlift.emulator.report.validated import last
 from layerlift.emulator.results.reader import RUN_FILE, RunResult
 from layerlift.emulator.results.rows import OPEN
 from layerlift.emulator.results.summary import PHASES
@@ -94,7 +95,7 @@ def _head(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
 
 
 def _troubles(summary: Mapping[str, Any], console: Console) -> None:
-    """What broke, and what that cost; nothing where nothing did."""
+    """What broke, came or went, and what that cost; nothing where nothing did."""
     found = summary.get("troubles") or {}
     said = []
     falls = found.get("fallbacks") or {}
@@ -123,7 +124,7 @@ def _troubles(summary: Mapping[str, Any], console: Console) -> None:
     if lived:
         said.append(f"Batteries of {count(len(lived), 'user')} ran out, the first after {seconds(min(lived))}.")
     if said:
-        _title(console, "What broke")
+        _title(console, "What broke or changed")
         for sentence in said:
             _say(console, sentence)
 
@@ -295,6 +296,8 @@ def _tail(result: RunResult, summary: Mapping[str, Any], console: Console) -> No
     if result.run.get("placing"):
         _say(console, f"Ran {result.run['placing']}.")
     _fidelity(result.run.get("fidelity"), console)
+    if validated := last():
+        _say(console, validated)
     file = f"{result.directory / RUN_FILE}" if result.directory is not None else RUN_FILE
     assumed = result.run.get("assumptions") or []
     if assumed:

@@ -97,6 +97,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         entry = _user(user, world, queries.get(name, []), sent, plans.get(name, []), latencies)
         if entry["plan"] is not None and (name, entry["plan"]["version"]) in periods:
             entry["plan"]["period_s"] = periods[name, entry["plan"]["version"]]
+            entry["plan"]["stream_s"] = entry["plan"]["period_s"] * user.get("at_once", 1)
             entry["plan"]["seen_period_s"] = _seen_period_s(entry["upload"], queries.get(name, []))
         money = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
         entry["money"] = money if given.priced else dict.fromkeys(money)
@@ -167,10 +168,16 @@ def _plan(
 
 
 def _seen_period_s(upload: Mapping[str, Any], queries: Sequence[Asked]) -> float | None:
-    """Seconds from answer to answer, of queries that began once all was uploaded."""
+    """Seconds from answer to answer, of queries that began once all was uploaded, until the last of them began.
+
+    After that no query takes the place of one that ends, so that the last answers come too fast or too slowly.
+    """
     known = Upload(**upload)
     wanted = "before" if known.state == "none" else "after"
-    return seen_period([each.ended_s for each in queries if each.answered and known.phase(each.begun_s) == wanted])
+    seen = [each for each in queries if each.answered and known.phase(each.begun_s) == wanted]
+    last_s = max((each.begun_s for each in seen), default=0.0)
+    full = [each.ended_s for each in seen if each.ended_s <= last_s]
+    return seen_period(full if len(full) > 1 else [each.ended_s for each in seen])
 
 
 def _upload(rows: Sequence[Mapping[str, Any]], plan: Mapping[str, Any] | None) -> Upload:

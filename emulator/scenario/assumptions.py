@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, TypedDict
 
 from pydantic import BaseModel
 
 from layerlift.emulator.scenario.resolving.machines import IONN_W
+from layerlift.emulator.scenario.resolving.transports import FIELDS, profile_fields, profile_source
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
 from layerlift.emulator.scenario.schema.fields import ASSUMED, Range, flaw
+from layerlift.emulator.scenario.schema.link_sections import TransportSection
 from layerlift.emulator.scenario.schema.sections import DeviceSection, MachineSection, NodesSection
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import near
@@ -39,19 +41,52 @@ def assumptions(scenario: Description, world: World | None = None) -> list[Assum
     changed has that as its source. `world` adds what only the resolved models know: the speed that their reference
     profile stands for.
     """
-    found: dict[str, Assumption] = {}
+    return [entry for _, entry in _told(scenario, world, {}).values()]
+
+
+def by_line(
+    scenario: Description, world: World | None = None, also: Mapping[str, str] | None = None
+) -> dict[str, list[Assumption]]:
+    """The same by what speaks of them: a pattern of `sources`, or a default's path with `*` for whom it is of.
+
+    `also` are patterns that are taken as if they were written under `sources`; each has a source.
+    """
+    lines: dict[str, list[Assumption]] = {}
+    for line, entry in _told(scenario, world, also or {}).values():
+        lines.setdefault(line, []).append(entry)
+    return lines
+
+
+def _told(scenario: Description, world: World | None, also: Mapping[str, str]) -> dict[str, tuple[str, Assumption]]:
+    """Every assumption by its path, with the line that speaks of it."""
+    found: dict[str, tuple[str, Assumption]] = {}
+    patterns = scenario.sources | dict(also)
     for path, value, source in _defaults(scenario, ()):
-        found[dotted(path)] = Assumption(path=dotted(path), value=value, source=source)
+        line = _of_all(path)
+        # A pattern of that name may speak of what is given beside a default: they are two assumptions.
+        found[dotted(path)] = (
+            dotted(path) if line in patterns else line,
+            Assumption(path=dotted(path), value=value, source=source),
+        )
     for model in world.models if world and scenario.reference_ghz is None else ():
         for profile, ghz in model.reference_ghz.items():
             field = f"reference_ghz ({model.name} on {profile})"
-            found[field] = Assumption(path=field, value=ghz, source="the speed at which the profile was measured")
-    given, unsaid = dict(_leaves(scenario, ())), {name: entry["value"] for name, entry in found.items()}
-    for pattern, source in scenario.sources.items():
+            told = Assumption(path=field, value=ghz, source="the speed at which the profile was measured")
+            found[field] = field, told
+    given = dict(_leaves(scenario, ()))
+    unsaid = {name: entry["value"] for name, (_, entry) in found.items()}
+    for pattern, source in patterns.items():
         matched = _matching(pattern, given) or _matching(pattern, unsaid)
         for name, value in matched.items():
-            found[name] = Assumption(path=name, value=value, source=scenario.setting(name) or source)
-    return list(found.values())
+            told = Assumption(path=name, value=value, source=scenario.setting(name) or source)
+            found[name] = pattern, told
+    return found
+
+
+def _of_all(path: FieldPath) -> str:
+    """`nodes.*.cores`: a default is one assumption, however many sections it stands in."""
+    named = path[0] in ("links", "media", "models")
+    return dotted(tuple("*" if isinstance(part, int) or (named and at == 1) else part for at, part in enumerate(path)))
 
 
 def _matching(pattern: str, values: dict[str, object]) -> dict[str, object]:
@@ -108,6 +143,11 @@ def _defaults(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, objec
     for name, info in type(value).model_fields.items():
         if name.endswith("_mb_s") and getattr(value, f"{name.removesuffix('_mb_s')}_mbit_s") is not None:
             continue  # given, in the other unit
+        if isinstance(value, TransportSection) and value.profile is not None and name in FIELDS:
+            if name not in value.model_fields_set:
+                said = profile_fields(value.profile, value.buffer_ms)
+                yield (*path, name), said[name], profile_source(value.profile)
+            continue
         given: Any = getattr(value, name)
         extra = info.json_schema_extra
         if isinstance(extra, dict) and "assumed" in extra and name not in value.model_fields_set:

@@ -125,7 +125,8 @@ class Scenario(Description):
 
     def changed(self, overrides: Sequence[str] = (), *, allow_code: bool = False) -> Scenario:
         """Return it with `path=value` overrides, and with `allow_code` trusted to name code; raises `ScenarioError`."""
-        plain = self.model_dump(mode="json")
+        # What nobody gave stays so: it is listed among the assumptions.
+        plain = self.model_dump(mode="json", exclude_unset=True)
         return Scenario.from_dict(plain, overrides, allow_code=allow_code, trust=self._trust, origin=self._places.name)
 
     def resolve(self, catalog: Catalog | None = None, inputs: Inputs | None = None) -> World:

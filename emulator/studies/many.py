@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from layerlift.emulator.studies.processes import in_processes
 from layerlift.models.errors import LayerliftError, RunError
 
 Job = TypeVar("Job")
@@ -86,13 +87,13 @@ def outcomes(
     local: bool,
     address: str | None = None,
     kept: Kept | None = None,
-    workers: int | None = None,
+    workers: int = 0,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield (number, outcome) of each of `works` as it ends.
 
     `call` is a module's own function. With `local` one run follows the other in this process; else they are Ray tasks
-    (`layerlift.emulator.cluster.tasks`), one per CPU at a time and at most `workers`. What was kept is answered
-    first. Outcomes depend on neither.
+    (`layerlift.emulator.cluster.tasks`), or with `workers` in so many processes of this machine
+    (`layerlift.emulator.studies.processes`). What was kept is answered first. Outcomes depend on none of it.
     """
     todo = []
     for number, work in enumerate(works):
@@ -114,16 +115,20 @@ def each_of(
     *,
     local: bool,
     address: str | None = None,
-    workers: int | None = None,
+    workers: int = 0,
 ) -> Iterator[tuple[int, Found | Lost]]:
-    """Yield (number, answer) of each of `jobs` as it ends: here and in order, or as Ray tasks, at most `workers`.
+    """Yield (number, answer) of each of `jobs` as it ends: here and in order, in `workers` processes, or as Ray tasks.
 
     Raises `RunError` when Ray cannot be started or joined.
     """
     if local or not jobs:
         yield from ((number, call(job)) for number, job in enumerate(jobs))
         return
-    from layerlift.emulator.cluster.tasks import in_tasks
+    if workers:
+        made = in_processes(call, jobs, workers)
+    else:
+        from layerlift.emulator.cluster.tasks import in_tasks
 
-    for number, found in in_tasks(call, jobs, address, workers):
+        made = in_tasks(call, jobs, address)
+    for number, found in made:
         yield number, Lost(_COLOUR.sub("", str(found))) if isinstance(found, LayerliftError) else found

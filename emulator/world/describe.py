@@ -33,7 +33,10 @@ def describe_world(world: World) -> dict[str, Any]:
         "nodes": [_plain(node, "index") | _behind(node.behind, media) for node in world.nodes],
         "links": {f"{source}>{to}": _link(link, media) for (source, to), link in world.links.items()},
         "pairs": {f"{names[source]}>{names[to]}": _link(link, media) for (source, to), link in world.pairs.items()},
-        "media": [_plain(medium) | _behind(medium.behind, media) for medium in world.media],
+        "media": [
+            _plain(medium, "transport") | _behind(medium.behind, media) | _plain(medium.transport)
+            for medium in world.media
+        ],
         "models": [
             {
                 "name": model.name,
@@ -57,6 +60,7 @@ def describe_world(world: World) -> dict[str, Any]:
                 "arrival_s": user.arrival_s,
                 "stay_s": None if user.stay is None else user.stay.mean_s,
                 "asks": asking_words(user),
+                "at_once": user.in_flight if user.asks is None else 1,
                 "weight": user.weight,
                 "objective": _plain(user.objective),
             }
@@ -75,7 +79,8 @@ def describe_world(world: World) -> dict[str, Any]:
 
 def _link(link: LinkSpec, media: Sequence[str]) -> dict[str, Any]:
     """A link between two nodes, without the media that its ends are behind."""
-    return _plain(link) | {"via": [f"{media[medium]} {way}" for medium, way in link.via]}
+    via = {"via": [f"{media[medium]} {way}" for medium, way in link.via]}
+    return _plain(link, "transport") | via | _plain(link.transport)
 
 
 def _behind(medium: int, media: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from layerlift.emulator.world.faults import Fault, LinkFault, Pairs
-from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
+from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec, one_behind_the_other
 from layerlift.emulator.world.machines import INF, NodeSpec
 from layerlift.emulator.world.mobility import Mobility
 from layerlift.emulator.world.models import ModelSpec
@@ -177,7 +177,14 @@ class World:
             min(own.bandwidth_bytes_s, *(medium.bytes_s(way) for medium, way in crossed), INF),
             left_sum((own.price_per_byte, *(medium.price_per_byte for medium, _ in crossed))),
             own.via,
+            one_behind_the_other([own.transport, *(medium.transport for medium, _ in crossed)]),
         )
+
+    @cached_property
+    def fluid(self) -> bool:
+        """Whether no link or medium has a transport that does more than take headers off its bandwidth."""
+        links = (*self.links.values(), *self.pairs.values(), *self.media)
+        return all(each.transport.fluid for each in links)
 
     def own_link(self, source: int, to: int) -> LinkSpec:
         """The link from one node to another as if there were no media; else as `link`."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from layerlift.models.errors import ModelError
 
@@ -176,12 +176,11 @@ class LayerGraph:
                 f"{self.name}: a placement of {len(placement)} layers was given, expected {len(self.layers)}"
             )
         found: list[Segment] = []
-        first, here = 0, placement[0]
-        for index, node in enumerate(placement):
-            if node != here:
-                found.append(Segment(int(here), first, index - 1))
-                first, here = index, node
-        found.append(Segment(int(here), first, len(self.layers) - 1))
+        first = 0
+        for node, run in groupby(placement):
+            last = first + len(list(run))
+            found.append(Segment(int(node), first, last - 1))
+            first = last
         return tuple(found)
 
     def boundary(self, first: int, last: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

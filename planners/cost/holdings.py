@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
-from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.graph import LayerGraph, Segment
 from layerlift.models.graph.per_graph import per_graph
 from layerlift.planners.problem.problem import Floats
 
@@ -22,6 +24,8 @@ class Holdings:
     """Bytes of a parameter, and the layers that read it, ascending."""
     suffix: Floats
     """Bytes that the layers from each one on hold together, shape (L,)."""
+    before: tuple[int, ...]
+    """The sum of `own` of the layers before each one, and of all, shape (L + 1,)."""
 
 
 @per_graph
@@ -43,7 +47,7 @@ def holdings(graph: LayerGraph) -> Holdings:
     suffix = np.cumsum(last[::-1])[::-1]
     own.setflags(write=False)
     suffix.setflags(write=False)
-    return Holdings(own, tuple(shared), suffix)
+    return Holdings(own, tuple(shared), suffix, (0, *accumulate(map(int, own.tolist()))))
 
 
 @per_graph
@@ -52,6 +56,19 @@ def layer_bytes(graph: LayerGraph) -> Floats:
     made = np.array([float(graph.held_bytes([layer])) for layer in range(len(graph))])
     made.setflags(write=False)
     return made
+
+
+def held_in(graph: LayerGraph, segments: Sequence[Segment], nodes: int) -> list[int]:
+    """Bytes of parameters that each of `nodes` nodes holds when the network is cut into `segments`."""
+    facts, held = holdings(graph), [0] * nodes
+    for segment in segments:
+        held[segment.node] += facts.before[segment.last + 1] - facts.before[segment.first]
+    if facts.shared:
+        firsts = [segment.first for segment in segments]
+        for size, layers in facts.shared:
+            for node in {segments[bisect_right(firsts, layer) - 1].node for layer in layers}:
+                held[node] += size
+    return held
 
 
 def held_on(graph: LayerGraph, placement: Sequence[int], nodes: int) -> list[int]:

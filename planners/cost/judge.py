@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeVar, overload
@@ -50,7 +50,15 @@ class Staying(Protocol):
 
 
 KEPT = 128
-"""Ranks that a judge remembers."""
+"""Placements that a judge remembers."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What a placement costs, and its rank once that was asked for."""
+
+    cost: query.Cost
+    rank: Rank | None = None
 
 
 class Judge:
@@ -68,8 +76,8 @@ class Judge:
     def __init__(self, problem: Problem, stay: Staying | None = None) -> None:
         self.problem = problem
         self.stay = stay
-        self._asked: dict[tuple[int, ...], Rank] = {}
-        """What was asked of late, at most `KEPT`: searches ask twice what they have found."""
+        self._asked: dict[tuple[int, ...], _Asked] = {}
+        """What was asked of late, at most `KEPT`: searches ask twice what they have found, and often find a cut."""
 
     @cached_property
     def cuts(self) -> CutCosts:
@@ -91,7 +99,7 @@ class Judge:
         """See `Scales`."""
         best = local = self.local
         if len(self.cuts):
-            best = query.evaluate(self.problem, self.cut_of_least("latency")[1])
+            best = self._cost(self.cut_of_least("latency")[1])
         return Scales(
             latency=_unit(local.latency_s, best.latency_s),
             energy=_unit(local.energy_j, best.energy_j),
@@ -106,8 +114,8 @@ class Judge:
         Sums narrow the choice down (see `layerlift.planners.cost.single_cuts`), the cost model makes it.
         """
         cuts = self.cuts
-        among = np.arange(len(cuts)) if server is None else np.flatnonzero(cuts.server == server)
-        if not len(among):
+        among = None if server is None else np.flatnonzero(cuts.server == server)
+        if not len(cuts if among is None else among):
             return None
         looked = [(self._cut_rank(number), number) for number in self._in_question(among).tolist()]
         rank, number = min(looked)
@@ -117,41 +125,60 @@ class Judge:
         """The least that a single cut costs in one term, and the first cut that does; there must be one."""
         values = term_of(self.cuts, term)
         near = np.flatnonzero(values <= values.min() * (1.0 + NEAR)).tolist()
-        found = [(term_of(query.evaluate(self.problem, self.cuts.placement(each)), term), each) for each in near]
+        found = [(term_of(self._cost(self.cuts.placement(each)), term), each) for each in near]
         least, number = min(found)
         return least, self.cuts.placement(number)
 
     def _cut_rank(self, number: int) -> Rank:
-        found = query.evaluate(self.problem, self.cuts.placement(number))
-        return self._rank_of(found)
+        return self._rank_of(self._cost(self.cuts.placement(number)))
 
-    def _in_question(self, among: Ints) -> Ints:
-        """Which of some cuts may be the best one, as far as sums tell."""
+    def _cost(self, placement: tuple[int, ...]) -> query.Cost:
+        return self._known(placement).cost
+
+    def _known(self, placement: tuple[int, ...]) -> _Asked:
+        known = self._asked.get(placement)
+        if known is None:
+            if len(self._asked) == KEPT:
+                self._asked.clear()
+            known = self._asked[placement] = _Asked(query.evaluate(self.problem, placement))
+        return known
+
+    def _in_question(self, among: Ints | None) -> Ints:
+        """Which of some cuts (None: of all) may be the best one, as far as sums tell."""
         cuts, wanted, scales = self.cuts, self.problem.objective, self.divisors
-        values = np.zeros(len(among))
-        if wanted.latency:
-            values += wanted.latency * cuts.latency_s[among] / scales.latency
-        if wanted.energy:
-            values += wanted.energy * cuts.energy_j[among] / scales.energy
-        if wanted.money:
-            values += wanted.money * cuts.money[among] / scales.money
-        if wanted.balance:
-            values += wanted.balance * cuts.balance[among] / scales.balance
-        if wanted.period:
-            values += wanted.period * cuts.period_s[among] / scales.period
-        missed, sure = np.zeros(len(among)), np.ones(len(among), dtype=np.bool_)
+        terms: tuple[tuple[float, Callable[[], Floats], float], ...] = (
+            (wanted.latency, lambda: cuts.latency_s, scales.latency),
+            (wanted.energy, lambda: cuts.energy_j, scales.energy),
+            (wanted.money, lambda: cuts.money, scales.money),
+            (wanted.balance, lambda: cuts.balance, scales.balance),
+            (wanted.period, lambda: cuts.period_s, scales.period),
+        )
+        values = np.zeros(1)
+        for weight, of_cuts, scale in terms:
+            if weight:
+                values = values + weight * _of(of_cuts(), among) / scale
+        if not any(weight for weight, _, _ in terms):
+            values = np.zeros(len(cuts if among is None else among))
+        chosen = self._sure(values, among)
+        return chosen if among is None else among[chosen]
+
+    def _sure(self, values: Floats, among: Ints | None) -> Ints:
+        """Which cuts of these values may be the best one, given how far they keep the limits."""
+        wanted = self.problem.objective
+        if wanted.deadline_s is None and wanted.budget is None:
+            best = values.min()
+            return np.flatnonzero(values <= best + NEAR * abs(best))
+        missed, sure = np.zeros(len(values)), np.ones(len(values), dtype=np.bool_)
         limits: tuple[tuple[float | None, Term], ...] = ((wanted.deadline_s, "latency"), (wanted.budget, "money"))
         for limit, used in limits:
             if limit is not None:
-                spent = term_of(cuts, used)[among]
+                spent = _of(term_of(self.cuts, used), among)
                 missed += np.maximum(0.0, spent / limit - 1.0)
                 sure &= spent <= limit * (1.0 - NEAR)
         if missed.min() > NEAR:
-            nearest: Ints = among[missed <= missed.min() + NEAR * (1.0 + missed.min())]
-            return nearest
+            return np.flatnonzero(missed <= missed.min() + NEAR * (1.0 + missed.min()))
         best = values[sure].min() if sure.any() else np.inf
-        kept: Ints = among[(missed <= NEAR) & (values <= best + NEAR * abs(best))]
-        return kept
+        return np.flatnonzero((missed <= NEAR) & (values <= best + NEAR * abs(best)))
 
     @cached_property
     def divisors(self) -> Scales:
@@ -171,18 +198,15 @@ class Judge:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
         if not any(placement):
             return self.local_key
-        asked = tuple(placement)
-        if asked in self._asked:
-            return self._asked[asked]
-        found = query.evaluate(self.problem, placement)
-        missed, value = self._rank_of(found)
+        known = self._known(tuple(placement))
+        if known.rank is not None:
+            return known.rank
+        missed, value = self._rank_of(known.cost)
         rank = missed if query.fits(self.problem, placement) else np.inf, value
         if self.stay is not None:
             held = held_on(self.problem.graph, placement, len(self.problem.nodes))
             rank = self.over_stay(rank, np.array(held, dtype=np.float64))
-        if len(self._asked) == KEPT:
-            self._asked.clear()
-        self._asked[asked] = rank
+        known.rank = rank
         return rank
 
     def rank(self, latency_s: float, energy_j: float, money: float, balance: float, period_s: float) -> Rank:
@@ -278,6 +302,10 @@ def term_of(costs: query.Cost | CutCosts, term: Term) -> float | Floats:
     if term == "latency":
         return costs.latency_s
     return costs.energy_j if term == "energy" else costs.money
+
+
+def _of(values: Floats, among: Ints | None) -> Floats:
+    return values if among is None else values[among]
 
 
 def _unit(local: float, best: float) -> float:

@@ -13,12 +13,17 @@ from math import sqrt
 
 import numpy as np
 
-from layerlift.models.graph.per_graph import makers
+from layerlift.models.graph.graph import LayerGraph, Segment
+from layerlift.models.graph.per_graph import makers, per_graph
 from layerlift.models.graph.route import CLIENT, Route, Send, compile_route
 from layerlift.models.sums import left_sum
-from layerlift.planners.cost.holdings import held_on
+from layerlift.planners.cost.holdings import held_in, held_on
 from layerlift.planners.cost.period import busiest_s
+from layerlift.planners.cost.slow_start import Connections
 from layerlift.planners.problem.problem import Problem
+
+LONG = 32
+"""Layers from which on arrays add faster than a loop; both add from left to right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,11 @@ class Cost:
 class _QueryWalk:
     """A query on its way through its route."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, connections: Connections | None = None, begun_s: float = 0.0) -> None:
+        """`connections` are those on which it goes from `begun_s` on; None: all of them are in use."""
         self.problem = problem
+        self.connections = connections
+        self.begun_s = begun_s
         self.ended_s = 0.0
         self.radio_s = 0.0
         self.carried_money = 0.0
@@ -69,7 +77,7 @@ class _QueryWalk:
             begun = self.node_free_s[node]
             for tensor in step.waits:
                 begun = max(begun, self.arrived_s[tensor, node])
-            work = left_sum(tables.seconds[node][segment.first : segment.last + 1])
+            work = _work_s(problem, segment)
             end = begun + work * tables.slowdown[node]
             self.busy_s[node] += work
             self.node_free_s[node] = end
@@ -87,6 +95,8 @@ class _QueryWalk:
             duration = size / bandwidth[send.to]
             link = (source, send.to)
             end = max(emitted_s + latency[send.to], self.link_free_s.get(link, 0.0)) + duration
+            if self.connections is not None:
+                end = self._slowly(self.connections, link, emitted_s, end, size)
             self.link_free_s[link] = end
             self.arrived_s[send.tensor, send.to] = end
             self.link_bytes += size
@@ -95,28 +105,73 @@ class _QueryWalk:
             if CLIENT in link:
                 self.radio_s += duration
 
+    def _slowly(
+        self, connections: Connections, link: tuple[int, int], emitted_s: float, end_s: float, size: int
+    ) -> float:
+        """When a tensor arrives that otherwise would at `end_s`, on a connection that may be slow at first."""
+        problem, (source, to) = self.problem, link
+        if problem.transport is None or not problem.transport.slow_start[source, to] or not size:
+            return end_s
+        company_s = 0.0 if problem.company_s is None else float(problem.company_s[to])
+        latency_s = problem.tables.latency_s[source][to] - company_s
+        least_s = connections.least_end_s(link, self.begun_s + emitted_s, latency_s, size) - self.begun_s
+        end_s = max(end_s, least_s + company_s)
+        connections.ended(link, self.begun_s + end_s - company_s)
+        return end_s
 
-def _walk(problem: Problem, placement: Sequence[int]) -> _QueryWalk:
+
+def _work_s(problem: Problem, segment: Segment) -> float:
+    """Seconds of a segment at full speed, added from left to right."""
+    if segment.last - segment.first < LONG:
+        return left_sum(problem.tables.seconds_on(segment.node)[segment.first : segment.last + 1])
+    return float(np.add.accumulate(problem.seconds[segment.first : segment.last + 1, segment.node])[-1])
+
+
+def _route(problem: Problem, placement: Sequence[int]) -> Route:
+    graph = problem.graph
+    if len(placement) == len(graph) and not any(placement):
+        return _at_home(graph)
+    return compile_route(graph, placement, problem.query)
+
+
+@per_graph
+def _at_home(graph: LayerGraph) -> Route:
+    """The route of a query that stays on the client, in whatever mode."""
+    return compile_route(graph, (CLIENT,) * len(graph))
+
+
+def _walk(problem: Problem, route: Route) -> _QueryWalk:
     walked = _QueryWalk(problem)
-    walked.run(compile_route(problem.graph, placement, problem.query))
+    walked.run(route)
     return walked
 
 
 def latency(problem: Problem, placement: Sequence[int]) -> float:
-    """Seconds from a query's start to its answer at the client (semantics: "A query")."""
-    return _walk(problem, placement).ended_s
+    """Seconds from a query's start to its answer at the client (semantics: "A query"), on connections in use."""
+    return _walk(problem, _route(problem, placement)).ended_s
+
+
+def latency_on(problem: Problem, placement: Sequence[int], connections: Connections, begun_s: float) -> float:
+    """The same of a query that begins at `begun_s`, after others on the same connections, which it takes note of.
+
+    Where a link is slow at first (`Problem.transport`) a connection that has been idle makes it longer than `latency`.
+    """
+    walked = _QueryWalk(problem, connections, begun_s)
+    walked.run(_route(problem, placement))
+    return walked.ended_s
 
 
 def evaluate(problem: Problem, placement: Sequence[int]) -> Cost:
     """Every cost of one query at once."""
-    walked = _walk(problem, placement)
+    route = _route(problem, placement)
+    walked = _walk(problem, route)
     busy, end, power = walked.busy_s, walked.ended_s, problem.power
     client = power.idle_w * end + power.compute_w * busy[CLIENT] + power.radio_w * walked.radio_s
     tables = problem.tables
     servers = left_sum(tables.busy_w[node] * busy[node] for node in problem.servers)
     spent = walked.carried_money + left_sum(price * busy[node] for node, price in enumerate(tables.price_per_s))
     if problem.price_per_byte_s.any():
-        held = held_bytes(problem, placement)
+        held = held_in(problem.graph, [step.segment for step in route.steps], len(problem.nodes))
         spent += left_sum(float(problem.price_per_byte_s[node]) * held[node] for node in problem.servers) * end
     return Cost(
         latency_s=end,
@@ -148,7 +203,7 @@ def balance(problem: Problem, placement: Sequence[int]) -> float:
 
 def period(problem: Problem, placement: Sequence[int]) -> float:
     """Seconds for which the busiest CPU, link or port is busy with one query (semantics: "Period")."""
-    walked = _walk(problem, placement)
+    walked = _walk(problem, _route(problem, placement))
     return busiest_s(problem, walked.busy_s, walked.carried_bytes)
 
 

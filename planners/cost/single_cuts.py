@@ -98,6 +98,16 @@ def _rows(problem: Problem, server: int, firsts: Ints) -> Placements:
     return rows
 
 
+def _cuts(problem: Problem) -> tuple[Ints, Ints]:
+    """Server and first layer of every legal single cut, servers in order."""
+    if problem.allowed.all():
+        server, first = np.nonzero(holdings(problem.graph).suffix <= problem.memory_bytes[1:, None])
+        return server + 1, first
+    firsts = [first_layers(problem, server) for server in problem.servers]
+    servers = np.repeat(np.arange(1, len(problem.nodes)), [len(each) for each in firsts])
+    return servers, np.concatenate([np.zeros(0, dtype=np.int64), *firsts])
+
+
 class CutCosts:
     """All legal single cuts of a problem and what each costs; arrays of shape (K,), servers in order.
 
@@ -106,20 +116,48 @@ class CutCosts:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        firsts = [first_layers(problem, server) for server in problem.servers]
-        self.first: Ints = np.concatenate([np.zeros(0, dtype=np.int64), *firsts])
-        self.server: Ints = np.repeat(np.arange(1, len(problem.nodes)), [len(each) for each in firsts])
-        whole: Bools = np.logical_and.reduce(problem.allowed, axis=0)
+        self._all = not problem.tables.limited
+        """Whether every layer may be cut in front of, towards every server."""
+        whole: Bools = np.ones(len(problem.nodes), dtype=np.bool_)
+        if not self._all:
+            whole = np.logical_and.reduce(problem.allowed, axis=0)
         whole[0] = False
-        self._summed = whole[self.server]
+        self._whole = whole
         self._sums = SuffixCosts(problem, np.flatnonzero(whole))
-        self._at = ((np.cumsum(whole) - 1)[self.server] * len(problem.graph) + self.first)[self._summed]
+
+    @cached_property
+    def _cuts(self) -> tuple[Ints, Ints]:
+        return _cuts(self.problem)
+
+    @property
+    def server(self) -> Ints:
+        """Where each cut leads."""
+        return self._cuts[0]
+
+    @property
+    def first(self) -> Ints:
+        """The first layer that is there."""
+        return self._cuts[1]
+
+    @cached_property
+    def _summed(self) -> Bools:
+        """Which cuts are sums over a prefix and a suffix."""
+        return self._whole[self.server]
+
+    @cached_property
+    def _at(self) -> Ints:
+        """Where they are in the tables of all layers and servers that are open."""
+        made: Ints = (np.cumsum(self._whole) - 1)[self.server] * len(self.problem.graph) + self.first
+        return made[self._summed]
 
     def __len__(self) -> int:
-        return len(self.first)
+        return len(self.problem.graph) * len(self.problem.servers) if self._all else len(self.first)
 
     def placement(self, number: int) -> tuple[int, ...]:
         """The placement of one cut."""
+        if self._all:
+            server, first = divmod(number, len(self.problem.graph))
+            return (0,) * first + (server + 1,) * (len(self.problem.graph) - first)
         server, first = int(self.server[number]), int(self.first[number])
         if self._summed[number]:
             return (0,) * first + (server,) * (len(self.problem.graph) - first)
@@ -159,7 +197,7 @@ class CutCosts:
         return batch.evaluate(problem, (suffix & problem.allowed.T[servers]) * servers[:, None], period=True)
 
     def _joined(self, grid: Floats, column: Callable[[BatchCosts], Floats]) -> Floats:
-        if len(self._at) == grid.size == len(self):
+        if self._all or len(self._at) == grid.size == len(self):
             return grid.ravel()
         made = np.zeros(len(self))
         made[self._summed] = grid.ravel()[self._at]
@@ -205,7 +243,8 @@ class SuffixCosts:
         made += self.up / self.rate
         made += self.work_s * problem.slowdown[servers][:, None]
         made += back_s + self.down / self.back_rate
-        made[:, facts.down_count == 0] = 0.0
+        if not facts.down_count[-1]:
+            made[:, facts.down_count == 0] = 0.0
         done = np.flatnonzero(facts.answered_before)
         made[:, done] = np.maximum(made[:, done], client_s[done])
         return made

@@ -10,6 +10,7 @@ from math import ceil, floor
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
 from layerlift.planners.cost.query import latency
+from layerlift.planners.cost.slow_start import Connections
 from layerlift.planners.problem.plan import Plan, Upload
 from layerlift.planners.problem.problem import Problem
 
@@ -24,7 +25,8 @@ ROUNDING = 1e-9
 class Timeline:
     """The uploads of one plan, and the query latency between them; times in seconds from the first send.
 
-    Links are independent: a query and an upload do not slow each other. `changes_s` and `latencies_s` have one
+    Links are independent: a query and an upload do not slow each other, and connections of queries are in use, while
+    those of uploads may be slow at first. `changes_s` and `latencies_s` have one
     entry more than there are distinct confirm times: a query begun at or after `changes_s[k]` (and before the next)
     takes `latencies_s[k]`.
     """
@@ -122,6 +124,8 @@ def _travel(problem: Problem, uploads: tuple[Upload, ...]) -> tuple[list[float],
     """When each part is sent, has arrived and is confirmed, and its bytes."""
     graph, tables = problem.graph, problem.tables
     rate = tables.bandwidth_bytes_s[CLIENT]
+    slow = None if problem.transport is None else problem.transport.slow_start
+    used = Connections()
     held: dict[int, frozenset[int]] = {}
     free: dict[int, float] = {}
     sent, arrived, confirmed, sizes = [], [], [], []
@@ -133,6 +137,10 @@ def _travel(problem: Problem, uploads: tuple[Upload, ...]) -> tuple[list[float],
         held[server] = known | graph.parameters_of(upload.layers)
         begun = free.get(queue, 0.0)
         landed = begun + problem.upload_delay_s(server) + (size + problem.header_bytes) / rate[server]
+        if slow is not None and slow[CLIENT, server] and size + problem.header_bytes:
+            link, delay_s = (CLIENT, server), problem.upload_delay_s(server)
+            landed = max(landed, used.least_end_s(link, begun, delay_s, size + problem.header_bytes))
+            used.ended(link, landed)
         built = landed + float(problem.load_s_per_byte[server]) * size
         done = (
             built + tables.latency_s[server][CLIENT] + problem.header_bytes / tables.bandwidth_bytes_s[server][CLIENT]

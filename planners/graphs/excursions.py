@@ -13,12 +13,15 @@ import numpy as np
 
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.per_graph import per_graph
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.graphs.pieces import Sums, weighed
 from layerlift.planners.graphs.units import units_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 LONGEST = 24
 """Layers of the longest run that is looked at."""
+
+NEAR = 1e-9
+"""Share of all work that sums in different orders may differ by: far more than they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ class Runs:
     """Bytes that leave."""
     held: Floats
     """Bytes of parameters."""
+    starts: Ints
+    """The first run of each unit that has any; these units are U in all."""
+    least: tuple[Floats, Floats]
+    """The fewest bytes that enter and leave a run, shapes (U,)."""
 
 
 @per_graph
@@ -46,7 +53,11 @@ def runs_of(graph: LayerGraph) -> Runs:
                 for last in range(first, min(unit.last, first + LONGEST - 1) + 1):
                     rows += _run(graph, number, first, last) if (first, last) != (unit.first, unit.last) else []
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    return Runs(*table[:, :3].astype(np.int64).T, *table[:, 3:].T)
+    unit, first, last = table[:, :3].astype(np.int64).T.copy()
+    came, made, held = table[:, 3:].T.copy()
+    starts = np.flatnonzero(np.diff(unit, prepend=-1))
+    least = (np.minimum.reduceat(came, starts), np.minimum.reduceat(made, starts)) if len(starts) else (came, made)
+    return Runs(unit, first, last, came, made, held, starts, least)
 
 
 def _run(graph: LayerGraph, unit: int, first: int, last: int) -> list[tuple[float, ...]]:
@@ -71,12 +82,20 @@ class Visits:
     @cached_property
     def _spent(self) -> Floats:
         """Each term of each run on each node, shape (3, B, N)."""
+        return self._spent_by(slice(None), self.nodes)
+
+    def _spent_by(self, chosen: Ints | slice, nodes: Ints) -> Floats:
+        """Each term of some runs on some nodes."""
+        ends = np.zeros((len(self.sums.problem.seconds) + 1, len(nodes)))
+        np.cumsum(self.sums.problem.seconds[:, nodes], axis=0, out=ends[1:])
+        return self._terms(ends[self.runs.last[chosen] + 1] - ends[self.runs.first[chosen]], nodes)
+
+    def _terms(self, alone: Floats, nodes: Ints) -> Floats:
+        """Each term, first axis, of seconds that work takes alone on each of some nodes, the last axis."""
         problem, power = self.sums.problem, self.sums.problem.power
-        ends = np.concatenate([np.zeros((1, len(self.nodes))), np.cumsum(problem.seconds, axis=0)])
-        alone = ends[self.runs.last + 1] - ends[self.runs.first]
-        lasting = alone * problem.slowdown
-        draw = np.array([power.compute_w, *problem.busy_w[1:]])
-        return np.array([lasting, power.idle_w * lasting + draw * alone, problem.price_per_s * alone])
+        lasting = alone * problem.slowdown[nodes]
+        draw = np.array([power.compute_w, *problem.busy_w[1:]])[nodes]
+        return np.array([lasting, power.idle_w * lasting + draw * alone, problem.price_per_s[nodes] * alone])
 
     @cached_property
     def allowed(self) -> Bools:
@@ -84,6 +103,59 @@ class Visits:
         barred = np.concatenate([np.zeros((1, len(self.nodes))), np.cumsum(~self.sums.problem.allowed, axis=0)])
         made: Bools = barred[self.runs.last + 1] == barred[self.runs.first]
         return made
+
+    def best(self, weights: Floats, costs: Floats, home: Ints, near: Ints) -> list[tuple[int, int]]:
+        """The run of each unit that saves most, `weighed`, when it leaves the unit's node, and where it goes.
+
+        Units are at `home` and cost `costs` there, shapes (units,); runs may go to `near`, among which all of `home`
+        are. Units where nothing saves are left out.
+        """
+        at, starts = np.searchsorted(near, home), [*self.runs.starts.tolist(), len(self.runs.unit)]
+        runs = [np.arange(starts[each], starts[each + 1]) for each in self._promising(weights, costs, at, near)]
+        if not runs:
+            return []
+        added, begin = self._leaving(weights, np.concatenate(runs), at, near), 0
+        found: list[tuple[int, int]] = []
+        for own in runs:
+            number, to = divmod(int(added[begin : begin + len(own)].argmin()), len(near))
+            if added[begin + number, to] < 0.0:
+                found.append((int(own[number]), int(near[to])))
+            begin += len(own)
+        return found
+
+    def _promising(self, weights: Floats, costs: Floats, at: Ints, near: Ints) -> list[int]:
+        """Which of the units with runs could save more than their lightest messages cost, were all that is slow gone.
+
+        Most could not, and that is cheap to see. `at` are the places among `near` of where units are.
+        """
+        unit, header = self.runs.unit[self.runs.starts], self.sums.problem.header_bytes
+        here, every = at[unit], np.arange(len(unit))
+        delay, rate = (each[near[:, None], near] for each in self.sums.hops(weights))
+        came, made = (least[:, None] + header for least in self.runs.least)
+        moved = (delay + delay.T)[here] + rate[here] * came + rate.T[here] * made
+        moved[every, here] = np.inf
+        # No run saves more than its whole unit costs.
+        if (moved.min(axis=1) > costs[unit] * (1.0 + NEAR)).all():
+            return []
+        layers = weighed(weights, self._terms(self.sums.problem.seconds[:, near], near))
+        home = np.repeat(at, self.sums.facts.last - self.sums.facts.first + 1)
+        faster = np.maximum(layers[np.arange(len(home)), home][:, None] - layers, 0.0)
+        saved = np.add.reduceat(faster, self.sums.facts.first, axis=0)[unit]
+        rounding = NEAR * float(layers.sum(axis=0).max())
+        return np.flatnonzero((saved + rounding >= moved * (1.0 - NEAR)).any(axis=1)).tolist()
+
+    def _leaving(self, weights: Floats, chosen: Ints, at: Ints, near: Ints) -> Floats:
+        """What is added, `weighed`, when some runs leave for each of `near`; staying and the forbidden add nothing."""
+        runs, header, every = self.runs, self.sums.problem.header_bytes, np.arange(len(chosen))
+        here = at[runs.unit[chosen]]
+        delay, rate = (each[near[:, None], near] for each in self.sums.hops(weights))
+        spent = weighed(weights, self._spent_by(chosen, near))
+        there = delay[here] + rate[here] * (runs.came[chosen] + header)[:, None]
+        back = delay.T[here] + rate.T[here] * (runs.made[chosen] + header)[:, None]
+        added: Floats = spent - spent[every, here][:, None] + there + back
+        added[every, here] = 0.0
+        added[~self.allowed[chosen[:, None], near]] = 0.0
+        return added
 
     def added(self, chosen: Ints, home: Ints, to: Ints) -> Floats:
         """What is added to each term, first axis, when runs leave `home` for `to`; the arguments broadcast."""

@@ -17,7 +17,7 @@ from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.per_graph import crossings, per_graph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.graphs.units import units_of
-from layerlift.planners.problem.problem import Floats, Ints, Problem
+from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 
 LATENCY, ENERGY, MONEY = range(3)
 
@@ -78,45 +78,86 @@ class Sums:
     def __init__(self, problem: Problem, facts: PieceFacts) -> None:
         self.problem, self.facts = problem, facts
         self.moved: Floats = facts.bytes + facts.count * problem.header_bytes
-        self.forbidden = ~np.logical_and.reduceat(problem.allowed, facts.first, axis=0)
+
+    @cached_property
+    def forbidden(self) -> Bools:
+        """Which pieces may not be on which nodes, shape (P, N)."""
+        allowed = self.problem.allowed
+        if allowed.all():
+            return np.zeros((len(self.facts.first), allowed.shape[1]), dtype=np.bool_)
+        return ~np.logical_and.reduceat(allowed, self.facts.first, axis=0)
+
+    @cached_property
+    def _message_s(self) -> tuple[Floats, Floats]:
+        """Seconds of a message's delay and of each of its bytes, shapes (N, N), 0 on the diagonal."""
+        problem, nodes = self.problem, len(self.problem.nodes)
+        delay_s, per_byte_s = problem.latency_s.copy(), 1.0 / problem.bandwidth_bytes_s
+        delay_s.flat[:: nodes + 1] = per_byte_s.flat[:: nodes + 1] = 0.0
+        return delay_s, per_byte_s
+
+    def _rate(self, term: int) -> tuple[Floats, Floats]:
+        """One term of a message per delay and per byte, shapes (N, N), 0 on the diagonal."""
+        problem, idle = self.problem, self.problem.power.idle_w
+        delay_s, per_byte_s = self._message_s
+        if term == LATENCY:
+            return delay_s, per_byte_s
+        if term == ENERGY:
+            radio_w = np.zeros_like(delay_s)
+            radio_w[CLIENT, :] = radio_w[:, CLIENT] = problem.power.radio_w
+            return idle * delay_s, (idle + radio_w) * per_byte_s
+        price = problem.price_per_byte.copy()
+        price.flat[:: len(price) + 1] = 0.0
+        return np.zeros_like(delay_s), price
 
     @cached_property
     def rates(self) -> tuple[Floats, Floats]:
         """Each term of a message per delay and per byte, both of shape (3, N, N), 0 on the diagonal."""
-        problem, idle = self.problem, self.problem.power.idle_w
-        nodes = len(problem.nodes)
-        apart = ~np.eye(nodes, dtype=np.bool_)
-        per_byte_s = np.where(apart, 1.0 / problem.bandwidth_bytes_s, 0.0)
-        radio_w = np.zeros((nodes, nodes))
-        radio_w[CLIENT, :] = radio_w[:, CLIENT] = problem.power.radio_w
-        delay_s = np.where(apart, problem.latency_s, 0.0)
-        delays = np.array([delay_s, idle * delay_s, np.zeros_like(delay_s)])
-        carried = np.array([per_byte_s, (idle + radio_w) * per_byte_s, np.where(apart, problem.price_per_byte, 0.0)])
-        return delays, carried
+        made = [self._rate(term) for term in range(3)]
+        return np.array([delay for delay, _ in made]), np.array([carried for _, carried in made])
 
     @cached_property
-    def pieces(self) -> Floats:
-        """Each term of each piece on each node, answers sent home, shape (3, P, N); infinite where not allowed."""
+    def work_s(self) -> Floats:
+        """Seconds of each piece on each node at full speed, shape (P, N)."""
+        made: Floats = np.add.reduceat(self.problem.seconds, self.facts.first, axis=0)
+        return made
+
+    def _term(self, term: int) -> Floats:
+        """One term of each piece on each node, answers sent home, shape (P, N); infinite where not allowed."""
         problem, power = self.problem, self.problem.power
-        alone = np.add.reduceat(problem.seconds, self.facts.first, axis=0)
-        lasting = alone * problem.slowdown
-        draw = np.array([power.compute_w, *problem.busy_w[1:]])
-        made = np.array([lasting, power.idle_w * lasting + draw * alone, problem.price_per_s * alone])
-        delays, carried = self.rates
+        alone = self.work_s
+        if term == LATENCY:
+            made = alone * problem.slowdown
+        elif term == ENERGY:
+            made = power.idle_w * (alone * problem.slowdown) + np.array([power.compute_w, *problem.busy_w[1:]]) * alone
+        else:
+            made = problem.price_per_s * alone
+        delay, carried = self._rate(term)
         for piece, size in self.facts.answers:
-            made[:, piece] += delays[:, :, CLIENT] + carried[:, :, CLIENT] * (size + problem.header_bytes)
-        made[:, self.forbidden] = np.inf
+            made[piece] += delay[:, CLIENT] + carried[:, CLIENT] * (size + problem.header_bytes)
+        made[self.forbidden] = np.inf
         return made
 
     def weighed(self, weights: Floats) -> tuple[Floats, Floats]:
         """A weighted sum (shape (3,)) of the terms: of pieces, shape (P, N), and of the steps to them, (P, N, N)."""
+        used = np.flatnonzero(weights).tolist()
+        if len(used) == 1:
+            pieces = float(weights[used[0]]) * self._term(used[0])
+        else:
+            pieces = weighed(weights, np.array([self._term(term) for term in range(3)]))
+            pieces[self.forbidden] = np.inf
+        delay, rate = self.hops(weights)
+        steps: Floats = rate * self.moved[:, None, None]
+        steps += delay
+        return pieces, steps
+
+    def hops(self, weights: Floats) -> tuple[Floats, Floats]:
+        """The weighted sum of a message's terms per delay and per byte, shapes (N, N)."""
+        used = np.flatnonzero(weights).tolist()
+        if len(used) == 1:
+            delay, rate = self._rate(used[0])
+            return float(weights[used[0]]) * delay, float(weights[used[0]]) * rate
         delays, carried = self.rates
-        delay, rate = np.tensordot(weights, delays, 1), np.tensordot(weights, carried, 1)
-        # Terms without weight are left out, for what is infinite times nothing is not a number.
-        used = np.flatnonzero(weights)
-        pieces = np.tensordot(weights[used], self.pieces[used], 1) if len(used) else np.zeros_like(self.pieces[0])
-        pieces[self.forbidden] = np.inf
-        return pieces, delay + rate * self.moved[:, None, None]
+        return weighed(weights, delays), weighed(weights, carried)
 
     def placement(self, nodes: list[int]) -> tuple[int, ...]:
         """The placement with each piece on its node."""
@@ -124,20 +165,57 @@ class Sums:
         return tuple(np.repeat(nodes, lengths).tolist())
 
 
+def weighed(weights: Floats, terms: Floats) -> Floats:
+    """The weighted sum of three terms, the first axis; a term without weight is left out, whatever it is."""
+    used = np.flatnonzero(weights)
+    if len(used) == 1:
+        made: Floats = terms[used[0]] * weights[used[0]]
+        return made
+    # What is infinite times nothing is not a number.
+    return np.tensordot(weights[used], terms[used], 1) if len(used) else np.zeros_like(terms[0])
+
+
 def cheapest_way(pieces: Floats, steps: Floats) -> list[int]:
     """The node of each piece on the cheapest way that begins at the client; of equals the lowest, the client first."""
-    nodes = pieces.shape[1]
-    every = np.arange(nodes)
-    best, came = steps[0, CLIENT] + pieces[0], []
-    for row, step in zip(pieces[1:], steps[1:], strict=True):
-        through = best[:, None] + step
-        before = through.argmin(axis=0)
-        came.append(before)
-        best = through[before, every] + row
-    chosen = [int(best.argmin())]
-    for before in reversed(came):
-        chosen.append(int(before[chosen[-1]]))
-    return chosen[::-1]
+    return cheapest_ways([(pieces, steps)])[0]
+
+
+def cheapest_ways(tables: list[tuple[Floats, Floats]]) -> list[list[int]]:
+    """The same for several tables of pieces and steps at once, of one problem: shapes (P, N) and (P, N, N) each."""
+    longest, nodes = max(len(pieces) for pieces, _ in tables), tables[0][0].shape[1]
+    # Shorter ones stay where they end, which costs nothing. Steps by where they go, then whence.
+    rows = np.zeros((longest, len(tables), nodes))
+    ways = np.empty((longest, len(tables), nodes, nodes))
+    for at, (pieces, steps) in enumerate(tables):
+        rows[: len(pieces), at], ways[: len(pieces), at] = pieces, steps.transpose(0, 2, 1)
+        ways[len(pieces) :, at] = np.where(np.eye(nodes, dtype=np.bool_), 0.0, np.inf)
+    came, last = _walked(rows.reshape(longest, -1), ways.reshape(longest, -1), nodes)
+    found: list[list[int]] = []
+    for at, (pieces, _) in enumerate(tables):
+        chosen = [int(last[at * nodes : (at + 1) * nodes].argmin())]
+        for before in reversed(came[: len(pieces) - 1, at * nodes : (at + 1) * nodes].tolist()):
+            chosen.append(before[chosen[-1]])
+        found.append(chosen[::-1])
+    return found
+
+
+def _walked(rows: Floats, ways: Floats, nodes: int) -> tuple[Ints, Floats]:
+    """Whence the cheapest way to each node comes after each piece but the first, and what it costs after the last.
+
+    A loop of few operations on flat arrays, for it is most of what many a plan costs.
+    """
+    every = np.arange(rows.shape[1])
+    begins, tiled = every * nodes, (every // nodes * nodes)[:, None] + np.arange(nodes)
+    spread = tiled.reshape(-1)
+    came = np.empty((len(rows) - 1, len(every)), dtype=np.intp)
+    best: Floats = ways[0, every * nodes] + rows[0]
+    for row, way, before in zip(rows[1:], ways[1:], came, strict=True):
+        through = best.take(spread)
+        through += way
+        through.reshape(-1, nodes).argmin(1, before)
+        best = through.take(before + begins)
+        best += row
+    return came, best
 
 
 def ahead(pieces: Floats, steps: Floats) -> Floats:

@@ -12,7 +12,7 @@ from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
-from layerlift.planners.graphs.pieces import Sums, cheapest_way, inner_pieces, whole_pieces
+from layerlift.planners.graphs.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.offloading.pipeline import trade_offs
 from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.staying import best_over, priced
@@ -86,14 +86,14 @@ def ways(judge: Judge, inside: bool = True) -> list[Placement]:
     """The cheapest ways over whole units and over pieces of modules, by the objective without its limits."""
     problem, weights = judge.problem, weights_of(judge)
     whole, inner = whole_pieces(problem.graph), inner_pieces(problem.graph)
-    sums = Sums(problem, whole)
-    nodes = cheapest_way(*sums.weighed(weights))
-    made = [sums.placement(nodes)]
+    sums = [Sums(problem, whole)]
+    if inside and len(inner.first) > len(whole.first):
+        sums.append(Sums(problem, inner))
+    tables = [each.weighed(weights) for each in sums]
+    found = cheapest_ways(tables)
+    made = [each.placement(nodes) for each, nodes in zip(sums, found, strict=True)]
     if inside:
-        made.append(_with_visits(sums, weights, nodes, made[0]))
-        if len(inner.first) > len(whole.first):
-            sums = Sums(problem, inner)
-            made.append(sums.placement(cheapest_way(*sums.weighed(weights))))
+        made.insert(1, _with_visits(sums[0], tables[0][0], weights, found[0], made[0]))
     return [*made, *trade_offs(judge, made[0])]
 
 
@@ -105,25 +105,21 @@ def ways_at_prices(judge: Judge, stay: Stay, inside: bool = True) -> list[Placem
     for facts in (whole, inner) if inside and len(inner.first) > len(whole.first) else (whole,):
         sums = Sums(problem, facts)
         pieces, steps = sums.weighed(weights)
-        made += [sums.placement(cheapest_way(each, steps)) for each in priced(sums, pieces, stay)]
+        found = cheapest_ways([(each, steps) for each in priced(sums, pieces, stay)])
+        made += [sums.placement(nodes) for nodes in found]
     return made
 
 
-def _with_visits(sums: Sums, weights: Floats, nodes: list[int], placement: Placement) -> Placement:
+def _with_visits(sums: Sums, pieces: Floats, weights: Floats, nodes: list[int], placement: Placement) -> Placement:
     """`placement`, which has each unit on its node, with the visit of each unit that saves most, where one does."""
-    visits = Visits(sums)
     # Among the nodes that the way uses: a node that no unit is worth is hardly worth a part of one.
     near = np.array(sorted({0, *nodes}))
-    runs, to = visits.runs, near[None, :]
-    chosen = np.arange(len(runs.first))[:, None]
-    home = np.array(nodes)[runs.unit][:, None]
-    added = np.tensordot(weights, visits.added(chosen, home, to), 1)
-    added[(to == home) | ~visits.allowed[:, near]] = 0.0
-    for number in np.flatnonzero(added.min(axis=1, initial=0.0) < 0.0).tolist():
-        unit = runs.unit == runs.unit[number]
-        if added[number].min() == added[unit].min():
-            placement = visiting(placement, runs, number, int(near[added[number].argmin()]))
-            added[unit] = 0.0
+    visits = Visits(sums)
+    runs = visits.runs
+    if len(near) < 2 or not len(runs.starts):
+        return placement
+    for number, to in visits.best(weights, pieces[np.arange(len(nodes)), nodes], np.array(nodes), near):
+        placement = visiting(placement, runs, number, to)
     return placement
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from numbers import Integral
 from typing import NamedTuple
 
@@ -66,7 +67,14 @@ def uploads_of(placement: Sequence[int], parts: Iterable[Iterable[int]]) -> tupl
 
 def in_one_piece(placement: Sequence[int]) -> tuple[Upload, ...]:
     """All of P1 as one part per server, servers in the order in which the network first needs them."""
-    return uploads_of(placement, [range(len(placement))])
+    by_server: dict[int, list[int]] = {}
+    first = 0
+    for node, run in groupby(placement):
+        last = first + len(list(run))
+        if node:
+            by_server.setdefault(node, []).extend(range(first, last))
+        first = last
+    return tuple(Upload(server, tuple(layers)) for server, layers in by_server.items())
 
 
 def offload(placement: Sequence[int], note: str = "") -> Plan:

@@ -18,6 +18,7 @@ from layerlift.planners.problem.arrays import Bools, Floats, Ints
 from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.shared_links import SharedLinks
 from layerlift.planners.problem.stay_news import StayNews
+from layerlift.planners.problem.transport_news import TransportNews
 
 __all__ = ["Bools", "ClientPower", "Floats", "Ints", "Objective", "Problem", "ProblemTables", "simple_problem"]
 
@@ -54,12 +55,12 @@ class ClientPower:
     radio_w: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class ProblemTables:
     """The problem's arrays as plain lists of Python floats: what the scalar cost model reads, many times over."""
 
-    seconds: list[list[float]]
-    """By node, then layer: the transpose of `Problem.seconds`, so that a segment is a slice."""
+    by_layer: Floats
+    """`Problem.seconds`."""
     latency_s: list[list[float]]
     bandwidth_bytes_s: list[list[float]]
     slowdown: list[float]
@@ -72,6 +73,21 @@ class ProblemTables:
     occupancy: list[float]
     limited: bool
     """Whether a layer is forbidden on a server, or a server's memory has an end."""
+
+    @cached_property
+    def seconds(self) -> list[list[float]]:
+        """By node, then layer: the transpose of `Problem.seconds`, so that a segment is a slice."""
+        return [self.seconds_on(node) for node in range(self.by_layer.shape[1])]
+
+    def seconds_on(self, node: int) -> list[float]:
+        """Those of one node, which may be all that are asked for."""
+        if node not in self._asked:
+            self._asked[node] = self.by_layer[:, node].tolist()
+        return self._asked[node]
+
+    @cached_property
+    def _asked(self) -> dict[int, list[float]]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -137,6 +153,8 @@ class Problem:
     """How long a lone query's piece waits on each node for others to run with, shape (N,); None: nowhere."""
     stay: StayNews | None = None
     """How long the user will stay; None: nobody knows, for ever, or the planner does not say `wants_stay`."""
+    transport: TransportNews | None = None
+    """What transports do beside taking headers off `bandwidth_bytes_s`; None: nothing, links are fluid and fair."""
 
     def __post_init__(self) -> None:
         nodes = len(self.nodes)
@@ -160,6 +178,8 @@ class Problem:
             raise PlanError(f"problem.crowd knows {len(self.crowd.age_s)} nodes, expected the problem's {nodes}")
         if self.shared is not None and self.shared.nodes not in (0, nodes):
             raise PlanError(f"problem.shared knows {self.shared.nodes} nodes, expected the problem's {nodes}")
+        if self.transport is not None and self.transport.nodes != nodes:
+            raise PlanError(f"problem.transport knows {self.transport.nodes} nodes, expected the problem's {nodes}")
         if not bool(self.allowed[:, 0].all()):
             raise PlanError("problem.allowed forbids the client a layer: the client must be able to run everything")
 
@@ -199,7 +219,7 @@ class Problem:
     def tables(self) -> ProblemTables:
         """The arrays that the scalar cost model reads, as lists."""
         return ProblemTables(
-            self.seconds.T.tolist(), self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist(),
+            self.seconds, self.latency_s.tolist(), self.bandwidth_bytes_s.tolist(), self.slowdown.tolist(),
             self.price_per_byte.tolist(), self.price_per_s.tolist(), self.busy_w.tolist(), self.memory_bytes.tolist(),
             self.load.tolist(), self.cores.tolist(), self.occupancy.tolist(),
             not bool(self.allowed.all()) or bool(np.isfinite(self.memory_bytes[1:]).any()),
@@ -243,6 +263,9 @@ class Problem:
             self.shared.told(hasher)
         if self.stay is not None:
             hasher.update(repr(("stay", self.stay)).encode())
+        if self.transport is not None:
+            hasher.update(b"transport")
+            self.transport.told(hasher)
         return hasher.hexdigest()
 
     def _arrays(self) -> dict[str, tuple[NDArray[Any], tuple[int, ...]]]:

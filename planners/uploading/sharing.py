@@ -22,15 +22,17 @@ Lost = tuple[float, float]
 
 
 class SharedLink:
-    """Queries and uploads of one user on the same links, divided evenly while both want one.
+    """Queries and uploads of one user on the same links, divided while both want one: evenly, or by their weights.
 
-    Somebody who asks back to back sends a query's tensors at half the bandwidth while a part is on its way to the
-    same server, and the part gets what they leave. Other users, and pauses between questions, are not known.
+    Somebody who asks back to back sends a query's tensors at its share of the bandwidth, mostly half of it, while a
+    part is on its way to the same server, behind the queue that the part keeps filled; and the part gets what they
+    leave.
+    Other users, and pauses between questions, are not known.
     """
 
     def __init__(self, problem: Problem, placement: Sequence[int]) -> None:
         self.problem, self.placement = problem, tuple(map(int, placement))
-        self._halved: dict[int, Problem] = {}
+        self._slowed: dict[int, Problem] = {}
         self._states: dict[tuple[Placement, int], tuple[float, float]] = {}
 
     @cached_property
@@ -89,11 +91,18 @@ class SharedLink:
         return total
 
     def _shared(self, server: int) -> Problem:
-        if server not in self._halved:
+        if server not in self._slowed:
+            transport = self.problem.transport
+            weight = 1.0 if transport is None else float(transport.query_weight[CLIENT, server])
             bandwidth_bytes_s = self.problem.bandwidth_bytes_s.copy()
-            bandwidth_bytes_s[CLIENT, server] /= 2.0
-            self._halved[server] = replace(self.problem, bandwidth_bytes_s=bandwidth_bytes_s)
-        return self._halved[server]
+            bandwidth_bytes_s[CLIENT, server] *= weight / (1.0 + weight)
+            shared = replace(self.problem, bandwidth_bytes_s=bandwidth_bytes_s)
+            if transport is not None and transport.queue_s[CLIENT, server]:
+                latency_s = self.problem.latency_s.copy()
+                latency_s[CLIENT, server] += transport.queue_s[CLIENT, server]
+                shared = replace(shared, latency_s=latency_s)
+            self._slowed[server] = shared
+        return self._slowed[server]
 
 
 def regrouped(problem: Problem, placement: Sequence[int], parts: Sequence[Iterable[int]]) -> tuple[Upload, ...]:

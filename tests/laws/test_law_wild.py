@@ -16,7 +16,7 @@ from charge_books import charge_is_kept
 from held_parts import nothing_held_is_sent
 from hypothesis import given
 from hypothesis import strategies as st
-from wild import looping_worlds, wild_streams, wild_worlds, with_media
+from wild import everything, looping_worlds, wild_streams, wild_worlds, with_media
 from worlds import InlinePlans, Run, examples, groupings, run_world
 
 from layerlift.emulator.nodes.events import Answered, Piece, Stored, Together
@@ -314,6 +314,24 @@ def test_every_law_in_many_worlds_where_the_period_is_weighed(world: World, data
 @given(wild_worlds().flatmap(meeting), st.data())
 @examples(20)
 def test_every_law_in_wild_worlds_whose_servers_batch(world: World, data: st.DataObject) -> None:
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.long
+@given(everything(), st.data())
+@examples(12)
+def test_every_law_where_all_features_meet(world: World, data: st.DataObject) -> None:
+    run = run_world(world)
+    groups_keep_their_bounds(run)
+    check_every_law(world, data.draw(groupings(world)))
+
+
+@pytest.mark.slow
+@given(everything(), st.data())
+@examples(400)
+def test_every_law_in_hundreds_of_worlds_where_all_features_meet(world: World, data: st.DataObject) -> None:
+    run = run_world(world)
+    groups_keep_their_bounds(run)
     check_every_law(world, data.draw(groupings(world)))
 
 

@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 from worlds import Run, chain_graph, run_world, small_world
 
+from layerlift.emulator.report.judgements import above_promised
 from layerlift.emulator.report.report import show
+from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.writer import ResultWriter
 from layerlift.emulator.world.describe import describe_world
 from layerlift.emulator.world.laws import Regular
@@ -38,6 +40,14 @@ def asked(planner: str, in_flight: int, until_s: float = 60.0, **user: Any) -> R
     return run_world(world)
 
 
+def told(run: Run) -> RunResult:
+    writer = ResultWriter(None)
+    for table, rows in run.rows.items():
+        writer.add(table, rows)
+    writer.close({"world": describe_world(run.world), "virtual_s": run.ending.at_s})
+    return writer.result()
+
+
 def busy(run: Run) -> list[float]:
     spent = {row["node"]: row["busy_s"] for row in run.tables["usage"]}
     return [spent[name] / 60.0 for name in ("s1", "s2")]
@@ -64,11 +74,7 @@ def test_a_pipeline_keeps_up_where_one_server_does_not() -> None:
 
 def test_the_report_tells_how_often_was_promised_and_seen() -> None:
     run = asked("pipeline", 8, until_s=1.0, objective=Objective(period=1.0))
-    writer = ResultWriter(None)
-    for table, rows in run.rows.items():
-        writer.add(table, rows)
-    writer.close({"world": describe_world(run.world), "virtual_s": 11.0})
-    result = writer.result()
+    result = told(run)
     [user] = result.summary["users"]
     assert user["plan"]["period_s"] == pytest.approx(0.0063)
     assert user["plan"]["seen_period_s"] == pytest.approx(0.008)
@@ -78,3 +84,17 @@ def test_the_report_tells_how_often_was_promised_and_seen() -> None:
     quiet = asked("pipeline", 1, until_s=1.0)
     assert [row for row in quiet.tables["measured"] if row["kind"] == "period_s"]
     assert not asked("units", 1, until_s=1.0).tables["measured"]
+
+
+def test_a_stream_that_keeps_its_rate_is_not_far_above_its_promise() -> None:
+    """Of eight that follow each other back to back each takes eight periods, and none is told to be late for that."""
+    [user] = told(asked("units", 8, until_s=10.0, asks=None, queries=1_000)).summary["users"]
+    plan = user["plan"]
+    assert (plan["period_s"], plan["stream_s"]) == pytest.approx((0.0106, 0.0848))
+    median_s = user["latency_s"]["after"]["median"]
+    assert plan["stream_s"] <= median_s < 1.1 * plan["stream_s"], "equals end together, and cross the link together"
+    assert plan["seen_period_s"] == pytest.approx(median_s / 8.0, rel=1e-2), "eight are under way all the time"
+    assert above_promised(user) == median_s / plan["stream_s"]
+    [late] = told(asked("units", 8, until_s=20.0)).summary["users"]
+    assert late["plan"]["stream_s"] == late["plan"]["period_s"]
+    assert above_promised(late) > 1.5, "questions that come oftener than they are answered wait"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from layerlift.emulator.scenario.resolving.transports import transport_of
 from layerlift.emulator.scenario.schema.description import Description
 from layerlift.emulator.scenario.schema.document import FieldPath
 from layerlift.emulator.scenario.schema.fields import GB, Flaw
-from layerlift.emulator.scenario.schema.link_sections import LinkSection, PairSection
-from layerlift.emulator.world.links import Crossing, LinkSpec, MediumSpec
+from layerlift.emulator.scenario.schema.link_sections import LinkSection, MediumSection, PairSection
+from layerlift.emulator.world.links import IDEAL, Crossing, LinkSpec, MediumSpec
 from layerlift.emulator.world.machines import NodeSpec
 
 
@@ -27,16 +28,19 @@ def places(scenario: Description) -> dict[str, int]:
 
 def media(scenario: Description, at: Mapping[str, int]) -> tuple[MediumSpec, ...]:
     """The shared media; `at` has their places."""
-    return tuple(
-        MediumSpec(
-            name,
-            section.bytes_s("up"),
-            section.bytes_s("down"),
-            section.latency_ms / 1000,
-            section.price_per_gb / GB,
-            -1 if section.behind is None else at[section.behind],
-        )
-        for name, section in ((name, scenario.media[name]) for name in at)
+    return tuple(_medium(name, scenario.media[name], at) for name in at)
+
+
+def _medium(name: str, section: MediumSection, at: Mapping[str, int]) -> MediumSpec:
+    transport = transport_of(section, IDEAL)
+    return MediumSpec(
+        name,
+        section.bytes_s("up") * transport.efficiency,
+        section.bytes_s("down") * transport.efficiency,
+        section.latency_ms / 1000,
+        section.price_per_gb / GB,
+        -1 if section.behind is None else at[section.behind],
+        transport,
     )
 
 
@@ -72,7 +76,9 @@ def pairs(
 
 
 def _link(link: LinkSection, via: tuple[Crossing, ...]) -> LinkSpec:
-    return LinkSpec(link.latency_ms / 1000, link.bandwidth_bytes_s or 0.0, link.price_per_gb / GB, via)
+    transport = transport_of(link, IDEAL)
+    carried_bytes_s = (link.bandwidth_bytes_s or 0.0) * transport.efficiency
+    return LinkSpec(link.latency_ms / 1000, carried_bytes_s, link.price_per_gb / GB, via, transport)
 
 
 def _ups(names: Sequence[str], at: Mapping[str, int]) -> tuple[Crossing, ...]:
@@ -89,9 +95,17 @@ def _changed(usual: LinkSpec | None, pair: PairSection, via: tuple[Crossing, ...
         if usual is None and given is None:
             raise Flaw((*path, name), "is missing, and `links` says nothing of these tiers either")
     base = usual or LinkSpec(0.0, 0.0)
+    transport = transport_of(pair, base.transport)
+    if rate is not None:
+        carried_bytes_s = rate * transport.efficiency
+    elif transport.efficiency == base.transport.efficiency:
+        carried_bytes_s = base.bandwidth_bytes_s
+    else:
+        carried_bytes_s = base.bandwidth_bytes_s / base.transport.efficiency * transport.efficiency
     return LinkSpec(
         base.latency_s if pair.latency_ms is None else pair.latency_ms / 1000,
-        base.bandwidth_bytes_s if rate is None else rate,
+        carried_bytes_s,
         base.price_per_byte if pair.price_per_gb is None else pair.price_per_gb / GB,
         base.via if via is None else via,
+        transport,
     )

@@ -282,6 +282,11 @@ def _expected(detail: ErrorDetails) -> str:
             return detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
 
 
+def expected(wanted: str) -> PydanticCustomError:
+    """Return what a validator of a field raises about its value, which is none of those that `wanted` tells."""
+    return PydanticCustomError("range", "{wanted}", {"wanted": wanted})
+
+
 def flaw(path: FieldPath, text: str) -> PydanticCustomError:
     """Return what a validator of a section raises about one of its fields: `path` is relative to the section."""
     return PydanticCustomError("flaw", "{text}", {"path": path, "text": text})
@@ -311,6 +316,7 @@ __all__ = [
     "assume",
     "clock_of_all",
     "dotted",
+    "expected",
     "first_flaw",
     "flaw",
     "shown",

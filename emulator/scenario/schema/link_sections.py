@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -17,6 +17,7 @@ from layerlift.emulator.scenario.schema.fields import (
     Section,
     Text,
     assume,
+    expected,
     flaw,
 )
 
@@ -30,6 +31,8 @@ def one_rate(section: Section, of: str) -> bool:
 
 
 def _listed(given: Any) -> Any:
+    if given is not None and not isinstance(given, str | list | tuple):
+        raise expected("the name of a shared medium, or a list of names")
     return (given,) if isinstance(given, str) else given
 
 
@@ -45,7 +48,38 @@ MediumNames = Annotated[
 """One medium or several."""
 
 
-class MediumSection(Section):
+Efficiency = Annotated[float, Field(strict=True, ge=0.01, le=1)]
+Wait = Annotated[float, Field(strict=True, ge=0, le=600_000)]
+Weight = Annotated[float, Field(strict=True, ge=0.01, le=100)]
+TransportProfile = Literal["fair", "bbr", "modem"]
+BUFFERED: Final = "modem"
+"""The profile that has a buffer."""
+
+
+class TransportSection(Section):
+    """What a transport such as TCP makes of it. A profile gives all four numbers, which fields beside it replace."""
+
+    profile: TransportProfile | None = None
+    """`fair` (fair queueing), `bbr`, or `modem`: a drop-tail buffer with CUBIC or Reno."""
+    buffer_ms: Wait | None = None
+    """With `profile: modem`: what its buffer holds, in time at full bandwidth (50)."""
+    efficiency: Efficiency | None = None
+    """Share of the bandwidth that carries payload: 0.956 for TCP over Ethernet."""
+    queue_ms: Wait | None = None
+    """What a message waits that starts while an upload fills it, one way."""
+    query_weight: Weight | None = None
+    """Of all that is no upload against uploads, where they share."""
+    slow_start: Flag | None = None
+    """Whether a connection that has been idle is slow at first."""
+
+    @model_validator(mode="after")
+    def _buffered(self) -> TransportSection:
+        if self.buffer_ms is not None and self.profile != BUFFERED:
+            raise flaw(("buffer_ms",), f"is given without profile: {BUFFERED}, which alone has a buffer")
+        return self
+
+
+class MediumSection(TransportSection):
     """What many paths share: a site's uplink, a cell, a back-haul. What crosses it one way shares that way's rate."""
 
     up_mb_s: Positive | None = assume(None, f"{ASSUMED}: unlimited")
@@ -74,7 +108,7 @@ class MediumSection(Section):
         return inf if mb_s is None and mbit_s is None else mb_s * MB if mb_s is not None else (mbit_s or 0.0) * MBIT
 
 
-class RatedSection(Section):
+class RatedSection(TransportSection):
     """What has a bandwidth, in one of two units."""
 
     bandwidth_mb_s: Positive | None = None
@@ -96,6 +130,10 @@ class LinkSection(RatedSection):
     price_per_gb: NonNegative = assume(0.0, f"{ASSUMED}: not charged")
     via: MediumNames = ()
     """Media that it crosses from its first end to its second, up; back, in the other order, down."""
+    efficiency: Efficiency = assume(1.0, f"{ASSUMED}: all of the bandwidth carries payload")
+    queue_ms: Wait = assume(0.0, f"{ASSUMED}: nobody waits behind an upload")
+    query_weight: Weight = assume(1.0, f"{ASSUMED}: queries and uploads share evenly")
+    slow_start: Flag = assume(False, f"{ASSUMED}: connections are always warm")
 
     @model_validator(mode="after")
     def _rated(self) -> LinkSection:

@@ -172,6 +172,15 @@ class Comparison:
                 apart = None if value is None or other is None else 0.0 if value == other else value - other
                 yield {**told, "metric": metric.key, "unit": metric.unit, "value": value, "vs_first": apart}
 
+    def to_arrow(self) -> Any:
+        """Return `rows` as a `pyarrow.Table`: what compare.parquet holds."""
+        import pyarrow as pa
+
+        texts = ("variant", "planner", "policy", "swept", "swept_value"), ("status", "reason", "metric", "unit")
+        fields = [*((name, pa.string()) for name in texts[0]), ("seed", pa.int64())]
+        fields += [*((name, pa.string()) for name in texts[1]), ("value", pa.float64()), ("vs_first", pa.float64())]
+        return pa.Table.from_pylist(list(self.rows()), schema=pa.schema(fields))
+
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON: what compare.json holds."""
         return dict(

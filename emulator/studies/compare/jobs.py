@@ -156,7 +156,7 @@ def _notes(asked: Asked, told: str) -> tuple[str, ...]:
 def _made(asked: Asked, base: Scenario, planner: str, policy: str, value: str, seed: int) -> _Made:
     own = [*asked.settings]
     if asked.sweep is not None:
-        own += asked.given("sweep", f"{asked.sweep.path}={value}", asked.sweep.settings(value, base))
+        own += asked.given("sweep", asked.sweep.named(value), asked.sweep.settings(value, base))
     if planner:
         own += asked.given("planner", planner, (f"users.{n}.planner={planner}" for n in range(len(base.users))))
     if policy:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from layerlift.emulator.report.chart import SUFFIXES, save
@@ -32,15 +31,6 @@ th, td { padding: 3px 12px 3px 0; text-align: right; white-space: nowrap; border
 th:first-child, td:first-child { text-align: left }
 .apart { color: #777 }
 """
-_SCHEMA: Final = pa.schema(
-    [
-        *((name, pa.string()) for name in ("variant", "planner", "policy", "swept", "swept_value")),
-        ("seed", pa.int64()),
-        *((name, pa.string()) for name in ("status", "reason", "metric", "unit")),
-        ("value", pa.float64()),
-        ("vs_first", pa.float64()),
-    ]
-)
 
 
 def check(out: Path | None, chart: Path | None, force: bool) -> None:
@@ -73,7 +63,7 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
         for path in paths:
             path.unlink(missing_ok=True)
         paths[0].write_text(json.dumps(comparison.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        pq.write_table(pa.Table.from_pylist(list(comparison.rows()), schema=_SCHEMA), paths[1], compression="zstd")
+        pq.write_table(comparison.to_arrow(), paths[1], compression="zstd")
         if not any(trial.seen for trial in comparison.trials):
             return paths[:2]
         paths[2].write_text(page(comparison), encoding="utf-8")

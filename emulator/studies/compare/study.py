@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, TypedDict, Unpack, get_args, overload
 
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
@@ -16,7 +16,8 @@ from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import Run, compare_runs, means_run
 from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
 from layerlift.emulator.studies.compare.page import check, prepare, write
-from layerlift.emulator.studies.compare.sweep import Sweep
+from layerlift.emulator.studies.compare.sweep import Overrides, Sweep
+from layerlift.emulator.studies.compare.tabled import table
 from layerlift.emulator.studies.compare.trials import Trial
 from layerlift.models.errors import RunError
 
@@ -79,10 +80,43 @@ def compare(
     return compare_finished(runs, alone=alone, each=each, out=out, force=force, notice=notice, allow_code=allow_code)
 
 
+class Options(TypedDict, total=False):
+    """What `sweep` takes by name; see `compare`."""
+
+    planners: str | Sequence[str]
+    policies: str | Sequence[str]
+    seeds: int | Sequence[int]
+    alone: bool
+    each: bool
+    execution: Execution | None
+    overrides: Sequence[str]
+    local: bool
+    address: str | None
+    out: Path | str | None
+    force: bool
+    progress: Progress | None
+    allow_code: bool
+
+
+@overload
+def sweep(
+    scenario: Scenario | str | Path, field: str, values: Sequence[object], **options: Unpack[Options]
+) -> Comparison: ...
+
+
+@overload
 def sweep(
     scenario: Scenario | str | Path,
-    field: str,
-    values: Sequence[object],
+    field: Sequence[Sequence[str] | Mapping[str, object]],
+    values: None = None,
+    **options: Unpack[Options],
+) -> Any: ...
+
+
+def sweep(
+    scenario: Scenario | str | Path,
+    field: str | Sequence[Sequence[str] | Mapping[str, object]],
+    values: Sequence[object] | None = None,
     *,
     planners: str | Sequence[str] = (),
     policies: str | Sequence[str] = (),
@@ -97,19 +131,32 @@ def sweep(
     force: bool = False,
     progress: Progress | None = None,
     allow_code: bool = False,
-) -> Comparison:
-    """Compare as `compare` does, at each of several values of one field of the scenario.
+) -> Comparison | Any:
+    """Compare as `compare` does, at each of several values of one field of the scenario; or under lists of overrides.
 
     `field` is a dotted path as in `Scenario.load`'s overrides (`links.client-edge.bandwidth_mb_s`, in the unit of that
     field), or `users`: how many there are in all, kinds in the proportion that they have. `values` are two or more
     different plain values: numbers, texts, booleans, None, lists or dicts of them. Variants are ordered by value, then
     planner, then policy; each is held against the first one at its value. The rest is as in `compare`.
 
+    Without `values`, `field` is a list of lists of overrides: `[["nodes.0.ghz=8"], ["nodes.0.ghz=9", "seed=2"]]`, or
+    of dicts, `{"nodes.0.ghz": 16}`. What is returned is then one `pyarrow.Table`: a row for each of them, planner,
+    policy and seed, with a column for each overridden field (null where a list leaves it as it is) and each metric
+    (null where a run has none). Of a sweep that was interrupted it has the runs that had ended.
+
     Raises a `LayerliftError`, before anything runs or is written, for a field or value that the scenario cannot have.
     """
-    swept = Sweep.of(field, values)
+    if isinstance(field, str):
+        if values is None:
+            raise RunError(f"a sweep of {field!r} has no values, expected them; or lists of overrides instead of it")
+        swept = Sweep.of(field, values)
+    elif values is not None or not isinstance(field, Sequence):
+        raise RunError("a sweep takes a field and its values, or lists of overrides alone: expected one of them")
+    else:
+        swept = Overrides.of_lists(field)
     asked = _asked(scenario, swept, planners, policies, seeds, alone, each, execution, overrides, allow_code)
-    return carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
+    found = carry_out(asked, local=local, address=address, out=out, force=force, progress=progress)
+    return table(found, swept.given) if isinstance(swept, Overrides) else found
 
 
 def carry_out(

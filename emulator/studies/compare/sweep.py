@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -66,12 +66,53 @@ class Sweep:
         counts = apportion(int(value), sizes(scenario))
         return [f"{USERS}.{number}.count={count}" for number, count in enumerate(counts)]
 
+    def named(self, value: str) -> str:
+        """What gave a value, as messages show it."""
+        return f"{self.path}={value}"
+
+    def given(self, value: str) -> dict[str, object]:
+        """What a table says of a value: the plain value by the field's path."""
+        return {self.path: parse(value, self.path)}
+
     def told(self, scenario: Scenario) -> str:
         """Return a sentence on how the users were scaled; empty when there is nothing to say."""
         if self.path != USERS or len(scenario.users) < 2:
             return ""
         shares = ":".join(map(str, sizes(scenario)))
         return f"--sweep users keeps the proportions of the {len(scenario.users)} kinds, {shares}"
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides(Sweep):
+    """Lists of `path=value` in turn, in place of the values of one field."""
+
+    lists: tuple[tuple[str, ...], ...] = ()
+    """Of each value."""
+
+    @classmethod
+    def of_lists(cls, given: Sequence[object]) -> Overrides:
+        """Make it of lists of overrides, each a list of texts, one text, or a dict of values by path.
+
+        Raises `ScenarioError` for anything else, for none, and for the same list twice.
+        """
+        lists = tuple(_settings(each) for each in given)
+        names = tuple(", ".join(each) or "as it is" for each in lists)
+        if not names or len(set(names)) < len(names):
+            raise ScenarioError(f"{len(names)} lists of overrides, of which some are alike: expected different ones")
+        return cls("overrides", names, lists)
+
+    def settings(self, value: str, scenario: Scenario) -> list[str]:
+        """The overrides that a value stands for."""
+        return list(self.lists[self.values.index(value)])
+
+    def named(self, value: str) -> str:
+        """The overrides themselves."""
+        return value
+
+    def given(self, value: str) -> dict[str, object]:
+        """The plain value of each override by its path."""
+        pairs = (setting.partition("=") for setting in self.lists[self.values.index(value)])
+        return {path.strip(): parse(text, path) for path, _, text in pairs}
 
 
 def sizes(scenario: Scenario) -> list[int]:
@@ -91,6 +132,15 @@ def apportion(total: int, weights: Sequence[int]) -> list[int]:
     for number in by_rest[: spare - sum(parts)]:
         parts[number] += 1
     return [part + 1 for part in parts]
+
+
+def _settings(given: object) -> tuple[str, ...]:
+    if isinstance(given, Mapping) and all(isinstance(path, str) for path in given):
+        return tuple(f"{path}={_text(value)}" for path, value in given.items())
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) and "=" in text for text in texts):
+        raise ScenarioError(f"{given!r:.80} is among the overrides, expected a list of path=value, or a dict by path")
+    return tuple(texts)
 
 
 def _text(value: object) -> str:

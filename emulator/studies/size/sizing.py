@@ -153,6 +153,24 @@ class Sizing:
             ],
         }  # fmt: skip
 
+    def to_arrow(self) -> Any:
+        """Return every step as a row of a `pyarrow.Table`: planner, a column for each field, the number, cost, why."""
+        import pyarrow as pa
+
+        steps = [step for planner in self.planners for step in self.of(planner)]
+        columns: dict[str, Any] = {"planner": pa.array([step.planner for step in steps], pa.string())}
+        for place, name in enumerate(self.fields):
+            columns[name] = pa.array([float(step.values[place]) for step in steps], pa.float64())
+        key = self.target.metric.key
+        for name, found in ((key, "found"), ("money", "money"), ("energy_j", "energy_j")):
+            told = [_plain(getattr(step, found)) for step in steps]
+            columns[name] = pa.array([each["mean"] for each in told], pa.float64())
+            columns[f"{name}_half"] = pa.array([each["half"] for each in told], pa.float64())
+        columns["holds"] = pa.array([step.holds for step in steps], pa.bool_())
+        columns["binds"] = pa.array([step.binds for step in steps], pa.string())
+        columns["failed"] = pa.array(["; ".join(step.failed) for step in steps], pa.string())
+        return pa.table(columns)
+
     def __repr__(self) -> str:
         return f"<Sizing of {self.title}: {' '.join(self.sentences())}>"
 

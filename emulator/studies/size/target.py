@@ -70,7 +70,7 @@ def parsed(text: str, kinds: Collection[str]) -> Target:
     if found is None:
         raise RunError(f"the target is {text!r}, expected METRIC <= NUMBER, as in 'p95_ms <= 300' or 'jain >= 0.9'")
     kind, word, sign, number, unit = found.groups()
-    metric, factor = _metric(word, text)
+    metric, factor = metric_of(word, f"the target {text!r}")
     if kind is not None and kind not in kinds:
         raise RunError(f"the target {text!r} is of {kind!r}{near(kind, kinds)}: the users are {', '.join(kinds)}")
     if kind is not None and metric.key not in OF_KINDS:
@@ -78,16 +78,20 @@ def parsed(text: str, kinds: Collection[str]) -> Target:
     return Target(metric, kind or "", sign[0] == "<", len(sign) == 1, _limit(number, unit, factor, metric, text), text)
 
 
-def _metric(word: str, text: str) -> tuple[Metric, float]:
+def metric_of(word: str, said: str) -> tuple[Metric, float]:
+    """The metric that a word means, and how many of its unit one of the word's is (`_ms`: 0.001).
+
+    Raises `RunError`, which begins with `said`, for a word that is none, or of a number that is against other runs.
+    """
     others = ((word.removesuffix(end) + to, factor) for end, (to, factor) in _UNITS.items() if word.endswith(end))
     for name, factor in ((word, 1.0), *others):
         key = SHORT.get(name, name)
         if key in WITHOUT:
-            raise RunError(f"the target {text!r} is against other runs: expected a number of one, such as p95_ms")
+            raise RunError(f"{said} is against other runs: expected a number of one, such as p95_ms")
         if key in BY_KEY:
             return BY_KEY[key], factor
     known = [*SHORT, *(key for key in BY_KEY if key not in WITHOUT)]
-    raise RunError(f"the target {text!r} has no metric {word!r}{near(word, known)}: expected one such as p95_ms")
+    raise RunError(f"{said} has no metric {word!r}{near(word, known)}: expected one such as p95_ms")
 
 
 def _limit(number: str, unit: str | None, factor: float, metric: Metric, text: str) -> float:

@@ -12,6 +12,7 @@ from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.compare.study import Progress
 from layerlift.emulator.studies.many import Kept, Outcome, outcomes
+from layerlift.emulator.studies.processes import workers_of
 from layerlift.emulator.studies.stress import battery, page
 from layerlift.emulator.studies.stress.asked import GATHER_S, Asked, asked
 from layerlift.emulator.studies.stress.axioms import axioms
@@ -20,7 +21,6 @@ from layerlift.emulator.studies.stress.card import Row, best_of, row
 from layerlift.emulator.studies.stress.jobs import Job, perform, sound
 from layerlift.emulator.studies.stress.ladders import Ladder, ladder
 from layerlift.emulator.studies.stress.result import Stress
-from layerlift.models.errors import RunError
 from layerlift.models.sums import int_sum
 
 Place = tuple[str, str, str, float]
@@ -56,15 +56,14 @@ def stress(
 
     A run that takes 120 CPU seconds is given up, and who would take more than 150 for the worlds of a family meets
     fewer of them: `Stress.slow` says who and where. Else nothing depends on how fast or how many at once they are run.
-    With `local`, or one of `workers`, one run follows the other in this process; else they are Ray tasks, in the
-    cluster at `address` if one is given, at most so many `workers` at a time. `out` is a folder for stress.json,
+    Runs are made in `workers` processes of this machine (None: one for each CPU; with 1, or `local`: here, one after
+    the other), or as Ray tasks in the cluster at `address`. `out` is a folder for stress.json,
     stress.html, the worlds in which each contender is worst, and runs.jsonl: what was run stands in that and is not
     run again; `force` replaces the others. Raises a `LayerliftError` before anything runs for what cannot be run. An
     interrupt ends with what had ended, and `complete` False.
     """
     folder = Path(out) if out is not None else None
-    if workers is not None and workers < 1:
-        raise RunError(f"{workers} workers were asked for, expected at least 1")
+    processes = workers_of(workers)
     page.check(folder, force)
     question = asked(
         _list(planners),
@@ -76,14 +75,17 @@ def stress(
         push=push,
         gather_s=gather_s,
     )
-    return Study(question, local or workers == 1, address, workers).carried_out(folder, progress)
+    return Study(question, local or (address is None and processes == 1), address, processes).carried_out(
+        folder, progress
+    )
 
 
 class Study:
     """A question on its way to an answer: what has been run."""
 
-    def __init__(self, question: Asked, local: bool, address: str | None, workers: int | None) -> None:
-        self._asked, self._local, self._address, self._workers = question, local, address, workers
+    def __init__(self, question: Asked, local: bool, address: str | None, processes: int) -> None:
+        self._asked, self._local, self._address = question, local, address
+        self._workers = 0 if address is not None else processes
         self._found: dict[Place, dict[int, Outcome]] = {}
         self._slow: list[str] = []
         self._counts: dict[tuple[str, str], int] = {}

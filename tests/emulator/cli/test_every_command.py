@@ -45,7 +45,11 @@ COMMANDS = {
         "compare made made",
         "compare world.yaml --local --seeds 1 --planner direct --planner min_cut+recursive",
     ],
+    "sensitivity": [
+        "sensitivity world.yaml --only nodes --only resend_ms --planner direct --planner local --seeds 1 --workers 1"
+    ],
     "size": ["size world.yaml --vary nodes.0.ghz=2,4 --until p95_ms<=1e6 --seeds 1 --local --out sized --force"],
+    "validate": ["validate --help"],  # it takes a minute and an idle machine; what it shows is tested beside it
     "plan": ["plan world.yaml", "plan world.yaml --json"],
     "scenarios": ["scenarios"],
     "scenario": [

@@ -111,7 +111,7 @@ def test_tensors_of_one_query_go_one_at_a_time_on_their_pair(share: bool) -> Non
 
 
 def test_what_is_past_is_forgotten_and_what_is_not_is_still_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerlift.emulator.network.fabric._STREAM_ENDS", 0)
+    monkeypatch.setattr("layerlift.emulator.network.tensor_queues._KEPT", 0)
     fabric = Fabric(star(share_links=False))
     fabric.take([sent(0.0, 0, 2, 1000, 1, stream=1), sent(0.0, 0, 2, 100, 2, stream=2)])
     assert [each.sequence for each in fabric.arrivals_before(0.5)] == [2]

@@ -101,6 +101,16 @@ def test_a_promised_period_stands_beside_the_seen_one(rows):
     assert kind["seen_period_s"]["median"] == 1.0
 
 
+def test_a_stream_that_runs_dry_says_nothing_of_its_period(rows):
+    rows["measured"] += [(1.5, "planner", "period_s", "ann", 1, -1, "ionn", 0.4, 0.4)]
+    rows["queries"] = [
+        query(8.0, "ann", 0, 7.0, 1.0), query(9.0, "ann", 1, 7.0, 2.0), query(9.2, "ann", 2, 8.0, 1.2),
+        query(10.0, "ann", 3, 9.2, 0.8), query(10.0, "ann", 4, 9.2, 0.8),
+    ]  # fmt: skip
+    # The last begin at 9.2 s: of the answers until then, at 8, 9 and 9.2 s, two follow another.
+    assert user(summary_of(rows), "ann")["plan"]["seen_period_s"] == pytest.approx(0.6)
+
+
 def test_a_user_who_uploads_nothing_is_always_before(rows):
     bob = user(summary_of(rows), "bob")
     assert bob["upload"]["state"] == "none"

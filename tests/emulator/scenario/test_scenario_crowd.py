@@ -288,6 +288,11 @@ def test_a_wrong_trace_is_told_with_both_places(line: str, says: str, tmp_path: 
         ({"backoff_s": 0}, "users.0.backoff_s is 0, expected a number above 0"),
         ({"resume": "yes"}, "users.0.resume is 'yes', expected true or false"),
         ({"replan": "on_chnge"}, "users.0.replan is 'on_chnge', expected never or on_change; did you mean on_change?"),
+        (
+            {"replan": "slow"},
+            "users.0.replan is 'slow', expected never, on_change, a number of seconds, or {when: slow}",
+        ),
+        ({"replan": True}, "users.0.replan is true, expected never, on_change, a number of seconds, or {when: slow}"),
         ({"replan": 0}, "users.0.replan is 0, expected a number above 0"),
         ({"objective": []}, "users.0.objective is [], expected a list of at least 1"),
         ({"objective": [{"share": 0}]}, "users.0.objective.0.share is 0, expected a number above 0"),

@@ -164,6 +164,8 @@ CELL = {"cell": {"up_mb_s": 1}}
          "pairs.0.via.1 names 'cell' twice"),
         ({"media": CELL, "nodes": [*small()["nodes"][1:], {"tier": "client", "count": 2, "ghz": 1, "behind": "cel"}]},
          "nodes.2.behind is 'cel', which is no shared medium; did you mean cell?"),
+        ({"media": CELL, "users": [{"model": "small", "queries": 1, "device": {"ghz": 1, "behind": 5}}]},
+         "users.0.device.behind is 5, expected the name of a shared medium, or a list of names"),
         ({"media": CELL, "users": [{"model": "small", "queries": 1, "device": {"ghz": 1, "behind": ["cell", "x"]}}]},
          "users.0.device.behind.1 is 'x', which is no shared medium"),
         ({"media": CELL, "faults": [{"outage": ["cell", "out"], "at_s": 1, "for_s": 1}]},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from layerlift.emulator.scenario.schema.fields import LARGEST, Duration, Positive, Section, assume
+from layerlift.emulator.scenario.schema.fields import LARGEST, Duration, Positive, Section, assume, expected
 
 Factor = Annotated[float, Field(strict=True, ge=1, le=LARGEST)]
 
@@ -23,6 +23,14 @@ class SlowSection(Section):
     """From one asking to the next; doubles with each that was in vain."""
 
 
+def _shaped(value: Any) -> Any:
+    """Refuse what is none of the three; a misspelt word is told by itself."""
+    shapes = str | int | float | dict | SlowSection
+    if value == "slow" or isinstance(value, bool) or not isinstance(value, shapes):
+        raise expected("never, on_change, a number of seconds, or {when: slow}")
+    return value
+
+
 def _replan(value: Any) -> str:
     if isinstance(value, dict | SlowSection):
         return "<slow>"
@@ -34,5 +42,6 @@ Replan = Annotated[
     | Annotated[Positive, Tag("<seconds>")]
     | Annotated[SlowSection, Tag("<slow>")],
     Discriminator(_replan),
+    BeforeValidator(_shaped),
 ]
 """When a user asks for another plan."""
