@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from benchmarks import learned
-from benchmarks.docs import crowds, facts, planning, rests, samples
+from benchmarks.docs import cards, crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
 
 _TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
@@ -56,5 +56,6 @@ BLOCKS: Final = (
     Block("dads.svg", "docs/dads.svg", partial(samples.drawn, "dads"), 30, whole=True),
     Block("lin.md", "docs/lin.md", partial(samples.again, "lin"), 100, whole=True),
     Block("lin.svg", "docs/lin.svg", partial(samples.drawn, "lin"), 100, whole=True),
+    Block("the cards of all planners", "docs/stress.md", cards.planners, 3600, timed=r"^Fewer worlds .*$"),
     Block("gaps.md", "docs/gaps.md", samples.optima, 1200, timed=_TIMES, whole=True),
 )

@@ -134,7 +134,8 @@ def asked(
     ladders = battery.pushes(found, bool(names), thorough) if push and not of_policies else []
     # Ladders may be of families that are not among those of the card.
     for ladder in ladders:
-        found.setdefault(ladder.family, families.load(ladder.family))
+        if ladder.family not in found:
+            found[ladder.family] = families.load(ladder.family)
     references = tuple(against) or ((battery.POLICY,) if of_policies else battery.REFERENCES)
     made = Asked(
         tuple(dict.fromkeys(policies if of_policies else planners)),

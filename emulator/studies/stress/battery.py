@@ -47,7 +47,8 @@ PUSHES: Final = (
     Push("bandwidth", "lone_random", (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125), 8),
     Push("faults", "faults", (1.0, 2.0, 4.0, 8.0), 2),
 )
-_OWN: Final = {"users": (1.0, 2.0, 4.0, 8.0), "bandwidth": (1.0, 0.5, 0.25, 0.125), "faults": (1.0, 2.0, 4.0, 8.0)}
+OWN: Final = {"users": (1.0, 2.0, 4.0, 8.0), "bandwidth": (1.0, 0.5, 0.25, 0.125), "faults": (1.0, 2.0, 4.0, 8.0)}
+"""The ladders of a family from a file."""
 
 
 def chosen(names: Sequence[str | os.PathLike[str]], default: Sequence[str] = ()) -> dict[str, Family]:
@@ -96,7 +97,7 @@ def pushes(found: Mapping[str, Family], named: bool, thorough: bool) -> list[Pus
             worlds = 2 if users_in(family.document(families.HELD_OUT_FROM)) > 1 else 8
             faults = bool(family.world.get("faults"))
             kinds = ("users", "bandwidth", *(("faults",) if faults else ()))
-            made += [Push(change, family.name, _OWN[change], worlds) for change in kinds]
+            made += [Push(change, family.name, OWN[change], worlds) for change in kinds]
     if not thorough:
         return made
     return [Push(push.change, push.family, push.factors, push.worlds * 3) for push in made]

@@ -57,13 +57,13 @@ class Ladder:
 
     @property
     def told(self) -> str:
-        """`at 40 users in equal_servers (mean 2.53 times home)`, or that it holds."""
+        """`breaks at 40 users in equal_servers (mean 2.53 times home)`, or that it holds."""
         step = self.broken
         if step is None:
-            return f"not up to {self.steps[-1].label} in {self.push.family}" if self.steps else ""
+            return f"holds up to {self.steps[-1].label} in {self.push.family}" if self.steps else ""
         holds = [later.label for later in self.steps[self.steps.index(step) + 1 :] if not later.breaks]
         again = f"; it holds again at {', '.join(holds)}" if holds else ""
-        return f"at {step.label} in {self.push.family} ({step.breaks}{again})"
+        return f"breaks at {step.label} in {self.push.family} ({step.breaks}{again})"
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""

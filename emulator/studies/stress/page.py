@@ -127,8 +127,9 @@ def _ratios(stress: Stress) -> dict[str, Any]:
         x=x, color=alt.Color("verdict:N", scale=colours), tooltip=["contender:N", "family:N", "told:N", "verdict:N"]
     )
     spans = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", color=alt.Color("verdict:N", scale=colours))
-    even = base.mark_rule(strokeDash=[5, 4], color="#888").encode(x=alt.datum(1))
-    return dict((even + spans + dots).facet(alt.Facet("contender:N", title=None, sort=None), columns=3).to_dict())
+    even = alt.Chart(data).mark_rule(strokeDash=[5, 4], color="#888").encode(x=alt.datum(1))
+    order = list(dict.fromkeys(row.contender for row in stress.rows))
+    return dict((even + spans + dots).facet(alt.Facet("contender:N", title=None, sort=order), columns=3).to_dict())
 
 
 def _point(row: Row) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from layerlift.emulator.studies.processes import workers_of
 from layerlift.emulator.studies.stress import battery, page
 from layerlift.emulator.studies.stress.asked import GATHER_S, Asked, asked
 from layerlift.emulator.studies.stress.axioms import axioms
+from layerlift.emulator.studies.stress.battery import Push
 from layerlift.emulator.studies.stress.card import Row, best_of, row
 from layerlift.emulator.studies.stress.jobs import Job, perform, sound
 from layerlift.emulator.studies.stress.ladders import Ladder, ladder
@@ -87,6 +88,8 @@ class Study:
         self._workers = 0 if address is not None else processes
         self._found: dict[Place, dict[int, Outcome]] = {}
         self._slow: list[str] = []
+        self._counts: dict[tuple[str, str], int] = {}
+        """How many worlds of a family a contender meets."""
         self._ended = self._total = 0
 
     def carried_out(self, folder: Path | None, progress: Progress | None) -> Stress:
@@ -134,10 +137,13 @@ class Study:
         for family, wanted in self._asked.worlds.items():
             for who in self._asked.everybody:
                 worlds = self._affordable(who, family, wanted)
+                self._counts[who, family] = worlds
                 yield from self._asked.others(who, family, worlds)
         for push in self._asked.pushes:
             for who in self._asked.contenders:
-                yield from self._asked.ladder(who, push)
+                # A step at which nothing is harder has been run for the card.
+                known = self._counts.get((who, push.family), 0)
+                yield from (job for job in self._asked.ladder(who, push) if job.factor != 1.0 or job.world >= known)
 
     def _affordable(self, who: str, family: str, wanted: int) -> int:
         """How many worlds of a family there is time for, by what the first one took."""
@@ -186,10 +192,13 @@ class Study:
     def _ladders(self) -> Iterable[Ladder]:
         for who in self._asked.contenders:
             for push in self._asked.pushes:
-                steps = {
-                    factor: self._found.get((who, push.family, push.change, factor), {}) for factor in push.factors
-                }
+                steps = {factor: self._step(who, push, factor) for factor in push.factors}
                 yield ladder(who, push, steps, self._asked.users(push.family))
+
+    def _step(self, who: str, push: Push, factor: float) -> dict[int, Outcome]:
+        found = self._found.get((who, push.family, push.change, factor), {})
+        own = self._of(who, push.family) if factor == 1.0 else {}
+        return {world: each for world, each in own.items() if world < push.worlds} | found
 
 
 def _list(given: str | Sequence[str]) -> tuple[str, ...]:
