@@ -381,7 +381,6 @@ def test_workers_change_nothing(family: Path) -> None:
         stress(["direct", "local"], against="direct", families=[family], worlds=3, workers=workers)
         for workers in (1, 2)
     )
-    assert one == two
     told = [each.as_dict() for each in (one, two)]
     for each in told:
         del each["timing"]
