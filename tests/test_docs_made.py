@@ -39,6 +39,7 @@ def test_names_are_unique_and_what_is_measured_is_marked() -> None:
         "cut or whole",
         "beside a second copy",
         "what policies cost",
+        "times of learned planners",
     }
 
 

@@ -57,13 +57,17 @@ def inner(tmp_path: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("tier", "tried", "ran"), [("quick", 5, []), ("not slow", 200, ["long", "ray"]), ("slow", 0, ["slow"])]
+    ("tier", "tried", "ran"), [("quick", 5, []), ("not slow", 100, ["long", "ray"]), ("slow", 0, ["slow"])]
 )
 def test_a_tier_runs_what_it_says(tmp_path: Path, tier: str, tried: int, ran: list[str]) -> None:
     said = inner(tmp_path, "-m", tier, "-s", "test_inner.py")
     assert [name for name in ("long", "ray", "slow") if f"{name} ran" in said] == ran
     if tried:
         assert f"tried {tried}" in said
+
+
+def test_all_examples_are_tried_on_demand(tmp_path: Path) -> None:
+    assert "tried 200" in inner(tmp_path, "--hypothesis-profile=thorough", "-s", "test_inner.py")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ COMMANDS = {
         "sensitivity world.yaml --only nodes --only resend_ms --planner direct --planner local --seeds 1 --workers 1"
     ],
     "size": ["size world.yaml --vary nodes.0.ghz=2,4 --until p95_ms<=1e6 --seeds 1 --local --out sized --force"],
+    "stress": ["stress direct --against local --family lone_big --seeds 1 --no-push --local"],
     "validate": ["validate --help"],  # it takes a minute and an idle machine; what it shows is tested beside it
     "link": ["link --serve --port 0 --for 1"],
     "plan": ["plan world.yaml", "plan world.yaml --json"],
