@@ -226,10 +226,10 @@ def _walked(rows: Floats, ways: Floats, nodes: int) -> tuple[Ints, Floats]:
 def ahead(pieces: Floats, steps: Floats) -> Floats:
     """The least cost from each node before each piece to the end, of tables of pieces and steps at once.
 
-    Shapes (P, T, N) and (P, T, N, N) -> (P + 1, T, N); nothing after the last.
+    Shapes (P, ..., N) and (P, ..., N, N) -> (P + 1, ..., N); nothing after the last.
     """
     made = np.zeros((len(pieces) + 1, *pieces.shape[1:]))
     for number in range(len(pieces) - 1, -1, -1):
         on = pieces[number] + made[number + 1]
-        np.minimum.reduce(steps[number] + on[:, None], axis=2, out=made[number])
+        np.minimum.reduce(steps[number] + on[..., None, :], axis=-1, out=made[number])
     return made

@@ -175,6 +175,7 @@ def result(*overrides: str) -> RunResult:
     return run(Scenario.from_dict(SCENARIO, overrides), local=True)
 
 
+@pytest.mark.long
 def test_the_summary_tells_how_many_were_on_and_what_that_costs(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.console import Console
 

@@ -94,9 +94,8 @@ def _serve(bind: str, port: int, for_s: float, token: str | None) -> None:
         raise RunError("the --token to expect must be 32 letters and digits; leave it out and one is made")
     server = LinkServer(bind, port, token)
     echo(f"Listening on {bind}:{server.port} for {for_s:g} s, for one measurement. There:", err=True)
-    click.echo(
-        f"layerlift link {bind if bind not in ('0.0.0.0', '::') else 'HOST'}:{server.port} --token {server.token}"
-    )
+    host = bind if bind not in ("0.0.0.0", "::") else "HOST"
+    echo(f"layerlift link {host}:{server.port} --token {server.token}")
     done = server.serve(for_s)
     strangers = f"; {server.refused} without the token sent away" if server.refused else ""
     echo(f"{'Measured' if done else 'Nobody has measured to the end'}{strangers}.", err=True)
@@ -128,7 +127,7 @@ def _show(told: Told) -> None:
     console.print(table)
     console.print()
     for text in told.scenario():
-        click.echo(text)
+        echo(text)
 
 
 COMMANDS: Final[list[click.Command]] = [link]

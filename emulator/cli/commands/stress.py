@@ -111,12 +111,12 @@ def stress(
 
 
 def _write(found: Stress, path: Path) -> None:
-    text = json.dumps(found.as_dict(), indent=1, allow_nan=False)
+    told = found.as_dict()
     if str(path) == "-":
-        click.echo(text)
+        click.echo(json.dumps(told, indent=1, allow_nan=False))
         return
     try:
-        path.write_text(f"{text}\n", encoding="utf-8")
+        path.write_text(f"{json.dumps(told, indent=1, allow_nan=False)}\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot write to {path}: {error.strerror or error}; give another --json") from None
 

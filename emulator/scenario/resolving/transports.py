@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from layerlift.emulator.scenario.schema.link_sections import TransportSection
 from layerlift.emulator.world.links import Transport
+from layerlift.models.files import read_regular
+
+_MOST_BYTES: Final = 1 << 16
 
 FIELDS = ("efficiency", "queue_ms", "query_weight", "slow_start")
 """What a profile gives."""
@@ -43,6 +47,6 @@ def profile_source(name: str) -> str:
 
 @cache
 def _data() -> dict[str, Any]:
-    text = resources.files("layerlift.emulator").joinpath("transports.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
+    path = Path(str(resources.files("layerlift.emulator") / "transports.json"))
+    found: dict[str, Any] = json.loads(read_regular(path, _MOST_BYTES))
     return found

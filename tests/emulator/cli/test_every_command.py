@@ -149,6 +149,7 @@ def test_a_scenario_is_piped_as_it_is() -> None:
     assert told("scenario quickstart", COLUMNS="").startswith(bundled()["quickstart"].read_text(encoding="utf-8"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_a_process_of_an_old_locale(locale: dict[str, str]) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}

@@ -203,6 +203,7 @@ def test_periodic_pieces_fill_batches_as_their_period_says() -> None:
     assert bench.ended[59] == pytest.approx(1.0 + 14 * 1.75 + 1.5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("each", [0.5, 0.8])
 def test_company_that_seldom_comes(each: float) -> None:
     """Two at most, cores for all, Poisson arrivals: the first waits min(X, w), X exponential; company if X < w."""

@@ -64,6 +64,7 @@ def test_every_family_draws_valid_and_different_worlds(name: str) -> None:
         assert all(kind.queries is None for kind in scenario.users), "a stay is fixed, not a number of questions"
 
 
+@pytest.mark.long
 def test_a_seed_draws_the_same_world_everywhere() -> None:
     assert {name: digest_of(name) for name in NAMES} == EXPECTED
 
@@ -213,6 +214,7 @@ def test_too_many_values_are_refused_before_they_are_made(file: Path) -> None:
         families.draw(file, 0)
 
 
+@pytest.mark.long
 def test_names_lead_to_names_only_so_far(file: Path) -> None:
     let = ", ".join(f"n{number}: {{draw: n{number + 1}}}" for number in range(5000))
     file.write_text(f"about: a\ncatches: b\nlet: {{{let}, n5000: 1}}\nworld: {{x: {{draw: n0}}}}\n")

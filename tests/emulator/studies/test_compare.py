@@ -274,6 +274,7 @@ def test_a_division_by_hand():
     assert apportion(2, [100, 1]) == [1, 1]
 
 
+@pytest.mark.long
 def test_energy_and_money_that_nobody_gave_are_not_given_and_a_failed_run_has_neither():
     made = comparison(("a", [seen(energy_j=5.0)]), ("b", [None]))
     assert [made.told("money", number) for number in (0, 1)] == ["not given", "-"]

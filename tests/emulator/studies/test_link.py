@@ -88,6 +88,7 @@ def served(**options: object) -> Iterator[LinkServer]:
         thread.join(10.0)
 
 
+@pytest.mark.long
 def test_both_ends_over_loopback() -> None:
     words: list[str] = []
     with served() as server:
@@ -208,6 +209,7 @@ def test_mistakes_are_one_sentence(line: str, said: str) -> None:
     assert len(done.stderr) <= 310
 
 
+@pytest.mark.long
 def test_the_command_prints_json() -> None:
     with served() as server:
         line = f"link 127.0.0.1:{server.port} --token {server.token} --seconds 0.5 --one-way --json"

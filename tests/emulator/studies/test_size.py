@@ -66,6 +66,7 @@ def test_the_answer_is_that_of_a_brute_scan() -> None:
         assert f"nodes.0.ghz = {smallest} is enough" in found.sentences()[0]
 
 
+@pytest.mark.long
 def test_of_two_fields_every_pair_that_is_not_dominated_cheapest_first() -> None:
     fields: dict[str, Any] = {"nodes.0.ghz": [2, 6, 24], "links.client-edge.bandwidth_mb_s": [1, 3, 10]}
     all_s = sorted(step.found.mean for step in size(site(), fields, "p95_s <= 9", seeds=1, local=True).steps)
@@ -83,6 +84,7 @@ def test_of_two_fields_every_pair_that_is_not_dominated_cheapest_first() -> None
     assert [step.money.mean for step in answers] == sorted(step.money.mean for step in answers)
 
 
+@pytest.mark.long
 def test_outcomes_are_those_of_plain_runs_and_of_any_order_of_planners() -> None:
     planners = ["one_step", "local"]
     both = size(site(), {"nodes.0.count": [1, 2]}, "mean_ms <= 500", planners=planners, seeds=2, local=True)
@@ -135,6 +137,7 @@ def test_a_run_that_fails_lets_its_step_not_hold(monkeypatch: pytest.MonkeyPatch
     assert found.of("one_step")[1].failed == ("failed: no luck",)
 
 
+@pytest.mark.long
 def test_of_a_kind_only_its_own_queries_count() -> None:
     users = [SITE["users"][0] | {"kind": "slow", "planner": "local"}, SITE["users"][0] | {"kind": "quick"}]  # type: ignore[index]
     mixed = Scenario.from_dict(SITE | {"users": users})
@@ -260,6 +263,7 @@ def test_a_sizing_without_an_answer_names_the_nearest() -> None:
     assert "nodes.0.count = 2 with 0.500 ±0.010 s, where what binds is the CPU of edge1." in text
 
 
+@pytest.mark.long
 def test_a_kept_file_that_was_changed_by_hand_is_not_believed(tmp_path: Path) -> None:
     fields: dict[str, Any] = {"nodes.0.count": [1, 2]}
     whole = size(site(), fields, "p95_ms <= 250", seeds=[1, 1], local=True, out=tmp_path)

@@ -180,7 +180,9 @@ def test_the_command_fails_a_build_and_says_why(family: Path, tmp_path: Path) ->
     told = CliRunner().invoke(main, [*line, "--fail-above", "1.01"])
     assert told.exit_code == 1
     assert "Above 1.01: local in tiny: " in told.output
-    listed = CliRunner().invoke(main, ["stress", "--list", "--family", str(family), "--family", "crowd"])
+    listed = CliRunner(env={"COLUMNS": "300"}).invoke(
+        main, ["stress", "--list", "--family", str(family), "--family", "crowd"]
+    )
     assert [line.split()[:3] for line in listed.output.splitlines()[1:]] == [["tiny", "8", "2"], ["crowd", "4", "40"]]
 
 

@@ -153,6 +153,7 @@ def test_planners_by_the_objective_plan_for_the_period(name: str) -> None:
         assert cost.period(problem, asked) <= place(problem).period_s * (1 + 1e-9)
 
 
+@pytest.mark.long
 def test_weights_between_latency_and_period_take_what_lies_between() -> None:
     problem = equals(4)
     fastest = (1,) * 6
