@@ -1,4 +1,4 @@
-"""Many runs of one study: here or as Ray tasks, and what has ended is kept, so that a study can go on."""
+"""Many runs of one study: here, in processes or as Ray tasks; what has ended is kept, so that a study can go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from layerlift.emulator.studies.processes import in_processes
+from layerlift.emulator.studies.processes import in_processes, workers_of
 from layerlift.models.errors import LayerliftError, RunError
 
 Job = TypeVar("Job")
@@ -87,13 +87,12 @@ def outcomes(
     local: bool,
     address: str | None = None,
     kept: Kept | None = None,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield (number, outcome) of each of `works` as it ends.
 
-    `call` is a module's own function. With `local` one run follows the other in this process; else they are Ray tasks
-    (`layerlift.emulator.cluster.tasks`), or with `workers` in so many processes of this machine
-    (`layerlift.emulator.studies.processes`). What was kept is answered first. Outcomes depend on none of it.
+    `call` is a module's own function. Where they are made `each_of` says: outcomes do not depend on it. What was kept
+    is answered first.
     """
     todo = []
     for number, work in enumerate(works):
@@ -115,17 +114,19 @@ def each_of(
     *,
     local: bool,
     address: str | None = None,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> Iterator[tuple[int, Found | Lost]]:
-    """Yield (number, answer) of each of `jobs` as it ends: here and in order, in `workers` processes, or as Ray tasks.
+    """Yield (number, answer) of each of `jobs` as it ends.
 
-    Raises `RunError` when Ray cannot be started or joined.
+    With `local` one follows the other in this process. Without an `address` they are made in `workers` processes of
+    this machine (`layerlift.emulator.studies.processes`; None: one for each CPU), with one as Ray tasks there
+    (`layerlift.emulator.cluster.tasks`). Raises `RunError` when that cannot be joined.
     """
     if local or not jobs:
         yield from ((number, call(job)) for number, job in enumerate(jobs))
         return
-    if workers:
-        made = in_processes(call, jobs, workers)
+    if address is None:
+        made = in_processes(call, jobs, workers_of(workers))
     else:
         from layerlift.emulator.cluster.tasks import in_tasks
 

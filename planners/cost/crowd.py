@@ -167,16 +167,16 @@ class Crowd:
     def _scores_by_rate(self, sharing: Sharing, placements: Sequence[Placements]) -> tuple[Floats, Floats]:
         """`scores` where rates are known: the steady state of every choice."""
         alone = [self._demands(user, rows) for user, rows in enumerate(placements)]
-        demands, single = np.array([need for _, need in alone]), np.array([costs.latency_s for costs, _ in alone])
-        states = [sharing.steady(demands[:, row], single[:, row]) for row in range(single.shape[1])]
-        violations, values = np.zeros(len(states)), np.zeros(len(states))
+        demands = np.stack([need for _, need in alone], axis=1)
+        state = sharing.steady_each(demands, np.stack([costs.latency_s for costs, _ in alone], axis=1))
+        violations, values = np.zeros(len(demands)), np.zeros(len(demands))
         nodes = len(self.problems[0].nodes)
-        running = np.array([state.present.sum(axis=0)[:nodes] for state in states]).reshape(-1, nodes)
+        running = state.present.sum(axis=1)[:, :nodes]
         for user, (judge, rows) in enumerate(zip(self.judges, placements, strict=True)):
             rent = batch.held_bytes(judge.problem, rows) @ judge.problem.price_per_byte_s
-            latency = np.array([state.latency_s[user] for state in states])
-            felt = replace(self.felt(user, alone[user][0], latency, rent), balance=evenness(judge.problem, running))
-            own = np.array([state.present[user, :nodes] for state in states]).reshape(-1, nodes)
+            felt = self.felt(user, alone[user][0], state.latency_s[:, user], rent)
+            felt = replace(felt, balance=evenness(judge.problem, running))
+            own = state.present[:, user, :nodes]
             felt = replace(felt, period_s=beside(judge.problem, felt, np.maximum(running - own, 0.0)))
             missed, worth = judge.keys(rows, felt)
             violations += missed

@@ -47,7 +47,7 @@ SETTLED = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What all users feel in the steady state; arrays of shape (U,) and (U, R)."""
+    """What all users feel in the steady state; arrays of shape (U,) and (U, R), or of so many choices at once."""
 
     present: Floats
     """Pieces that each user has at each resource, on average."""
@@ -128,27 +128,36 @@ class Sharing:
 
         `start` are pieces present to begin with, as in a state that is nearly the same.
         """
-        present = np.zeros(demands.shape) if start is None else start
-        per_s = self._rates(alone_s)
+        many = self.steady_each(demands[None], alone_s[None], None if start is None else start[None])
+        return Steady(many.present[0], many.latency_s[0], many.per_s[0], many.use[0], many.own_use[0])
+
+    def steady_each(self, demands: Floats, alone_s: Floats, start: Floats | None = None) -> Steady:
+        """The same of P choices at once: `demands` (P, U, R) and `alone_s` (P, U); every array of the answer has P."""
+        present = np.zeros(demands.shape) if start is None else start.copy()
+        per_s, latency = self._rates(alone_s), alone_s.copy()
+        left = np.arange(len(demands))
         for _ in range(ROUNDS):
-            total = present.sum(axis=0)
-            found = total - present + self.reported
-            found = np.maximum(found - self._slowed(demands * per_s[:, None], present, found), 0.0)
+            need, here = demands[left], present[left]
+            found = here.sum(axis=1, keepdims=True) - here + self.reported
+            found = np.maximum(found - self._slowed(need * per_s[left, :, None], here, found), 0.0)
             slow = np.maximum(lengthened(found, self.width), self.least)
-            latency = alone_s + (demands * (slow - self.before)).sum(axis=1)
-            per_s = self._rates(latency)
-            made = demands * per_s[:, None] * slow
-            step = made - present
-            if float(np.abs(step).max(initial=0.0)) <= SETTLED * max(1.0, float(made.max(initial=0.0))):
+            latency[left] = took = alone_s[left] + (need * (slow - self.before)).sum(axis=2)
+            per_s[left] = often = self._rates(took)
+            made = need * often[:, :, None] * slow
+            step = made - here
+            most = np.maximum(1.0, made.max(axis=(1, 2), initial=0.0))
+            going = np.abs(step).max(axis=(1, 2), initial=0.0) > SETTLED * most
+            left, step = left[going], step[going]
+            if not len(left):
                 break
-            present = present + STEP * step
-        use = (demands * per_s[:, None] / self.width).sum(axis=0)
+            present[left] += STEP * step
+        use = (demands * per_s[:, :, None] / self.width).sum(axis=1)
         wait = _own_wait(alone_s, latency, self._per_s, self._flights, self._variation)
         own_use = np.where(self._open, self._per_s * latency / self._flights, 0.0)
         return Steady(present, latency + np.where(self._open, wait, 0.0), per_s, use, own_use)
 
     def _slowed(self, work: Floats, present: Floats, others: Floats) -> Floats:
-        """How many of the others' pieces are there only because the user itself slows them, shape (U, R).
+        """How many of the others' pieces are there only because the user itself slows them, shape (P, U, R).
 
         A query finds the others as they are without its user (the arrival theorem of Sevcik and Mitrani, 1981), and
         on average they are there with it. To first order: each of a user's pieces makes another's longer, who brings
@@ -158,7 +167,7 @@ class Sharing:
         back = 1.0 - mine
         moved = work * back * steepness(others, self.width)
         moved = moved / (1.0 + moved)
-        all_others = np.minimum(moved.sum(axis=0) - moved, STEEPEST)
+        all_others = np.minimum(moved.sum(axis=1, keepdims=True) - moved, STEEPEST)
         made: Floats = np.minimum(mine * all_others / (1.0 - all_others), MOST_SLOWED * others)
         return made
 
@@ -183,7 +192,8 @@ def steepness(others: Floats, width: Floats) -> Floats:
     over = (others + 1.0 - width) / width
     per_piece = (width - 1.0) / (width * width * width)
     root = np.sqrt(over * over + others * per_piece)
-    bent = np.divide(2.0 * over / width + per_piece, 2.0 * root, out=1.0 / width, where=root > 0.0)
+    flat = np.broadcast_to(1.0 / width, root.shape).copy()
+    bent = np.divide(2.0 * over / width + per_piece, 2.0 * root, out=flat, where=root > 0.0)
     made: Floats = (1.0 / width + bent) / 2.0
     return made
 

@@ -75,7 +75,8 @@ def front_of(problem: Problem, terms: Sequence[str]) -> Front:
     """
     chosen: tuple[Term, ...] = tuple(term for term in TERMS if term in terms)
     if len(chosen) < 2 or len(chosen) < len(terms):
-        raise PlanError(f"a front of {','.join(terms)} was asked for, expected two or three of {', '.join(TERMS)}")
+        asked = ",".join(terms) or "nothing"
+        raise PlanError(f"a front of {asked} was asked for, expected two or three of {', '.join(TERMS)}")
     free = replace(problem, objective=Objective())
     sums = Sums(free, whole_pieces(problem.graph))
     first, *others = (Quantity(*sums.weighed(np.eye(3)[TERMS.index(term)])) for term in chosen)

@@ -44,8 +44,8 @@ from layerlift.models.errors import RunError
 )
 @click.option("--no-alone", is_flag=True, help="Run nobody alone first: costs are then latencies, not slowdowns.")
 @click.option("--each", is_flag=True, help="Run every user alone, not one of each kind.")
-@click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")
-@click.option("--address", help="Join a running Ray cluster: auto, or HOST:PORT.")
+@click.option("--local", is_flag=True, help="One run after the other, in this process.")
+@click.option("--address", help="Runs as tasks of a running Ray cluster: auto, or HOST:PORT.")
 @click.option("--allow-code", is_flag=True, help="Let the file or the runs name planners and policies as module:Class.")
 @click.option("--out", type=FilePath(), help="Write compare.json, .parquet and .html to this folder.")
 @click.option("--chart", type=FilePath(), help="Draw all charts as one .png, .svg or .html.")
@@ -56,8 +56,8 @@ def compare(
 ) -> None:
     """Compare runs (DIR...), or one SCENARIO under all pairs of planners and policies, with several seeds.
 
-    Seeds are paired: with one seed every variant has the same users, devices and arrivals. Runs are Ray tasks, as many
-    at a time as there are CPUs. docs/compare.md says what each number means.
+    Seeds are paired: with one seed every variant has the same users, devices and arrivals. As many runs at a time as
+    there are CPUs. docs/compare.md says what each number means.
     """
     check(out, chart, force)
     if len(targets) > 1 or means_run(targets[0]):

@@ -219,9 +219,9 @@ def _alone(plain: dict[str, Any], job: Job, shelf: _Shelf) -> Alone:
 
 
 def trials(work: Work, *, local: bool, address: str | None = None, done: Callable[[], None]) -> Iterator[Trial]:
-    """Yield the trials of all jobs as they end: here and in order, or as Ray tasks. `done` is called after each.
+    """Yield the trials of all jobs as they end, where `each_of` says. `done` is called after each.
 
-    Raises `RunError` when Ray cannot be started or joined.
+    Raises `RunError` when Ray cannot be joined.
     """
     for number, found in each_of(perform, work.jobs, local=local, address=address):
         job = work.jobs[number]

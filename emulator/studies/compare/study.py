@@ -61,8 +61,8 @@ def compare(
     `overrides` are `path=value`, as in `Scenario.load`. With `allow_code` the scenario's file, or a run's, may name
     planners and policies as `module:Class`.
 
-    With `local` one run follows the other in this process; else they are Ray tasks, one per CPU at a time, in a Ray of
-    their own or in the cluster at `address`. `out` is a folder for compare.json, .parquet and .html, which `force`
+    With `local` one run follows the other in this process; else there is a process for each CPU, or they are Ray tasks
+    in the cluster at `address`. `out` is a folder for compare.json, .parquet and .html, which `force`
     replaces. `notice` gets a sentence before each user of a finished run who runs alone; see `Progress` for `progress`.
 
     Raises a `LayerliftError`, before anything runs or is written, for what cannot be run: an unknown planner, policy

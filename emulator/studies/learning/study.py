@@ -145,7 +145,7 @@ def _examples(lesson: Lesson, workers: int, address: str | None) -> Examples:
         return taught(lesson)
     count = -(-len(lesson.seeds) // workers)
     parts = [Lesson(lesson.worlds, lesson.seeds[first : first + count]) for first in range(0, len(lesson.seeds), count)]
-    found = dict(each_of(taught, parts, local=False, address=address))
+    found = dict(each_of(taught, parts, local=False, address=address, workers=workers))
     made: list[Examples] = []
     for number in range(len(parts)):
         answer = found[number]

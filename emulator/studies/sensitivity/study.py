@@ -142,10 +142,9 @@ class _Asked:
             page.clear(folder)
         say(0, len(self.jobs))
         local = address is None and processes == 1
-        within = 0 if address is not None else processes
         try:
             with felt():
-                made = outcomes(perform, self.jobs, local=local, address=address, kept=kept, workers=within)
+                made = outcomes(perform, self.jobs, local=local, address=address, kept=kept, workers=processes)
                 for number, outcome in made:
                     found[number] = outcome
                     say(len(found), len(self.jobs))

@@ -50,9 +50,10 @@ def size(
     gets an answer; left out, users keep the scenario's own. Nothing is executed.
 
     `seeds` says how many, from the scenario's own on, or lists them. With `local` one run follows the other in this
-    process; else they are Ray tasks. `out` is a folder for size.json, size.html and runs.jsonl: what was run stands
-    in the last one and is not run again; `force` replaces the first two. Raises a `LayerliftError` before anything
-    runs for what cannot be run at any step. An interrupt ends with what had ended, and `complete` False.
+    process; else there is a process for each CPU, or they are Ray tasks in the cluster at `address`. `out` is a folder
+    for size.json, size.html and runs.jsonl: what was run stands in the last one and is not run again; `force` replaces
+    the first two. Raises a `LayerliftError` before anything runs for what cannot be run at any step. An interrupt ends
+    with what had ended, and `complete` False.
     """
     folder = Path(out) if out is not None else None
     page.check(folder, force)

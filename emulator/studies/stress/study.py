@@ -85,7 +85,7 @@ class Study:
 
     def __init__(self, question: Asked, local: bool, address: str | None, processes: int) -> None:
         self._asked, self._local, self._address = question, local, address
-        self._workers = 0 if address is not None else processes
+        self._workers = processes
         self._found: dict[Place, dict[int, Outcome]] = {}
         self._slow: list[str] = []
         self._counts: dict[tuple[str, str], int] = {}

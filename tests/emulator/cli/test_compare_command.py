@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from run_world import PHONES, phones_file
 
 from layerlift.emulator.cli.main import main
+from layerlift.emulator.cluster.session import RayCluster
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.compare import jobs
 from layerlift.emulator.studies.compare.jobs import Asked, perform, work
@@ -281,9 +282,11 @@ def test_targets_and_options_that_do_not_fit(scenario: str) -> None:
 
 
 @pytest.mark.ray
-def test_ray_tasks_find_what_one_process_finds(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_and_ray_tasks_find_what_one_process_finds(scenario: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(__file__).parents[3])  # where tasks find the same modules
     asked = [scenario, "--planner", "ionn", "--planner", "local", "--seeds", "2", "--json"]
-    over, here = call(*asked), call(*asked, "--local")
-    assert over.exit_code == here.exit_code == 0
-    assert json.loads(over.stdout) == json.loads(here.stdout)
+    here, beside = call(*asked, "--local"), call(*asked)
+    with RayCluster():
+        over = call(*asked, "--address", "auto")
+    assert here.exit_code == beside.exit_code == over.exit_code == 0
+    assert json.loads(here.stdout) == json.loads(beside.stdout) == json.loads(over.stdout)
