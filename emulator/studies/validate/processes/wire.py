@@ -42,12 +42,13 @@ class Wire:
             sink.sendall(header)
             sink.sendall(payload)
             return Crossing(time.perf_counter() - began_s, 0)
-        before = bucket.granted
-        sleep_until(bucket.reserve(len(header), first=True))
-        sink.sendall(header)
-        for begin, end in slots(len(payload), bucket.slot_bytes):
-            sleep_until(bucket.reserve(end - begin, first=False))
-            sink.sendall(payload[begin:end])
+        before, ahead = bucket.granted, len(header)
+        # A slot of its own for the header would let others who share the link have one more in between.
+        for begin, end in slots(ahead + len(payload), bucket.slot_bytes):
+            sleep_until(bucket.reserve(end - begin, first=not begin))
+            if not begin:
+                sink.sendall(header)
+            sink.sendall(payload[max(0, begin - ahead) : max(0, end - ahead)])
         return Crossing(time.perf_counter() - began_s, bucket.granted - before)
 
 
