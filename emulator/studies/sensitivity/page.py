@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.report.pages import page as with_charts
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.sensitivity.charts import effects, tornado
 from layerlift.emulator.studies.sensitivity.findings import Sensitivity
-from layerlift.models.errors import RunError
 from layerlift.models.text import escaped
 
 FILES: Final = ("sensitivity.json", "sensitivity.html")
@@ -29,32 +29,19 @@ details { margin-top: 28px } summary { font-weight: 600; cursor: pointer }
 
 def check(out: Path | None, force: bool) -> None:
     """Raise `RunError` for a folder that a sensitivity cannot be written to."""
-    if out is None:
-        return
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file, expected a directory for the sensitivity; give another with --out")
-    if not force and any((out / name).exists() for name in FILES):
-        raise RunError(f"{out} already holds a sensitivity: give another directory, or replace it with --force")
+    answer_files.check(out, FILES, "sensitivity", force)
 
 
 def clear(out: Path) -> None:
-    """Take an earlier one away: a study that is stopped must not look as if it had that answer."""
-    try:
-        for name in FILES:
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+    """Take an earlier sensitivity away."""
+    answer_files.clear(out, FILES)
 
 
 def write(found: Sensitivity, out: Path) -> None:
-    """Write both files. Raises `RunError` when they cannot be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(found.as_dict(), indent=1, allow_nan=False) + "\n"
-        (out / FILES[0]).write_text(text, encoding="utf-8")
-        (out / FILES[1]).write_text(page(found), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+    """Write both files, each whole or not at all. Raises `RunError` when they cannot be written."""
+    answer_files.clear(out, FILES)
+    told = json.dumps(found.as_dict(), indent=1, allow_nan=False) + "\n"
+    answer_files.write(out, dict(zip(FILES, (told, page(found)), strict=True)))
 
 
 def page(found: Sensitivity) -> str:

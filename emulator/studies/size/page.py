@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.report.pages import page as with_charts
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.size.sizing import Sizing
-from layerlift.models.errors import RunError
 from layerlift.models.text import escaped
 
 FILES: Final = ("size.json", "size.html")
@@ -25,31 +25,19 @@ th:last-child, td:last-child { text-align: left }
 
 def check(out: Path | None, force: bool) -> None:
     """Raise `RunError` for a folder that a sizing cannot be written to."""
-    if out is None:
-        return
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file, expected a directory for the sizing; give another with --out")
-    if not force and any((out / name).exists() for name in FILES):
-        raise RunError(f"{out} already holds a sizing: give another directory, or replace it with --force")
+    answer_files.check(out, FILES, "sizing", force)
 
 
 def clear(out: Path) -> None:
-    """Take an earlier sizing away: one that is stopped must not look as if it had that answer."""
-    try:
-        for name in FILES:
-            (out / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+    """Take an earlier sizing away."""
+    answer_files.clear(out, FILES)
 
 
 def write(sizing: Sizing, out: Path) -> None:
-    """Write both files. Raises `RunError` when they cannot be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "size.json").write_text(json.dumps(sizing.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        (out / "size.html").write_text(page(sizing), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+    """Write both files, each whole or not at all. Raises `RunError` when they cannot be written."""
+    answer_files.clear(out, FILES)
+    told = json.dumps(sizing.as_dict(), indent=1, allow_nan=False) + "\n"
+    answer_files.write(out, dict(zip(FILES, (told, page(sizing)), strict=True)))
 
 
 def page(sizing: Sizing) -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.report.pages import page as with_charts
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.validate.validation import Validation
-from layerlift.models.errors import ModelError, RunError
-from layerlift.models.loading.disk_cache import write_bytes
 from layerlift.models.text import escaped
 
 FILES: Final = ("validate.json", "validate.html")
@@ -26,24 +25,14 @@ tr.beyond td { color: #b00; font-weight: 600 }
 
 def check(out: Path | None, force: bool) -> None:
     """Raise `RunError` for a folder that a validation cannot be written to."""
-    if out is None:
-        return
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file, expected a directory for the validation; give another with --out")
-    if not force and any((out / name).exists() for name in FILES):
-        raise RunError(f"{out} already holds a validation: give another directory, or replace it with --force")
+    answer_files.check(out, FILES, "validation", force)
 
 
 def write(found: Validation, out: Path) -> None:
     """Write both files, each whole or not at all. Raises `RunError` when they cannot be written."""
-    texts = (json.dumps(found.as_dict(), indent=1, allow_nan=False) + "\n", page(found))
-    try:
-        for name in FILES:
-            (out / name).unlink(missing_ok=True)
-        for name, text in zip(FILES, texts, strict=True):
-            write_bytes(out / name, text.encode("utf-8"))
-    except (OSError, ModelError) as error:
-        raise RunError(f"cannot write to {out} ({error}); give another with --out") from error
+    answer_files.clear(out, FILES)
+    told = json.dumps(found.as_dict(), indent=1, allow_nan=False) + "\n"
+    answer_files.write(out, dict(zip(FILES, (told, page(found)), strict=True)))
 
 
 def page(found: Validation) -> str:

@@ -1,0 +1,39 @@
+"""The files of a study's answer in a folder: never over another one unasked, each whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from layerlift.models.errors import ModelError, RunError
+from layerlift.models.loading.disk_cache import write_bytes
+
+
+def check(out: Path | None, names: Sequence[str], what: str, force: bool) -> None:
+    """Raise `RunError` for a folder that an answer cannot be written to; `what` it is, as in "a sizing"."""
+    if out is None:
+        return
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out} is a file, expected a directory for the {what}; give another with --out")
+    if not force and any((out / name).exists() for name in names):
+        raise RunError(f"{out} already holds a {what}: give another directory, or replace it with --force")
+
+
+def clear(out: Path, names: Sequence[str]) -> None:
+    """Take an earlier answer away: a study that is stopped must not look as if it had that."""
+    try:
+        for name in names:
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+
+
+def write(out: Path, texts: Mapping[str, str]) -> None:
+    """Write files of these names. Raises `RunError` when they cannot be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            write_bytes(out / name, text.encode("utf-8"))
+    except (OSError, ModelError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        raise RunError(f"cannot write to {out}: {why}; give another with --out") from error
