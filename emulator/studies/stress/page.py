@@ -12,6 +12,7 @@ from typing import Any, Final
 from layerlift.emulator.report.pages import page as with_charts
 from layerlift.emulator.scenario import families
 from layerlift.emulator.scenario.schema.document import written
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.stress.asked import Asked
 from layerlift.emulator.studies.stress.card import Row
 from layerlift.emulator.studies.stress.ladders import BOUNDS, MOST_MEAN
@@ -38,19 +39,13 @@ _COLOURS: Final = {
 
 def check(out: Path | None, force: bool) -> None:
     """Raise `RunError` for a folder that a study cannot be written to."""
-    if out is None:
-        return
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out} is a file, expected a directory for the study; give another with --out")
-    if not force and any((out / name).exists() for name in FILES):
-        raise RunError(f"{out} already holds a stress study: give another directory, or replace it with --force")
+    answer_files.check(out, FILES, "stress study", force)
 
 
 def clear(out: Path) -> None:
     """Take an earlier answer away: a study that is stopped must not look as if it had that."""
+    answer_files.clear(out, FILES)
     try:
-        for name in FILES:
-            (out / name).unlink(missing_ok=True)
         if (out / WORST).is_dir():
             shutil.rmtree(out / WORST)
     except OSError as error:
@@ -58,16 +53,10 @@ def clear(out: Path) -> None:
 
 
 def write(stress: Stress, out: Path, asked: Asked) -> None:
-    """Write all files. Raises `RunError` when they cannot be written."""
-    try:
-        (out / WORST).mkdir(parents=True, exist_ok=True)
-        for name, text in worst_worlds(stress, asked).items():
-            (out / WORST / name).write_text(text, encoding="utf-8")
-        (out / "stress.html").write_text(page(stress), encoding="utf-8")
-        text = json.dumps(stress.as_dict(), indent=1, allow_nan=False)
-        (out / "stress.json").write_text(f"{text}\n", encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
+    """Write all files, each whole or not at all. Raises `RunError` when they cannot be written."""
+    answer_files.write(out / WORST, worst_worlds(stress, asked))
+    told = json.dumps(stress.as_dict(), indent=1, allow_nan=False) + "\n"
+    answer_files.write(out, {"stress.html": page(stress), "stress.json": told})
 
 
 def worst_worlds(stress: Stress, asked: Asked) -> dict[str, str]:
