@@ -98,7 +98,8 @@ _SEEDED = ("random.Random", "numpy.random.Generator", "numpy.random.default_rng"
 
 def tree_on_disk(root: Path = ROOT) -> dict[str, str]:
     """The modules of this checkout by the names under which they are installed."""
-    paths = {"layerlift": root / FACE.relative_to(ROOT) / "__init__.py"}
+    face = (root / FACE.relative_to(ROOT)).glob("*.py")
+    paths = {f"layerlift.{path.stem}".removesuffix(".__init__"): path for path in face}
     for package in PACKAGES:
         for path in (root / package).rglob("*.py"):
             parts = path.relative_to(root).with_suffix("").parts
@@ -145,6 +146,8 @@ def room_of(name: str) -> str | None:
     """The room that a module lies in; None where no room is known."""
     if name in _FACES:
         return name
+    if name.count(".") == 1:
+        return "layerlift"  # beside its face, as `layerlift.gym` is
     candidate = _LENT.get(name, name)
     while candidate not in _FACES:
         if candidate in _FLOOR_OF:

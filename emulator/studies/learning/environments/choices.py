@@ -98,7 +98,7 @@ class Choices:
 
 
 def shares(given: Floats, of: Floats | float) -> NDArray[np.float64]:
-    """given / (given + of): from 0 to 1, whatever is given; of nothing beside nothing 0, of what is endless 1."""
+    """What is given over itself and `of`: from 0 to 1, whatever is given; 0 of nothing, 1 of what is endless."""
     whole = given + of
     made = np.divide(given, whole, out=np.zeros_like(given), where=np.isfinite(whole) & (whole > 0.0))
     return np.where(np.isinf(given), 1.0, made)

@@ -37,15 +37,15 @@ FAMILIES: Final = ("crowd",)
 class Crowd(gymnasium.Env):
     """A run of the emulator that stops whenever a user asks for a plan: a step says which server it uses, 0 none.
 
-    Which layers go there is the best choice of a lone user (`layerlift.emulator.studies.learning.environments.choices`).
-    Worlds are drawn from `families`, or are a `scenario` with another seed each time; `overrides` are `path=value`, as
-    everywhere. `planner` is who the tables say has planned, for all users: with `module:Class` of an agent of your own
-    a run that it plans has the digest of the episode; with `...+ionn` its uploads are ordered by `ionn`. After
-    `most_requests` the episode is truncated. `reset` takes `options`: `world`, the seed of a world.
+    Which layers go there is the best choice of a lone user (see `Choices`). Worlds are drawn from `families`, or are a
+    `scenario` with another seed each time; `overrides` are `path=value`, as everywhere. `planner` is who the tables say
+    has planned, for all users: with `module:Class` of an agent of your own a run that it plans has the digest of the
+    episode; with `...+ionn` its uploads are ordered by `ionn`. After `most_requests` the episode is truncated. `reset`
+    takes `options`: `world`, the seed of a world.
 
-    The reward comes at the end: minus the mean over users of their queries' latencies as shares of those at home
-    (`layerlift.emulator.studies.learning.environments.outcome`). A server that the mask forbids means staying home, and
-    `info` says so (`illegal`). Raises a `LayerliftError` for what cannot be had.
+    The reward comes at the end: minus the mean over users of their queries' latencies as shares of those at home (see
+    `outcome.ratios`). A server that the mask forbids means staying home, and `info` says so (`illegal`).
+    Raises a `LayerliftError` for what cannot be had.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [*RENDERS], "render_fps": 10}

@@ -13,7 +13,6 @@ from layerlift.emulator.studies.learning.environments.drawing import Pixels, wal
 from layerlift.emulator.studies.learning.environments.sources import Named, asked, drawn_seed, problems_from
 from layerlift.emulator.studies.learning.environments.walks import OF_PLACE, OF_UNIT, Course, Seen, Walks, course_of
 from layerlift.models.errors import RunError
-from layerlift.models.graph.route import CLIENT
 from layerlift.planners.learned.priced import MOST_NODES
 from layerlift.planners.problem.problem import Bools, Problem
 
@@ -77,7 +76,8 @@ class Placement(gymnasium.Env):
 
     def action_masks(self) -> Bools:
         """Where the next unit may run, shape (nodes,); the client always."""
-        return self._walks.masks[0]
+        masks: Bools = self._walks.masks[0]
+        return masks
 
     def render(self) -> str | Pixels | None:
         """The units so far, as a line of text or as a picture with a row for each node."""
@@ -117,9 +117,7 @@ class Draws:
         """Begin with another world, whatever has been drawn."""
         self._waiting = iter(())
 
-    def next(
-        self, rng: np.random.Generator, options: Mapping[str, Any] | None = None
-    ) -> tuple[Course, dict[str, Any]]:
+    def next(self, rng: np.random.Generator, options: Mapping[str, Any] | None = None) -> tuple[Course, dict[str, Any]]:
         """The next course, and what `reset` says of it. Raises `RunError` for options that cannot be."""
         given = asked(options)
         if "problem" in given:

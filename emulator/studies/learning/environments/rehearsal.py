@@ -16,7 +16,7 @@ from layerlift.emulator.runtime.ending import Progress
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.world.world import World
 from layerlift.planners import Plan, Planner, Problem, make, offload
-from layerlift.planners.registry.base import PlannerBase, WantsCrowd
+from layerlift.planners.registry.base import PlannerBase
 from layerlift.planners.registry.combine import Combined
 
 Placement = tuple[int, ...]
@@ -48,7 +48,7 @@ class Abandoned(BaseException):
 class _Asking(PlannerBase):
     """Answers with placements that somebody else gives."""
 
-    wants_crowd: WantsCrowd = True
+    wants_crowd = True
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask

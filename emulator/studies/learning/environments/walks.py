@@ -84,12 +84,12 @@ class Walks:
         self.room: Floats = np.zeros((count, nodes))
         """Bytes that each node still takes."""
         self._every = np.arange(count)
-        self._units = 0
+        self._units, self._tables = 0, dict[str, NDArray[Any]]()
         self._make_room(32)
 
     def _make_room(self, units: int) -> None:
         """Let courses have so many units; tables have shape (count, units, ...)."""
-        old, lead = self._units, (self.count, units)
+        lead = (self.count, units)
         shapes: dict[str, tuple[int, ...]] = {
             "piece": (OF_PIECE,), "place": (self.nodes, OF_NODE), "step": (self.nodes, self.nodes, OF_STEP),
             "cost": (self.nodes, self.nodes), "open": (self.nodes, self.nodes), "held": (), "rest": (), "way": (),
@@ -98,8 +98,8 @@ class Walks:
         made: dict[str, NDArray[Any]] = {
             name: np.zeros(lead + shape, dtype=kinds.get(name, np.float32)) for name, shape in shapes.items()
         }
-        for name, table in made.items() if old else ():
-            table[:, :old] = self._tables[name]
+        for name, table in self._tables.items():
+            made[name][:, : self._units] = table
         self._units, self._tables = units, made
 
     def begin(self, walker: int, course: Course) -> None:
