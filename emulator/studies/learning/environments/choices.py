@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.judge import Judge, Rank
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.pieces import Sums, cheapest_ways, whole_pieces
 from layerlift.planners.learned.priced import DEAR
@@ -33,7 +32,7 @@ class Choices:
     @cached_property
     def placements(self) -> list[Placement | None]:
         """Of each node; None for a server that can be given nothing."""
-        return [placement for placement, _ in self._found]
+        return [placement for _, placement in self._found]
 
     @property
     def open(self) -> Bools:
@@ -42,10 +41,10 @@ class Choices:
 
     @cached_property
     def costs(self) -> Floats:
-        """What each choice costs, as a share of staying home; `DEAR` for one that there is not."""
+        """What each choice costs, as a share of staying home and with what it misses limits by; at most `DEAR`."""
         home = self._judge.local_key[1]
-        found = [DEAR if placement is None else value for placement, value in self._found]
-        return np.minimum(np.array(found) / (home if home > 0.0 else 1.0), DEAR)
+        missed, values = np.array([key for key, _ in self._found]).T
+        return np.minimum(values / (home if home > 0.0 else 1.0) + missed, DEAR)
 
     @cached_property
     def whole(self) -> Floats:
@@ -69,16 +68,16 @@ class Choices:
         return self._sums.weighed(np.array([prices.per_second, prices.per_joule, prices.per_money]))
 
     @cached_property
-    def _found(self) -> list[tuple[Placement | None, float]]:
-        """Placement and value by node."""
+    def _found(self) -> list[tuple[Rank, Placement | None]]:
+        """Rank and placement by node."""
         local = (0,) * len(self.problem.graph)
-        best: list[tuple[Any, Placement | None]] = [((np.inf, np.inf), None) for _ in self.problem.nodes]
+        best: list[tuple[Rank, Placement | None]] = [((np.inf, np.inf), None) for _ in self.problem.nodes]
         best[CLIENT] = (self._judge.local_key, local)
         for server, placement in self._in_question():
             key = self._judge.key(placement)
             if key[0] < np.inf and key < best[server][0]:
                 best[server] = (key, placement)
-        return [(placement, key[1]) for key, placement in best]
+        return best
 
     def _in_question(self) -> list[tuple[int, Placement]]:
         """Servers, and what may be best with them; the whole units first."""
