@@ -17,6 +17,7 @@ from layerlift.emulator.studies.learning.environments.crowd_seen import OF_NODE,
 from layerlift.emulator.studies.learning.environments.drawing import Pixels, bars_picture
 from layerlift.emulator.studies.learning.environments.outcome import mean_ratio, ratios
 from layerlift.emulator.studies.learning.environments.placement import (
+    MOST_NODES_OF_ANY,
     NODES,
     RENDERS,
     check_nodes,
@@ -30,7 +31,6 @@ from layerlift.emulator.world import streams
 from layerlift.models.errors import RunError
 from layerlift.planners.problem.problem import Bools
 
-MOST_NODES: Final = 1024
 FAMILIES: Final = ("crowd",)
 
 
@@ -61,7 +61,7 @@ class Crowd(gymnasium.Env):
         most_requests: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        check_nodes(nodes, MOST_NODES)
+        check_nodes(nodes, MOST_NODES_OF_ANY)
         check_render(render_mode)
         if scenario is not None and families is not None:
             raise RunError("a scenario was given with families, expected one of them: it is a world itself")

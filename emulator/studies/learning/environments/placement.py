@@ -19,6 +19,8 @@ from layerlift.planners.problem.problem import Bools, Problem
 NODES: Final = 16
 """What observations are padded to, unless told otherwise."""
 RENDERS: Final = ("ansi", "rgb_array")
+MOST_NODES_OF_ANY: Final = 1024
+"""What observations of any environment can be padded to."""
 
 
 class Placement(gymnasium.Env):
@@ -78,6 +80,11 @@ class Placement(gymnasium.Env):
         """Where the next unit may run, shape (nodes,); the client always."""
         masks: Bools = self._walks.masks[0]
         return masks
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that is being placed, as a planner gets it."""
+        return self._walks.course(0).sums.problem
 
     def render(self) -> str | Pixels | None:
         """The units so far, as a line of text or as a picture with a row for each node."""
@@ -159,9 +166,10 @@ def check_render(mode: str | None) -> None:
 def number_of(action: Any) -> int:
     """An action as a number; what is none is -1, which is no legal action."""
     try:
-        return int(action)
+        number = int(action)
     except (TypeError, ValueError, OverflowError):
         return -1
+    return number if 0 <= number <= MOST_NODES_OF_ANY else -1
 
 
 def runs_of(way: Sequence[int]) -> Iterator[tuple[int, int, int]]:

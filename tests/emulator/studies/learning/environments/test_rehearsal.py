@@ -34,8 +34,8 @@ BATTERY = battery()
 
 
 def small(planner: str = NAME, **changes: Any) -> Scenario:
-    """Three users with one network, who come at once to two servers and ask twice."""
-    users = {"count": 3, "device": {"ghz": 1.0}, "model": "squeezenet", "queries": 2, "planner": planner}
+    """Three users with one network, who come at once to two servers."""
+    users = {"count": 3, "device": {"ghz": 1.0}, "model": "squeezenet", "queries": 8, "planner": planner}
     return Scenario.from_dict(
         {
             "name": "small",
