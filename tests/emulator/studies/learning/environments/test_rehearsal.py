@@ -35,7 +35,7 @@ BATTERY = battery()
 
 def small(planner: str = NAME, **changes: Any) -> Scenario:
     """Three users with one network, who come at once to two servers."""
-    users = {"count": 3, "device": {"ghz": 1.0}, "model": "squeezenet", "queries": 8, "planner": planner}
+    users = {"count": 3, "device": {"ghz": 0.1}, "model": "squeezenet", "queries": 8, "planner": planner}
     return Scenario.from_dict(
         {
             "name": "small",
