@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import version
@@ -24,7 +25,7 @@ NAMES = [
     "sweep",
     "validate",
 ]
-HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click")
+HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click", "gymnasium")
 
 
 def python(code: str) -> str:
@@ -77,3 +78,10 @@ def test_the_command_line_is_a_module_too() -> None:
     wrong = subprocess.run([sys.executable, "-m", "layerlift", "show", "nowhere"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("layerlift: nowhere does not exist")
+
+
+def test_without_gymnasium_its_environments_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    monkeypatch.delitem(sys.modules, "layerlift.gym", raising=False)
+    with pytest.raises(ImportError, match=r"needs gymnasium.*: pip install 'layerlift\[learn\]'$"):
+        importlib.import_module("layerlift.gym")

@@ -44,7 +44,8 @@ class Choices:
         """What each choice costs, as a share of staying home and with what it misses limits by; at most `DEAR`."""
         home = self._judge.local_key[1]
         missed, values = np.array([key for key, _ in self._found]).T
-        return np.minimum(values / (home if home > 0.0 else 1.0) + missed, DEAR)
+        made: Floats = np.minimum(values / (home if home > 0.0 else 1.0) + missed, DEAR)
+        return made
 
     @cached_property
     def whole(self) -> Floats:

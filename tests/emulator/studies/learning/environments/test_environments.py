@@ -34,7 +34,7 @@ checks = pytest.importorskip("gymnasium.utils.env_checker")
 import layerlift.gym  # noqa: E402
 from layerlift.gym import CROWD, PLACEMENT, Crowd, Placement, Placements  # noqa: E402
 
-EXAMPLE = Path(__file__).parents[5] / "docs" / "gym_agent.py"
+DOCS = Path(__file__).parents[5] / "docs"
 FEW = {"families": "lone_random", "networks": ("squeezenet",), "nodes": 13}
 
 
@@ -336,13 +336,21 @@ def test_both_are_rendered() -> None:
         pixels.close()
 
 
-# The example.
+# The examples.
+
+
+def test_the_first_example_of_the_page_runs_word_for_word(capsys: pytest.CaptureFixture[str]) -> None:
+    code = (DOCS / "gym.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    exec(compile(code, "gym.md", "exec"), {})
+    cost, _, placement = capsys.readouterr().out.partition(" ")
+    assert float(cost) > 0.0
+    assert placement.startswith("(")
 
 
 @pytest.fixture
 def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     pytest.importorskip("sb3_contrib")
-    spec = importlib.util.spec_from_file_location("gym_agent", EXAMPLE)
+    spec = importlib.util.spec_from_file_location("gym_agent", DOCS / "gym_agent.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -20,7 +20,7 @@ from layerlift.emulator.studies.learning.environments.choices import Choices, sh
 from layerlift.emulator.studies.learning.environments.crowd_seen import OF_NODE, OF_USER, nothing_seen, seen
 from layerlift.emulator.studies.learning.environments.outcome import FAILED, mean_ratio, ratios
 from layerlift.emulator.studies.learning.environments.rehearsal import NAME, Rehearsal
-from layerlift.planners import Plan, Problem, offload
+from layerlift.planners import Plan, Problem, offload, simple_problem
 from layerlift.planners.cost import query
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.single_cuts import single_cuts
@@ -28,7 +28,7 @@ from layerlift.planners.learned.priced import DEAR
 from layerlift.planners.problem.plan import validate
 from layerlift.planners.registry import register, unregister
 from layerlift.planners.registry.base import PlannerBase
-from layerlift.planners.testing.problems import battery
+from layerlift.planners.testing.problems import battery, chain_graph
 
 BATTERY = battery()
 
@@ -113,6 +113,16 @@ def test_a_run_can_be_left_at_a_request_and_between_requests() -> None:
         assert not rehearsals()
 
 
+def test_a_run_can_be_left_when_it_asks_nothing_more() -> None:
+    rehearsal = Rehearsal(small().changed(["users.0.queries=100000"]))
+    for _ in range(3):
+        problem = rehearsal.next()
+        assert isinstance(problem, Problem)
+        rehearsal.answer((0,) * len(problem.graph))
+    rehearsal.close()
+    assert not rehearsals()
+
+
 def test_what_a_run_raises_is_raised_here() -> None:
     broken = small().changed(["models.squeezenet.source=/nowhere.onnx"])
     rehearsal = Rehearsal(broken)
@@ -157,6 +167,13 @@ def test_no_single_cut_towards_a_server_is_better_than_the_choice(name: str) -> 
         assert found <= best or found == pytest.approx(best)
         if judge.local_key[1]:
             assert choices.costs[server] == pytest.approx(min(found[1] / judge.local_key[1] + found[0], DEAR))
+
+
+def test_a_choice_may_come_home_in_between() -> None:
+    graph = chain_graph([4_000, 4_000, 400], [0, 0, 0])
+    problem = simple_problem(graph, [[1.0, 0.1], [1.0, 0.1], [1.0, 9.0]], bandwidth_bytes_s=1e6)
+    assert Choices(problem).placements == [(0, 0, 0), (1, 1, 0)]
+    assert len(Choices(simple_problem(graph, [[1.0]] * 3, bandwidth_bytes_s=1e6)).costs) == 1
 
 
 def test_what_is_seen_is_bounded_and_padded() -> None:

@@ -106,6 +106,7 @@ def test_memory_shrinks_as_units_are_placed(drawn: list[Problem]) -> None:
         fits = bool(walks.masks[0, 1])
         taken = walks.seen()["nodes"][0, 1, OF_PLACE - 1]
         assert fits or taken < 1.0
+        assert walks.seen()["nodes"][0, 0, OF_PLACE - 1] == 1.0
         closed |= not fits
         walks.take(np.array([1 if fits else 0]))
     assert closed
@@ -173,7 +174,9 @@ def test_many_walkers_walk_as_one_does_and_begin_anew_alone(drawn: list[Problem]
         assert rewards.tolist() == [float(each.take(actions[at : at + 1])[0][0]) for at, each in enumerate(alone)]
         for name, table in many.seen().items():
             assert np.array_equal(table, np.concatenate([each.seen()[name] for each in alone]))
-        for number in np.flatnonzero(many.over).tolist():
+        for number in np.flatnonzero(many.over).tolist():  # whatever it walked through before
+            alone[number] = Walks(1, 16)
+            courses[number] = courses[(number + 1) % 3]
             many.begin(number, courses[number])
             alone[number].begin(0, courses[number])
 
