@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,13 @@ def test_what_is_seen_is_bounded_and_padded() -> None:
         assert made["action_mask"][0] == 1
         assert made["nodes"][0, 0] == 1.0
     assert nothing_seen(3)["action_mask"].tolist() == [1, 0, 0]
+
+
+def test_nothing_is_uploaded_to_the_client() -> None:
+    problem = replace(BATTERY["chain"], load_s_per_byte=np.full(4, 1e-7))
+    upload = seen(Choices(problem), 0, 1, 4)["nodes"][:, 4]
+    assert upload[0] == 0.0
+    assert upload[1:].all()
 
 
 def test_what_is_known_of_the_crowd_is_seen() -> None:
