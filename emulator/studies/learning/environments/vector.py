@@ -71,7 +71,7 @@ class Placements(gymnasium.vector.VectorEnv):
         if not self._chances:
             raise RunError("no episode has begun: call reset() before step()")
         begun, info = self._ended, dict[str, Any]()
-        rewards, illegal = self._walks.take(np.asarray(actions, dtype=np.int64), ~begun)
+        rewards, illegal = self._walks.take(np.asarray(actions, dtype=np.int64))
         over = self._walks.over & ~begun
         for number in range(self.num_envs):
             if begun[number]:

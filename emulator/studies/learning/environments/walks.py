@@ -157,14 +157,14 @@ class Walks:
             "action_mask": self.masks.astype(np.int8),
         }
 
-    def take(self, actions: Ints, moving: Bools | None = None) -> tuple[Floats, Bools]:
-        """Each walker that is `moving` (None: all that are not over) runs its unit on a node.
+    def take(self, actions: Ints) -> tuple[Floats, Bools]:
+        """Each walker that is not behind the last unit runs its unit on a node.
 
         Answers the rewards, shape (count,), and who asked for what may not be: that unit runs at home.
         A reward is what the step costs, negative; the last makes up for whatever steps alone do not show, so that a
         walk's rewards add up to what its placement costs by the cost model (`Course.cost`).
         """
-        going = ~self.over if moving is None else moving & ~self.over
+        going = ~self.over
         every, unit = self._every, np.minimum(self.at, self._units - 1)
         known = (actions >= 0) & (actions < self.nodes)
         legal = known & self.masks[every, np.where(known, actions, CLIENT)]

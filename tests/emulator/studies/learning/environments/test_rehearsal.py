@@ -78,6 +78,7 @@ class SpreadOut(PlannerBase):
         return offload(spread_out(problem))
 
 
+@pytest.mark.long
 def test_the_run_is_that_of_a_planner_that_gives_the_same_answers() -> None:
     register("spread_out", SpreadOut)
     try:

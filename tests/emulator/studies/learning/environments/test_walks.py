@@ -60,6 +60,7 @@ def test_rewards_add_up_to_the_batched_cost(drawn: list[Problem]) -> None:
         assert walks.cost(0) == pytest.approx(-total, rel=1e-12)
 
 
+@pytest.mark.long
 def test_where_steps_say_all_the_last_makes_up_for_nothing(drawn: list[Problem]) -> None:
     for number, problem in enumerate(drawn):
         plain = replace(problem, objective=Objective())
@@ -157,6 +158,7 @@ def test_of_more_servers_than_there_is_room_for_those_with_the_best_cuts_are_kep
     assert kept == [0, *sorted(sorted(cuts, key=lambda server: cuts[server])[:3])]
 
 
+@pytest.mark.long
 def test_many_walkers_walk_as_one_does_and_begin_anew_alone(drawn: list[Problem]) -> None:
     """Also with courses that are longer than tables were."""
     (deep, *_) = Worlds(("lone_random",), ("googlenet",)).problems(1)
