@@ -103,7 +103,7 @@ class LabelSearch:
     def _ways(self, layers: list[_Layer], sums: Floats, ending: _Ending | None, complete: bool) -> Ways:
         """What a search has found, by rising cost."""
         nodes, options = _traced(layers, np.arange(sums.shape[1]))
-        if ending is not None:
+        if ending is not None and not (sums[0] <= ending.sums[0]).any():
             bounds = self.bounds
             before = [each[0] for each in _traced(layers[: ending.piece], np.array([ending.before]))]
             node = int(bounds.to[ending.piece][ending.column])
