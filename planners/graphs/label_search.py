@@ -12,39 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import ahead
+from layerlift.planners.graphs.label_bounds import LabelBounds, Options, Quantity
 from layerlift.planners.problem.problem import Bools, Floats, Ints
-
-WITHIN = 1e-9
-"""Share by which a way may exceed a limit and still be kept: whether it keeps it is for the cost model to say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """What ways add up, piece by piece and step by step."""
-
-    pieces: Floats
-    """On each node, shape (P, N)."""
-    steps: Floats
-    """Of the steps to each piece, shape (P, N, N), or (1, N, N) where all are alike."""
-    limit: float = np.inf
-
-    def of(self, nodes: list[int]) -> float:
-        """What a way adds up to; `nodes` are those of its pieces."""
-        every, there = np.arange(len(nodes)), np.array(nodes)
-        hops = self.steps[every % len(self.steps), np.concatenate(([0], there[:-1])), there]
-        return float(self.pieces[every, there].sum() + hops.sum())
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Other ways to run one piece on a node: what each adds to the cost and to each resource, K of them."""
-
-    node: Ints
-    cost: Floats
-    used: Floats
-    """Shape (R, K)."""
 
 
 @dataclass(slots=True)
@@ -54,6 +23,19 @@ class _Layer:
     node: Ints
     option: Ints
     before: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """A label taken to the end in one of the ways of `LabelBounds.finished`: that which costs least of all so far."""
+
+    piece: int
+    before: int
+    """The label before the piece."""
+    column: int
+    row: int
+    sums: Floats
+    """What the whole way costs and uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,134 +68,108 @@ class LabelSearch:
         Each row of `prices` (shape (M, R)) are multipliers of the resources: they sharpen what can still be reached,
         the first of all labels, the others of those that it leaves. `options` are other ways to run some pieces.
         """
-        self.options = options or {}
-        self.cost, self.resources, self.most, self.step = cost, resources, most, step
-        self.count, self.nodes = cost.pieces.shape
-        self.prices = np.zeros((0, len(resources))) if prices is None else prices[prices.any(axis=1)]
-        self.limits = np.array([each.limit for each in resources])
-        self.to = [self._columns(piece) for piece in range(self.count)]
-        # What is bounded: the cost, each resource, and the cost at each of the prices; T in all.
-        self._weights = np.concatenate([np.eye(1 + len(resources)), np.insert(self.prices, 0, 1.0, axis=1)])
-        self._moving = np.flatnonzero([each.steps.any() for each in (cost, *resources)])
-        """Which of the cost and the resources steps between nodes add to."""
-        self._stepping = np.flatnonzero(self._weights[:, self._moving].any(axis=1))
-        self._step_of = {row: at for at, row in enumerate(self._stepping.tolist())}
-        self._steps = self._stepped()
-        self._on, self._ahead = self._bounded()
-        self.most_ahead = self._most_ahead()
+        self.most, self.step = most, step
+        self.bounds = LabelBounds(cost, resources, prices, options or {})
 
-    def _stepped(self) -> Floats:
-        """The steps of all that is bounded and that they add to, (P, S, N, N); memory, for one, does not move."""
-        every = [self.cost, *self.resources]
-        steps = np.zeros((self.count, len(self._stepping), self.nodes, self.nodes))
-        for at, row in enumerate(self._weights[self._stepping]):
-            for number in np.flatnonzero(row).tolist():
-                steps[:, at] += row[number] * every[number].steps
-        return steps
+    def run(self, beat: float = np.inf, most: int | None = None, beyond: float = np.inf) -> Ways:
+        """The ways that cost at most `beat`; with fewer labels at a node where `most` says so.
 
-    def _bounded(self) -> tuple[list[Floats], Floats]:
-        """All that is bounded, of each piece where a label may go, (T, columns), and the least from each node on.
-
-        The latter before each piece to the end, shape (P + 1, T, N).
+        `beyond` is what a way may cost at most on top of its sums. Where that has an end every label is also taken to
+        the end in a few ways (see `LabelBounds.finished`): the best of these that keeps the limits is found, too, and
+        the others must beat or equal it from then on, so that fewer are left.
         """
-        pieces = np.zeros((self.count, len(self._weights), self.nodes))
-        for at, row in enumerate(self._weights):
-            for number in np.flatnonzero(row).tolist():
-                pieces[:, at] += row[number] * (self.cost, *self.resources)[number].pieces
-        on = list(pieces.copy())
-        for piece, options in self.options.items():
-            added = self._weights @ np.concatenate([options.cost[None], options.used])
-            on[piece] = np.concatenate([on[piece], on[piece][:, options.node] + added], axis=1)
-            for at in range(len(self._weights)):
-                np.minimum.at(pieces[piece, at], options.node, on[piece][at, self.nodes :])
-        still = np.setdiff1d(np.arange(len(self._weights)), self._stepping)
-        to_go = np.zeros((self.count + 1, len(self._weights), self.nodes))
-        to_go[:, self._stepping] = ahead(pieces[:, self._stepping], self._steps)
-        to_go[:-1, still] = np.cumsum(pieces[::-1, still].min(axis=2), axis=0)[::-1, :, None]
-        return on, to_go
-
-    def _most_ahead(self) -> Floats:
-        """The most of each resource that any way may still use before each piece, shape (R, P + 1)."""
-        made = np.zeros((len(self.resources), self.count + 1))
-        for number, each in enumerate(self.resources):
-            dearest = np.where(np.isfinite(each.pieces), each.pieces, 0.0).max(axis=1)
-            for piece, options in self.options.items():
-                dearest[piece] += max(0.0, float(options.used[number].max(initial=0.0)))
-            hops = np.broadcast_to(each.steps.max(axis=(1, 2)), (self.count,))
-            made[number, :-1] = np.cumsum((dearest + hops)[::-1])[::-1]
-        return made
-
-    def run(self, beat: float = np.inf, most: int | None = None) -> Ways:
-        """The ways that cost at most `beat`; with fewer labels at a node where `most` says so."""
-        room, bounds = self.most if most is None else most, self._bounds(beat)
-        first = len(self.resources) + 1 if len(self.prices) and beat < np.inf else min(1, len(self.resources))
-        node, sums = np.zeros(1, dtype=np.int64), np.zeros((1 + len(self.resources), 1))
-        layers, complete = [], True
+        bounds, room, upper = self.bounds, self.most if most is None else most, self.bounds.upper(beat)
+        first = bounds.priced if len(bounds.prices) and beat < np.inf else min(1, bounds.priced - 1)
+        node, sums = np.zeros(1, dtype=np.int64), np.zeros((bounds.priced, 1))
+        layers: list[_Layer] = []
+        ending, complete = None, True
         # What is infinite, for it is forbidden, times nothing is not a number, and goes no further.
         with np.errstate(invalid="ignore"):
-            for piece in range(self.count):
-                label, column, sums = self._extended(piece, node, sums, bounds, first)
-                kept, whole = self._kept(piece, self.to[piece][column], sums, room)
+            for piece in range(bounds.count):
+                label, column, sums = self._extended(piece, node, sums, upper, first)
+                if beyond < np.inf and len(label):
+                    found = self._finished(piece, label, column, sums)
+                    if found.sums[0] + beyond < upper[0]:
+                        ending, upper = found, bounds.upper(found.sums[0] + beyond)
+                        left = self._in_reach(piece, bounds.to[piece][column], sums, upper)
+                        label, column, sums = label[left], column[left], sums[:, left]
+                kept, whole = self._kept(piece, bounds.to[piece][column], sums, room)
                 complete = complete and whole
                 column, sums = column[kept], sums[:, kept]
-                node = self.to[piece][column]
-                layers.append(_Layer(node, np.maximum(column - self.nodes, -1), label[kept]))
+                node = bounds.to[piece][column]
+                layers.append(_Layer(node, np.maximum(column - bounds.nodes, -1), label[kept]))
+        return self._ways(layers, sums, ending, complete)
+
+    def _ways(self, layers: list[_Layer], sums: Floats, ending: _Ending | None, complete: bool) -> Ways:
+        """What a search has found, by rising cost."""
+        nodes, options = _traced(layers, np.arange(sums.shape[1]))
+        if ending is not None and not (sums[0] <= ending.sums[0]).any():
+            bounds = self.bounds
+            before = [each[0] for each in _traced(layers[: ending.piece], np.array([ending.before]))]
+            node = int(bounds.to[ending.piece][ending.column])
+            columns = [ending.column, *bounds.finished.columns_from(ending.piece + 1, ending.row, node)]
+            there = [int(bounds.to[ending.piece + at][column]) for at, column in enumerate(columns)]
+            taken = np.maximum(np.array(columns) - bounds.nodes, -1)
+            nodes = np.concatenate([nodes, np.concatenate([before[0], there])[None]])
+            options = np.concatenate([options, np.concatenate([before[1], taken])[None]])
+            sums = np.concatenate([sums, ending.sums[:, None]], axis=1)
         order = np.argsort(sums[0], kind="stable")
-        return Ways(sums[0, order], sums[1:, order], *_traced(layers, order), complete)
+        return Ways(sums[0, order], sums[1:, order], nodes[order], options[order], complete)
 
-    def _columns(self, piece: int) -> Ints:
-        """Where a label may go in one piece: to every node, and to that of each option."""
-        options = self.options.get(piece)
-        every = np.arange(self.nodes)
-        return every if options is None else np.concatenate([every, options.node])
-
-    def _extended(self, piece: int, node: Ints, sums: Floats, bounds: Floats, first: int) -> tuple[Ints, Ints, Floats]:
+    def _extended(self, piece: int, node: Ints, sums: Floats, upper: Floats, first: int) -> tuple[Ints, Ints, Floats]:
         """Every label taken everywhere, as far as it may still end well: from which label, where, and its sums.
 
         All of them are held against bound `first`, the others only against those that this leaves.
         """
-        to, on, to_go, steps = self.to[piece], self._on[piece], self._ahead[piece + 1], self._steps[piece]
-        leaps = (self._weights[first] @ sums)[:, None] + (on[first] + to_go[first].take(to))
-        if first in self._step_of:
-            leaps += steps[self._step_of[first]].take(to, axis=1).take(node, axis=0)
-        label, column = (leaps <= bounds[first]).nonzero()
+        bounds = self.bounds
+        to, on, to_go, steps = bounds.to[piece], bounds.on[piece], bounds.ahead[piece + 1], bounds.steps[piece]
+        leaps = (bounds.weights[first] @ sums)[:, None] + (on[first] + to_go[first].take(to))
+        if first in bounds.step_of:
+            leaps += steps[bounds.step_of[first]].take(to, axis=1).take(node, axis=0)
+        label, column = (leaps <= upper[first]).nonzero()
         there = to[column]
         made = sums[:, label]
-        hops = node[label] * self.nodes + there
-        for at, number in enumerate(self._moving.tolist()):
+        hops = node[label] * bounds.nodes + there
+        for at, number in enumerate(bounds.moving.tolist()):
             made[number] += steps[at].take(hops)
         made += on[: len(sums), column]
-        fits = np.logical_and.reduce(self._weights @ made + to_go[:, there] <= bounds[:, None], axis=0)
+        fits = self._in_reach(piece, there, made, upper)
         return label[fits], column[fits], made[:, fits]
 
-    def _bounds(self, beat: float) -> Floats:
-        """What each of all that is bounded may be at most, shape (T,), for ways that cost at most `beat`."""
-        limits = self.limits * (1.0 + WITHIN)
-        # What a way costs is at least what it costs at some prices, less the prices of all that there is.
-        dearest = beat + np.array([left_sum((price * limits)[price > 0.0].tolist()) for price in self.prices])
-        return np.concatenate([[beat], limits, dearest + WITHIN * np.abs(dearest)])
+    def _in_reach(self, piece: int, node: Ints, sums: Floats, upper: Floats) -> Bools:
+        """Which labels behind a piece may still end within all that is bounded."""
+        bounds = self.bounds
+        made: Bools = np.logical_and.reduce(bounds.weights @ sums + bounds.ahead[piece + 1][:, node] <= upper[:, None])
+        return made
+
+    def _finished(self, piece: int, label: Ints, column: Ints, sums: Floats) -> _Ending:
+        """The best way to take any of some labels behind a piece to the end; it costs the infinite if none can be."""
+        ends = sums + self.bounds.finished.sums[piece + 1][:, :, self.bounds.to[piece][column]]
+        cost, row, chosen = self.bounds.cheapest(ends)
+        whole = np.concatenate([[cost], ends[row, 1:, chosen]])
+        return _Ending(piece, int(label[chosen]), int(column[chosen]), row, whole)
 
     def _kept(self, piece: int, node: Ints, sums: Floats, most: int) -> tuple[Ints, bool]:
         """The labels that no other at their node undercuts, ascending by node and cost; and whether these are all."""
-        counts = np.bincount(node, minlength=self.nodes)
+        bounds = self.bounds
+        counts = np.bincount(node, minlength=bounds.nodes)
         if counts.max() < 2:
             return node.argsort(), True
         kept = self._undercut_by_none(piece, node, sums, counts)
-        counts = np.bincount(node[kept], minlength=self.nodes)
+        counts = np.bincount(node[kept], minlength=bounds.nodes)
         if counts.max() <= most:
             return kept, True
-        if most < self.most and len(self.prices):
-            row = len(sums)
-            return kept[_promising(self._weights[row] @ sums[:, kept], counts, most)], False
+        if most < self.most and len(bounds.prices):
+            return kept[_promising(bounds.weights[bounds.priced] @ sums[:, kept], counts, most)], False
         ends = np.cumsum(counts).tolist()
         own = [kept[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
         return np.concatenate([each[_spread(len(each), most)] if len(each) > most else each for each in own]), False
 
     def _undercut_by_none(self, piece: int, node: Ints, sums: Floats, counts: Ints) -> Ints:
         # What can never reach its limit any more does not tell labels apart.
-        used = sums[1:]
-        loose = used + self.most_ahead[:, piece + 1, None] <= self.limits[:, None]
-        telling = np.where(loose & np.isfinite(self.limits)[:, None], 0.0, used)
+        used, limits = sums[1:], self.bounds.limits[:, None]
+        loose = used + self.bounds.most_ahead[:, piece + 1, None] <= limits
+        telling = np.where(loose & np.isfinite(limits), 0.0, used)
         order = np.lexsort((*telling[::-1], sums[0], node))
         if len(used) == 1:
             return order[_fronts(telling[0, order], counts, self.step)]

@@ -11,7 +11,8 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
-from layerlift.planners.graphs.label_search import WITHIN, LabelSearch, Quantity
+from layerlift.planners.graphs.label_bounds import WITHIN, Quantity
+from layerlift.planners.graphs.label_search import LabelSearch
 from layerlift.planners.graphs.pieces import (
     ENERGY,
     LATENCY,
@@ -106,18 +107,23 @@ def over_stay(
 def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement, bool]:
     """The best way found, and whether the labels of whole units were all looked at (see `Labels`)."""
     found, complete = place_freely(judge, inside), True
-    graph, wanted = judge.problem.graph, judge.problem.objective
+    graph = judge.problem.graph
     if judge.key(found)[0] > 0.0:
         whole, inner = whole_pieces(graph), inner_pieces(graph)
         found, complete = within_limits(judge, whole, best_of(judge, [found]), most, inside)
         if inside and len(inner.first) > len(whole.first):
             found, _ = within_limits(judge, inner, found, most, False)
-    adds_up = unit_facts(graph).sequential and not wanted.balance and not wanted.period
-    if not adds_up or not (complete or _limits(judge.problem) == 1):
+    if not _adds_up(judge.problem) or not (complete or _limits(judge.problem) == 1):
         # Where sums are not all, another search may see what this one cannot. Under one limit it sees the ways that
         # are cheapest at some price, and those have been seen.
         found = _better(judge, [found, judge.or_local(lagrangian.place(judge))])
     return found, complete
+
+
+def _adds_up(problem: Problem) -> bool:
+    """Whether sums over units are what a query costs, but for a price on memory held."""
+    wanted = problem.objective
+    return unit_facts(problem.graph).sequential and not wanted.balance and not wanted.period
 
 
 def _limits(problem: Problem) -> int:
@@ -159,10 +165,13 @@ def within_limits(judge: Judge, facts: PieceFacts, known: Placement, most: int, 
         prices=np.concatenate([prices * factor for factor in FACTORS]),
         options=options.options if options else {},
     )
+    # Where sums are not all, more must be left for the cost model to choose from.
+    exact = facts is whole_pieces(judge.problem.graph) and _adds_up(judge.problem)
+    beyond = _beyond(judge.problem, weights) if exact else np.inf
     complete = True
     for room in dict.fromkeys((min(FIRST, most), most)):
         beat = _bar(judge, sums, objective, weights, best)
-        made = search.run(beat + abs(beat) * 1e-9, room)
+        made = search.run(beat + abs(beat) * 1e-9, room, beyond)
         finished = [sums.placement(nodes) for nodes in made.nodes[:LOOKED].tolist()]
         if options is not None:
             taken = made.options[:LOOKED].tolist()
@@ -212,6 +221,16 @@ def _bar(judge: Judge, sums: Sums, objective: Quantity, weights: Floats, best: P
     if not weights[[LATENCY, ENERGY]].any():
         return float(weights[MONEY]) * judge.cost(best).money
     return _cost(sums, objective, best)
+
+
+def _beyond(problem: Problem, weights: Floats) -> float:
+    """What a way that keeps the limits may cost at most on top of sums: memory held from its start to its end."""
+    dearest = float(weights[MONEY] * problem.price_per_byte_s.max())
+    if not dearest:
+        return 0.0
+    deadline_s = problem.objective.deadline_s
+    held = problem.graph.held_bytes(range(len(problem.graph)))
+    return np.inf if deadline_s is None else dearest * held * deadline_s * (1.0 + WITHIN)
 
 
 def _by_prices(

@@ -11,7 +11,8 @@ import pytest
 from layerlift.planners import Judge, Objective, Problem, cost
 from layerlift.planners.cost.holdings import held_in, held_on
 from layerlift.planners.graphs.excursions import Visits
-from layerlift.planners.graphs.label_search import LabelSearch, Quantity, _fronts, undominated
+from layerlift.planners.graphs.label_bounds import Options, Quantity
+from layerlift.planners.graphs.label_search import LabelSearch, _fronts, undominated
 from layerlift.planners.graphs.pieces import Sums, cheapest_way, cheapest_ways, weighed, whole_pieces
 from layerlift.planners.testing.problems import battery
 
@@ -75,6 +76,36 @@ def test_a_search_finds_the_cheapest_way_within_the_limit(seed: int, prices: np.
         assert found.cost[0] == best == walked(*money, found.nodes[0].tolist())
         assert found.used[0, 0] <= limit * (1.0 + 1e-8)
     assert not len(search.run(best - 0.5).cost)
+
+
+@pytest.mark.parametrize("most", [1, 2, 50])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_search_that_takes_its_labels_to_the_end_finds_the_cheapest_way_too(seed: int, most: int) -> None:
+    """The way of an ending is whole, options included, and what it costs and uses is what it says."""
+    rng = np.random.default_rng(seed)
+    money, seconds = tables(rng, 9, 3), tables(rng, 9, 3)
+    seconds[0][np.isinf(money[0])] = money[0][np.isinf(seconds[0])] = np.inf
+    options = {2: Options(np.array([0, 2, 2]), np.array([-1.0, 1.0, -2.0]), np.array([[1.0, -1.0, 3.0]]))}
+    quick = walked(*seconds, cheapest_way(*seconds))
+    limited = Quantity(*seconds, quick + 2.0)
+    search = LabelSearch(Quantity(*money), [limited], 50, prices=np.array([[0.4], [1.5]]), options=options)
+    plain, found, few = search.run(), search.run(most=most, beyond=0.0), search.run(most=most)
+    assert plain.complete
+    assert len(found.cost) <= len(plain.cost) or most < 50
+    if most == 50:
+        assert found.complete
+        assert found.cost[0] == pytest.approx(plain.cost[0], rel=1e-8)
+    assert len(found.cost)
+    assert found.cost[0] >= plain.cost[0] - 1e-8
+    assert not len(few.cost) or found.cost[0] <= few.cost[0] + 1e-6
+    for cost_, used, nodes, taken in zip(found.cost, found.used[0], found.nodes, found.options, strict=True):
+        extra = options[2]
+        took = int(taken[2])
+        assert took < 0 or extra.node[took] == nodes[2]
+        own, spent = (0.0, 0.0) if took < 0 else (float(extra.cost[took]), float(extra.used[0, took]))
+        assert cost_ == pytest.approx(walked(*money, nodes.tolist()) + own, rel=1e-8, abs=1e-8)
+        assert used == pytest.approx(walked(*seconds, nodes.tolist()) + spent, rel=1e-8, abs=1e-8)
+        assert used <= limited.limit * (1.0 + 1e-8)
 
 
 def _saved(problem: Problem, weights: np.ndarray, home: np.ndarray, near: np.ndarray) -> list[tuple[int, int]]:
