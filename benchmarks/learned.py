@@ -6,30 +6,48 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 
 import numpy as np
 
 from benchmarks.docs.blocks import table
+from benchmarks.letters import policy
 from layerlift.emulator.scenario import families
 from layerlift.emulator.studies.learning.examples import problem_costs
-from layerlift.emulator.studies.learning.gaps import Gaps, Trial, measured, trial
+from layerlift.emulator.studies.learning.gaps import Gaps, Measured, Trial, measured, trial
+from layerlift.emulator.studies.learning.methods import method
 from layerlift.emulator.studies.learning.worlds import HOLD_OUT, Worlds, networks_of
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import Judge, Problem, make
 from layerlift.planners.learned import policy_file
-from layerlift.planners.learned.features import looked_ahead
+from layerlift.planners.learned.features import features_of, looked_ahead
+from layerlift.planners.learned.flips import FLIPS, flipped
+from layerlift.planners.learned.literal.ddlo import DECISIONS
+from layerlift.planners.learned.literal.dil import LABELS
+from layerlift.planners.learned.scorer import Scorer
 from layerlift.planners.learned.steps import STEPS
+from layerlift.planners.offloading.drawn_front import drawn_front
+from layerlift.planners.offloading.front import front_of
 
-WORLDS = 100
+WORLDS = 300
 """Of each group of networks."""
 OUTSIDE = "mobilenet_v2"
 """Of the zoo, and none of the nine that the policy was trained and held out on."""
 GROUPS = {name: (name,) for name in (*HOLD_OUT, OUTSIDE)} | {"trained on": networks_of((), HOLD_OUT)}
 ROLLOUT = "one more move, untrained"
-PLANNERS = ("dil", "dil:walks=1", "units", "one_step")
+PLANNERS = ("dil", "dil:walks=1", "ddlo", "units", "one_step")
 TIMED = PLANNERS
+SCORERS = (1, 2, 3, 4)
+PROPOSALS = (1, 2, 4, 8, 16)
+"""Of each scorer."""
+CURVE_WORLDS = 150
+LETTERS = ("dil", "ddlo")
+LETTER_WORLDS = 60
+FRONTS = (("latency", "money"), ("latency", "energy"))
+FRONT_NETWORKS = ("alexnet", "squeezenet", "resnet50")
+FRONT_WORLDS = 4
 TIMED_WORLDS = 20
 REPEATS = 3
 
@@ -83,15 +101,80 @@ def _rollout(problem: Problem) -> tuple[int, ...]:
 
 def accuracy() -> str:
     """How many steps of the greedy walk are best, beside the gap that this goes with (by sums over units)."""
-    policy = policy_file.parsed(policy_file.shipped("dil"), (STEPS,))
+    policies = {name: policy_file.parsed(policy_file.shipped(name), (STEPS, FLIPS)) for name in ("dil", "ddlo")}
     rows = []
     for group in GROUPS:
-        among: list[Trial] = [trial(problem) for problem in problems(group)]
-        result = measured(policy, [each for each in among if each.exact > 0.0])
-        numbers = (result.right, result.greedy.mean, result.best.mean, result.best.p95)
-        rows.append([group, *(_percent(number) for number in numbers)])
-    head = ["network", "best steps, %", "greedy gap, %", "best of 64, %", "its p95, %"]
+        among = _trials(problems(group))
+        for name, shipped in policies.items():
+            result = measured(shipped, among)
+            rows.append([group, f"`{name}`", *_numbers(result)])
+    head = ["network", "planner", "best steps, %", "greedy gap, %", "best of 64, %", "its p95, %"]
     return table(head, rows)
+
+
+def _trials(some: Iterable[Problem]) -> list[Trial]:
+    made = [trial(problem) for problem in some]
+    return [each for each in made if each.exact > 0.0]
+
+
+def _numbers(result: Measured) -> list[str]:
+    numbers = (result.right, result.greedy.mean, result.best.mean, result.best.p95)
+    return [_percent(number) for number in numbers]
+
+
+def curve() -> str:
+    """The mean gap of `ddlo` by its first scorers and what each proposes, on the network of no training."""
+    scorer = Scorer(policy_file.parsed(policy_file.shipped("ddlo"), (FLIPS,)))
+    costs = {(members, count): list[float]() for members in SCORERS for count in PROPOSALS}
+    for found in _trials(islice(problems(OUTSIDE), CURVE_WORLDS)):
+        seen = found.costs
+        room, held = np.full(len(seen.nodes), np.inf), np.zeros(len(seen.pieces))
+        made = [
+            flipped(table, seen.forbidden, max(PROPOSALS), held, room) for table in scorer.scores(features_of(seen))
+        ]
+        totals = [seen.totals(ways) for ways in made]
+        for members, count in costs:
+            least = min(float(some[:count].min()) for some in totals[:members])
+            costs[members, count].append(least / found.exact - 1.0)
+    rows = [
+        [str(members), *(_percent(Gaps.of(costs[members, count]).mean) for count in PROPOSALS)] for members in SCORERS
+    ]
+    return table(["scorers", *(f"{count} of each, %" for count in PROPOSALS)], rows)
+
+
+def letters() -> str:
+    """What the networks of the publications come to, by sums over units, beside the best single cut."""
+    rows = []
+    for group in GROUPS:
+        among = _trials(islice(problems(group), LETTER_WORLDS))
+        for name in LETTERS:
+            kinds = (DECISIONS, LABELS)
+            letter = policy_file.parsed(policy_file.read(policy(name), kinds), kinds)
+            result = measured(letter, among, method(name, literal=True).walks)
+            cut = Gaps.of(each.cut / each.exact - 1.0 for each in among).mean
+            local = Gaps.of(each.local / each.exact - 1.0 for each in among).mean
+            rows.append([group, f"`{name}`", *_numbers(result), _percent(cut), _percent(local)])
+    head = ["network", "to the letter", "best steps, %", "first way, %", "best of its ways, %", "its p95, %"]
+    return table([*head, "best single cut, %", "staying local, %"], rows)
+
+
+def fronts() -> str:
+    """How much of a user's exact front planners draw under some tens of weightings, in worlds with prices."""
+    rows = []
+    for terms in FRONTS:
+        for network in FRONT_NETWORKS:
+            shares: dict[str, list[float]] = {name: [] for name in ("dil", "units", "one_step")}
+            counts = []
+            worlds = Worlds(("money_deadline",), (network,))
+            for seed in families.held_out_seeds(FRONT_WORLDS):
+                problem = next(worlds.problems(seed))
+                exact = front_of(problem, terms)
+                counts.append(len(exact.points))
+                for name, found in shares.items():
+                    found.append(drawn_front(problem, exact, make(name), random.Random(seed)).share)
+            told = [f"{100 * statistics.mean(found):.1f} ({100 * min(found):.1f})" for found in shares.values()]
+            rows.append([", ".join(terms), network, f"{statistics.mean(counts):.0f}", *told])
+    return table(["terms", "network", "points", *(f"`{name}`, %" for name in ("dil", "units", "one_step"))], rows)
 
 
 def times() -> str:
@@ -114,4 +197,4 @@ def _seconds(name: str, problem: Problem) -> float:
 
 
 if __name__ == "__main__":
-    print("\n\n".join(part() for part in (gaps, accuracy, times)))
+    print("\n\n".join(part() for part in (gaps, accuracy, curve, letters, fronts, times)))

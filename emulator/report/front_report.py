@@ -12,10 +12,12 @@ from rich.text import Text
 
 from layerlift.emulator.report.formatting import count, dollars, joules, placement, seconds
 from layerlift.emulator.report.plan_report import asked
+from layerlift.emulator.world import streams
 from layerlift.emulator.world.world import World
-from layerlift.planners import Problem
+from layerlift.planners import Problem, make
 from layerlift.planners.cost.judge import Term, term_of
 from layerlift.planners.cost.query import Cost, evaluate
+from layerlift.planners.offloading.drawn_front import drawn_front
 from layerlift.planners.offloading.front import TERMS, Front, front_of
 
 DELAY: Final = 0.1
@@ -26,9 +28,10 @@ _HEADS: Final[dict[Term, str]] = {"latency": "latency", "energy": "energy", "mon
 _UNITS: Final[dict[Term, str]] = {"latency": "latency (seconds)", "energy": "energy (joules)", "money": "money (USD)"}
 
 
-def front_report(world: World, user: str, terms: Sequence[str]) -> dict[str, Any]:
+def front_report(world: World, user: str, terms: Sequence[str], by: str | None = None) -> dict[str, Any]:
     """The front of a user's first query while nobody else is there, and today's plan; all in JSON's terms.
 
+    Beside it, the front that the planner `by` draws when it is asked under some tens of weightings of the terms.
     Raises `RunError` for a user that the world has not, `PlanError` for other terms or when the planner fails.
     """
     found = asked(world, user)
@@ -58,7 +61,15 @@ def front_report(world: World, user: str, terms: Sequence[str]) -> dict[str, Any
         "more_delay": DELAY,
         "bought": front.bought(fastest, "latency", DELAY) if "latency" in front.terms else {},
         "bought_of_today": _bought_of(front, today),
+        "by": None if by is None else _drawn(found.problem, front, by, layers),
     }
+
+
+def _drawn(problem: Problem, exact: Front, by: str, layers: list[str]) -> dict[str, Any]:
+    """The front that a planner draws."""
+    drawn = drawn_front(problem, exact, make(by), streams.plan(0, problem.digest))
+    points = [{**_terms(each.costs), "runs": _runs(problem, each.placement, layers)} for each in drawn.points]
+    return {"planner": by, "weightings": drawn.weightings, "points": points, "hypervolume_share": drawn.share}
 
 
 def _terms(costs: Cost) -> dict[str, float]:
@@ -102,7 +113,23 @@ def show_front(told: dict[str, Any], console: Console) -> None:
     console.print()
     for sentence in _sentences(told):
         _say(console, sentence)
+    if told["by"] is not None:
+        _show_drawn(told["by"], told["terms"], console)
     _say(console, "Reckoned with idle servers and links; in a run, others may use them.", "dim")
+
+
+def _show_drawn(drawn: dict[str, Any], terms: Sequence[Term], console: Console) -> None:
+    """What a planner draws, beside."""
+    share = f"{100.0 * drawn['hypervolume_share']:.2f}"
+    console.print()
+    _say(
+        console,
+        f"{drawn['planner']}, asked under {drawn['weightings']} weightings, draws "
+        f"{count(len(drawn['points']), 'placement')}: {share} % of the hypervolume of the front above.",
+        "bold",
+    )
+    console.print()
+    console.print(_table_of(drawn["points"], terms))
 
 
 def _sentences(told: dict[str, Any]) -> list[str]:
@@ -116,21 +143,26 @@ def _sentences(told: dict[str, Any]) -> list[str]:
 
 
 def _table(told: dict[str, Any]) -> Table:
+    points, today = told["points"], told["today"]
+    table = _table_of(points, told["terms"])
+    if not any(point["today"] for point in points):
+        table.add_row(*_cells(today, told["terms"]), Text(placement(today["runs"], "client")), "today", style="dim")
+    return table
+
+
+def _table_of(points: list[dict[str, Any]], terms: Sequence[Term]) -> Table:
+    """Some of the points, evenly, and all that are marked."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for term in told["terms"]:
+    for term in terms:
         table.add_column(_HEADS[term], justify="right")
     table.add_column("layers", overflow="fold")
     table.add_column("")
-    points = told["points"]
     step = max(1, -(-len(points) // _SHOWN))
     last = len(points) - 1
     for number, point in enumerate(points):
-        if number % step == 0 or number == last or point["knee"] or point["today"]:
-            marks = [word for word in ("knee", "today") if point[word]]
-            table.add_row(*_cells(point, told["terms"]), Text(placement(point["runs"], "client")), ", ".join(marks))
-    if not any(point["today"] for point in points):
-        today = told["today"]
-        table.add_row(*_cells(today, told["terms"]), Text(placement(today["runs"], "client")), "today", style="dim")
+        marks = [word for word in ("knee", "today") if point.get(word)]
+        if number % step == 0 or number == last or marks:
+            table.add_row(*_cells(point, terms), Text(placement(point["runs"], "client")), ", ".join(marks))
     return table
 
 
@@ -173,6 +205,9 @@ def _one(told: dict[str, Any], across: Term, upward: Term) -> Any:
     y = alt.Y("y:Q", title=_UNITS[upward], scale=alt.Scale(zero=False))
     rows = [{"x": point[across], "y": point[upward]} for point in told["points"]]
     marked = [{"x": p[across], "y": p[upward], "which": "knee"} for p in told["points"] if p["knee"]]
+    if told["by"] is not None:
+        name = f"drawn by {told['by']['planner']}"
+        marked += [{"x": p[across], "y": p[upward], "which": name} for p in told["by"]["points"]]
     marked.append({"x": told["today"][across], "y": told["today"][upward], "which": "today's plan"})
     points = alt.Chart(_data(rows)).mark_point(filled=True, size=20, opacity=0.6).encode(x=x, y=y)
     marks = (

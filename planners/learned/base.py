@@ -39,6 +39,8 @@ class Learned(PlannerBase):
     """
 
     NAME: ClassVar[str]
+    KIND: ClassVar[Kind] = STEPS
+    """The kind of policy that ships."""
     LITERAL: ClassVar[Kind | None] = None
     """The kind of policy of the publication."""
     LITERAL_WALKS: ClassVar[int] = 1
@@ -49,7 +51,7 @@ class Learned(PlannerBase):
             raise PlanError(f"{self.NAME}: walks is {walks}, expected 1 to {MOST_WALKS}")
         self.literal = literal
         self.walks = self.LITERAL_WALKS if literal else walks
-        self._kind = self._published(policy) if literal else STEPS
+        self._kind = self._published(policy) if literal else self.KIND
         if literal:
             self.optimises = "nothing"
         self._policy = policy_file.read(policy, (self._kind,)) if policy else policy_file.shipped(self.NAME)

@@ -34,6 +34,7 @@ def cheapest(judge: Judge, sums: Sums, ways: Ints) -> Placement:
 
 def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
     """The `TRIED` ways that are best as far as is known without the cost model, the earlier of equals first."""
+    ways = _different(ways)
     wanted = judge.problem.objective
     if wanted.balance or wanted.period:
         lengths = sums.facts.last - sums.facts.first + 1
@@ -43,12 +44,16 @@ def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
         energy_j = _term(sums, ways, ENERGY, bool(wanted.energy))
         money = _term(sums, ways, MONEY, bool(wanted.money or wanted.budget))
         missed, values = judge.ranks(latency_s, energy_j, money, 0.0, np.zeros(len(ways)))
-    chosen: dict[bytes, list[int]] = {}
-    for at in np.lexsort((values, missed)).tolist():
-        chosen.setdefault(ways[at].tobytes(), ways[at].tolist())
-        if len(chosen) == TRIED:
-            break
-    return list(chosen.values())
+    made: list[list[int]] = ways[np.lexsort((values, missed))[:TRIED]].tolist()
+    return made
+
+
+def _different(ways: Ints) -> Ints:
+    """Each of some ways once, in order: by a sure policy many are alike."""
+    first: dict[bytes, int] = {}
+    for number, way in enumerate(ways):
+        first.setdefault(way.tobytes(), number)
+    return ways[[*first.values()]]
 
 
 def _term(sums: Sums, ways: Ints, term: int, asked: bool) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from layerlift.planners.learned.base import Learned
+from layerlift.planners.learned.literal.dil import LABELS
 
 
 class Dil(Learned):
@@ -17,6 +18,7 @@ class Dil(Learned):
     """
 
     NAME = "dil"
+    LITERAL = LABELS
 
     @classmethod
     def cite(cls) -> str:

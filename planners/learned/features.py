@@ -23,6 +23,7 @@ OF_PIECE, OF_NODE, OF_STEP = 7, 8, 4
 """How many numbers there are of a piece, of a piece on a node, and of a step between nodes."""
 _FINE: Final = 512.0
 _PER_OCTAVE: Final = 48.0
+_BITS_OF_ONE: Final = 1023 << 52
 _YES: Final = 512
 Whole = NDArray[np.float32]
 """Whole numbers, held as onnxruntime wants them."""
@@ -73,9 +74,14 @@ def features_of(priced: Priced) -> Features:
 
 def told(costs: Floats) -> Floats:
     """Costs as whole numbers from 0 to `LARGEST`."""
-    part, exponent = np.frexp(1.0 + _FINE * np.clip(costs, 0.0, DEAR))
-    octaves = (exponent - 1.0) + (2.0 * part - 1.0)
-    return np.minimum(np.rint(_PER_OCTAVE * octaves), float(LARGEST))
+    seen = np.clip(costs, 0.0, DEAR)
+    seen *= _FINE
+    seen += 1.0
+    # A float's bits, read as one whole number, are its logarithm drawn straight between powers of two.
+    octaves: Floats = (seen.view(np.int64) - _BITS_OF_ONE).astype(np.float64)
+    octaves *= _PER_OCTAVE * 2.0**-52
+    np.rint(octaves, out=octaves)
+    return np.minimum(octaves, float(LARGEST), out=octaves)
 
 
 def _of_pieces(priced: Priced, ahead: Ahead) -> Whole:
@@ -95,29 +101,33 @@ def _of_pieces(priced: Priced, ahead: Ahead) -> Whole:
 
 def _of_nodes(priced: Priced, ahead: Ahead) -> Whole:
     leaving = priced.steps + DEAR * np.eye(priced.pieces.shape[1])
-    next_leaving = np.concatenate([leaving[1:].min(axis=2), np.full((1, priced.pieces.shape[1]), DEAR)])
-    made = [
-        priced.pieces,
-        ahead.staying[1:],
-        priced.steps[:, :, CLIENT],
-        priced.steps[:, CLIENT, :],
-        ahead.one_move[1:],
-        ahead.staying[1:] - ahead.one_move[1:],
-        next_leaving,
-    ]
-    at_home = np.zeros_like(priced.pieces)
-    at_home[:, CLIENT] = _YES
-    return np.concatenate([told(np.stack(made, axis=2)), at_home[:, :, None]], axis=2).astype(np.float32)
+    costs = np.empty((*priced.pieces.shape, OF_NODE - 1))
+    costs[..., 0] = priced.pieces
+    costs[..., 1] = ahead.staying[1:]
+    costs[..., 2] = priced.steps[:, :, CLIENT]
+    costs[..., 3] = priced.steps[:, CLIENT, :]
+    costs[..., 4] = ahead.one_move[1:]
+    costs[..., 5] = ahead.staying[1:] - ahead.one_move[1:]
+    costs[:-1, :, 6] = leaving[1:].min(axis=2)
+    costs[-1, :, 6] = DEAR
+    made = np.zeros((*priced.pieces.shape, OF_NODE), dtype=np.float32)
+    made[..., :-1] = told(costs)
+    made[:, CLIENT, -1] = _YES
+    return made
 
 
 def _of_steps(priced: Priced, ahead: Ahead) -> Whole:
-    whole = priced.steps + (priced.pieces + ahead.one_move[1:])[:, None, :]
-    least = whole.min(axis=2, keepdims=True)
+    beyond = priced.steps + (priced.pieces + ahead.one_move[1:])[:, None, :]
+    least = beyond.min(axis=2, keepdims=True)
+    beyond -= least
+    made = np.empty((*priced.steps.shape, OF_STEP), dtype=np.float32)
+    made[..., 0] = told(priced.steps)
+    made[..., 1] = told(beyond)
     # Beside the difference itself: as a share of what is still to come, which says more towards the end.
-    share = (whole - least) / np.maximum(least, 1e-9)
-    stays = np.broadcast_to(_YES * np.eye(whole.shape[1]), whole.shape)
-    made = [told(priced.steps), told(whole - least), told(share), stays]
-    return np.stack(made, axis=3).astype(np.float32)
+    beyond /= np.maximum(least, 1e-9)
+    made[..., 2] = told(beyond)
+    made[..., 3] = _YES * np.eye(priced.steps.shape[1])
+    return made
 
 
 def _least(costs: Floats) -> Floats:

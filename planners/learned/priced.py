@@ -44,6 +44,13 @@ class Priced:
         total: Floats = np.cumsum(costs, axis=1)[:, -1]
         return total
 
+    @property
+    def cuts(self) -> Floats:
+        """What single cuts cost: to a node in front of a piece, and there to the end; shape (P, n)."""
+        before = np.cumsum(self.pieces[:, CLIENT]) - self.pieces[:, CLIENT]
+        after: Floats = np.cumsum(self.pieces[::-1], axis=0)[::-1]
+        return before[:, None] + self.steps[:, CLIENT] + after
+
 
 def came_from(ways: Ints) -> Ints:
     """The node in front of each piece of each way: the client's at first. Shape (K, P), as `ways`."""

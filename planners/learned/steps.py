@@ -22,11 +22,11 @@ _NAMES: Final = ("piece", "target", "source", "step", "first", "inner", "second"
 _TABLE: Final = re.compile(rf"({'|'.join(_NAMES)})(_[2-{MOST_MEMBERS}])?")
 
 
-def weights_of(policies: Sequence[Policy], notes: Mapping[str, str]) -> Weights:
-    """Networks, 1 to `MOST_MEMBERS`, as they are written to a file."""
+def weights_of(policies: Sequence[Policy], notes: Mapping[str, str], kind: Kind | None = None) -> Weights:
+    """Networks, 1 to `MOST_MEMBERS`, as they are written to a file: of kind `STEPS`, or another of such networks."""
     held = [(number, policy.tables) for number, policy in enumerate(policies, start=1)]
     tables = {name + suffix(number): table for number, each in held for name, table in each.items()}
-    return Weights(STEPS, tables, dict(notes))
+    return Weights(kind or STEPS, tables, dict(notes))
 
 
 def policies_of(weights: Weights) -> tuple[Policy, ...]:

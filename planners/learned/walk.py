@@ -39,14 +39,14 @@ def ways(scores: Table, closed: Bools, count: int, rng: np.random.Generator, hel
     if np.isfinite(room[1:]).any():
         return _within(tied, drawn, held, room)
     best = tied.argmax(axis=2)
-    summed = [np.cumsum(_weights(tied, bold), axis=2) for bold in (0, _BOLD)]
+    nodes = tied.shape[2]
+    # Careful ways read the first `nodes` rows of a piece, bold ones the others: every other way.
+    summed = np.cumsum(np.concatenate([_weights(tied, 0), _weights(tied, _BOLD)], axis=1), axis=2)
+    offset = np.arange(count) % 2 * nodes
     made = np.empty((len(scores), count), dtype=np.int64)
     at = np.full(count, CLIENT, dtype=np.int64)
-    for number, (careful, bold) in enumerate(zip(*summed, strict=True)):
-        first = int(best[number, at[0]])
-        rows = careful[at]
-        rows[1::2] = bold[at[1::2]]
-        at = _drawn(rows, drawn[number], first)
+    for number, rows in enumerate(summed):
+        at = _drawn(rows.take(at + offset, axis=0), drawn[number], int(best[number, at[0]]))
         made[number] = at
     return made.T
 

@@ -10,6 +10,9 @@ import numpy as np
 
 from layerlift.planners.graphs.pieces import Sums
 from layerlift.planners.learned.features import features_of
+from layerlift.planners.learned.flips import FLIPS, FlipsWalker
+from layerlift.planners.learned.literal.ddlo import DECISIONS, DecisionsWalker
+from layerlift.planners.learned.literal.dil import LABELS, LabelsWalker
 from layerlift.planners.learned.policy_file import Kind, Weights, parsed
 from layerlift.planners.learned.priced import Priced
 from layerlift.planners.learned.scorer import Scorer
@@ -42,7 +45,12 @@ class StepsWalker:
         return np.concatenate(made)
 
 
-WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {STEPS.name: StepsWalker}
+WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {
+    STEPS.name: StepsWalker,
+    FLIPS.name: FlipsWalker,
+    DECISIONS.name: DecisionsWalker,
+    LABELS.name: LabelsWalker,
+}
 """By the name of a kind of policy."""
 
 

@@ -27,6 +27,7 @@ from layerlift.emulator.scenario.schema.document import Given
 @click.option(
     "--front", metavar="TERMS", help="Show what trades for what instead: two or three of latency,energy,money."
 )
+@click.option("--by", metavar="PLANNER", help="With --front, also the front that this planner draws, such as dil.")
 @click.option("--chart", type=click.Path(path_type=Path), help="With --front, also draw it: .html, .svg or .png.")
 @click.option(
     "--graph", "picture", type=FilePath(), help="Also draw the network, coloured by who runs what, with its cuts: .svg."
@@ -39,6 +40,7 @@ def plan(
     planner: str | None,
     settings: tuple[str, ...],
     front: str | None,
+    by: str | None,
     chart: Path | None,
     picture: Path | None,
     allow_code: bool,
@@ -47,8 +49,11 @@ def plan(
     """Explain the plan that a user of SCENARIO would get: P1 and P2, each P3, and the delay after each.
 
     SCENARIO is a bundled scenario (see `layerlift scenarios`) or a YAML file. Nothing is run. With --front, all
-    placements that no other beats in the given terms, with the knee and today's plan.
+    placements that no other beats in the given terms, with the knee and today's plan; with --by, beside them what a
+    planner finds of that when it is asked under some tens of weightings.
     """
+    if by is not None and front is None:
+        raise click.UsageError("--by names who draws a front: give --front latency,energy,money as well")
     if chart is not None and front is None:
         raise click.UsageError("--chart draws a front: give --front latency,energy,money as well")
     if picture is not None and front is not None:
@@ -64,7 +69,7 @@ def plan(
     chosen = user if user is not None else world.users[0].name
     found: dict[str, Any]
     if front is not None:
-        found = front_report(world, chosen, [term.strip() for term in front.split(",")])
+        found = front_report(world, chosen, [term.strip() for term in front.split(",")], by)
     else:
         found = explain(world, chosen)
     if as_json:

@@ -47,6 +47,17 @@ class Examples:
     open: NDArray[np.bool_]
     """Whether there is such a node, and the piece may be there, shape (S, n)."""
 
+    def some(self, chosen: Ints) -> Examples:
+        """Some of them, by number."""
+        return Examples(
+            self.piece[chosen],
+            self.source[chosen],
+            self.target[chosen],
+            self.step[chosen],
+            self.regret[chosen],
+            self.open[chosen],
+        )
+
 
 def problem_costs(problem: Problem) -> tuple[Sums, Priced]:
     """Its terms piece by piece, and priced as its objective has it."""

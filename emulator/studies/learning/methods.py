@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from layerlift.emulator.studies.learning import examples
 from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.gaps import WALKS
+from layerlift.emulator.studies.learning.proposals import shown
 from layerlift.models.errors import PlanError, RunError, near
+from layerlift.planners.learned.ddlo import Ddlo
+from layerlift.planners.learned.dil import Dil
 from layerlift.planners.learned.policy_file import Weights
 
 
@@ -63,8 +66,12 @@ class Method:
 _HERE: Final = "layerlift.emulator.studies.learning"
 METHODS: Final[Mapping[str, Method]] = {
     "dil": Method(examples.taught, examples.joined, f"{_HERE}.training:Training"),
+    "ddlo": Method(shown.taught, shown.joined, f"{_HERE}.proposals.training:Training"),
 }
-LITERAL: Final[Mapping[str, Method]] = {}
+LITERAL: Final[Mapping[str, Method]] = {
+    "dil": Method(shown.taught, shown.joined, f"{_HERE}.letters.dil:Training", walks=Dil.LITERAL_WALKS),
+    "ddlo": Method(shown.taught, shown.joined, f"{_HERE}.letters.ddlo:Training", walks=Ddlo.LITERAL_WALKS),
+}
 """Those of the publications."""
 
 

@@ -253,12 +253,31 @@ def test_a_front_in_words() -> None:
     assert "10 % more delay than" in output
 
 
+@pytest.mark.long
+def test_a_front_by_a_planner_is_told_beside(tmp_path: Path) -> None:
+    chart = tmp_path / "f.svg"
+    code, output = front_of("--front", "latency,money", "--by", "dil", "--json", "--chart", str(chart))
+    told = json.loads(output[: output.rindex("}") + 1])
+    assert code == 0
+    by = told["by"]
+    assert (by["planner"], by["weightings"]) == ("dil", 33)
+    assert 0.9 < by["hypervolume_share"] <= 1.001
+    best = {(point["latency"], point["money"]) for point in told["points"]}
+    assert any((point["latency"], point["money"]) in best for point in by["points"])
+    assert "drawn by dil" in chart.read_text()
+    code, output = front_of("--front", "latency,money", "--by", "dil")
+    assert f"draws {len(by['points'])} placements" in output
+    assert f"{100 * by['hypervolume_share']:.2f} % of the hypervolume" in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--front", "latency,speed"), "expected two or three of latency, energy, money"),
         (("--front", "latency,money", "--user", "nobody"), "no user 'nobody'"),
         (("--chart", "front.svg"), "give --front latency,energy,money as well"),
+        (("--by", "dil"), "give --front latency,energy,money as well"),
+        (("--front", "latency,money", "--by", "dill"), "'dill'"),
     ],
 )
 def test_a_front_that_cannot_be(arguments: tuple[str, ...], said: str) -> None:

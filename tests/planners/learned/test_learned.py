@@ -29,6 +29,7 @@ from layerlift.planners.learned.features import (
     looked_ahead,
     told,
 )
+from layerlift.planners.learned.flips import FLIPS
 from layerlift.planners.learned.policy import EXACT, MOST_SCORE, Table, exact_scores
 from layerlift.planners.learned.policy_file import Weights
 from layerlift.planners.learned.priced import DEAR, MOST_NODES, Priced, priced
@@ -38,7 +39,7 @@ from layerlift.planners.learned.walk import ways
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
 
-SHIPPED = ("dil",)
+SHIPPED = {"dil": STEPS, "ddlo": FLIPS}
 
 
 def costs_of(problem: Problem) -> Priced:
@@ -71,7 +72,7 @@ def agreed(policies: list[Weights], problems: int) -> None:
 
 
 def the_policies() -> list[Weights]:
-    shipped = [policy_file.parsed(policy_file.shipped(name), (STEPS,)) for name in SHIPPED]
+    shipped = [policy_file.parsed(policy_file.shipped(name), (kind,)) for name, kind in SHIPPED.items()]
     return [*shipped, some_weights(0), some_weights(1), some_weights(2, 3, 4)]
 
 
@@ -86,8 +87,8 @@ def test_scores_are_those_of_whole_numbers_in_ten_thousand_problems() -> None:
 
 
 def test_scores_of_real_problems_are_those_of_whole_numbers() -> None:
-    for name in SHIPPED:
-        policy = policy_file.parsed(policy_file.shipped(name), (STEPS,))
+    for name, kind in SHIPPED.items():
+        policy = policy_file.parsed(policy_file.shipped(name), (kind,))
         scorer = Scorer(policy)
         for problem in battery().values():
             seen = features_of(costs_of(problem))
@@ -128,10 +129,10 @@ def test_a_policy_whose_sums_would_not_be_exact_is_refused() -> None:
 
 def test_shipped_policies_are_small_and_say_where_they_come_from() -> None:
     total = 0
-    for name in SHIPPED:
+    for name, kind in SHIPPED.items():
         content = policy_file.shipped(name)
         total += len(content)
-        notes = policy_file.parsed(content, (STEPS,)).notes
+        notes = policy_file.parsed(content, (kind,)).notes
         assert {"planner", "worlds", "networks", "held_out", "seed", "rounds", "torch", "layerlift"} <= set(notes)
         assert notes["planner"] == name
         assert not set(notes["networks"].split(", ")) & set(notes["held_out"].split(", "))
@@ -276,7 +277,7 @@ def test_memory_without_an_end_changes_no_walk() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("text", ["dil", "dil:walks=1+ionn"])
+@pytest.mark.parametrize("text", ["dil", "dil:walks=1+ionn", "ddlo"])
 def test_learned_planners_meet_the_demands_on_planners(text: str) -> None:
     check_planner(text)
 
@@ -290,12 +291,13 @@ def test_a_plan_is_never_worse_than_the_best_single_cut() -> None:
             assert found <= cut[0]
 
 
-def test_many_walks_find_what_the_exact_planner_finds() -> None:
+@pytest.mark.parametrize("planner", SHIPPED)
+def test_many_walks_find_what_the_exact_planner_finds(planner: str) -> None:
     gaps = []
     for seed in range(30):
         problem = a_problem(servers=2 + seed % 9, layers=8, seed=seed)
         best, found = (
-            cost.latency(problem, make(text).plan(problem, random.Random(0)).placement) for text in ("units", "dil")
+            cost.latency(problem, make(text).plan(problem, random.Random(0)).placement) for text in ("units", planner)
         )
         gaps.append(found / best - 1.0)
     assert max(gaps) <= 0.05

@@ -1,0 +1,1 @@
+"""How publications train their networks, in floating point."""

@@ -1,0 +1,1 @@
+"""Learning from the best of what some scorers propose, without exact answers."""
