@@ -10,6 +10,7 @@ import numpy as np
 
 from layerlift.planners.graphs.pieces import Sums
 from layerlift.planners.learned.features import features_of
+from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ, Seq2seqWalker
 from layerlift.planners.learned.policy_file import Kind, Weights, parsed
 from layerlift.planners.learned.priced import Priced
 from layerlift.planners.learned.scorer import Scorer
@@ -42,7 +43,10 @@ class StepsWalker:
         return np.concatenate(made)
 
 
-WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {STEPS.name: StepsWalker}
+WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {
+    STEPS.name: StepsWalker,
+    SEQ2SEQ.name: Seq2seqWalker,
+}
 """By the name of a kind of policy."""
 
 

@@ -59,6 +59,7 @@ BUILTIN = {
     "ga": "layerlift.planners.swarm.ga:Ga",
     "sa": "layerlift.planners.swarm.sa:Sa",
     "dil": "layerlift.planners.learned.dil:Dil",
+    "meta_drl": "layerlift.planners.learned.meta_drl:MetaDrl",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layerlift.emulator.studies.learning import examples
 from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.gaps import WALKS
+from layerlift.emulator.studies.learning.meta import places
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.planners.learned.policy_file import Weights
 
@@ -63,8 +64,12 @@ class Method:
 _HERE: Final = "layerlift.emulator.studies.learning"
 METHODS: Final[Mapping[str, Method]] = {
     "dil": Method(examples.taught, examples.joined, f"{_HERE}.training:Training"),
+    "meta_drl": Method(places.taught, places.joined, f"{_HERE}.meta.training:Reptile"),
+    "meta_drl_plain": Method(places.taught, places.joined, f"{_HERE}.meta.training:Plain"),
 }
-LITERAL: Final[Mapping[str, Method]] = {}
+LITERAL: Final[Mapping[str, Method]] = {
+    "meta_drl": Method(places.taught, places.joined, f"{_HERE}.meta.mrlco:Mrlco", walks=1),
+}
 """Those of the publications."""
 
 
