@@ -37,7 +37,7 @@ def reinforced(network: Network, places: Iterable[Place], rng: np.random.Generat
     for place in places:
         optimiser.zero_grad()
         loss, excess = episode(network, place, rng)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         yield excess
 

@@ -19,7 +19,7 @@ START: Final = 0
 """The answer that there was before the first."""
 
 
-class Sequences(torch.nn.Module):
+class Sequences(torch.nn.Module):  # type: ignore[misc]  # torch is not there where types are checked
     """Reads units and answers each; of a batch of sequences that are equally long."""
 
     def __init__(self, seed: int) -> None:

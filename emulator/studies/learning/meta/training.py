@@ -100,7 +100,7 @@ class Plain(Reptile):
             self._optimiser.zero_grad()
             for task in tasks:
                 loss, beyond = episode(self._network, task[number % len(task)], rng)
-                (loss / len(tasks)).backward()  # type: ignore[no-untyped-call]
+                (loss / len(tasks)).backward()
                 excess.append(beyond)
             self._optimiser.step()
         return excess
