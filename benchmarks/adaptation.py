@@ -30,7 +30,7 @@ CONTROL = Path(__file__).with_name("meta_drl_plain.onnx")
 """`layerlift train meta_drl_plain`, with the worlds, rounds and seed of the policy that ships."""
 WRONG = Truth(links=4.0)
 SEEDS = 5
-WORLDS = 24
+WORLDS = 16
 """That a point is measured on, in each family."""
 PLAYED = 64
 NEAR = 0.05

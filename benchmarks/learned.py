@@ -28,7 +28,7 @@ OUTSIDE = "mobilenet_v2"
 """Of the zoo, and none of the nine that the policy was trained and held out on."""
 GROUPS = {name: (name,) for name in (*HOLD_OUT, OUTSIDE)} | {"trained on": networks_of((), HOLD_OUT)}
 ROLLOUT = "one more move, untrained"
-PLANNERS = ("dil", "dil:walks=1", "units", "one_step")
+PLANNERS = ("dil", "dil:walks=1", "meta_drl", "units", "one_step")
 TIMED = PLANNERS
 TIMED_WORLDS = 20
 REPEATS = 3
