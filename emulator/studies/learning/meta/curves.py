@@ -45,6 +45,11 @@ def curve(
         return tuple(made)
 
 
+def untouched(policy: Policy, among: Sequence[Place]) -> float:
+    """Its gap on `among` before any episode."""
+    return gap(network_of(policy), among)
+
+
 def gap(network: Network, among: Sequence[Place]) -> float:
     """By how much the walk without chance costs more than the least, in truth; the mean over places."""
     return left_sum([_walked(network, place) / place.exact - 1.0 for place in among]) / len(among)
