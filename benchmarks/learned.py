@@ -37,7 +37,7 @@ OUTSIDE = "mobilenet_v2"
 """Of the zoo, and none of the nine that the policy was trained and held out on."""
 GROUPS = {name: (name,) for name in (*HOLD_OUT, OUTSIDE)} | {"trained on": networks_of((), HOLD_OUT)}
 ROLLOUT = "one more move, untrained"
-PLANNERS = ("dil", "dil:walks=1", "ddlo", "units", "one_step")
+PLANNERS = ("dil", "dil:walks=1", "ddlo", "meta_drl", "units", "one_step")
 TIMED = PLANNERS
 SCORERS = (1, 2, 3, 4)
 PROPOSALS = (1, 2, 4, 8, 16)

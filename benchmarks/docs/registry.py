@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from benchmarks import learned
+from benchmarks import adaptation, learned
 from benchmarks.docs import cards, crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
 
@@ -35,6 +35,8 @@ BLOCKS: Final = (
     Block("the letters", "docs/learned.md", learned.letters, 20),
     Block("fronts by learned planners", "docs/learned.md", learned.fronts, 60),
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
+    Block("before any episode", "docs/learned.md", adaptation.promised, 20),
+    Block("adaptation", "docs/learned.md", adaptation.adaptation, 120),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),
     Block("late-arrival in short", "README.md", crowds.late_table, 90),

@@ -57,8 +57,8 @@ def came_from(ways: Ints) -> Ints:
     return np.concatenate([np.full((len(ways), 1), CLIENT, dtype=ways.dtype), ways[:, :-1]], axis=1)
 
 
-def priced(sums: Sums, weights: TermWeights) -> Priced:
-    """The weighted sum of the terms, in shares of staying local.
+def priced(sums: Sums, weights: TermWeights, among: Ints | None = None) -> Priced:
+    """The weighted sum of the terms, in shares of staying local, on the nearest nodes, or `among` those given.
 
     Where that costs nothing: of the cheapest server alone, and where that costs nothing either, as it is.
     """
@@ -67,11 +67,11 @@ def priced(sums: Sums, weights: TermWeights) -> Priced:
     delay, rate = weighed(weights, delays), weighed(weights, carried)
     scale = _scale(np.cumsum(pieces, axis=0)[-1])
     pieces, delay, rate = pieces / scale, delay / scale, rate / scale
-    nodes = _nearest(pieces, delay[CLIENT] + rate[CLIENT] * sums.moved[:, None])
-    among = np.ix_(nodes, nodes)
+    nodes = _nearest(pieces, delay[CLIENT] + rate[CLIENT] * sums.moved[:, None]) if among is None else among
+    table = np.ix_(nodes, nodes)
     forbidden = sums.forbidden[:, nodes].copy()
     forbidden[:, 0] = False
-    steps = delay[among] + rate[among] * sums.moved[:, None, None]
+    steps = delay[table] + rate[table] * sums.moved[:, None, None]
     kept = np.where(forbidden, DEAR, pieces[:, nodes])
     # fmin passes over what is no number: nothing through a link that carries nothing.
     return Priced(nodes, np.fmin(kept, DEAR), np.fmin(steps, DEAR), forbidden)

@@ -13,6 +13,7 @@ from layerlift.planners.learned.features import features_of
 from layerlift.planners.learned.flips import FLIPS, FlipsWalker
 from layerlift.planners.learned.literal.ddlo import DECISIONS, DecisionsWalker
 from layerlift.planners.learned.literal.dil import LABELS, LabelsWalker
+from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ, Seq2seqWalker
 from layerlift.planners.learned.policy_file import Kind, Weights, parsed
 from layerlift.planners.learned.priced import Priced
 from layerlift.planners.learned.scorer import Scorer
@@ -50,6 +51,7 @@ WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {
     FLIPS.name: FlipsWalker,
     DECISIONS.name: DecisionsWalker,
     LABELS.name: LabelsWalker,
+    SEQ2SEQ.name: Seq2seqWalker,
 }
 """By the name of a kind of policy."""
 

@@ -60,6 +60,7 @@ BUILTIN = {
     "sa": "layerlift.planners.swarm.sa:Sa",
     "dil": "layerlift.planners.learned.dil:Dil",
     "ddlo": "layerlift.planners.learned.ddlo:Ddlo",
+    "meta_drl": "layerlift.planners.learned.meta_drl:MetaDrl",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",

@@ -15,10 +15,13 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
-from layerlift.emulator.studies.learning.kept import FILES
+from layerlift.emulator.studies.learning.kept import FILES, POLICY
+from layerlift.emulator.studies.learning.meta.adapting import EPISODES, PLANNER
+from layerlift.emulator.studies.learning.meta.adapting import adapt as adapted
 from layerlift.emulator.studies.learning.study import HELD_OUT, MINUTES, Progress, Trained
 from layerlift.emulator.studies.learning.study import train as trained
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT
+from layerlift.models.errors import RunError
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SHOWN: Final = 24
@@ -37,6 +40,11 @@ _SHOWN: Final = 24
 @click.option("--seed", type=click.IntRange(0, 40), default=1, show_default=True)
 @click.option("--out", type=FilePath(), help="Folder of the policy, its curve and page.  [default: trained-PLANNER]")
 @click.option("--literal", is_flag=True, help="Train the policy of the publication instead of the one that ships.")
+@click.option("--adapt", metavar="SCENARIO", help="Of meta_drl: go on from its policy in this scenario instead.")
+@click.option(
+    "--policy", type=FilePath(), help="With --adapt: the policy to go on from.  [default: the one that ships]"
+)
+@click.option("--episodes", type=click.IntRange(1, 100_000), default=EPISODES, show_default=True, help="With --adapt.")
 @click.option("--resume", is_flag=True, help="Go on with the training in that folder.")
 @click.option("--force", is_flag=True, help="Replace a training that is there already.")
 def train(
@@ -51,6 +59,9 @@ def train(
     seed: int,
     out: Path | None,
     literal: bool,
+    adapt: str | None,
+    policy: Path | None,
+    episodes: int,
     resume: bool,
     force: bool,
 ) -> None:
@@ -59,11 +70,15 @@ def train(
     \b
     layerlift train dil --minutes 2 --out mine
     layerlift plan --planner dil:policy=mine/policy.onnx
+    layerlift train meta_drl --adapt late-arrival --out adapted
 
     Needs torch: pip install 'layerlift[learn]'. The same seed and rounds give the same policy, whoever draws the
     worlds, and after a --resume too. docs/learned.md has it all.
     """
     folder = out if out is not None else Path(f"trained-{planner}")
+    if adapt is not None:
+        _adapt(planner, adapt, policy, episodes, seed, folder, literal or resume, force)
+        return
     with _bar() as progress:
         found = trained(
             planner,
@@ -86,6 +101,25 @@ def train(
     echo(f"Written to {folder}: {', '.join(FILES)}", err=True)
     if found.signal is not None:
         raise click.exceptions.Exit(Stopped(found.signal).code)
+
+
+def _adapt(
+    planner: str,
+    scenario: str,
+    policy: Path | None,
+    episodes: int,
+    seed: int,
+    folder: Path,
+    more: bool,
+    force: bool,
+) -> None:
+    if planner != PLANNER or more:
+        raise RunError(
+            f"--adapt goes on from the policy of {PLANNER}, in one go: name {PLANNER}, without --literal and --resume"
+        )
+    found = adapted(scenario, episodes=episodes, policy=policy or "", seed=seed, out=folder, force=force)
+    echo(found.sentence)
+    echo(f"Written to {folder}: {POLICY}", err=True)
 
 
 def _names(text: str) -> tuple[str, ...]:

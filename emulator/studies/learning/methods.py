@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from layerlift.emulator.studies.learning import examples
 from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.gaps import WALKS
+from layerlift.emulator.studies.learning.meta import places
 from layerlift.emulator.studies.learning.proposals import shown
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.planners.learned.ddlo import Ddlo
@@ -67,10 +68,13 @@ _HERE: Final = "layerlift.emulator.studies.learning"
 METHODS: Final[Mapping[str, Method]] = {
     "dil": Method(examples.taught, examples.joined, f"{_HERE}.training:Training"),
     "ddlo": Method(shown.taught, shown.joined, f"{_HERE}.proposals.training:Training"),
+    "meta_drl": Method(places.taught, places.joined, f"{_HERE}.meta.training:Reptile"),
+    "meta_drl_plain": Method(places.taught, places.joined, f"{_HERE}.meta.training:Plain"),
 }
 LITERAL: Final[Mapping[str, Method]] = {
     "dil": Method(shown.taught, shown.joined, f"{_HERE}.letters.dil:Training", walks=Dil.LITERAL_WALKS),
     "ddlo": Method(shown.taught, shown.joined, f"{_HERE}.letters.ddlo:Training", walks=Ddlo.LITERAL_WALKS),
+    "meta_drl": Method(places.taught, places.joined, f"{_HERE}.meta.mrlco:Mrlco", walks=1),
 }
 """Those of the publications."""
 

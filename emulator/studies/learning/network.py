@@ -79,6 +79,15 @@ def loss_of(scores: Tensor, regret: Tensor, closed: Tensor, cross_entropy: float
     return expected - cross_entropy * logarithm.gather(1, best).mean()
 
 
+def network_of(policy: Policy) -> Network:
+    """A network whose whole numbers are these: where learning goes on from a policy."""
+    network = Network(0, policy.first.size, policy.second.size)
+    for name, table in policy.tables.items():
+        grain = GRAIN * _ADDED.get(name, 1.0)
+        network.parameters[name] = torch.from_numpy((table / grain).astype(np.float32)).requires_grad_()
+    return network
+
+
 def policy_of(parameters: Mapping[str, Tensor]) -> Policy:
     """The whole numbers of some parameters."""
     tables: dict[str, Any] = {}

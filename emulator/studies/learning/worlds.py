@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from layerlift.models.errors import RunError, near
 from layerlift.models.loading import zoo
 from layerlift.planners.problem.problem import Objective, Problem
 
+Item = TypeVar("Item")
 FAMILIES: Final = ("lone_random", "lone_slow_asym", "lone_big", "three_tiers")
 HOLD_OUT: Final = ("resnet50", "densenet121")
 TRIAL_FROM: Final = families.HELD_OUT_FROM - 1000
@@ -36,7 +37,7 @@ class Worlds:
 
     def check(self) -> None:
         """Raise `ScenarioError` for a family that is not there, `RunError` for one that is held out, or none."""
-        if held_out := [name for name in self.families if _family(name).held_out]:
+        if held_out := [name for name in self.families if family_of(name).held_out]:
             raise RunError(f"the family {held_out[0]!r} is held out, none is trained on it: name others with --worlds")
         if not self.families:
             raise RunError("no family of worlds is given, expected at least one: name it with --worlds")
@@ -44,15 +45,15 @@ class Worlds:
     def problems(self, seed: int) -> Iterator[Problem]:
         """The problems of one seed: one world and network, `VARIANTS` objectives and loads."""
         rng = streams.family(seed, "learning", "problem")
-        family, network = (_one_of(names, rng) for names in (self.families, self.networks))
-        world = _family(family).draw(seed, [f"users.0.model={network}", "users.0.count=1"]).resolve()
+        family, network = (one_of(names, rng) for names in (self.families, self.networks))
+        world = family_of(family).draw(seed, [f"users.0.model={network}", "users.0.count=1"]).resolve()
         problem = problem_of(world, 0)
         for _ in range(VARIANTS):
             yield varied(problem, rng)
 
 
 @lru_cache(maxsize=64)
-def _family(name: str) -> families.Family:
+def family_of(name: str) -> families.Family:
     """A family, read once: its file takes longer to read than a world to draw."""
     return families.load(name)
 
@@ -70,9 +71,15 @@ def networks_of(given: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...
 
 def varied(problem: Problem, rng: random.Random) -> Problem:
     """The problem with another objective, and servers that others use."""
-    busy = _BUSY[int(rng.random() * len(_BUSY))]
+    loaded = busied(problem, rng)
+    return replace(loaded, objective=_objective(rng))
+
+
+def busied(problem: Problem, rng: random.Random) -> Problem:
+    """The problem with servers that others use."""
+    busy = one_of(_BUSY, rng)
     load = [0.0, *(float(_at_random(busy, rng)) for _ in problem.servers)]
-    return replace(problem, objective=_objective(rng), load=np.array(load))
+    return replace(problem, load=np.array(load))
 
 
 def _objective(rng: random.Random) -> Objective:
@@ -98,5 +105,6 @@ def _at_random(mean: float, rng: random.Random) -> int:
     return count
 
 
-def _one_of(names: Sequence[str], rng: random.Random) -> str:
-    return names[int(rng.random() * len(names))]
+def one_of(values: Sequence[Item], rng: random.Random) -> Item:
+    """One of some values, by chance."""
+    return values[int(rng.random() * len(values))]

@@ -39,7 +39,7 @@ from layerlift.planners.learned.walk import ways
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
 
-SHIPPED = {"dil": STEPS, "ddlo": FLIPS}
+SHIPPED = {"dil": STEPS, "ddlo": FLIPS, "meta_drl": STEPS}
 
 
 def costs_of(problem: Problem) -> Priced:

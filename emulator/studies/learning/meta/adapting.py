@@ -1,0 +1,121 @@
+"""`layerlift train meta_drl --adapt`: from the start that ships to a policy for the users of one scenario."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from layerlift.emulator.planning.problems import problem_of
+from layerlift.emulator.results.versions import versions
+from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.studies.learning import kept
+from layerlift.emulator.studies.learning.meta.places import Place, place_of
+from layerlift.emulator.studies.learning.worlds import busied
+from layerlift.emulator.world import streams
+from layerlift.emulator.world.world import World
+from layerlift.models.errors import RunError
+from layerlift.models.graph.route import CLIENT
+from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.policy_file import Weights
+from layerlift.planners.learned.steps import STEPS, policies_of, weights_of
+from layerlift.planners.problem.problem import Problem
+
+PLANNER: Final = "meta_drl"
+EPISODES: Final = 64
+MEASURED: Final = 24
+"""Problems on which the policy is measured before and after; no episode is played on them."""
+MOST_TRIES: Final = 50
+"""For a problem in which something costs anything."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What adapting has come to."""
+
+    scenario: str
+    episodes: int
+    policy: Weights
+    before: float
+    """By how much the greedy walk costs more than the least, in truth, as the policy was; the mean over problems."""
+    after: float
+
+    @property
+    def sentence(self) -> str:
+        """What it is worth, in words."""
+        return (
+            f"{PLANNER} after {self.episodes} episodes in {self.scenario}: its walk without chance costs "
+            f"{_percent(self.after)} % more than the least there is, before that {_percent(self.before)} %; "
+            f"policy {self.policy.label[:12]}."
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{round(100.0 * share, 2) + 0.0:.2f}"  # nothing is not less than nothing
+
+
+def adapt(
+    scenario: Scenario | str | Path,
+    *,
+    episodes: int = EPISODES,
+    policy: str | Path = "",
+    seed: int = 1,
+    out: Path | str,
+    force: bool = False,
+) -> Adapted:
+    """Adapt the policy of meta_drl, or the one in the file `policy`, to the users of a scenario, and write it to `out`.
+
+    Each episode meets the problem of a user of the scenario, with servers busy in another way, and pays what walks cost
+    in truth, whatever servers predict. The same seed gives the same policy. Raises a `LayerliftError`.
+    """
+    folder = Path(out)
+    kept.check(folder, False, force)
+    content = policy_file.read(policy, (STEPS,)) if policy else policy_file.shipped(PLANNER)
+    start = policy_file.parsed(content, (STEPS,))
+    given = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
+    world = given.resolve()
+    try:
+        from layerlift.emulator.studies.learning.meta.curves import adapted
+    except ImportError:
+        raise RunError(
+            "adapting needs torch, which is not installed: pip install 'layerlift[learn]' (plans need none)"
+        ) from None
+    played = list(_some(world, seed, "episodes", episodes))
+    among = list(_some(world, seed, "measured", MEASURED))
+    draws = np.random.default_rng(streams.family(seed, "adapting", "walks").getrandbits(64))
+    network, before, after = adapted(policies_of(start)[0], played, among, draws)
+    notes = dict(start.notes) | versions() | {
+        "adapted_to": world.name, "episodes": str(episodes), "adapted_seed": str(seed),
+        "gap_before": f"{before:.5f}", "gap_after": f"{after:.5f}",
+    }  # fmt: skip
+    made = weights_of([network], notes)
+    kept.put(folder, kept.POLICY, policy_file.written(made))
+    return Adapted(world.name, episodes, made, before, after)
+
+
+def _some(world: World, seed: int, purpose: str, count: int) -> Iterator[Place]:
+    for number in range(count):
+        yield _place(world, streams.family(seed, "adapting", f"{purpose} {number}"))
+
+
+def _place(world: World, rng: random.Random) -> Place:
+    """A user's problem with servers as busy as may be. Raises `RunError` where nothing ever costs anything."""
+    for _ in range(MOST_TRIES):
+        user = int(rng.random() * len(world.users))
+        told = busied(problem_of(world, user), rng)
+        made = place_of(told, _in_truth(told, world, world.users[user].model))
+        if made.exact > 0.0:
+            return made
+    raise RunError(f"in {world.name} nothing costs anything by its objective: there is nothing to adapt to")
+
+
+def _in_truth(told: Problem, world: World, model: int) -> Problem:
+    """The problem with the seconds that servers will really take."""
+    seconds = told.seconds.copy()
+    for column, server in enumerate(world.servers, start=CLIENT + 1):
+        seconds[:, column] = world.seconds(model, server)
+    return replace(told, seconds=seconds)

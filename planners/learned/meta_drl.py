@@ -1,0 +1,52 @@
+"""Meta reinforcement learning: a policy from which few episodes lead to one for the case at hand."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from layerlift.planners.cost.judge import Judge
+from layerlift.planners.graphs.additive import Additive
+from layerlift.planners.graphs.pieces import Sums, whole_pieces
+from layerlift.planners.learned.base import Learned
+from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ
+from layerlift.planners.problem.plan import Plan, offload
+from layerlift.planners.problem.problem import Problem
+
+
+class MetaDrl(Learned):
+    """Meta deep reinforcement learning: walks by a policy that learned from episodes, and was made to learn on from.
+
+    It was trained without a label, by what walks cost in truth, over tasks that differ in worlds, networks, objectives
+    and in how wrong servers and links are about themselves (Reptile). `layerlift train meta_drl --adapt SCENARIO` goes
+    on from it in a scenario; `policy` names what that wrote. `walks` are drawn, the first without chance; the cost
+    model decides between the best, the best single cut and staying local. With `alone` it decides nothing: the plan is
+    the walk without chance, by a policy that has met what the cost model is not told. `literal` is MRLCO: a network
+    from sequence to sequence that says home or away, unit by unit, to the server where all would cost least.
+    Alone and without limits, `units` is exact and faster.
+    """
+
+    NAME = "meta_drl"
+    LITERAL = SEQ2SEQ
+
+    def __init__(self, walks: int = 64, policy: str = "", literal: bool = False, alone: bool = False) -> None:
+        super().__init__(1 if alone else walks, policy, literal)
+        self.alone = alone
+        if alone:
+            self.optimises = "nothing"
+
+    def plan(self, problem: Problem, rng: random.Random) -> Plan:
+        """As of `Learned`; `alone`, the policy's own first walk."""
+        if self.literal or not self.alone or not len(problem.servers):
+            return super().plan(problem, rng)
+        judge, sums = Judge(problem), Sums(problem, whole_pieces(problem.graph))
+        prices = Additive(problem, judge)
+        weights = (prices.per_second, prices.per_joule, prices.per_money)
+        way = self._walk(sums, weights, np.random.default_rng(rng.getrandbits(64)))
+        return offload(sums.placement(way[0].tolist()))
+
+    @classmethod
+    def cite(cls) -> str:
+        """The source of the algorithm."""
+        return "after Wang et al., Fast adaptive task offloading by meta reinforcement learning, IEEE TPDS 2021"
