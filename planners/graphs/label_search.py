@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import ahead
+from layerlift.planners.cost.pieces import ahead
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 WITHIN = 1e-9

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.graphs.pieces import ENERGY, LATENCY, MONEY, Sums
+from layerlift.planners.cost.pieces import ENERGY, LATENCY, MONEY, Sums
 from layerlift.planners.learned.priced import came_from
 from layerlift.planners.problem.problem import Floats, Ints
 

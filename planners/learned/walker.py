@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.features import features_of
 from layerlift.planners.learned.policy_file import Kind, Weights, parsed
 from layerlift.planners.learned.priced import Priced

@@ -10,9 +10,7 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
-from layerlift.planners.graphs.label_search import WITHIN, LabelSearch, Quantity
-from layerlift.planners.graphs.pieces import (
+from layerlift.planners.cost.pieces import (
     ENERGY,
     LATENCY,
     MONEY,
@@ -22,6 +20,8 @@ from layerlift.planners.graphs.pieces import (
     inner_pieces,
     whole_pieces,
 )
+from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
+from layerlift.planners.graphs.label_search import WITHIN, LabelSearch, Quantity
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
 from layerlift.planners.offloading.polishing import polish

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
-from layerlift.planners.graphs.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.offloading.pipeline import trade_offs
 from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.staying import best_over, priced

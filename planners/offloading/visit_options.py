@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.graphs.label_search import Options, Quantity, undominated
-from layerlift.planners.graphs.pieces import Sums
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 Placement = tuple[int, ...]

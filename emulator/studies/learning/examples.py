@@ -13,8 +13,8 @@ from layerlift.emulator.studies.learning.worlds import TRIAL_FROM, Worlds
 from layerlift.emulator.world import streams
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, ahead, cheapest_way, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, ahead, cheapest_way, whole_pieces
 from layerlift.planners.learned.features import Features, Whole, features_of
 from layerlift.planners.learned.priced import DEAR, Priced, priced
 from layerlift.planners.problem.problem import Floats, Ints, Problem

@@ -16,8 +16,8 @@ from some_policies import some_features, some_policy, some_weights
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, Problem, cost, make, simple_problem
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.features import (
     LARGEST,
