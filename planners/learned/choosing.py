@@ -35,7 +35,7 @@ def cheapest(judge: Judge, sums: Sums, ways: Ints) -> Placement:
 def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
     """The `TRIED` ways that are best as far as is known without the cost model, the earlier of equals first."""
     wanted = judge.problem.objective
-    if wanted.balance or wanted.period:
+    if wanted.balance or wanted.period or wanted.coordination:
         lengths = sums.facts.last - sums.facts.first + 1
         missed, values = judge.keys(np.repeat(ways, lengths, axis=1))
     else:

@@ -112,7 +112,7 @@ def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement
         found, complete = within_limits(judge, whole, best_of(judge, [found]), most, inside)
         if inside and len(inner.first) > len(whole.first):
             found, _ = within_limits(judge, inner, found, most, False)
-    adds_up = unit_facts(graph).sequential and not wanted.balance and not wanted.period
+    adds_up = unit_facts(graph).sequential and not (wanted.balance or wanted.period or wanted.coordination)
     if not adds_up or not (complete or _limits(judge.problem) == 1):
         # Where sums are not all, another search may see what this one cannot. Under one limit it sees the ways that
         # are cheapest at some price, and those have been seen.

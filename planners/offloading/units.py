@@ -27,9 +27,9 @@ class Units(PlannerBase):
     """Dynamic programming over (unit, node), for any number of servers, in O(units x nodes^2).
 
     Exact among placements that keep each unit on one node: a unit lies between two single tensors, so that what units
-    cost adds up (latency, energy, money; balance, period and memory paid by the second do not add up and are left
-    out). Where the period has a weight the pipelines of least period, and of least latency up to some periods, are
-    compared too, and nothing is exact. A second pass may change node inside a module too, where little crosses; the
+    cost adds up (latency, energy, money; balance, period, coordination and memory paid by the second do not add up and
+    are left out). Where the period has a weight the pipelines of least period, and of least latency up to some periods,
+    are compared too, and nothing is exact. A second pass may change node inside a module too, where little crosses; the
     best single cut is compared as well; `polish` then tries branches of modules at work at the same time on different
     nodes, by the true cost, which takes a hundred times as long.
     A deadline, a budget and memory are not minimised under (that is `labels`): what breaks them is not taken.

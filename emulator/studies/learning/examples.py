@@ -94,14 +94,15 @@ def joined(parts: Sequence[Examples]) -> Examples:
     return Examples(
         np.concatenate([part.piece for part in parts]),
         np.concatenate([part.source for part in parts]),
-        np.concatenate([_padded(part.target, most) for part in parts]),
-        np.concatenate([_padded(part.step, most) for part in parts]),
-        np.concatenate([_padded(part.regret, most) for part in parts]),
-        np.concatenate([_padded(part.open, most) for part in parts]),
+        np.concatenate([padded(part.target, most) for part in parts]),
+        np.concatenate([padded(part.step, most) for part in parts]),
+        np.concatenate([padded(part.regret, most) for part in parts]),
+        np.concatenate([padded(part.open, most) for part in parts]),
     )
 
 
-def _padded(table: NDArray[Number], nodes: int) -> NDArray[Number]:
+def padded(table: NDArray[Number], nodes: int) -> NDArray[Number]:
+    """A table, shape (S, n, ...), as one of more nodes that are all 0."""
     wide = [(0, 0)] * table.ndim
     wide[1] = (0, nodes - table.shape[1])
     return np.pad(table, wide)

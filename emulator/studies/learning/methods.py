@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 
-from layerlift.emulator.studies.learning import examples
+from layerlift.emulator.studies.learning import episodes, examples
 from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.gaps import WALKS
 from layerlift.models.errors import PlanError, RunError, near
@@ -63,6 +63,8 @@ class Method:
 _HERE: Final = "layerlift.emulator.studies.learning"
 METHODS: Final[Mapping[str, Method]] = {
     "dil": Method(examples.taught, examples.joined, f"{_HERE}.training:Training"),
+    "drl": Method(episodes.taught, episodes.joined, f"{_HERE}.reinforcement:Reinforcement"),
+    "ddpqn": Method(episodes.taught, episodes.joined, f"{_HERE}.prioritised:Prioritised"),
 }
 LITERAL: Final[Mapping[str, Method]] = {}
 """Those of the publications."""

@@ -232,7 +232,8 @@ class Course:
         found, loss = self.found, left_sum(self._losses) / len(self._losses)
         points = (*found.points, *(_point(found, loss, group, among) for group, among in self._trials.items()))
         # Of what there was after the last whole round: the training itself may have been stopped within one.
-        policy = replace(found.policy, notes=self._notes(found.rounds, found.cpu_s, points))
+        notes = {**found.policy.notes, **self._notes(found.rounds, found.cpu_s, points)}
+        policy = replace(found.policy, notes=notes)
         self._losses, self.found = [], replace(found, points=points, policy=policy)
 
     def _write(self) -> None:
