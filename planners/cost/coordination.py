@@ -43,15 +43,19 @@ class Spans:
 
     def degree(self, latency_s: Quantity, energy_j: Quantity, money: Quantity) -> Quantity:
         """The degree of plans that cost so much, from 0.1 to 0.995, by + - * / and square roots alone."""
-        shares = [
-            _clipped(1.0 - (term - best) / wide)
-            for term, best, wide in zip((latency_s, energy_j, money), self.best, self.wide, strict=True)
-        ]
-        one, two, three = shares
+        one, two, three = self.shares(latency_s, energy_j, money)
         even = 3.0 * _cube_root(one * two * three) / (one + two + three)
         weighed = self.weights[0] * one + self.weights[1] * two + self.weights[2] * three
         product = even * weighed
         return sqrt(product) if isinstance(product, float) else np.sqrt(product)
+
+    def shares(self, latency_s: Quantity, energy_j: Quantity, money: Quantity) -> tuple[Quantity, Quantity, Quantity]:
+        """How much of what can be gained in each term is gained, from `LEAST` to `MOST`."""
+        one, two, three = (
+            _clipped(1.0 - (term - best) / wide)
+            for term, best, wide in zip((latency_s, energy_j, money), self.best, self.wide, strict=True)
+        )
+        return one, two, three
 
 
 def spans_of(problem: Problem) -> Spans:

@@ -10,6 +10,8 @@ import numpy as np
 
 from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.features import features_of
+from layerlift.planners.learned.literal.coordinated import COORDINATED, CoordinatedWalker
+from layerlift.planners.learned.literal.recurrent import RECURRENT, RecurrentWalker
 from layerlift.planners.learned.policy_file import Kind, Weights, parsed
 from layerlift.planners.learned.priced import Priced
 from layerlift.planners.learned.scorer import Scorer
@@ -42,7 +44,11 @@ class StepsWalker:
         return np.concatenate(made)
 
 
-WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {STEPS.name: StepsWalker}
+WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {
+    STEPS.name: StepsWalker,
+    RECURRENT.name: RecurrentWalker,
+    COORDINATED.name: CoordinatedWalker,
+}
 """By the name of a kind of policy."""
 
 

@@ -59,6 +59,8 @@ BUILTIN = {
     "ga": "layerlift.planners.swarm.ga:Ga",
     "sa": "layerlift.planners.swarm.sa:Sa",
     "dil": "layerlift.planners.learned.dil:Dil",
+    "drl": "layerlift.planners.learned.drl:Drl",
+    "ddpqn": "layerlift.planners.learned.ddpqn:Ddpqn",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",

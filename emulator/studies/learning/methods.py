@@ -9,9 +9,10 @@ from typing import Any, Final, Protocol
 
 from numpy.typing import NDArray
 
-from layerlift.emulator.studies.learning import episodes, examples
+from layerlift.emulator.studies.learning import examples
 from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.gaps import WALKS
+from layerlift.emulator.studies.learning.reinforced import episodes, routes
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.planners.learned.policy_file import Weights
 
@@ -63,10 +64,13 @@ class Method:
 _HERE: Final = "layerlift.emulator.studies.learning"
 METHODS: Final[Mapping[str, Method]] = {
     "dil": Method(examples.taught, examples.joined, f"{_HERE}.training:Training"),
-    "drl": Method(episodes.taught, episodes.joined, f"{_HERE}.reinforcement:Reinforcement"),
-    "ddpqn": Method(episodes.taught, episodes.joined, f"{_HERE}.prioritised:Prioritised"),
+    "drl": Method(episodes.taught, episodes.joined, f"{_HERE}.reinforced.reinforcement:Reinforcement"),
+    "ddpqn": Method(episodes.taught, episodes.joined, f"{_HERE}.reinforced.prioritised:Prioritised"),
 }
-LITERAL: Final[Mapping[str, Method]] = {}
+LITERAL: Final[Mapping[str, Method]] = {
+    "drl": Method(routes.taught, episodes.joined, f"{_HERE}.reinforced.idrqn:Idrqn", walks=1),
+    "ddpqn": Method(routes.taught, episodes.joined, f"{_HERE}.reinforced.ddpqn:LiteralDdpqn", walks=1),
+}
 """Those of the publications."""
 
 

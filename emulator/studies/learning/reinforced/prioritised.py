@@ -13,19 +13,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layerlift.emulator.studies.learning.dueling import MOST_SHARE, apart, error_of, expected, states_worth
-from layerlift.emulator.studies.learning.episodes import Ground, Ways, walked
-from layerlift.emulator.studies.learning.memory import Arrays, Memory, remembered
 from layerlift.emulator.studies.learning.network import Network
-from layerlift.emulator.studies.learning.q_error import value_error
-from layerlift.emulator.studies.learning.reinforcement import Reinforcement
+from layerlift.emulator.studies.learning.reinforced.dueling import MOST_SHARE, apart, error_of, expected, states_worth
+from layerlift.emulator.studies.learning.reinforced.episodes import Ground, Ways, walked
+from layerlift.emulator.studies.learning.reinforced.memory import Arrays, Memory
+from layerlift.emulator.studies.learning.reinforced.q_error import value_error
+from layerlift.emulator.studies.learning.reinforced.reinforcement import Reinforcement
 from layerlift.models.sums import left_sum
+from layerlift.planners.learned.features import OF_NODE, OF_PIECE, OF_STEP
+from layerlift.planners.learned.priced import MOST_NODES
 
-STEPS: Final = 64
+STEPS: Final = 40
 """Of the optimiser, in a round."""
 BATCH: Final = 256
 FRESH: Final = 16
 """Steps of the ways through a problem that are remembered, in a round."""
+
+_SEEN: Final = {
+    "piece": (OF_PIECE,), "source": (OF_NODE,), "target": (MOST_NODES, OF_NODE), "step": (MOST_NODES, OF_STEP),
+    "open": (MOST_NODES,),
+}  # fmt: skip
+WHOLE: Final = {**_SEEN, **{f"next_{name}": shape for name, shape in _SEEN.items()}, "taken": (), "last": ()}
+"""Shapes of what is whole of a step: what was seen before it and after it, what was done, and whether that ended it."""
+REAL: Final = ("rest", "next_rest", "spent")
+"""What is not: what is still to come with one more move, before and after it, and what it cost."""
+
+_FLAGS: Final = ("open", "next_open", "last")
+_BY_NODE: Final = ("target", "step", "open")
 
 
 class Prioritised(Reinforcement):
@@ -33,7 +47,7 @@ class Prioritised(Reinforcement):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self.memory = Memory()
+        self.memory = Memory(WHOLE, REAL, MOST_NODES)
         self._mean = Network(seed)
         # The very tensors that the running mean is kept in.
         self._mean.parameters = {name: self._held.mean[name] for name in self._network.parameters}
@@ -44,18 +58,12 @@ class Prioritised(Reinforcement):
         losses = []
         for _ in range(STEPS):
             chosen, weights = self.memory.drawn(BATCH, self.rounds, rng)
-            seen = {name: torch.from_numpy(self._real(table[chosen], name)) for name, table in self.memory.held.items()}
+            seen = _tensors({name: table[chosen] for name, table in self.memory.held.items()})
             told, came = self._told(seen), self._came(seen)
             losses.append(self._held.step((error_of(told, came) * torch.from_numpy(weights).float()).mean()))
             self.memory.learned(chosen, apart(told.detach(), came).numpy().astype(np.float64))
         self.rounds += 1
         return left_sum(losses) / STEPS
-
-    @staticmethod
-    def _real(table: NDArray[Any], name: str) -> NDArray[Any]:
-        if name in ("open", "next_open", "last"):
-            return table.astype(np.bool_)
-        return table.astype(np.int64 if name == "taken" else np.float32)
 
     def _explore(self, grounds: Sequence[Ground], rng: np.random.Generator) -> None:
         scorer, errors = self._scorer(), []
@@ -88,6 +96,17 @@ class Prioritised(Reinforcement):
         self.memory.resume(own)
 
 
+def _tensors(found: Arrays) -> dict[str, Tensor]:
+    """Steps as the networks take them, without nodes that none of them has."""
+    nodes = int(np.flatnonzero((found["open"] | found["next_open"]).any(axis=0)).max()) + 1
+    made = {}
+    for name, table in found.items():
+        kind = np.int64 if name == "taken" else np.bool_ if name in _FLAGS else np.float32
+        kept = table[:, :nodes] if name.removeprefix("next_") in _BY_NODE else table
+        made[name] = torch.from_numpy(kept.astype(kind))
+    return made
+
+
 def _steps(ground: Ground, ways: Ways, rng: np.random.Generator) -> Arrays:
     """Some steps of ways through a problem, and the states after them; after the last it is as in front of it."""
     count, wide = ways.taken.shape
@@ -98,9 +117,7 @@ def _steps(ground: Ground, ways: Ways, rng: np.random.Generator) -> Arrays:
     costs = ground.costs
     spent = costs.steps[unit, before, taken] + costs.pieces[unit, taken]
     after = {f"next_{name}": table for name, table in _state(ground, later, stood).items()}
-    return remembered(
-        {**_state(ground, unit, before), **after, "taken": taken, "last": last, "spent": spent.astype(np.float32)}
-    )
+    return {**_state(ground, unit, before), **after, "taken": taken, "last": last, "spent": spent}
 
 
 def _state(ground: Ground, unit: NDArray[np.int64], node: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -111,5 +128,5 @@ def _state(ground: Ground, unit: NDArray[np.int64], node: NDArray[np.int64]) -> 
         "target": seen.node[unit],
         "step": seen.step[unit, node],
         "open": ground.open[unit, node],
-        "rest": ground.rest[unit, node].astype(np.float32),
+        "rest": ground.rest[unit, node],
     }

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlift.planners.learned.features import OF_NODE, OF_PIECE, OF_STEP
-from layerlift.planners.learned.priced import MOST_NODES
 from layerlift.planners.problem.problem import Floats, Ints
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -24,23 +22,19 @@ ROUNDS: Final = 60
 """After so many, beta is at its end."""
 LEAST: Final = 1e-3
 """What no step's error is taken to be less than, in octaves: so that each may come up again."""
-_STATE: Final = {
-    "piece": (OF_PIECE,), "source": (OF_NODE,), "target": (MOST_NODES, OF_NODE), "step": (MOST_NODES, OF_STEP),
-    "open": (MOST_NODES,),
-}  # fmt: skip
-WHOLE: Final = {**_STATE, **{f"next_{name}": shape for name, shape in _STATE.items()}, "taken": (), "last": ()}
-"""Shapes of what is whole of a step: what was seen before it and after it, what was done, and whether that ended it."""
-REAL: Final = ("rest", "next_rest", "spent")
-"""What is not: what is still to come with one more move, before and after it, and what it cost."""
 
 
 class Memory:
     """Steps, each with how likely it is to be drawn."""
 
-    def __init__(self, size: int = SIZE) -> None:
+    def __init__(
+        self, whole: Mapping[str, tuple[int, ...]], real: Sequence[str], choices: int, size: int = SIZE
+    ) -> None:
+        """`whole` has the shapes of what is whole of a step, `taken`, one of `choices`, among them; `real` names the rest."""
+        self._choices = choices
         self.held: dict[str, NDArray[Any]] = {
-            **{name: np.zeros((size, *shape), dtype=np.uint16) for name, shape in WHOLE.items()},
-            **{name: np.zeros(size, dtype=np.float32) for name in REAL},
+            **{name: np.zeros((size, *shape), dtype=np.uint16) for name, shape in whole.items()},
+            **{name: np.zeros(size, dtype=np.float32) for name in real},
         }
         self.priority: Floats = np.zeros(size)
         self.count = 0
@@ -91,11 +85,6 @@ class Memory:
             if given.shape != table.shape or given.dtype != table.dtype or not np.isfinite(given).all():
                 raise ValueError(name)
             table[:] = given
-        if int(self.held["taken"].max()) >= MOST_NODES:
+        if int(self.held["taken"].max()) >= self._choices:
             raise ValueError("taken")
         self.priority, self.count = priority, count
-
-
-def remembered(seen: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Steps as a memory takes them up: flags as numbers."""
-    return {name: table.astype(np.uint16) if name in WHOLE else table for name, table in seen.items()}

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layerlift.emulator.studies.learning.dueling import MOST_SHARE, Value, error_of, expected, states_worth
-from layerlift.emulator.studies.learning.episodes import Ground, Steps, returns, steps_of, together, walked
 from layerlift.emulator.studies.learning.network import Network, policy_of
-from layerlift.emulator.studies.learning.parameters import Parameters, finite, fitting, one_thread
-from layerlift.emulator.studies.learning.q_error import value_error
+from layerlift.emulator.studies.learning.reinforced.dueling import MOST_SHARE, Value, error_of, expected, states_worth
+from layerlift.emulator.studies.learning.reinforced.episodes import Ground, Steps, returns, steps_of, together, walked
+from layerlift.emulator.studies.learning.reinforced.parameters import Parameters, finite, fitting, one_thread
+from layerlift.emulator.studies.learning.reinforced.q_error import value_error
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
 from layerlift.planners.learned.lacking import lacking

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from layerlift.emulator.studies.learning.episodes import Ground
+from layerlift.emulator.studies.learning.reinforced.episodes import Ground
 from layerlift.planners.cost.pieces import ahead
 from layerlift.planners.learned.lacking import lacking
 from layerlift.planners.learned.policy import Table

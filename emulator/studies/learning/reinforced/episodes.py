@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from layerlift.planners.learned.priced import DEAR, Priced
 from layerlift.planners.learned.walk import CLOSED
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 
+T = TypeVar("T")
 WALKS: Final = 16
 """Ways that are walked through a problem in a round."""
 _BOLDEST: Final = 0.4
@@ -59,9 +60,9 @@ def taught(lesson: Lesson) -> list[Ground]:
     return [ground_of(problem) for seed in lesson.seeds for problem in lesson.worlds.problems(seed)]
 
 
-def joined(parts: Sequence[list[Ground]]) -> list[Ground]:
+def joined(parts: Sequence[list[T]]) -> list[T]:
     """All problems of some parts of a lesson, in order."""
-    return [ground for part in parts for ground in part]
+    return [each for part in parts for each in part]
 
 
 @dataclass(frozen=True, slots=True)
