@@ -31,6 +31,7 @@ BLOCKS: Final = (
     Block("crowds foretold", "docs/planners.md", planning.foretold, 400),
     Block("gaps of learned planners", "docs/learned.md", learned.gaps, 150),
     Block("right steps", "docs/learned.md", learned.accuracy, 20),
+    Block("errors of values", "docs/learned.md", learned.errors, 30),
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),

@@ -9,7 +9,7 @@ equal weights that cannot be, for C T is then the geometric mean.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from typing import Final, TypeVar
 
 import numpy as np
@@ -65,7 +65,8 @@ def spans_of(problem: Problem) -> Spans:
     plans = [_terms(problem, sums.placement(cheapest_way(*sums.weighed(weight)))) for weight in np.eye(3)]
     best, wide = [], []
     for term in range(3):
-        among = [local[term], *(plan[term] for plan in plans)]
+        # What goes through a link that carries nothing lasts for ever, and is no measure.
+        among = [value for value in (local[term], *(plan[term] for plan in plans)) if value < inf]
         least = min(among)
         worst = local[term] if local[term] > least else max(among)
         best.append(least)

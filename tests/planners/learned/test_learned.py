@@ -38,7 +38,7 @@ from layerlift.planners.learned.walk import ways
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
 
-SHIPPED = ("dil",)
+SHIPPED = ("dil", "drl", "ddpqn")
 
 
 def costs_of(problem: Problem) -> Priced:

@@ -110,7 +110,7 @@ def returns(ground: Ground, ways: Ways, value: Floats, steps: int) -> Floats:
         for at in range(first + 1, min(first + steps, count) + 1):
             last = at == min(first + steps, count)
             ends = going if last else going & ~ways.best[at]
-            total = np.where(ends, total + value[at, ways.taken[at - 1]], total)
+            total = np.where(ends, total - value[at, ways.taken[at - 1]], total)
             going = going & ~ends
             if not going.any():
                 break

@@ -30,7 +30,7 @@ class Memory:
     def __init__(
         self, whole: Mapping[str, tuple[int, ...]], real: Sequence[str], choices: int, size: int = SIZE
     ) -> None:
-        """`whole` has the shapes of what is whole of a step, `taken`, one of `choices`, among them; `real` names the rest."""
+        """`whole` has the shapes of what is whole of a step; `taken` is one of `choices`; `real` names the rest."""
         self._choices = choices
         self.held: dict[str, NDArray[Any]] = {
             **{name: np.zeros((size, *shape), dtype=np.uint16) for name, shape in whole.items()},
