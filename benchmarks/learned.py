@@ -18,6 +18,8 @@ from layerlift.emulator.scenario import families
 from layerlift.emulator.studies.learning.examples import problem_costs
 from layerlift.emulator.studies.learning.gaps import Gaps, Measured, Trial, measured, trial
 from layerlift.emulator.studies.learning.methods import method
+from layerlift.emulator.studies.learning.reinforced.episodes import ground_of
+from layerlift.emulator.studies.learning.reinforced.q_error import order_error
 from layerlift.emulator.studies.learning.worlds import HOLD_OUT, Worlds, networks_of
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners import Judge, Problem, make
@@ -37,8 +39,20 @@ OUTSIDE = "mobilenet_v2"
 """Of the zoo, and none of the nine that the policy was trained and held out on."""
 GROUPS = {name: (name,) for name in (*HOLD_OUT, OUTSIDE)} | {"trained on": networks_of((), HOLD_OUT)}
 ROLLOUT = "one more move, untrained"
-PLANNERS = ("dil", "dil:walks=1", "ddlo", "meta_drl", "units", "one_step")
-TIMED = PLANNERS
+PLANNERS = (
+    "dil",
+    "dil:walks=1",
+    "ddlo",
+    "drl",
+    "drl:walks=1",
+    "ddpqn",
+    "ddpqn:walks=1",
+    "meta_drl",
+    "units",
+    "one_step",
+)
+TIMED = ("dil", "dil:walks=1", "ddlo", "drl", "ddpqn", "meta_drl", "units", "one_step")
+REINFORCED = ("drl", "ddpqn")
 SCORERS = (1, 2, 3, 4)
 PROPOSALS = (1, 2, 4, 8, 16)
 """Of each scorer."""
@@ -177,6 +191,23 @@ def fronts() -> str:
     return table(["terms", "network", "points", *(f"`{name}`, %" for name in ("dil", "units", "one_step"))], rows)
 
 
+def errors() -> str:
+    """How far what reinforced policies expect is from exact values, in percent of staying local."""
+    policies = {name: policy_file.parsed(policy_file.shipped(name), (STEPS,)) for name in REINFORCED}
+    scorers = {name: Scorer(policy) for name, policy in policies.items()}
+    rows = []
+    for group in GROUPS:
+        grounds = [ground_of(problem) for problem in problems(group)]
+        each = {
+            name: statistics.fmean(order_error(ground, scorer.scores(ground.seen)[0]) for ground in grounds)
+            for name, scorer in scorers.items()
+        }
+        rows.append([group, *(_percent(error) for error in each.values())])
+    told = [_percent(float(policy.notes["q_error"])) for policy in policies.values()]
+    rows.append(["whole values, while training", *told])
+    return table(["network", *(f"`{name}`, %" for name in REINFORCED)], rows)
+
+
 def times() -> str:
     """CPU milliseconds of a plan: the median over problems of the least of a few tries."""
     rows = []
@@ -197,4 +228,4 @@ def _seconds(name: str, problem: Problem) -> float:
 
 
 if __name__ == "__main__":
-    print("\n\n".join(part() for part in (gaps, accuracy, curve, letters, fronts, times)))
+    print("\n\n".join(part() for part in (gaps, accuracy, curve, letters, fronts, errors, times)))

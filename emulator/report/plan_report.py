@@ -17,12 +17,13 @@ from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.period import promised_period_s
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
-from layerlift.emulator.report.formatting import NOTHING, count, seconds, size
+from layerlift.emulator.report.formatting import NOTHING, count, dollars, joules, seconds, size
 from layerlift.emulator.world.users import UserSpec
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.models.graph.graph import LayerGraph
-from layerlift.planners import Plan, Problem, latency, make, timeline
+from layerlift.planners import Plan, Problem, evaluate, latency, make, timeline
+from layerlift.planners.cost.coordination import spans_of
 from layerlift.planners.cost.query import latency_on
 from layerlift.planners.cost.slow_start import Connections
 from layerlift.planners.registry.combine import Combined
@@ -50,10 +51,22 @@ def explain(world: World, user: str) -> dict[str, Any]:
         "local_s": outcome.local_s,
         "predicted_s": outcome.predicted_s,
         "deadline_s": problem.objective.deadline_s,
+        **_terms(problem, outcome.placement),
         "period_s": promised_period_s(world, spec, problem, outcome.placement),
         "true_s": latency(problem_of(exact, spec.index), outcome.placement),
         "rested_s": latency_on(problem_of(exact, spec.index), outcome.placement, Connections(), 0.0),
         **_parts(problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)),
+    }
+
+
+def _terms(problem: Problem, placement: tuple[int, ...]) -> dict[str, Any]:
+    """What the objective may weigh beside latency, of a query alone; and how well it all goes together."""
+    found = evaluate(problem, placement)
+    return {
+        "energy_j": found.energy_j,
+        "money": found.money,
+        "node_balance": found.balance,
+        "coordination": spans_of(problem).degree(found.latency_s, found.energy_j, found.money),
     }
 
 
@@ -199,6 +212,13 @@ def _head(told: dict[str, Any], console: Console) -> None:
         _say(console, f"That is predicted: by the servers' true costs it takes {seconds(told['true_s'])}.")
     if told["period_s"] is not None:
         _say(console, f"Asked back to back, one is answered every {seconds(told['period_s'])}, with enough in flight.")
+    if told["energy_j"] or told["money"]:
+        _say(
+            console,
+            f"It draws {joules(told['energy_j'])} and costs {dollars(told['money'])}; the three go together to "
+            f"{told['coordination']:.2f} (coordination, at most 1), with servers used unevenly by a cv of "
+            f"{told['node_balance']:.2f}.",
+        )
     for segment in told["segments"]:
         moved = segment["node"] != "client"
         where = f"P1 on {segment['node']} ({segment['tier']})" if moved else "P2 here"

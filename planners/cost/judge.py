@@ -12,6 +12,7 @@ import numpy as np
 from layerlift.models.sums import int_sum
 from layerlift.planners.cost import batch, query
 from layerlift.planners.cost.batch import Placements
+from layerlift.planners.cost.coordination import Spans, spans_of
 from layerlift.planners.cost.holdings import held_on
 from layerlift.planners.cost.single_cuts import NEAR, CutCosts
 from layerlift.planners.problem.problem import Floats, Ints, Problem
@@ -95,6 +96,11 @@ class Judge:
         return self._rank_of(self.local)
 
     @cached_property
+    def spans(self) -> Spans:
+        """Between what and what the terms lie that are to go together."""
+        return spans_of(self.problem)
+
+    @cached_property
     def scales(self) -> Scales:
         """See `Scales`."""
         best = local = self.local
@@ -153,6 +159,7 @@ class Judge:
             (wanted.money, lambda: cuts.money, scales.money),
             (wanted.balance, lambda: cuts.balance, scales.balance),
             (wanted.period, lambda: cuts.period_s, scales.period),
+            (wanted.coordination, lambda: self.lacking(cuts.latency_s, cuts.energy_j, cuts.money), 1.0),
         )
         values = np.zeros(1)
         for weight, of_cuts, scale in terms:
@@ -185,15 +192,21 @@ class Judge:
     def divisors(self) -> Scales:
         """What keys divide by: the scales, but nothing where one term alone is wanted and only the order counts."""
         wanted = self.problem.objective
-        weights = (wanted.latency, wanted.energy, wanted.money, wanted.balance, wanted.period)
+        weights = (
+            wanted.latency, wanted.energy, wanted.money, wanted.balance, wanted.period, wanted.coordination,
+        )  # fmt: skip
         return self.scales if sum(weight != 0 for weight in weights) > 1 else Scales(1.0, 1.0, 1.0, 1.0, 1.0)
 
     def value(self, placement: Sequence[int]) -> float:
         """The objective of one placement, each term over its scale; constraints are not in it."""
         found = query.evaluate(self.problem, placement)
-        return _weigh(
-            self.problem, self.scales, found.latency_s, found.energy_j, found.money, found.balance, found.period_s
-        )
+        return self._weigh(self.scales, found.latency_s, found.energy_j, found.money, found.balance, found.period_s)
+
+    def lacking(self, latency_s: Quantity, energy_j: Quantity, money: Quantity) -> Quantity:
+        """What the coordination degree of plans with these costs lacks of 1; 0 where nobody weighs it."""
+        if not self.problem.objective.coordination:
+            return latency_s * 0.0
+        return 1.0 - self.spans.degree(latency_s, energy_j, money)
 
     def key(self, placement: Sequence[int]) -> Rank:
         """Rank of one placement; one that is not legal (`query.fits`) is infinitely infeasible."""
@@ -212,7 +225,7 @@ class Judge:
 
     def rank(self, latency_s: float, energy_j: float, money: float, balance: float, period_s: float) -> Rank:
         """Rank of a legal placement with these costs."""
-        value = _weigh(self.problem, self.divisors, latency_s, energy_j, money, balance, period_s)
+        value = self._weigh(self.divisors, latency_s, energy_j, money, balance, period_s)
         return self._violation(latency_s, money), value
 
     def _rank_of(self, found: query.Cost) -> Rank:
@@ -271,7 +284,7 @@ class Judge:
         if wanted.budget is not None:
             missed += np.maximum(0.0, money / wanted.budget - 1.0)
         uneven = np.broadcast_to(balance, missed.shape)
-        return missed, _weigh(self.problem, self.divisors, latency_s, energy_j, money, uneven, period_s)
+        return missed, self._weigh(self.divisors, latency_s, energy_j, money, uneven, period_s)
 
     def best(self, placements: Placements, costs: batch.BatchCosts | None = None) -> tuple[int, ...]:
         """The best of many placements, the first of equals; all-local when none is given."""
@@ -293,6 +306,28 @@ class Judge:
         over = max(0.0, money / wanted.budget - 1.0) if wanted.budget is not None else 0.0
         return late + over
 
+    def _weigh(
+        self,
+        scales: Scales,
+        latency_s: Quantity,
+        energy_j: Quantity,
+        money: Quantity,
+        balance: Quantity,
+        period_s: Quantity,
+    ) -> Quantity:
+        wanted = self.problem.objective
+        summed = (
+            wanted.latency * latency_s / scales.latency
+            + wanted.energy * energy_j / scales.energy
+            + wanted.money * money / scales.money
+            + wanted.balance * balance / scales.balance
+        )
+        if wanted.period:
+            summed = summed + wanted.period * period_s / scales.period
+        if wanted.coordination:
+            summed = summed + wanted.coordination * self.lacking(latency_s, energy_j, money)
+        return summed
+
 
 @overload
 def term_of(costs: query.Cost, term: Term) -> float: ...
@@ -312,22 +347,3 @@ def _of(values: Floats, among: Ints | None) -> Floats:
 def _unit(local: float, best: float) -> float:
     larger = max(local, best)
     return larger if larger > NOTHING else 1.0
-
-
-def _weigh(
-    problem: Problem,
-    scales: Scales,
-    latency_s: Quantity,
-    energy_j: Quantity,
-    money: Quantity,
-    balance: Quantity,
-    period_s: Quantity,
-) -> Quantity:
-    wanted = problem.objective
-    summed = (
-        wanted.latency * latency_s / scales.latency
-        + wanted.energy * energy_j / scales.energy
-        + wanted.money * money / scales.money
-        + wanted.balance * balance / scales.balance
-    )
-    return summed + wanted.period * period_s / scales.period if wanted.period else summed

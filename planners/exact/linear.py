@@ -21,7 +21,7 @@ from layerlift.planners.problem.problem import Bools, Floats, Problem
 @dataclass(frozen=True, slots=True)
 class Terms:
     """Weights of the objective's terms, each already divided by its scale (see
-    `layerlift.planners.cost.judge.Judge.divisors`).
+    `layerlift.planners.cost.judge.Judge.divisors`); coordination, which is never negative, is left out.
     """
 
     latency: float = 0.0

@@ -57,9 +57,9 @@ class Optimal(PlannerBase):
     branch and bound over placements and, where that takes too long, by a mixed-integer program of the same makespan
     (HiGHS); a shortest path joins them. Limits (deadline, budget, memory) become prices first, and what gap remains
     is left to search and program on the whole network. Exact for weighted latency, energy and money under limits;
-    balance is outside the bound; a period is bounded by what is placed, and by the program, but not by the
-    decomposition, so that only small networks are proved; and serial queries and shared parameters loosen the
-    programs, so there a gap may stay open.
+    balance and coordination are outside the bound; a period is bounded by what is placed, and by the program, but
+    not by the decomposition, so that only small networks are proved; and serial queries and shared parameters loosen
+    the programs, so there a gap may stay open.
 
     `steps` are the partial placements that one search may look at, `nodes` those of one program's tree, `largest` the
     coefficients of the largest program. They count work, so the answer is always the same; `time_limit_s` (wall
@@ -133,7 +133,8 @@ def _staged(linear: Linear, effort: Effort) -> Stages:
 
 def _latency_alone(problem: Problem) -> bool:
     wanted = problem.objective
-    return wanted.latency == 1.0 and not (wanted.energy or wanted.money or wanted.balance or wanted.period)
+    others = (wanted.energy, wanted.money, wanted.balance, wanted.period, wanted.coordination)
+    return wanted.latency == 1.0 and not any(others)
 
 
 def _best(judge: Judge, placements: list[tuple[int, ...]]) -> tuple[int, ...]:

@@ -65,6 +65,7 @@ class JointCosts:
         balance = np.array([each.balance / by.balance for each, by in zip(wanted, scales, strict=True)])
         self._balanced = np.flatnonzero(balance)
         self._balance_weight = balance[self._balanced]
+        self._coordinated = [number for number, each in enumerate(wanted) if each.coordination]
         self._deadline_s = np.array([np.inf if each.deadline_s is None else each.deadline_s for each in wanted])
         self._budget = np.array([np.inf if each.budget is None else each.budget for each in wanted])
         self._bound = bool(np.isfinite(self._deadline_s).any() or np.isfinite(self._budget).any())
@@ -114,11 +115,8 @@ class JointCosts:
         latency = self._latency_s + longer
         rent = (self._memory_price * self._held).sum(axis=1)
         money = self._money + rent * longer
-        value = (
-            self._latency_weight * latency
-            + self._energy_weight * (self._energy_j + self._idle_w * longer)
-            + self._money_weight * money
-        )
+        energy = self._energy_j + self._idle_w * longer
+        value = self._latency_weight * latency + self._energy_weight * energy + self._money_weight * money
         if self._bound:
             late = np.maximum(0.0, latency / self._deadline_s - 1.0)
             value += VIOLATION_WEIGHT * (late + np.maximum(0.0, money / self._budget - 1.0))
@@ -126,6 +124,9 @@ class JointCosts:
             value[self._balanced] += self._balance_weight * self._unevenness(total)
         for user in self._paced.tolist():
             value[user] += self._period_weight[user] * self._period(user, present)
+        for user in self._coordinated:
+            judge, costs = self.crowd.judges[user], (float(each[user]) for each in (latency, energy, money))
+            value[user] += judge.problem.objective.coordination * judge.lacking(*costs)
         if self._away.any():
             value = self._away * self._home + (1.0 - self._away) * value
         return math.fsum(value.tolist())

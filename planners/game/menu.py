@@ -221,8 +221,9 @@ class Menu:
         intervals = _whole(problem, spans, server).kept(whole & (spans.held <= problem.memory_bytes[server]))
         if not whole.all():
             intervals = _merged(intervals, _broken(problem, spans, server, np.flatnonzero(~whole)))
-        # Unevenness may fall when others come: an interval that is bad alone may be good in a crowd.
-        if problem.objective.balance:
+        # Unevenness may fall when others come, and terms may go together better: an interval that is bad alone may be
+        # good in a crowd.
+        if problem.objective.balance or problem.objective.coordination:
             return intervals
         nobody = np.zeros(len(problem.nodes))
         missed, values = self._ranks(intervals, intervals.latency_s(float(problem.slowdown[server])), nobody)

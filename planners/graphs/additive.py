@@ -28,8 +28,9 @@ class Additive:
     """The problem's objective as prices of layers and transfers.
 
     The weighted terms are latency, energy and money, each over its scale (see `layerlift.planners.cost.judge.Scales`);
-    when only one of them is wanted its own unit (seconds, joules, money) is kept. Balance, period, memory held per
-    second and the constraints do not add up and are left out; an objective of these alone is taken for latency.
+    when only one of them is wanted its own unit (seconds, joules, money) is kept. Balance, period, coordination,
+    memory held per second and the constraints do not add up and are left out; an objective of these alone is taken for
+    latency.
     """
 
     def __init__(self, problem: Problem, judge: Judge | None = None, weights: TermWeights | None = None) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
+from layerlift.planners.cost.units import Unit, units_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.unit_costs import UnitCosts, UnitFacts
-from layerlift.planners.graphs.units import Unit, units_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 __all__ = ["Chain", "Unit", "units_of"]

@@ -13,8 +13,8 @@ import numpy as np
 
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.per_graph import per_graph
-from layerlift.planners.graphs.pieces import Sums, weighed
-from layerlift.planners.graphs.units import units_of
+from layerlift.planners.cost.pieces import Sums, weighed
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 LONGEST = 24

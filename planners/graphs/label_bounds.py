@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import ahead
+from layerlift.planners.cost.pieces import ahead
 from layerlift.planners.problem.problem import Floats, Ints
 
 WITHIN = 1e-9

@@ -9,7 +9,7 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import int_sum
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.problem.problem import Floats, Ints, Problem
 
 ROUNDING = 1e-12

@@ -19,7 +19,7 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import PieceFacts, Sums
+from layerlift.planners.cost.pieces import PieceFacts, Sums
 from layerlift.planners.graphs.pipeline_tables import INF, ROUNDING, Run, Table, by_one_server, kinds_of, tables_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 

@@ -14,8 +14,8 @@ import numpy as np
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.per_graph import per_graph
 from layerlift.models.graph.route import CLIENT
+from layerlift.planners.cost.units import Unit, units_of
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.units import Unit, units_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive, TermWeights
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.choosing import best_of, cheapest
 from layerlift.planners.learned.policy_file import Kind

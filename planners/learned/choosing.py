@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.graphs.pieces import ENERGY, LATENCY, MONEY, Sums
+from layerlift.planners.cost.pieces import ENERGY, LATENCY, MONEY, Sums
 from layerlift.planners.learned.priced import came_from
 from layerlift.planners.problem.problem import Floats, Ints
 
@@ -36,7 +36,7 @@ def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
     """The `TRIED` ways that are best as far as is known without the cost model, the earlier of equals first."""
     ways = _different(ways)
     wanted = judge.problem.objective
-    if wanted.balance or wanted.period:
+    if wanted.balance or wanted.period or wanted.coordination:
         lengths = sums.facts.last - sums.facts.first + 1
         missed, values = judge.keys(np.repeat(ways, lengths, axis=1))
     else:

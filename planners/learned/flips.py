@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.features import features_of
 from layerlift.planners.learned.policy import Table
 from layerlift.planners.learned.policy_file import Kind, Weights

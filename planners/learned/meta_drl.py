@@ -7,8 +7,8 @@ import random
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.learned.base import Learned
 from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ
 from layerlift.planners.problem.plan import Plan, offload

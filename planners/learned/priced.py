@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 MOST_NODES: Final = 32

@@ -8,11 +8,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.features import features_of
 from layerlift.planners.learned.flips import FLIPS, FlipsWalker
+from layerlift.planners.learned.literal.coordinated import COORDINATED, CoordinatedWalker
 from layerlift.planners.learned.literal.ddlo import DECISIONS, DecisionsWalker
 from layerlift.planners.learned.literal.dil import LABELS, LabelsWalker
+from layerlift.planners.learned.literal.recurrent import RECURRENT, RecurrentWalker
 from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ, Seq2seqWalker
 from layerlift.planners.learned.policy_file import Kind, Weights, parsed
 from layerlift.planners.learned.priced import Priced
@@ -52,6 +54,8 @@ WALKERS: Final[Mapping[str, Callable[[Weights], Walker]]] = {
     DECISIONS.name: DecisionsWalker,
     LABELS.name: LabelsWalker,
     SEQ2SEQ.name: Seq2seqWalker,
+    RECURRENT.name: RecurrentWalker,
+    COORDINATED.name: CoordinatedWalker,
 }
 """By the name of a kind of policy."""
 

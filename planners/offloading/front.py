@@ -10,10 +10,10 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge, Term, term_of
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.cost.query import Cost
 from layerlift.planners.graphs.label_bounds import Quantity
 from layerlift.planners.graphs.label_search import LabelSearch
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.offloading.labels import resources_of
 from layerlift.planners.offloading.units import Placement, best_of, ways
 from layerlift.planners.problem.problem import Objective, Problem

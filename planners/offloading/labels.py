@@ -10,10 +10,7 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
-from layerlift.planners.graphs.label_bounds import WITHIN, Quantity
-from layerlift.planners.graphs.label_search import LabelSearch
-from layerlift.planners.graphs.pieces import (
+from layerlift.planners.cost.pieces import (
     ENERGY,
     LATENCY,
     MONEY,
@@ -23,6 +20,9 @@ from layerlift.planners.graphs.pieces import (
     inner_pieces,
     whole_pieces,
 )
+from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
+from layerlift.planners.graphs.label_bounds import WITHIN, Quantity
+from layerlift.planners.graphs.label_search import LabelSearch
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
 from layerlift.planners.offloading.polishing import polish
@@ -123,7 +123,7 @@ def place(judge: Judge, most: int = 400, inside: bool = True) -> tuple[Placement
 def _adds_up(problem: Problem) -> bool:
     """Whether sums over units are what a query costs, but for a price on memory held."""
     wanted = problem.objective
-    return unit_facts(problem.graph).sequential and not wanted.balance and not wanted.period
+    return unit_facts(problem.graph).sequential and not (wanted.balance or wanted.period or wanted.coordination)
 
 
 def _limits(problem: Problem) -> int:

@@ -6,9 +6,9 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.units import Unit, units_of
 from layerlift.planners.graphs.additive import Additive, leaning
 from layerlift.planners.graphs.memory_price import Placement, within_memory
-from layerlift.planners.graphs.units import Unit, units_of
 from layerlift.planners.problem.problem import Floats
 
 

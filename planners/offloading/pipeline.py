@@ -9,7 +9,7 @@ import numpy as np
 
 from layerlift.planners import cost
 from layerlift.planners.cost.judge import Judge
-from layerlift.planners.graphs.pieces import inner_pieces, whole_pieces
+from layerlift.planners.cost.pieces import inner_pieces, whole_pieces
 from layerlift.planners.graphs.pipelines import Pipelines
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem

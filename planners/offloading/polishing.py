@@ -15,9 +15,9 @@ import numpy as np
 
 from layerlift.models.sums import int_sum
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.graphs.branches import branches_of
 from layerlift.planners.graphs.excursions import runs_of
-from layerlift.planners.graphs.units import units_of
 from layerlift.planners.problem.problem import Ints
 
 Placement = tuple[int, ...]

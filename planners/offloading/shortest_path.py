@@ -18,10 +18,10 @@ from layerlift.planners.registry.base import PlannerBase
 class ShortestPath(PlannerBase):
     """Dynamic programming over (unit, node): exact for chains and any number of nodes, with and without limits.
 
-    Exact for latency, energy, money and their weighted sum, without balance, period and a price on memory held, among
-    placements that keep each branching module on one node; a deadline, a budget and short memory are kept by label
-    setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search. `stay_s`,
-    `leaves` and `polish` are those of `labels`.
+    Exact for latency, energy, money and their weighted sum, without balance, period, coordination and a price on memory
+    held, among placements that keep each branching module on one node; a deadline, a budget and short memory are kept
+    by label setting. It is `labels`, and where labels may not be all, the better of that and a Lagrangian search.
+    `stay_s`, `leaves` and `polish` are those of `labels`.
     """
 
     def __init__(self, stay_s: StayGiven = None, leaves: Leaves = "known", polish: bool = False) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.cost.stay import Stay
-from layerlift.planners.graphs.pieces import Sums
 from layerlift.planners.problem.plan import Plan, all_local
 from layerlift.planners.problem.problem import Floats
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.excursions import Visits, visiting
-from layerlift.planners.graphs.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.offloading.pipeline import trade_offs
 from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.staying import best_over, priced
@@ -27,9 +27,9 @@ class Units(PlannerBase):
     """Dynamic programming over (unit, node), for any number of servers, in O(units x nodes^2).
 
     Exact among placements that keep each unit on one node: a unit lies between two single tensors, so that what units
-    cost adds up (latency, energy, money; balance, period and memory paid by the second do not add up and are left
-    out). Where the period has a weight the pipelines of least period, and of least latency up to some periods, are
-    compared too, and nothing is exact. A second pass may change node inside a module too, where little crosses; the
+    cost adds up (latency, energy, money; balance, period, coordination and memory paid by the second do not add up and
+    are left out). Where the period has a weight the pipelines of least period, and of least latency up to some periods,
+    are compared too, and nothing is exact. A second pass may change node inside a module too, where little crosses; the
     best single cut is compared as well; `polish` then tries branches of modules at work at the same time on different
     nodes, by the true cost, which takes a hundred times as long.
     A deadline, a budget and memory are not minimised under (that is `labels`): what breaks them is not taken.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.graphs.label_bounds import Options, Quantity
 from layerlift.planners.graphs.label_search import undominated
-from layerlift.planners.graphs.pieces import Sums
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
 Placement = tuple[int, ...]

@@ -39,11 +39,16 @@ class Objective:
     """Money per query (USD)."""
     period: float = 0.0
     """Of the seconds in which the busiest CPU, link or port is busy with a query (semantics: "Period")."""
+    coordination: float = 0.0
+    """Of what the coupling coordination degree of latency, energy and money lacks of 1 (semantics: "Planning")."""
 
     @property
     def words(self) -> str:
-        """All of it as one text, for digests; a period without weight is left out, as if there were no such term."""
-        return repr(self) if self.period else f"{repr(self).rpartition(', period=')[0]})"
+        """All of it as one text, for digests; what came later and has no weight is left out, as if there were none."""
+        if self.coordination:
+            return repr(self)
+        later = ", coordination=" if self.period else ", period="
+        return f"{repr(self).partition(later)[0]})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ BUILTIN = {
     "dil": "layerlift.planners.learned.dil:Dil",
     "ddlo": "layerlift.planners.learned.ddlo:Ddlo",
     "meta_drl": "layerlift.planners.learned.meta_drl:MetaDrl",
+    "drl": "layerlift.planners.learned.drl:Drl",
+    "ddpqn": "layerlift.planners.learned.ddpqn:Ddpqn",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",

@@ -199,6 +199,8 @@ def battery() -> dict[str, Problem]:
         "modules, pinned layers": _world(modules, allowed=pinned),
         "modules, little memory": _world(modules, memory_bytes=memory),
         "modules, balanced": _world(modules, objective=Objective(latency=1.0, energy=0.2, money=0.2, balance=0.5)),
+        "modules, coordinated": _world(modules, objective=Objective(latency=0.5, energy=0.5, coordination=1.0)),
+        "chain, coordination": _world(chain, objective=Objective(latency=0.0, coordination=1.0)),
         "chain, period": _world(chain, objective=Objective(latency=0.0, period=1.0), cores=np.array([1, 1, 4, 2])),
         "chain, period within ports": _world(
             chain,

@@ -100,7 +100,8 @@ def best_chain(problem: Problem, penalty: float) -> tuple[Chain, tuple[int, ...]
 def _adds_up(judge: Judge, costs: UnitCosts) -> bool:
     """Whether chains that are exact are ranked by what their ways cost: nothing but sums is wanted, and no limit."""
     wanted = judge.problem.objective
-    plain = wanted.deadline_s is None and wanted.budget is None and not wanted.balance and not wanted.period
+    more = wanted.balance or wanted.period or wanted.coordination
+    plain = wanted.deadline_s is None and wanted.budget is None and not more
     weights = (wanted.latency, wanted.energy, wanted.money)
     held_free = not (wanted.money and judge.problem.price_per_byte_s.any())
     return plain and min(weights) >= 0.0 and any(weights) and held_free and costs.facts.sequential

@@ -13,7 +13,7 @@ from planner_problems import problems
 
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.planners import Problem
-from layerlift.planners.graphs.units import units_of
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.problem.shared_links import SharedLinks, ports
 
 

@@ -70,7 +70,11 @@ def problems(
         cores=np.array(draw(st.lists(st.integers(1, 4), min_size=nodes, max_size=nodes)), dtype=np.int64),
         allowed=allowed,
         objective=Objective(
-            latency=draw(st.sampled_from((0.5, 1.0))), energy=draw(weight), money=draw(weight), balance=draw(weight)
+            latency=draw(st.sampled_from((0.5, 1.0))),
+            energy=draw(weight),
+            money=draw(weight),
+            balance=draw(weight),
+            coordination=draw(weight),
         ),
         query=draw(st.sampled_from(("dataflow", "serial"))),
         uploads_at_once=draw(st.sampled_from(("one", "per_server"))),

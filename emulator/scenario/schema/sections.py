@@ -227,10 +227,12 @@ class ObjectiveSection(Section):
     """Money (USD) per query."""
     period: NonNegative = 0.0
     """Of the busiest CPU, link or port's seconds per query: what a stream can sustain."""
+    coordination: NonNegative = 0.0
+    """Of what the coupling coordination degree of latency, energy and money lacks of 1."""
 
     @model_validator(mode="after")
     def _something(self) -> ObjectiveSection:
-        if self.latency + self.energy + self.money + self.balance + self.period <= 0:
+        if self.latency + self.energy + self.money + self.balance + self.period + self.coordination <= 0:
             raise flaw(("latency",), "and all other weights are 0: expected at least one above 0")
         return self
 

@@ -13,8 +13,8 @@ from layerlift.emulator.studies.learning.worlds import TRIAL_FROM, Worlds
 from layerlift.emulator.world import streams
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, ahead, cheapest_way, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, ahead, cheapest_way, whole_pieces
 from layerlift.planners.learned.features import Features, Whole, features_of
 from layerlift.planners.learned.priced import DEAR, Priced, priced
 from layerlift.planners.problem.problem import Floats, Ints, Problem
@@ -105,14 +105,15 @@ def joined(parts: Sequence[Examples]) -> Examples:
     return Examples(
         np.concatenate([part.piece for part in parts]),
         np.concatenate([part.source for part in parts]),
-        np.concatenate([_padded(part.target, most) for part in parts]),
-        np.concatenate([_padded(part.step, most) for part in parts]),
-        np.concatenate([_padded(part.regret, most) for part in parts]),
-        np.concatenate([_padded(part.open, most) for part in parts]),
+        np.concatenate([padded(part.target, most) for part in parts]),
+        np.concatenate([padded(part.step, most) for part in parts]),
+        np.concatenate([padded(part.regret, most) for part in parts]),
+        np.concatenate([padded(part.open, most) for part in parts]),
     )
 
 
-def _padded(table: NDArray[Number], nodes: int) -> NDArray[Number]:
+def padded(table: NDArray[Number], nodes: int) -> NDArray[Number]:
+    """A table, shape (S, n, ...), as one of more nodes that are all 0."""
     wide = [(0, 0)] * table.ndim
     wide[1] = (0, nodes - table.shape[1])
     return np.pad(table, wide)

@@ -13,7 +13,7 @@ from layerlift.emulator.studies.learning.examples import problem_costs
 from layerlift.emulator.studies.learning.worlds import Worlds
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import Sums, ahead
+from layerlift.planners.cost.pieces import Sums, ahead
 from layerlift.planners.learned.features import looked_ahead
 from layerlift.planners.learned.policy_file import Weights
 from layerlift.planners.learned.priced import Priced

@@ -21,7 +21,7 @@ POLICY, CURVE, STATE, PAGE = "policy.onnx", "curve.parquet", "training.json", "i
 FILES: Final = (POLICY, CURVE, STATE, PAGE)
 MOST_BYTES: Final = 64 * 2**20
 _VERSION: Final = 1
-_DTYPES: Final = {"float32": np.float32, "int64": np.int64, "uint16": np.uint16}
+_DTYPES: Final = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "uint16": np.uint16}
 
 
 @dataclass(frozen=True, slots=True)

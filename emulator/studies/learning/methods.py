@@ -14,6 +14,7 @@ from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.gaps import WALKS
 from layerlift.emulator.studies.learning.meta import places
 from layerlift.emulator.studies.learning.proposals import shown
+from layerlift.emulator.studies.learning.reinforced import episodes, routes
 from layerlift.models.errors import PlanError, RunError, near
 from layerlift.planners.learned.ddlo import Ddlo
 from layerlift.planners.learned.dil import Dil
@@ -68,13 +69,17 @@ _HERE: Final = "layerlift.emulator.studies.learning"
 METHODS: Final[Mapping[str, Method]] = {
     "dil": Method(examples.taught, examples.joined, f"{_HERE}.training:Training"),
     "ddlo": Method(shown.taught, shown.joined, f"{_HERE}.proposals.training:Training"),
+    "drl": Method(episodes.taught, episodes.joined, f"{_HERE}.reinforced.reinforcement:Reinforcement"),
     "meta_drl": Method(places.taught, places.joined, f"{_HERE}.meta.training:Reptile"),
     "meta_drl_plain": Method(places.taught, places.joined, f"{_HERE}.meta.training:Plain"),
+    "ddpqn": Method(episodes.taught, episodes.joined, f"{_HERE}.reinforced.prioritised:Prioritised"),
 }
 LITERAL: Final[Mapping[str, Method]] = {
     "dil": Method(shown.taught, shown.joined, f"{_HERE}.letters.dil:Training", walks=Dil.LITERAL_WALKS),
     "ddlo": Method(shown.taught, shown.joined, f"{_HERE}.letters.ddlo:Training", walks=Ddlo.LITERAL_WALKS),
+    "drl": Method(routes.taught, episodes.joined, f"{_HERE}.reinforced.idrqn:Idrqn", walks=1),
     "meta_drl": Method(places.taught, places.joined, f"{_HERE}.meta.mrlco:Mrlco", walks=1),
+    "ddpqn": Method(routes.taught, episodes.joined, f"{_HERE}.reinforced.ddpqn:LiteralDdpqn", walks=1),
 }
 """Those of the publications."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -61,6 +61,7 @@ class Trained:
             f"{self.policy.parameters} {'whole numbers' if self.policy.kind.whole else 'parameters'}, "
             f"policy {self.policy.label[:12]}.",
             *(_told(point, self.walks) for point in latest(self.points)),
+            *_expected(self.policy.notes),
         ]
 
 
@@ -74,6 +75,14 @@ def _told(point: Point, walks: int) -> str:
         f"On networks {where}, in other worlds: best of {walks} walks is {best} above the exact answer (in 95 % of "
         f"problems at most {p95}), the greedy walk {greedy}, the best single cut {cut}; {right} of greedy steps best."
     )
+
+
+def _expected(notes: Mapping[str, str]) -> list[str]:
+    """How far what a policy expects is from what dynamic programming knows, where it expects anything."""
+    if "q_error" not in notes:
+        return []
+    error = _percent(float(notes["q_error"]))
+    return [f"What it expects of a step is {error} % of staying local off the exact value, on average."]
 
 
 def _percent(share: float) -> str:
@@ -232,7 +241,8 @@ class Course:
         found, loss = self.found, left_sum(self._losses) / len(self._losses)
         points = (*found.points, *(_point(found, loss, group, among) for group, among in self._trials.items()))
         # Of what there was after the last whole round: the training itself may have been stopped within one.
-        policy = replace(found.policy, notes=self._notes(found.rounds, found.cpu_s, points))
+        notes = {**found.policy.notes, **self._notes(found.rounds, found.cpu_s, points)}
+        policy = replace(found.policy, notes=notes)
         self._losses, self.found = [], replace(found, points=points, policy=policy)
 
     def _write(self) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.literal.dense import ADDED, check_shapes, dense, dense_shapes, value
 from layerlift.planners.learned.literal.groups import Grouped, best_server, grouped, legal
 from layerlift.planners.learned.policy_file import Kind, Tables, Weights, initializers, model_of

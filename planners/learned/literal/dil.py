@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.features import LARGEST, told
 from layerlift.planners.learned.literal.dense import ADDED, check_shapes, dense, dense_shapes, value
 from layerlift.planners.learned.literal.groups import Grouped, best_server, grouped, legal

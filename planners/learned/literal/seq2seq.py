@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from layerlift.models.errors import PlanError
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.graphs.pieces import Sums
+from layerlift.planners.cost.pieces import Sums
 from layerlift.planners.learned.policy_file import AGAIN, Kind, Tables, Weights, initializers, model_of
 from layerlift.planners.learned.priced import Priced
 from layerlift.planners.learned.scorer import session_of

@@ -158,6 +158,7 @@ def test_a_problem_without_it_is_named_as_before() -> None:
     assert plain.objective.words == (
         "Objective(latency=1.0, energy=0.0, money=0.0, balance=0.0, deadline_s=None, budget=None)"
     )
+    assert Objective(period=1.0).words.endswith(", budget=None, period=1.0)")
     narrow = ports(np.full(3, 9.0), np.full(3, 9.0))
     known = [
         plain,
@@ -166,6 +167,8 @@ def test_a_problem_without_it_is_named_as_before() -> None:
         replace(plain, shared=narrow),
         replace(plain, shared=ports(np.full(3, 8.0), np.full(3, 9.0))),
         replace(plain, shared=ports(np.full(3, 9.0), np.full(3, 9.0), queue=False)),
+        replace(plain, objective=Objective(coordination=1.0)),
+        replace(plain, objective=Objective(period=1.0, coordination=1.0)),
     ]
     assert len({problem.digest for problem in known}) == len(known)
     again = pickle.loads(pickle.dumps(known[3]))

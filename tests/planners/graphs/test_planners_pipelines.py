@@ -12,9 +12,9 @@ from period_problems import every_pipeline, streams
 from strategies import layer_graphs
 
 from layerlift.planners import Judge, Objective, Problem, cost, make, simple_problem
+from layerlift.planners.cost.pieces import whole_pieces
 from layerlift.planners.exact.exhaustive import every_placement
 from layerlift.planners.graphs import pipelines
-from layerlift.planners.graphs.pieces import whole_pieces
 from layerlift.planners.graphs.pipeline_tables import kinds_of
 from layerlift.planners.graphs.pipelines import Pipelines
 from layerlift.planners.offloading.pipeline import place, trade_offs

@@ -13,7 +13,7 @@ from test_learned import a_problem, costs_of
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import make
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.features import features_of
 from layerlift.planners.learned.flips import FLIPS, FlipsWalker, flipped

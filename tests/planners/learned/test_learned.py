@@ -16,8 +16,8 @@ from some_policies import some_features, some_policy, some_weights
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, Problem, cost, make, simple_problem
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.features import (
     LARGEST,
@@ -39,7 +39,7 @@ from layerlift.planners.learned.walk import ways
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
 
-SHIPPED = {"dil": STEPS, "ddlo": FLIPS, "meta_drl": STEPS}
+SHIPPED = {"dil": STEPS, "ddlo": FLIPS, "drl": STEPS, "meta_drl": STEPS, "ddpqn": STEPS}
 
 
 def costs_of(problem: Problem) -> Priced:

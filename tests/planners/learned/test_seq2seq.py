@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Problem, make, simple_problem
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.base import FLOATS
 from layerlift.planners.learned.literal.seq2seq import (

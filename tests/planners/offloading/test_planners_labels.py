@@ -18,9 +18,9 @@ from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.scenario import families
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Objective, Problem, cost, make
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.exact.optimal import Optimal
 from layerlift.planners.graphs.unit_costs import unit_facts
-from layerlift.planners.graphs.units import units_of
 from layerlift.planners.offloading import labels, lagrangian, units
 from layerlift.planners.offloading.front import TERMS, front_of
 from layerlift.planners.offloading.polishing import polish

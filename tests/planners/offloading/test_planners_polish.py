@@ -16,9 +16,9 @@ from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.scenario import families
 from layerlift.models import load
 from layerlift.planners import Judge, Problem, cost, make
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.exact.optimal import Optimal
 from layerlift.planners.graphs.branches import branches_of
-from layerlift.planners.graphs.units import units_of
 from layerlift.planners.offloading import units
 from layerlift.planners.offloading.polishing import polish
 

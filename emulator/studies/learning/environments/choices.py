@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.pieces import Sums, cheapest_ways, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, cheapest_ways, whole_pieces
 from layerlift.planners.learned.priced import DEAR
 from layerlift.planners.problem.problem import Bools, Floats, Problem
 

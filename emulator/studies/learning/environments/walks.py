@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, whole_pieces
 from layerlift.planners.learned.features import LARGEST, OF_NODE, OF_PIECE, OF_STEP, Features, features_of
 from layerlift.planners.learned.priced import DEAR, Priced, priced
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem

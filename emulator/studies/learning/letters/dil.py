@@ -18,7 +18,7 @@ from layerlift.emulator.studies.learning.letters.dense import Dense
 from layerlift.emulator.studies.learning.proposals.shown import Shown
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import cheapest_way
+from layerlift.planners.cost.pieces import cheapest_way
 from layerlift.planners.learned.literal.dil import LABELS, LAYERS, PLACES, UNITS, numbers_of, units_of
 from layerlift.planners.learned.policy_file import Weights
 

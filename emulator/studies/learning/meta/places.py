@@ -15,8 +15,8 @@ from layerlift.emulator.studies.learning.worlds import TRIAL_FROM, Worlds, famil
 from layerlift.emulator.world import streams
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.cost.pieces import Sums, ahead, whole_pieces
 from layerlift.planners.graphs.additive import Additive
-from layerlift.planners.graphs.pieces import Sums, ahead, whole_pieces
 from layerlift.planners.learned.features import Features, features_of, looked_ahead
 from layerlift.planners.learned.priced import Priced, priced
 from layerlift.planners.problem.problem import Floats, Problem

@@ -10,10 +10,10 @@ import pytest
 
 from layerlift.planners import Judge, Objective, Problem, cost
 from layerlift.planners.cost.holdings import held_in, held_on
+from layerlift.planners.cost.pieces import Sums, cheapest_way, cheapest_ways, weighed, whole_pieces
 from layerlift.planners.graphs.excursions import Visits
 from layerlift.planners.graphs.label_bounds import Options, Quantity
 from layerlift.planners.graphs.label_search import LabelSearch, _fronts, undominated
-from layerlift.planners.graphs.pieces import Sums, cheapest_way, cheapest_ways, weighed, whole_pieces
 from layerlift.planners.testing.problems import battery
 
 OBJECTIVES = (Objective(), Objective(latency=0.0, energy=1.0), Objective(latency=1.0, energy=0.4, money=0.3))

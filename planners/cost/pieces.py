@@ -1,6 +1,6 @@
 """A network in pieces that run one after the other, and what each of them and each step between nodes costs.
 
-Pieces begin where a single tensor crosses (see `layerlift.planners.graphs.units`), and, `inside` modules, also where
+Pieces begin where a single tensor crosses (see `layerlift.planners.cost.units`), and, `inside` modules, also where
 several do that are together smaller than what enters or leaves the module: a wait in the middle of a module may pay.
 Every term of a query (seconds, joules, money) is then a sum over pieces and steps: exactly, where pieces begin at
 single tensors and the network answers once; else nearly, as if what crosses came from where the piece before ran.
@@ -16,7 +16,7 @@ import numpy as np
 from layerlift.models.graph.graph import LayerGraph
 from layerlift.models.graph.per_graph import crossings, per_graph
 from layerlift.models.graph.route import CLIENT
-from layerlift.planners.graphs.units import units_of
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 
 LATENCY, ENERGY, MONEY = range(3)

@@ -1,0 +1,113 @@
+"""Parameters that an optimiser moves, their running mean, and all of it as arrays: what trainings have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from layerlift.models.errors import RunError
+
+MEAN: Final = 0.998
+"""How much of the running mean stays at every step."""
+
+
+class Parameters:
+    """Named parameters, moved by Adam."""
+
+    def __init__(self, named: Mapping[str, Tensor], rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        self.named = dict(named)
+        self.mean = {name: each.detach().clone() for name, each in self.named.items()}
+        """The running mean, which needs no end to be known."""
+        self.steps = 0
+        self._optimiser = torch.optim.Adam(self.named.values(), rate, betas)
+
+    def step(self, loss: Tensor) -> float:
+        """One step down a loss, and what that is."""
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+        # At first it follows faster: so that it forgets where it began.
+        stays = min(MEAN, (1.0 + self.steps) / (10.0 + self.steps))
+        with torch.no_grad():
+            for name, each in self.named.items():
+                self.mean[name].mul_(stays).add_(each, alpha=1.0 - stays)
+        self.steps += 1
+        return float(loss.detach())
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays."""
+        made: dict[str, NDArray[Any]] = {"steps": np.array(self.steps)}
+        for name, parameter in self.named.items():
+            made[f"parameter_{name}"] = parameter.detach().numpy().copy()
+            made[f"mean_{name}"] = self.mean[name].numpy().copy()
+            for kind, value in self._optimiser.state.get(parameter, {}).items():
+                made[f"{kind}_{name}"] = value.detach().numpy().copy()
+        return made
+
+    def take(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from `state`. Raises one of `STRANGE` for what does not fit."""
+        if (steps := int(state["steps"])) < 0:
+            raise ValueError(steps)
+        with torch.no_grad():
+            for name, parameter in self.named.items():
+                parameter.copy_(like(state[f"parameter_{name}"], parameter))
+                self.mean[name].copy_(like(state[f"mean_{name}"], parameter))
+                if steps:
+                    self._optimiser.state[parameter] = {
+                        "step": torch.tensor(float(state[f"step_{name}"])),
+                        "exp_avg": like(state[f"exp_avg_{name}"], parameter),
+                        "exp_avg_sq": like(state[f"exp_avg_sq_{name}"], parameter),
+                    }
+        self.steps = steps
+
+
+STRANGE: Final = (KeyError, ValueError, TypeError, RuntimeError, IndexError, OverflowError)
+"""What arrays that do not fit give rise to."""
+
+
+@contextmanager
+def fitting(state: Mapping[str, NDArray[Any]], seed: int) -> Iterator[int]:
+    """The rounds that a kept training has had. Raises `RunError` for one of another seed, or that does not fit."""
+    try:
+        if int(state["seed"]) != seed:
+            raise RunError(f"what was kept is of --seed {int(state['seed'])}, expected {seed}: give that seed")
+        if (rounds := int(state["rounds"])) < 0:
+            raise ValueError(rounds)
+        yield rounds
+    except STRANGE:
+        raise RunError(
+            "what was kept of the training does not fit it: give another folder with --out, or leave --resume away"
+        ) from None
+
+
+def finite(array: NDArray[Any]) -> float:
+    """A number that was kept. Raises `ValueError` for what is none."""
+    value = float(array)
+    if not np.isfinite(value):
+        raise ValueError(value)
+    return value
+
+
+def like(array: NDArray[Any], parameter: Tensor) -> Tensor:
+    """An array as a parameter's value. Raises `ValueError` for another shape, or what is no number."""
+    made = torch.from_numpy(np.array(array, dtype=np.float32))
+    if made.shape != parameter.shape or not bool(torch.isfinite(made).all()):
+        raise ValueError(made.shape)
+    return made
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums in one order, whatever the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
