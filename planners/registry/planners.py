@@ -59,6 +59,7 @@ BUILTIN = {
     "ga": "layerlift.planners.swarm.ga:Ga",
     "sa": "layerlift.planners.swarm.sa:Sa",
     "dil": "layerlift.planners.learned.dil:Dil",
+    "crowd": "layerlift.planners.learned.crowd.planner:Mixed",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",
