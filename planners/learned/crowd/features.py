@@ -58,8 +58,7 @@ def gains(judge: Judge, offers: list[Offer]) -> Floats:
     """What each offer saves of staying local, 0 to 1: of its value, or of how far it misses its limits."""
     missed, value = judge.local_key
     made = [
-        (missed - offer.rank[0]) / missed if offer.rank[0] < missed else 1.0 - offer.rank[1] / value
-        for offer in offers
+        (missed - offer.rank[0]) / missed if offer.rank[0] < missed else 1.0 - offer.rank[1] / value for offer in offers
     ]
     return np.clip(np.array(made), 0.0, 1.0)
 

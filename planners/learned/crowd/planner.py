@@ -10,9 +10,11 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.crowd.features import View, view_of
+from layerlift.planners.learned.crowd.mixtures import MIXTURE, scorer_of, weights_of
 from layerlift.planners.learned.crowd.offers import Offer, offers_of
-from layerlift.planners.learned.crowd.policy import BY_HAND, exact_scores
+from layerlift.planners.learned.crowd.policy import BY_HAND
 from layerlift.planners.learned.policy import Table
 from layerlift.planners.learned.walk import WEIGHTS
 from layerlift.planners.problem.plan import Plan, all_local, offload
@@ -49,10 +51,10 @@ Goal = Literal["ratio", "latency"]
 class Mixed(PlannerBase):
     """A mixed strategy for users that cannot coordinate: home or a server, drawn by a policy's scores.
 
-    Of each server it sees the best way to use it beside the client (exact, given the server), what that saves, moves and
-    asks for, how much the server can do, and what servers say of their users (`Problem.crowd`); of servers that beat
-    staying local, and home, one is drawn: the higher its score, the likelier. So equal users spread over servers that
-    look alike, and some stay at home before the servers are full; nobody waits for anybody. It keeps nothing in mind.
+    Of each server it sees the best way to use it beside the client (exact, given the server), what that saves, moves
+    and asks for, how much the server can do, and what servers say of their users (`Problem.crowd`); of servers that
+    beat staying local, and home, one is drawn: the higher its score, the likelier. So equal users spread over servers
+    that look alike, and some stay at home before the servers are full; nobody waits for anybody. It keeps no state.
 
     `goal` says which of the policies that ship: users' mean of latency over latency at home (`ratio`), or mean latency.
     `policy` names the file of one that `layerlift train crowd` wrote; `by_hand` takes a few numbers set by hand.
@@ -64,20 +66,22 @@ class Mixed(PlannerBase):
     def __init__(self, goal: Goal = "ratio", policy: str = "", by_hand: bool = False) -> None:
         if policy and by_hand:
             raise PlanError("crowd: policy and by_hand were both given, expected one of them")
-        self._mixture = BY_HAND
+        if by_hand:
+            self._policy = policy_file.written(weights_of(BY_HAND, {}))
+        elif policy:
+            self._policy = policy_file.read(policy, (MIXTURE,))
+        else:
+            self._policy = policy_file.shipped(f"crowd_{goal}")
 
     @classmethod
     def cite(cls) -> str:
         """The source of the algorithm."""
-        return "Layerlift's own; trained by the cross-entropy method of Rubinstein, Methodol. Comput. Appl. Probab. 1999"
+        return "Layerlift's own; trained by the cross-entropy method (Rubinstein, Methodol. Comput. Appl. Probab. 1999)"
 
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The way over the server that was drawn, or all-local."""
         judge = Judge(problem)
-        return decided(problem, judge, offers_of(judge), self._scores, rng)
-
-    def _scores(self, view: View) -> Table:
-        return exact_scores(self._mixture, view)
+        return decided(problem, judge, offers_of(judge), scorer_of(self._policy).scores, rng)
 
 
 def decided(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,7 +23,7 @@ from layerlift.planners.cost.judge import Judge
 from layerlift.planners.learned.crowd.features import View
 from layerlift.planners.learned.crowd.offers import Offer, offers_of
 from layerlift.planners.learned.crowd.planner import decided
-from layerlift.planners.learned.crowd.policy import Mixture, exact_scores, of_vector
+from layerlift.planners.learned.crowd.policy import Mixture, exact_scores
 from layerlift.planners.learned.policy import Table
 from layerlift.planners.registry.base import PlannerBase
 
@@ -39,7 +40,17 @@ class Episodes:
     family: str
     seed: int
     policies: tuple[tuple[int, ...], ...]
-    """The numbers of each, see `layerlift.planners.learned.crowd.policy.vector`."""
+    """The numbers of each, see `layerlift.planners.learned.crowd.policy.Mixture`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of some runs of one world."""
+
+    worths: tuple[Worth, ...]
+    """Of each policy, in order."""
+    cpu_s: float
+    """CPU time that it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +66,28 @@ class Worth:
 
     def cost(self, goal: str) -> float:
         """What training makes small: `ratio` or `latency`."""
-        return self.ratio if goal == "ratio" else self.latency
+        return self.numbers()[goal]
+
+    def numbers(self) -> dict[str, float]:
+        """All by name."""
+        return {"ratio": self.ratio, "latency": self.latency, "away": self.away}
 
 
 @lru_cache(maxsize=16)
 def family(name: str) -> families.Family:
     """A family by name or file, or the one of this folder."""
-    here = resources.files("layerlift.emulator.studies.learning") / f"{CROWDS}.yaml"
+    here = resources.files("layerlift.emulator.studies.learning.crowd") / f"{CROWDS}.yaml"
     return families.load(Path(str(here)) if name == CROWDS else name)
 
 
-def played(episodes: Episodes) -> list[Worth]:
+def played(episodes: Episodes) -> Played:
     """What each policy is worth in the world."""
+    began = time.process_time()
     scenario = family(episodes.family).draw(episodes.seed, ["users.*.planner=crowd:by_hand=true"])
     home = latencies(run(scenario.changed(["users.*.planner=local"]), local=True))
     known: _Known = {}
-    return [_worth(scenario, of_vector(np.array(each), {}), home, known) for each in episodes.policies]
+    made = [_worth(scenario, Mixture.of(np.array(each)), home, known) for each in episodes.policies]
+    return Played(tuple(made), time.process_time() - began)
 
 
 def _worth(scenario: Scenario, policy: Mixture, home: Mapping[str, float], known: _Known) -> Worth:

@@ -1,0 +1,100 @@
+"""The crowd's tables in docs/learned.md. What is not kept yet is made; `SEEDS` says how many seeds a table has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from benchmarks.docs.blocks import prose, table
+from benchmarks.learned_crowd.measuring import Seen, found, seen, store
+from benchmarks.learned_crowd.worlds import (
+    AGAINST,
+    ALL,
+    CONTENTION,
+    CROWD,
+    FEW,
+    HELD_OUT,
+    HOME,
+    IONN,
+    JOINT,
+    OTHERS,
+    Case,
+    Crowd,
+    Way,
+)
+from layerlift.emulator.studies.compare.statistics import Interval, interval
+
+SEEDS: Final = {"300": 5, "90": 5, "others": 3, "held out": 3}
+"""What the tables on the page were made with. The whole has 30, 30, 10 and 3: raise a number, and the rest is made."""
+_HEAD: Final = ["", "mean ratio", "mean latency, s", "p95, s", "worst user", "worst p99", "Jain"]
+
+
+def sightings(crowd: Crowd, ways: Sequence[Way], seeds: int) -> Mapping[Way, list[Seen]]:
+    """What users see by who plans, seed by seed from 1 on."""
+    kept, every = store(), range(1, seeds + 1)
+    made = found([Case(crowd, way, seed) for seed in every for way in (HOME, *ways)], kept)
+    return {
+        way: [seen(made[Case(crowd, way, seed)], made[Case(crowd, HOME, seed)]) for seed in every]
+        for way in (*ways, HOME)
+    }
+
+
+def contention() -> str:
+    """The paired seeds of `contention`, at the size of training and at one that was never seen."""
+    parts = []
+    for size, crowd in CONTENTION.items():
+        known = sightings(crowd, ALL, SEEDS[size])
+        rows = [[way.title, *_cells(some)] for way, some in known.items()]
+        said = f"{crowd.title}, {SEEDS[size]} seeds, means with 95 % intervals. {_paired(known)}"
+        parts += [prose(said), table(_HEAD, rows)]
+    return "\n\n".join(parts)
+
+
+def others() -> str:
+    """Other scenarios and policies, in which nobody gathers."""
+    return _short(OTHERS, FEW, SEEDS["others"])
+
+
+def held_out() -> str:
+    """Worlds that lie outside what was trained on, in one respect each."""
+    return _short(HELD_OUT, AGAINST, SEEDS["held out"])
+
+
+def _short(crowds: Mapping[str, Crowd], ways: Sequence[Way], seeds: int) -> str:
+    """The mean ratio of each crowd by who plans, and the worst user's under `crowd`."""
+    rows = []
+    for crowd in crowds.values():
+        known = sightings(crowd, ways, seeds)
+        worst = _mean(known[CROWD], lambda each: each.worst)
+        rows.append([crowd.title, *(_mean(known[way], lambda each: each.ratio) for way in ways), worst])
+    head = ["", *(way.title for way in ways), "worst user, `crowd`"]
+    return f"{prose(f'Mean ratio to home, {seeds} seeds, means with 95 % intervals.')}\n\n{table(head, rows)}"
+
+
+def _cells(some: Sequence[Seen]) -> list[str]:
+    numbers: tuple[Callable[[Seen], float], ...] = (
+        lambda each: each.ratio, lambda each: each.latency_s, lambda each: each.p95_s, lambda each: each.worst,
+        lambda each: each.tail, lambda each: each.jain,
+    )  # fmt: skip
+    return [_mean(some, number) for number in numbers]
+
+
+def _mean(some: Sequence[Seen], number: Callable[[Seen], float]) -> str:
+    return _told(interval(number(each) for each in some))
+
+
+def _told(found: Interval) -> str:
+    return f"{found.mean:.3f}" if found.n < 2 else f"{found.mean:.3f} ±{found.half:.3f}"
+
+
+def _paired(known: Mapping[Way, Sequence[Seen]]) -> str:
+    """What `crowd`'s mean ratio and 95th percentile are beside others', seed by seed."""
+    said = []
+    for way in (JOINT, IONN):
+        pairs = list(zip(known[CROWD], known[way], strict=True))
+        ratio = interval(own.ratio / other.ratio for own, other in pairs)
+        p95 = interval(own.p95_s / other.p95_s for own, other in pairs)
+        said.append(
+            f"`crowd`'s mean ratio is {_told(ratio)} times that of {way.title}, its 95th percentile {_told(p95)} times"
+        )
+    return f"{'; '.join(said)}."
