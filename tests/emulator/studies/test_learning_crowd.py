@@ -17,7 +17,7 @@ from layerlift.emulator.cli.main import main
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.crowd import course, search
+from layerlift.emulator.studies.learning.crowd import course, search, study
 from layerlift.emulator.studies.learning.crowd.course import CrowdTrained
 from layerlift.emulator.studies.learning.crowd.page import page
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
@@ -34,6 +34,7 @@ from layerlift.emulator.studies.learning.crowd.rollouts import (
 from layerlift.emulator.studies.learning.crowd.search import COUNT, Search, parameters_of
 from layerlift.emulator.studies.learning.crowd.study import described, train_crowd
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
+from layerlift.emulator.studies.many import Lost
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.crowd.features import SERVER
@@ -200,12 +201,35 @@ def test_training_again_resumed_or_stopped_gives_the_same_bits(short: None, smal
         train_crowd("latency", worlds=[small], rounds=4, out=tmp_path / "whole", resume=True)
 
 
+def jobs_of(small: str) -> list[Episodes]:
+    policy = tuple(BY_HAND.numbers.tolist())
+    return [Episodes(small, seed, (policy,)) for seed in (4, 5)]
+
+
 @pytest.mark.long
-def test_whoever_plays_the_runs_the_policy_is_the_same(short: None, small: str, tmp_path: Path) -> None:
-    alone = train_crowd("latency", worlds=[small], rounds=2, out=tmp_path / "one")
-    together = train_crowd("latency", worlds=[small], rounds=2, out=tmp_path / "two", workers=2)
+def test_processes_play_the_same_runs(small: str) -> None:
+    alone, together = (study.player(workers, None)(jobs_of(small)) for workers in (1, 2))
+    assert [each.worths for each in alone] == [each.worths for each in together]
+    assert alone[0].worths != alone[1].worths
+
+
+def test_whoever_ends_first_runs_are_learned_from_in_the_order_of_their_seeds(
+    short: None, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "WORLDS", 2)
+    alone = train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "one")
+
+    def last_first(call: Any, jobs: Sequence[Any], *, local: bool, address: str | None, workers: int) -> Any:
+        assert (local, address, workers) == (False, None, 3)
+        return reversed([(number, call(job)) for number, job in enumerate(jobs)])
+
+    monkeypatch.setattr(study, "each_of", last_first)
+    together = train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "two", workers=3)
     assert alone.policy.label == together.policy.label
     assert [point.ratio for point in alone.points] == [point.ratio for point in together.points]
+    monkeypatch.setattr(study, "each_of", lambda *_, **__: [(0, Lost("gone")), (1, Lost("gone"))])
+    with pytest.raises(RunError, match="played no runs: gone"):
+        train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "three")
 
 
 def test_points_are_measured_now_and_then(

@@ -46,7 +46,7 @@ def train_crowd(
     course = CrowdCourse(goal, tuple(worlds), seed, folder)
     if resume:
         course.resume()
-    play = _player(workers, address)
+    play = player(workers, address)
     try:
         with felt(), ExitStack() as stack:
             if address is not None:
@@ -80,7 +80,7 @@ def _until(course: CrowdCourse, minutes: float, rounds: int | None) -> Iterator[
         yield share
 
 
-def _player(workers: int, address: str | None) -> Play:
+def player(workers: int, address: str | None) -> Play:
     """Plays runs, and answers in the order in which they were asked for, whoever ends first."""
 
     def play(jobs: Sequence[Episodes]) -> list[Played]:
