@@ -27,7 +27,7 @@ from layerlift.planners.learned.crowd.policy import (
 )
 from layerlift.planners.problem.problem import Floats
 
-POLICIES: Final = 12
+POLICIES: Final = 8
 """Drawn in a round: half of them at random, the others opposite to these."""
 ELITE: Final = POLICIES // 2
 WORLDS: Final = 3
@@ -63,6 +63,14 @@ _GRAIN: Final = np.array(
     [*(_DOUBLES / _SEEN[name][1] for name in SERVER), *(_DOUBLES / _SEEN_OF_ALL[name][1] for name in OWN)]
 )
 COUNT: Final = len(SERVER) + len(OWN) + 1
+SEARCHED: Final = np.array([
+    *(name in ("gain", "gain_beside", "capacity", "upload", "wanted", "claimed", "plans") for name in SERVER),
+    *(name in ("best_gain", "claimed") for name in OWN),
+    True,
+])  # fmt: skip
+"""Which parameters are searched for. In as many runs as a training of minutes has, more of them find less; the others
+stay as set by hand.
+"""
 
 
 class Search:
@@ -71,7 +79,7 @@ class Search:
     def __init__(self, seed: int) -> None:
         self.seed, self.rounds = seed, 0
         self._mean: Floats = parameters_of(BY_HAND)
-        self._spread: Floats = np.full(COUNT, FIRST_SPREAD)
+        self._spread: Floats = np.where(SEARCHED, FIRST_SPREAD, 0.0)
         self._slow = self._mean
 
     def asked(self, family: Sequence[str]) -> list[Episodes]:
@@ -93,7 +101,8 @@ class Search:
         chosen = self._drawn()[best]
         around = np.sqrt(np.cumsum(weight[:, None] * (chosen - self._mean) ** 2, axis=0)[-1])
         self._mean = np.cumsum(weight[:, None] * chosen, axis=0)[-1]
-        self._spread = np.maximum((1.0 - SMOOTH) * self._spread + SMOOTH * around, LEAST_SPREAD)
+        spread = np.maximum((1.0 - SMOOTH) * self._spread + SMOOTH * around, LEAST_SPREAD)
+        self._spread = np.where(SEARCHED, spread, 0.0)
         # Faster at first, so that it forgets where it began.
         stays = min(MEAN, (1.0 + self.rounds) / (10.0 + self.rounds))
         self._slow = stays * self._slow + (1.0 - stays) * self._mean
@@ -127,7 +136,7 @@ class Search:
             mean, spread, slow = (np.array(state[name], dtype=np.float64) for name in ("mean", "spread", "slow"))
             if any(each.shape != (COUNT,) or not np.isfinite(each).all() for each in (mean, spread, slow)):
                 raise ValueError(COUNT)
-            if rounds < 0 or not (spread > 0.0).all():
+            if rounds < 0 or not np.array_equal(spread > 0.0, SEARCHED):
                 raise ValueError(rounds)
         except (KeyError, ValueError, TypeError, OverflowError):
             raise RunError(
