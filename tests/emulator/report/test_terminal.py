@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import house
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.report import pages
 from layerlift.emulator.report.pages import page
 from layerlift.emulator.report.terminal import Terminal, echo
 
@@ -62,6 +64,23 @@ def test_a_page_without_a_body_has_a_place_for_each_chart() -> None:
     assert "<title>&lt;/title&gt;&lt;b&gt;</title>" in made
     assert '<div id="one"></div>' in made
     assert '{"one": {"title": "\\u003c/script\\u003e"}}' in made
+
+
+@pytest.mark.long
+def test_what_draws_charts_is_put_together_once_and_anew_where_it_was_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYERLIFT_CACHE", str(tmp_path))
+    made = []
+    monkeypatch.setattr(pages, "_put_together", lambda: made.append(1) or "draw('é')")
+    assert "draw('é')" in [pages._drawing.__wrapped__() for _ in range(2)]
+    assert len(made) == 1
+    [kept] = tmp_path.rglob("charts-*.bin")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert pages._drawing.__wrapped__() == "draw('é')"
+    assert len(made) == 2
+    monkeypatch.setenv("LAYERLIFT_CACHE", str(kept))  # a file: nothing can be kept, and none is needed
+    assert pages._drawing.__wrapped__() == "draw('é')"
 
 
 # No module goes another way
