@@ -60,7 +60,8 @@ def gains(judge: Judge, offers: list[Offer]) -> Floats:
     made = [
         (missed - offer.rank[0]) / missed if offer.rank[0] < missed else 1.0 - offer.rank[1] / value for offer in offers
     ]
-    return np.clip(np.array(made), 0.0, 1.0)
+    clipped: Floats = np.clip(np.array(made), 0.0, 1.0)
+    return clipped
 
 
 def view_of(problem: Problem, judge: Judge, offers: list[Offer]) -> View:
@@ -87,11 +88,11 @@ def view_of(problem: Problem, judge: Judge, offers: list[Offer]) -> View:
         "wanted": told(work * per_s / cores),
         "load": told(problem.load[at] / cores / _COUNTS),
         "share": told((1.0 / problem.share[at] - 1.0) / _COUNTS),
-        "filled": told(held / memory),
+        "filled": told(_shares(held, memory)),
         "behind": told(gain.max() - gain),
         "claimed": told(claimed),
         "users": told(heard.users[at] / cores / _COUNTS),
-        "promised": told(heard.promised_bytes[at] / memory),
+        "promised": told(_shares(heard.promised_bytes[at], memory)),
         "plans": told(heard.plans[at] / cores / _COUNTS),
         "link": told(heard.link[at]),
         "unknown": heard.unknown[at] * _YES,
@@ -136,6 +137,13 @@ def _heard(problem: Problem) -> _Heard:
     return _Heard(news.work, news.users, news.promised_bytes, news.plans, _link(news), np.isinf(news.age_s) * 1.0)
 
 
+def _shares(parts: Floats, wholes: Floats) -> Floats:
+    """Parts of wholes; of nothing, nothing."""
+    made: Floats = np.divide(parts, wholes, out=np.zeros_like(parts), where=wholes > 0.0)
+    return made
+
+
 def _link(news: CrowdNews) -> Floats:
     """The share of each node's links that is in use, the fuller way."""
-    return np.maximum(news.downlink_use, news.uplink_use)
+    down = _shares(news.received_bytes_s, news.downlink_bytes_s)
+    return np.maximum(down, _shares(news.sent_bytes_s, news.uplink_bytes_s))

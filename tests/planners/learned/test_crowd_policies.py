@@ -238,6 +238,19 @@ def test_what_a_user_sees_of_a_server_that_others_use() -> None:
     assert own["think"] == octaves(0.5)
 
 
+def test_a_server_with_no_memory_and_no_link_is_seen_as_a_number_all_the_same() -> None:
+    bare = replace(battery()["chain without parameters"], memory_bytes=np.array([np.inf, 0.0, 0.0, 0.0]))
+    told = told_of_crowd(bare)
+    assert told.crowd is not None
+    told = replace(told, crowd=replace(told.crowd, downlink_bytes_s=np.zeros(4)))
+    judge = Judge(told)
+    offers = offers_of(judge)
+    view = view_of(told, judge, offers)
+    assert offers
+    assert np.isfinite(view.server).all()
+    assert (view.server[:, SERVER.index("filled")] == 0).all()
+
+
 def test_a_server_that_is_behind_the_best_says_by_how_much() -> None:
     problem = battery()["chain"]
     judge = Judge(problem)

@@ -113,7 +113,8 @@ class Search:
         """The policies of the next round, shape (POLICIES, parameters)."""
         rng = np.random.default_rng(streams.family(self.seed, "crowd", f"round {self.rounds}").getrandbits(64))
         noise = rng.standard_normal((POLICIES // 2, COUNT))
-        return self._mean + self._spread * np.concatenate([noise, -noise])
+        made: Floats = self._mean + self._spread * np.concatenate([noise, -noise])
+        return made
 
     def policy(self) -> Mixture:
         """The best guess so far: the running mean, for what a round finds best is partly its worlds' luck."""
