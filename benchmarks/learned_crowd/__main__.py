@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--seeds", type=int, default=5, help="the last seed")
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--policies", choices=["any", "none"], default="any", help="none: nothing of the learned ones")
+    parser.add_argument("--policies", choices=["any", "none"], default="any", help="none: not those that learned")
     given = parser.parse_args(arguments)
     kept, began = store(), time.monotonic()
     try:
