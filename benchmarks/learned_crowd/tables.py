@@ -25,7 +25,7 @@ from benchmarks.learned_crowd.worlds import (
 )
 from layerlift.emulator.studies.compare.statistics import Interval, interval
 
-SEEDS: Final = {"300": 3, "90": 3, "others": 0, "held out": 0}
+SEEDS: Final[dict[str, int]] = {"300": 3, "90": 3, "others": 0, "held out": 0}
 """What the tables on the page were made with. The whole has 30, 30, 10 and 3: raise a number, and the rest is made."""
 SHOWN: Final = {"300": (*MAIN, LATENCY), "90": (*MAIN, LATENCY)}
 """Who is shown: the whole has `ALL`."""
