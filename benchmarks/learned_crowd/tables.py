@@ -48,8 +48,8 @@ def contention() -> str:
     for size, crowd in CONTENTION.items():
         known = sightings(crowd, SHOWN[size], SEEDS[size])
         rows = [[way.title, *_cells(some)] for way, some in known.items()]
-        said = f"{crowd.title}, {SEEDS[size]} seeds, means with 95 % intervals. {_paired(known)}"
-        parts += [prose(said), table(_HEAD, rows)]
+        said = f"{crowd.title}, {SEEDS[size]} seeds, means with 95 % intervals:"
+        parts += [prose(said), table(_HEAD, rows), _paired(known)]
     return "\n\n".join(parts)
 
 
@@ -90,17 +90,21 @@ def _mean(some: Sequence[Seen], number: Callable[[Seen], float]) -> str:
 
 
 def _told(found: Interval) -> str:
-    return f"{found.mean:.3f}" if found.n < 2 else f"{found.mean:.3f} ±{found.half:.3f}"
+    return f"{found.mean:.2f}" if found.n < 2 else f"{found.mean:.2f} ±{found.half:.2f}"
 
 
 def _paired(known: Mapping[Way, Sequence[Seen]]) -> str:
-    """What `crowd`'s mean ratio and 95th percentile are beside others', seed by seed."""
-    said = []
-    for way in (JOINT, IONN):
-        pairs = list(zip(known[CROWD], known[way], strict=True))
-        ratio = interval(own.ratio / other.ratio for own, other in pairs)
-        p95 = interval(own.p95_s / other.p95_s for own, other in pairs)
-        said.append(
-            f"`crowd`'s mean ratio is {_told(ratio)} times that of {way.title}, its 95th percentile {_told(p95)} times"
-        )
-    return f"{'; '.join(said)}."
+    """What `crowd` is beside others, seed by seed, and what was hoped for."""
+    joint, alone = ([*zip(known[CROWD], known[way], strict=True)] for way in (JOINT, IONN))
+    rows = [
+        _bar(f"mean ratio, times that of {JOINT.title}", 0.92, [own.ratio / other.ratio for own, other in joint]),
+        _bar("95th percentile, times that of the same", 1.02, [own.p95_s / other.p95_s for own, other in joint]),
+        _bar(f"mean ratio, times that of {IONN.title}", 0.5, [own.ratio / other.ratio for own, other in alone]),
+        _bar("worst p99, times that at home", 1.1, [each.tail for each in known[CROWD]]),
+    ]
+    return table(["`crowd`, seed by seed", "hoped for, at most", "found", ""], rows)
+
+
+def _bar(what: str, most: float, values: Sequence[float]) -> list[str]:
+    found = interval(values)
+    return [what, f"{most:.2f}", _told(found), "met" if found.mean <= most else "missed"]
