@@ -11,6 +11,7 @@ from benchmarks.learned_crowd.worlds import Case
 from layerlift.emulator.results.sums import quantile
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.fairness.indices import jain
 from layerlift.emulator.studies.learning.crowd.rollouts import UNANSWERED
@@ -56,6 +57,8 @@ def measured(case: Case) -> Outcome:
     """Make the run of a case."""
     settings = ["execution=none", "sample_s=null", *case.crowd.settings, *case.way.settings, f"seed={case.seed}"]
     result = run(Scenario.load(case.crowd.scenario, settings), local=True)
+    if not result.complete:
+        raise Stopped.told(result.run)
     times: dict[str, list[float]] = {}
     for row in result.queries.select(["user", "status", "latency_s"]).to_pylist():
         if row["status"] == "answered":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +19,7 @@ from layerlift.emulator.cli.main import main
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.crowd import course, search, study
+from layerlift.emulator.studies.learning.crowd import course, rollouts, search, study
 from layerlift.emulator.studies.learning.crowd.course import CrowdTrained
 from layerlift.emulator.studies.learning.crowd.page import page
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
@@ -81,6 +83,26 @@ def test_worth_is_a_mean_over_users_of_ratios_and_a_ratio_of_means() -> None:
     # Who is never answered had ten times what there is at home.
     assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).ratio == 5.25
     assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).latency == 20.5 / 3.0
+
+
+def test_a_run_that_was_interrupted_is_not_learned_from(
+    small: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short: None
+) -> None:
+    # A run that is interrupted ends like any other, with what there is of it.
+    true = rollouts.run
+
+    def broken_off(*given: Any, **more: Any) -> Any:
+        def interrupted(progress: Any, world: Any) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        return true(*given, progress=interrupted, **more)
+
+    monkeypatch.setattr(rollouts, "run", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        played(Episodes(small, 3, (tuple(BY_HAND.numbers.tolist()),)))
+    stopped = train_crowd("ratio", worlds=[small], rounds=2, out=tmp_path / "new")
+    assert (stopped.rounds, stopped.signal) == (0, 2)
+    assert np.array_equal(Mixture(**stopped.policy.tables).numbers, BY_HAND.numbers)
 
 
 def test_what_is_played_is_what_the_planner_does(small: str, tmp_path: Path) -> None:

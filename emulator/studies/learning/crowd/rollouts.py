@@ -16,6 +16,7 @@ import numpy as np
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.run import run
+from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario, families
 from layerlift.models.sums import left_sum
 from layerlift.planners import Plan, Planner, Problem
@@ -103,7 +104,9 @@ def worth(latency_s: Mapping[str, float], home_s: Mapping[str, float], away: flo
 
 
 def latencies(result: RunResult) -> dict[str, float]:
-    """The mean latency of each user who was answered."""
+    """The mean latency of each user who was answered. Raises `KeyboardInterrupt` for a run that was interrupted."""
+    if not result.complete:
+        raise Stopped.told(result.run)
     times: dict[str, list[float]] = {}
     for row in result.queries.select(["user", "status", "latency_s"]).to_pylist():
         if row["status"] == "answered":
