@@ -33,6 +33,8 @@ ELITE: Final = POLICIES // 2
 WORLDS: Final = 3
 """In which each policy of a round is played, the same for all."""
 FIRST_SPREAD: Final = 0.8
+HOME_SPREAD: Final = 2.0
+"""Of what home is worth, at first: nobody knows beforehand how many should stay there."""
 LEAST_SPREAD: Final = 0.15
 SMOOTH: Final = 0.3
 """How much of the spread is new after a round."""
@@ -80,6 +82,7 @@ class Search:
         self.seed, self.rounds = seed, 0
         self._mean: Floats = parameters_of(BY_HAND)
         self._spread: Floats = np.where(SEARCHED, FIRST_SPREAD, 0.0)
+        self._spread[-1] = HOME_SPREAD
         self._slow = self._mean
 
     def asked(self, family: Sequence[str]) -> list[Episodes]:
