@@ -8,6 +8,7 @@ from typing import Final
 from benchmarks import adaptation, learned
 from benchmarks.docs import cards, crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
+from benchmarks.learned_crowd import tables as crowd_tables
 
 _TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
 """In docs/gaps.md, what planners spent: the last two columns are CPU time."""
@@ -38,6 +39,9 @@ BLOCKS: Final = (
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("before any episode", "docs/learned.md", adaptation.promised, 20),
     Block("adaptation", "docs/learned.md", adaptation.adaptation, 120),
+    Block("learned crowds: contention", "docs/learned.md", crowd_tables.contention, 9000),
+    Block("learned crowds: elsewhere", "docs/learned.md", crowd_tables.others, 1200),
+    Block("learned crowds: held out", "docs/learned.md", crowd_tables.held_out, 1200),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),
     Block("late-arrival in short", "README.md", crowds.late_table, 90),

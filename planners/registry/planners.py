@@ -63,6 +63,7 @@ BUILTIN = {
     "meta_drl": "layerlift.planners.learned.meta_drl:MetaDrl",
     "drl": "layerlift.planners.learned.drl:Drl",
     "ddpqn": "layerlift.planners.learned.ddpqn:Ddpqn",
+    "crowd": "layerlift.planners.learned.crowd.planner:Mixed",
     "ionn": "layerlift.planners.uploading.ionn:Ionn",
     "efficiency": "layerlift.planners.uploading.efficiency:Efficiency",
     "recursive": "layerlift.planners.uploading.efficiency:Recursive",

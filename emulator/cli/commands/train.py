@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, TypeVar, get_args
 
 import click
 import rich.progress
@@ -15,10 +15,15 @@ from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
+from layerlift.emulator.studies.learning.crowd.course import CrowdTrained, Goal
+from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS
+from layerlift.emulator.studies.learning.crowd.study import MINUTES as CROWD_MINUTES
+from layerlift.emulator.studies.learning.crowd.study import described as crowd_described
+from layerlift.emulator.studies.learning.crowd.study import train_crowd
 from layerlift.emulator.studies.learning.kept import FILES, POLICY
 from layerlift.emulator.studies.learning.meta.adapting import EPISODES, PLANNER
 from layerlift.emulator.studies.learning.meta.adapting import adapt as adapted
-from layerlift.emulator.studies.learning.study import HELD_OUT, MINUTES, Progress, Trained
+from layerlift.emulator.studies.learning.study import HELD_OUT, MINUTES, Trained
 from layerlift.emulator.studies.learning.study import train as trained
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT
 from layerlift.models.errors import RunError
@@ -26,19 +31,38 @@ from layerlift.models.errors import RunError
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SHOWN: Final = 24
 """Points of the curve on the terminal."""
+CROWD: Final = "crowd"
+Found = TypeVar("Found")
+
+
+class _Common(TypedDict):
+    """What all trainings are asked for."""
+
+    rounds: int | None
+    workers: int
+    address: str | None
+    seed: int
+    out: Path
+    resume: bool
+    force: bool
 
 
 @click.command()
 @click.argument("planner")
-@click.option("--worlds", default=",".join(FAMILIES), show_default=True, help="Families of worlds to train on.")
+@click.option("--worlds", help=f"Families of worlds to train on.  [default: {','.join(FAMILIES)}; of crowd: {CROWDS}]")
 @click.option("--networks", default="", help="Networks to train on.  [default: the nine classics]")
 @click.option("--hold-out", default=",".join(HOLD_OUT), show_default=True, help="Networks that are only measured on.")
-@click.option("--minutes", type=click.FloatRange(0.0, min_open=True), default=MINUTES, show_default=True)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0.0, min_open=True),
+    help=f"How long.  [default: {MINUTES:.0f}; crowd {CROWD_MINUTES:.0f}]",
+)
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), help="So many rounds in all, however long they take.")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Draw worlds, with Ray.")
 @click.option("--address", help="Join a running Ray cluster for that: auto, or HOST:PORT.")
 @click.option("--seed", type=click.IntRange(0, 40), default=1, show_default=True)
 @click.option("--out", type=FilePath(), help="Folder of the policy, its curve and page.  [default: trained-PLANNER]")
+@click.option("--goal", type=click.Choice(get_args(Goal)), help="Of crowd: what to make small.  [default: ratio]")
 @click.option("--literal", is_flag=True, help="Train the policy of the publication instead of the one that ships.")
 @click.option("--adapt", metavar="SCENARIO", help="Of meta_drl: go on from its policy in this scenario instead.")
 @click.option(
@@ -49,15 +73,16 @@ _SHOWN: Final = 24
 @click.option("--force", is_flag=True, help="Replace a training that is there already.")
 def train(
     planner: str,
-    worlds: str,
+    worlds: str | None,
     networks: str,
     hold_out: str,
-    minutes: float,
+    minutes: float | None,
     rounds: int | None,
     workers: int,
     address: str | None,
     seed: int,
     out: Path | None,
+    goal: Goal | None,
     literal: bool,
     adapt: str | None,
     policy: Path | None,
@@ -72,30 +97,42 @@ def train(
     layerlift plan --planner dil:policy=mine/policy.onnx
     layerlift train meta_drl --adapt late-arrival --out adapted
 
-    Needs torch: pip install 'layerlift[learn]'. The same seed and rounds give the same policy, whoever draws the
-    worlds, and after a --resume too. docs/learned.md has it all.
+    Needs torch, crowd aside: pip install 'layerlift[learn]'. The same seed and rounds give the same policy, whoever
+    draws the worlds, and after a --resume too. docs/learned.md has it all.
     """
     folder = out if out is not None else Path(f"trained-{planner}")
     if adapt is not None:
         _adapt(planner, adapt, policy, episodes, seed, folder, literal or resume, force)
         return
-    with _bar() as progress:
-        found = trained(
-            planner,
-            worlds=_names(worlds),
-            networks=_names(networks),
-            hold_out=_names(hold_out),
-            minutes=minutes,
-            rounds=rounds,
-            workers=workers,
-            address=address,
-            seed=seed,
-            out=folder,
-            literal=literal,
-            resume=resume,
-            force=force,
-            progress=progress,
-        )
+    common: _Common = {
+        "rounds": rounds, "workers": workers, "address": address, "seed": seed, "out": folder, "resume": resume,
+        "force": force,
+    }  # fmt: skip
+    found: Trained | CrowdTrained
+    if planner == CROWD:
+        _only_of_walkers(networks, hold_out, literal)
+        with _bar(crowd_described) as progress:
+            found = train_crowd(
+                goal or "ratio",
+                worlds=_names(worlds) if worlds is not None else (CROWDS,),
+                minutes=minutes or CROWD_MINUTES,
+                progress=progress,
+                **common,
+            )
+    else:
+        if goal is not None:
+            raise click.UsageError(f"--goal is of crowd alone, expected none for {planner}")
+        with _bar(described) as progress:
+            found = trained(
+                planner,
+                worlds=_names(worlds) if worlds is not None else FAMILIES,
+                networks=_names(networks),
+                hold_out=_names(hold_out),
+                minutes=minutes or MINUTES,
+                literal=literal,
+                progress=progress,
+                **common,
+            )
     for text in found.sentences():
         echo(text)
     echo(f"Written to {folder}: {', '.join(FILES)}", err=True)
@@ -126,14 +163,23 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _only_of_walkers(networks: str, hold_out: str, literal: bool) -> None:
+    """Refuse for `crowd` what only others know."""
+    if networks or literal or _names(hold_out) != HOLD_OUT:
+        raise click.UsageError(
+            "crowd knows no --networks, --hold-out or --literal: its worlds say which networks there are; "
+            "name families with --worlds"
+        )
+
+
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar(told: Callable[[Found], str]) -> Iterator[Callable[[Found, float], None]]:
     """Rounds and the curve while it grows, on a terminal; nothing when piped."""
     console = screen(err=True)
     shown = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("drawing the first worlds", total=1.0)
-        yield lambda found, share: bar.update(task, completed=share, description=described(found))
+        yield lambda found, share: bar.update(task, completed=share, description=told(found))
 
 
 def described(found: Trained) -> str:

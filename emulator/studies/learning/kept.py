@@ -54,7 +54,8 @@ class Record:
     asked: Mapping[str, Any]
     """What it was asked for: what a resumed one must be asked for too."""
     arrays: Mapping[str, NDArray[Any]]
-    points: tuple[Point, ...]
+    points: tuple[Any, ...]
+    """Of the curve: a `Point` each, or what another training has of them."""
     cpu_s: float
 
 
@@ -93,14 +94,14 @@ def _packed(array: NDArray[Any]) -> dict[str, Any]:
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
-def unpacked(path: Path) -> Record:
-    """The record in a file. Raises `RunError` for what is none."""
+def unpacked(path: Path, kind: type[Any] = Point) -> Record:
+    """The record in a file, with points of a kind. Raises `RunError` for what is none."""
     try:
         held = json.loads(read_regular(path, MOST_BYTES))
         if held["version"] != _VERSION:
             raise ValueError
         arrays = {str(name): _unpacked(each) for name, each in held["arrays"].items()}
-        points = tuple(_point(values) for values in held["points"])
+        points = tuple(_point(values, kind) for values in held["points"])
         return Record(dict(held["asked"]), arrays, points, _number(held["cpu_s"]))
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror or error}; give another folder with --out") from None
@@ -114,13 +115,13 @@ def _unpacked(held: Mapping[str, Any]) -> NDArray[Any]:
     return array.reshape([extent for extent in shape if extent >= 0])
 
 
-def _point(values: list[Any]) -> Point:
-    kinds = [each.type for each in fields(Point)]
+def _point(values: list[Any], point: type[Any]) -> Any:
+    kinds = [each.type for each in fields(point)]
     made: list[Any] = [
         str(value) if kind == "str" else int(value) if kind == "int" else _number(value)
         for kind, value in zip(kinds, values, strict=True)
     ]
-    return Point(*made)
+    return point(*made)
 
 
 def _number(value: Any) -> float:
@@ -129,12 +130,12 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def curve(points: tuple[Point, ...]) -> bytes:
+def curve(points: tuple[Any, ...], kind: type[Any] = Point) -> bytes:
     """The curve as a Parquet file's content."""
     import pyarrow
     import pyarrow.parquet
 
-    columns = {each.name: [point.__getattribute__(each.name) for point in points] for each in fields(Point)}
+    columns = {each.name: [point.__getattribute__(each.name) for point in points] for each in fields(kind)}
     sink = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), sink)
     content: bytes = sink.getvalue().to_pybytes()

@@ -89,6 +89,6 @@ def method(planner: str, literal: bool = False) -> Method:
     known = LITERAL if literal else METHODS
     if planner not in known:
         what = "to the letter " if literal and planner in METHODS else ""
-        wanted = " or ".join(known) or "none"
+        wanted = " or ".join([*known, *(() if literal else ("crowd",))]) or "none"
         raise PlanError(f"planner {planner!r} cannot be trained {what}, expected {wanted}{near(planner, known)}")
     return known[planner]

@@ -10,7 +10,7 @@ from layerlift.emulator.report.pages import page as with_charts
 from layerlift.emulator.studies.learning.kept import Point
 from layerlift.models.text import escaped
 
-_STYLE: Final = """
+STYLE: Final = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 24px auto; max-width: 1080px; padding: 0 16px }
 h1 { font-size: 22px } h2 { font-size: 17px; margin-top: 32px }
 .wide { overflow-x: auto }
@@ -46,19 +46,20 @@ def page(title: str, sentences: Sequence[str], points: Sequence[Point], asked: M
         '<div id="curve"></div>',
         "<h2>What it was asked for</h2>",
         '<div class="wide"><table>',
-        *(_row("td", [key, _words(value)]) for key, value in asked.items()),
+        *(row("td", [key, words(value)]) for key, value in asked.items()),
         "</table></div>",
         "<h2>All points</h2>",
         "<p>Gaps to the exact answer, in percent of it.</p>",
         '<div class="wide"><table>',
-        _row("th", [head for _, head in _HEADS]),
-        *(_row("td", _cells(point)) for point in points),
+        row("th", [head for _, head in _HEADS]),
+        *(row("td", _cells(point)) for point in points),
         "</table></div>",
     ]
-    return with_charts(title, {"curve": _chart(points)}, body, _STYLE)
+    return with_charts(title, {"curve": _chart(points)}, body, STYLE)
 
 
-def _words(value: Any) -> str:
+def words(value: Any) -> str:
+    """What was asked for, as a cell says it."""
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
@@ -73,7 +74,8 @@ def _told(key: str, value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _row(tag: str, cells: Sequence[str]) -> str:
+def row(tag: str, cells: Sequence[str]) -> str:
+    """A line of a table; `tag` is th or td."""
     return "<tr>" + "".join(f"<{tag}>{escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 

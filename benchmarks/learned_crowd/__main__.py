@@ -1,0 +1,75 @@
+"""`python -m benchmarks.learned_crowd --minutes 10`: make what docs/learned.md needs of crowds, as far as time goes.
+
+The most important runs come first, seed by seed; what was made is kept, and nothing is made twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from benchmarks.learned_crowd.measuring import found, store
+from benchmarks.learned_crowd.worlds import (
+    AGAINST,
+    ALL,
+    CONTENTION,
+    FEW,
+    HELD_OUT,
+    HOME,
+    MAIN,
+    OTHERS,
+    Case,
+)
+from layerlift.models.errors import LayerliftError
+
+
+def cases(group: str, seeds: range) -> Iterator[Case]:
+    """The runs of a group, the most important first."""
+    large, small = CONTENTION.values()
+    for seed in seeds:
+        if group in ("300", "all"):
+            yield from (Case(large, way, seed) for way in (HOME, *MAIN))
+        if group in ("90", "all"):
+            yield from (Case(small, way, seed) for way in (HOME, *ALL))
+    for seed in seeds:
+        if group in ("300", "all"):
+            yield from (Case(large, way, seed) for way in ALL)
+    for name, crowds, ways in (("others", OTHERS, FEW), ("held out", HELD_OUT, AGAINST)):
+        if group in (name, "all"):
+            yield from (Case(crowd, way, seed) for seed in seeds for crowd in crowds.values() for way in (HOME, *ways))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make runs until the time is up; 1 when one cannot be made."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learned_crowd", description=__doc__)
+    parser.add_argument("--group", choices=["300", "90", "others", "held out", "all"], default="all")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=5, help="the last seed")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--policies", choices=["any", "none"], default="any", help="none: not those that learned")
+    given = parser.parse_args(arguments)
+    kept, began = store(), time.monotonic()
+    try:
+        for case in cases(given.group, range(given.first, given.seeds + 1)):
+            if given.policies == "none" and case.told()["policy"]:
+                continue
+            if kept.get(case) is None:
+                spent = time.process_time()
+                found([case], kept)
+                print(
+                    f"{case.crowd.title}, {case.way.title}, {case.seed}: {time.process_time() - spent:.1f} s",
+                    flush=True,
+                )
+            if time.monotonic() - began > 60.0 * given.minutes:
+                print("the time is up; run it again to go on", file=sys.stderr)
+                return 0
+    except LayerliftError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

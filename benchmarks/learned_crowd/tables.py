@@ -1,0 +1,110 @@
+"""The crowd's tables in docs/learned.md. What is not kept yet is made; `SEEDS` says how many seeds a table has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from benchmarks.docs.blocks import prose, table
+from benchmarks.learned_crowd.measuring import Seen, found, seen, store
+from benchmarks.learned_crowd.worlds import (
+    AGAINST,
+    CONTENTION,
+    CROWD,
+    FEW,
+    HELD_OUT,
+    HOME,
+    IONN,
+    JOINT,
+    LATENCY,
+    MAIN,
+    OTHERS,
+    Case,
+    Crowd,
+    Way,
+)
+from layerlift.emulator.studies.compare.statistics import Interval, interval
+
+SEEDS: Final[dict[str, int]] = {"300": 3, "90": 3, "others": 0, "held out": 0}
+"""What the tables on the page were made with. The whole has 30, 30, 10 and 3: raise a number, and the rest is made."""
+SHOWN: Final = {"300": (*MAIN, LATENCY), "90": (*MAIN, LATENCY)}
+"""Who is shown: the whole has `ALL`."""
+_HEAD: Final = ["", "mean ratio", "mean latency, s", "p95, s", "worst user", "worst p99", "Jain"]
+
+
+def sightings(crowd: Crowd, ways: Sequence[Way], seeds: int) -> Mapping[Way, list[Seen]]:
+    """What users see by who plans, seed by seed from 1 on."""
+    kept, every = store(), range(1, seeds + 1)
+    made = found([Case(crowd, way, seed) for seed in every for way in (HOME, *ways)], kept)
+    return {
+        way: [seen(made[Case(crowd, way, seed)], made[Case(crowd, HOME, seed)]) for seed in every]
+        for way in (*ways, HOME)
+    }
+
+
+def contention() -> str:
+    """The paired seeds of `contention`, at the size of training and at one that was never seen."""
+    parts = []
+    for size, crowd in CONTENTION.items():
+        known = sightings(crowd, SHOWN[size], SEEDS[size])
+        rows = [[way.title, *_cells(some)] for way, some in known.items()]
+        said = f"{crowd.title}, {SEEDS[size]} seeds, means with 95 % intervals:"
+        parts += [prose(said), table(_HEAD, rows), _paired(known)]
+    return "\n\n".join(parts)
+
+
+def others() -> str:
+    """Other scenarios and policies, in which nobody gathers."""
+    return _short(OTHERS, FEW, SEEDS["others"])
+
+
+def held_out() -> str:
+    """Worlds that lie outside what was trained on, in one respect each."""
+    return _short(HELD_OUT, AGAINST, SEEDS["held out"])
+
+
+def _short(crowds: Mapping[str, Crowd], ways: Sequence[Way], seeds: int) -> str:
+    """The mean ratio of each crowd by who plans, and the worst user's under `crowd`."""
+    if not seeds:
+        named = ", ".join(crowd.title for crowd in crowds.values())
+        return prose(f"Not run yet: {named}. Nothing is claimed of them.")
+    rows = []
+    for crowd in crowds.values():
+        known = sightings(crowd, ways, seeds)
+        worst = _mean(known[CROWD], lambda each: each.worst)
+        rows.append([crowd.title, *(_mean(known[way], lambda each: each.ratio) for way in ways), worst])
+    head = ["", *(way.title for way in ways), "worst user, `crowd`"]
+    return f"{prose(f'Mean ratio to home, {seeds} seeds, means with 95 % intervals.')}\n\n{table(head, rows)}"
+
+
+def _cells(some: Sequence[Seen]) -> list[str]:
+    numbers: tuple[Callable[[Seen], float], ...] = (
+        lambda each: each.ratio, lambda each: each.latency_s, lambda each: each.p95_s, lambda each: each.worst,
+        lambda each: each.tail, lambda each: each.jain,
+    )  # fmt: skip
+    return [_mean(some, number) for number in numbers]
+
+
+def _mean(some: Sequence[Seen], number: Callable[[Seen], float]) -> str:
+    return _told(interval(number(each) for each in some))
+
+
+def _told(found: Interval) -> str:
+    return f"{found.mean:.2f}" if found.n < 2 else f"{found.mean:.2f} ±{found.half:.2f}"
+
+
+def _paired(known: Mapping[Way, Sequence[Seen]]) -> str:
+    """What `crowd` is beside others, seed by seed, and what was hoped for."""
+    joint, alone = ([*zip(known[CROWD], known[way], strict=True)] for way in (JOINT, IONN))
+    rows = [
+        _bar(f"mean ratio, times that of {JOINT.title}", 0.92, [own.ratio / other.ratio for own, other in joint]),
+        _bar("95th percentile, times that of the same", 1.02, [own.p95_s / other.p95_s for own, other in joint]),
+        _bar(f"mean ratio, times that of {IONN.title}", 0.5, [own.ratio / other.ratio for own, other in alone]),
+        _bar("worst p99, times that at home", 1.1, [each.tail for each in known[CROWD]]),
+    ]
+    return table(["`crowd`, seed by seed", "hoped for, at most", "found", ""], rows)
+
+
+def _bar(what: str, most: float, values: Sequence[float]) -> list[str]:
+    found = interval(values)
+    return [what, f"{most:.2f}", _told(found), "met" if found.mean <= most else "missed"]
