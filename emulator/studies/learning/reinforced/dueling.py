@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from layerlift.emulator.studies.learning.network import Network
-from layerlift.planners.learned.features import LARGEST, OF_NODE, OF_PIECE
+from layerlift.planners.learned.features import LARGEST, OF_NODE, OF_PIECE, Whole
 from layerlift.planners.learned.lacking import FINE, MOST_OCTAVES, PER_OCTAVE
 from layerlift.planners.problem.problem import Floats
 
@@ -68,7 +68,7 @@ def apart(told: Tensor, made: Tensor) -> Tensor:
     return torch.log2(told + 1.0 / FINE) - torch.log2(made + 1.0 / FINE)
 
 
-def states_worth(value: Mapping[str, Tensor], piece: Floats, node: Floats) -> Floats:
+def states_worth(value: Mapping[str, Tensor], piece: Whole, node: Whole) -> Floats:
     """`shares` of every state of a problem, shapes (P, OF_PIECE) and (P, n, OF_NODE) -> (P, n)."""
     count, nodes = node.shape[:2]
     wide = np.repeat(piece, nodes, axis=0)

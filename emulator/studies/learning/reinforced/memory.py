@@ -46,8 +46,11 @@ class Memory:
         at = (self.count + np.arange(new)) % size
         for name, table in self.held.items():
             given = steps[name]
+            if given.ndim == 1:
+                table[at] = given
+                continue
             table[at] = 0
-            table[(at, *(slice(extent) for extent in given.shape[1:]))] = given
+            table[at, : given.shape[1]] = given
         self.priority[at] = self.priority.max() or 1.0
         self.count += new
 

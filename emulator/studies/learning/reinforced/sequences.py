@@ -62,15 +62,17 @@ class Sequences:
         }
         return {name: torch.from_numpy(table) for name, table in made.items()}
 
+    @property
+    def _held(self) -> dict[str, NDArray[Any]]:
+        return {"seen": self._seen, "chosen": self._chosen, "spent": self._spent, "steps": self._steps}
+
     def state(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays."""
-        made = {"seen": self._seen, "chosen": self._chosen, "spent": self._spent, "steps": self._steps}
-        return {name: table.copy() for name, table in made.items()} | {"count": np.array(self._count)}
+        return {name: table.copy() for name, table in self._held.items()} | {"count": np.array(self._count)}
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from `state`. Raises `ValueError` for what does not fit."""
-        held = {"seen": self._seen, "chosen": self._chosen, "spent": self._spent, "steps": self._steps}
-        for name, table in held.items():
+        for name, table in self._held.items():
             given = state[name]
             if given.shape != table.shape or given.dtype != table.dtype or not np.isfinite(given).all():
                 raise ValueError(name)
