@@ -80,8 +80,8 @@ def told(costs: Floats) -> Floats:
     # A float's bits, read as one whole number, are its logarithm drawn straight between powers of two.
     octaves: Floats = (seen.view(np.int64) - _BITS_OF_ONE).astype(np.float64)
     octaves *= _PER_OCTAVE * 2.0**-52
-    np.rint(octaves, out=octaves)
-    return np.minimum(octaves, float(LARGEST), out=octaves)
+    whole: Floats = np.minimum(np.rint(octaves), float(LARGEST))
+    return whole
 
 
 def _of_pieces(priced: Priced, ahead: Ahead) -> Whole:
