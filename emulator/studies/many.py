@@ -34,6 +34,18 @@ Outcome = dict[str, Any]
 """What came of a run, as JSON; `{"failed": reason}` of one that could not be made."""
 
 
+class Keeps(Protocol):
+    """Where outcomes are kept."""
+
+    def get(self, work: Any) -> Outcome | None:
+        """The outcome of a run that was made before."""
+        ...
+
+    def put(self, work: Any, outcome: Outcome) -> None:
+        """Keep an outcome. Raises `RunError` when it cannot be written."""
+        ...
+
+
 class Kept:
     """Outcomes in a file, a line each: one that is there is not made again."""
 
@@ -86,7 +98,7 @@ def outcomes(
     *,
     local: bool,
     address: str | None = None,
-    kept: Kept | None = None,
+    kept: Keeps | None = None,
     workers: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield (number, outcome) of each of `works` as it ends.
