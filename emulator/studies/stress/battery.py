@@ -80,6 +80,11 @@ def worlds_of(document: Mapping[str, Any], count: int | None, thorough: bool) ->
     return many * THOROUGH if thorough else many
 
 
+def picking(worlds: int) -> int:
+    """In how many of so many worlds all references are run, so that the best of them is known: half, but two."""
+    return min(worlds, max(2, worlds // 2))
+
+
 def users_in(document: Mapping[str, Any]) -> int:
     """How many users a drawn world has."""
     total = 0

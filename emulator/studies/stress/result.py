@@ -97,10 +97,13 @@ class Stress:
         """A contender's card, a line for each family."""
         heads = ["family", "worlds", "ratio", "to", "times home", "optimum", "missed", "refused", "disrupted"]
         heads += ["Jain", "worst user", "wasted MB", *(["waited s", "late/early"] if self.kind == "policy" else [])]
-        lines = []
-        for row in self.of(contender):
+        rows, lines = self.of(contender), []
+        priced = any(not math.isnan(row.means["money"]) for row in rows)
+        heads += ["USD/1000"] if priced else []
+        for row in rows:
             means = row.means
             own = [plain(means["waited_s"]), plain(means["late_comers"])] if self.kind == "policy" else []
+            own += [plain(1000.0 * means["money"])] if priced else []
             lines.append(
                 [row.family, str(row.value.n), str(row.ratio), row.reference or NOTHING, plain(row.value.mean),
                  plain(row.optimum.mean), shown(row.missed._replace(half=math.nan), 100.0) + " %",

@@ -127,22 +127,37 @@ class Study:
         self._ended += 1
 
     def _expected(self) -> int:
-        everybody = len(self._asked.everybody)
-        ladders = int_sum(len(push.factors) * push.worlds for push in self._asked.pushes)
-        return everybody * int_sum(self._asked.worlds.values()) + len(self._asked.contenders) * ladders
+        asked = self._asked
+        ladders = int_sum(len(push.factors) * push.worlds for push in asked.pushes)
+        first = int_sum(self._wanted(who, worlds) for who in asked.everybody for worlds in asked.worlds.values())
+        return first + len(asked.contenders) * ladders
 
     def _rounds(self) -> Iterator[list[Job]]:
         """The runs, in rounds: what a round is depends on what came of those before, and on nothing else."""
+        worlds = self._asked.worlds
         yield list(self._asked.first())
         yield [
             job
-            for family, wanted in self._asked.worlds.items()
+            for family, wanted in worlds.items()
             for who in self._asked.everybody
-            for job in self._asked.others(who, family, 1, self._affordable(who, family, wanted))
+            for job in self._asked.others(who, family, 1, self._affordable(who, family, self._wanted(who, wanted)))
         ]
-        yield [*self._further(), *self._step(0)]
+        yield [*self._of_references(), *self._step(0)]
+        yield list(self._further())
         for number in range(1, max((len(push.factors) for push in self._asked.pushes), default=0)):
             yield list(self._step(number))
+
+    def _wanted(self, who: str, worlds: int) -> int:
+        """How many of a family's worlds somebody meets at first: who is no more than a reference, half."""
+        return worlds if who in self._asked.contenders else battery.picking(worlds)
+
+    def _of_references(self) -> Iterator[Job]:
+        """The other worlds of each family's reference."""
+        for family, wanted in self._asked.worlds.items():
+            who = self._reference(family)
+            if who and who not in self._asked.contenders:
+                worlds = self._affordable(who, family, wanted)
+                yield from self._asked.others(who, family, battery.picking(wanted), worlds)
 
     def _further(self) -> Iterator[Job]:
         """More worlds of a family for contenders of whom nothing can be said yet, and for its reference."""
@@ -163,7 +178,8 @@ class Study:
         """A step of all ladders; of one that has broken none, unless all is to be known thoroughly."""
         for push in self._asked.pushes:
             for who in self._asked.contenders:
-                if number >= len(push.factors) or not (self._asked.thorough or self._holds(who, push)):
+                before = push.factors[:number]
+                if number >= len(push.factors) or not (self._asked.thorough or self._holds(who, push, before)):
                     continue
                 factor = push.factors[number]
                 # A step at which nothing is harder has been run for the card.
@@ -219,8 +235,8 @@ class Study:
         return row(who, family, self._of(who, family), reference, self._of(reference, family), self._optima(family))
 
     def _reference(self, family: str) -> str:
-        """The best of the references, by the worlds that everybody meets: whoever is judged, it is the same."""
-        known = self._asked.worlds[family]
+        """The best of the references, by the worlds that all of them meet: whoever is judged, it is the same."""
+        known = battery.picking(self._asked.worlds[family])
         found = {
             name: {world: each for world, each in self._of(name, family).items() if world < known}
             for name in self._asked.references
@@ -235,8 +251,9 @@ class Study:
     def _of(self, who: str, family: str) -> dict[int, Outcome]:
         return self._found.get((who, family, *UNPUSHED), {})
 
-    def _holds(self, who: str, push: Push) -> bool:
-        return self._ladder(who, push).broken is None
+    def _holds(self, who: str, push: Push, factors: Sequence[float]) -> bool:
+        """Whether none of these steps broke; that of the card may lie beyond the first that did."""
+        return not any(step.breaks for step in self._ladder(who, push).steps if step.factor in factors)
 
     def _ladder(self, who: str, push: Push) -> Ladder:
         steps = {factor: self._worlds(who, push, factor) for factor in push.factors}
