@@ -179,7 +179,7 @@ def test_the_command_fails_a_build_and_says_why(family: Path, tmp_path: Path) ->
 def test_an_answer_is_written_whole_and_a_place_that_cannot_be_is_known_before(family: Path, tmp_path: Path) -> None:
     line = ["stress", "local", "--against", "local", "--family", str(family), "--seeds", "1", "--no-push", "--local"]
     told = CliRunner().invoke(main, [*line, "--json", str(tmp_path)])
-    assert told.exit_code == 1
+    assert told.exit_code == 2
     assert "--json" in told.output
     assert "of about" not in told.output
     (tmp_path / "card.json").write_text("{")
