@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from layerlift.emulator.runtime.interruption import heed
 from layerlift.emulator.studies.processes import in_processes, workers_of
 from layerlift.models.errors import LayerliftError, RunError
 
@@ -135,7 +136,10 @@ def each_of(
     (`layerlift.emulator.cluster.tasks`). Raises `RunError` when that cannot be joined.
     """
     if local or not jobs:
-        yield from ((number, call(job)) for number, job in enumerate(jobs))
+        for number, job in enumerate(jobs):
+            found = call(job)
+            yield number, found
+            heed()
         return
     if address is None:
         made = in_processes(call, jobs, workers_of(workers))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from layerlift.emulator.studies.stress.jobs import TIMES, Job
 from layerlift.emulator.studies.stress.kept import Stores
 from layerlift.emulator.studies.stress.measures import MOST, NUMBERS, _dear
 from layerlift.emulator.studies.stress.result import Stress
-from layerlift.emulator.studies.stress.study import Study
+from layerlift.emulator.studies.stress.study import Study, stress
 
 MODULE = """
 from layerlift.planners import make
@@ -26,6 +29,18 @@ from layerlift.planners.registry.base import PlannerBase
 class Mine(PlannerBase):
     def plan(self, problem, rng):
         return make("local").plan(problem, rng)
+"""
+
+
+ALONE = """
+about: One user before a server.
+catches: nobody
+world:
+  nodes: [{tier: edge, ghz: 40, memory_mb: 2000}]
+  links: {client-edge: {bandwidth_mb_s: 10, latency_ms: 2}}
+  users: [{device: {ghz: 1.2}, model: squeezenet, stay_s: 1}]
+  execution: none
+  reference_ghz: 48.6
 """
 
 
@@ -164,3 +179,18 @@ def test_a_planner_that_was_changed_is_run_anew(tmp_path: Path, monkeypatch: pyt
 def test_only_what_ships_with_plain_options_ships(text: str, ships: bool) -> None:
     assert sources.ships(text) is ships
     assert (sources.of_own(text) == "") is ships
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_when_a_run_is_ending_stops_the_study(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run has nothing left to stop by then, but the study has others to make."""
+    path = tmp_path / "alone.yaml"
+    path.write_text(ALONE)
+    module = importlib.import_module("layerlift.emulator.run")
+    monkeypatch.setattr(module, "_write_planning", lambda *given: os.kill(os.getpid(), number))
+    found = stress("local", against="local", families=[path], worlds=3, push=False, local=True)
+    assert not found.complete
+    assert found.signal == number
+    assert found.notes[0].endswith("1 of about 3 runs had ended")
