@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from layerlift.models.sums import left_sum
 from layerlift.planners.graphs.pieces import ahead
 from layerlift.planners.problem.problem import Bools, Floats, Ints
 
-Numbers = NDArray[np.floating] | NDArray[np.integer]
+Numbers = NDArray[Any]
 
 WITHIN = 1e-9
 """Share by which a way may exceed a limit and still be kept: whether it keeps it is for the cost model to say."""
@@ -284,7 +285,8 @@ def undominated(used: Floats, step: float) -> Bools:
 def _ranked(used: Floats) -> Numbers:
     """The place of each number in its row, equal ones alike: small whole numbers are compared several times as fast."""
     kind = np.int16 if used.shape[1] < 2**15 else np.int64
-    return np.array([np.unique(row, return_inverse=True)[1] for row in used], dtype=kind)
+    made: Numbers = np.array([np.unique(row, return_inverse=True)[1] for row in used], dtype=kind)
+    return made
 
 
 def _undercuts(one: Numbers, other: Numbers, step: float) -> Bools:
@@ -292,7 +294,7 @@ def _undercuts(one: Numbers, other: Numbers, step: float) -> Bools:
     low = one * (1.0 - step) if step else one
     found: Bools = low[0, :, None] <= other[0]
     for row in range(1, len(low)):
-        found &= low[row, :, None] <= other[row]
+        np.logical_and(found, low[row, :, None] <= other[row], out=found)
     return found
 
 
