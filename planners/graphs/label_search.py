@@ -301,7 +301,7 @@ def _undercuts(one: Numbers, other: Numbers, step: float) -> Bools:
 def _not_by_earlier(undercuts: Bools, step: float) -> Bools:
     """Of columns that undercut one another so, those that no earlier one does that is itself among these."""
     earlier = np.triu(undercuts, 1)
-    kept: Bools = ~earlier.any(axis=0)
+    kept: Bools = np.logical_not(np.logical_or.reduce(earlier, axis=0))
     if step:  # what is undercut but for a share may be undercut by nobody who stays
         for number in np.flatnonzero(~kept).tolist():
             kept[number] = not (earlier[:number, number] & kept[:number]).any()
