@@ -72,8 +72,8 @@ def perform(job: Job) -> Outcome:
         found = measured(result, _dearest(scenario))
         found["optimum"] = _optimum(job.scenario, scenario) if job.prove else None
         return found | {"timing": timing(result, took)}
-    except TooSlow:
-        return {"failed": f"it took more than {job.limit_s:g} CPU seconds", "slow": True}
+    except TooSlow as error:
+        return {"failed": str(error), "slow": True}
     except LayerliftError as error:
         return {"failed": str(error)}
     except (Exception, SystemExit) as error:  # a stranger's plug-in may raise anything; the others still count

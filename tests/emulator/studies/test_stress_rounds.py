@@ -194,3 +194,16 @@ def test_a_signal_that_comes_when_a_run_is_ending_stops_the_study(
     assert not found.complete
     assert found.signal == number
     assert found.notes[0].endswith("1 of about 3 runs had ended")
+
+
+@pytest.mark.long
+def test_who_waits_for_what_does_not_come_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "alone.yaml"
+    path.write_text(ALONE)
+    monkeypatch.setattr("layerlift.emulator.studies.stress.limit.IDLE_S", 2.0)
+    planners = ["bad_planners:Sleeps", "local"]
+    found = stress(planners, against="local", families=[path], worlds=2, push=False, local=True)
+    sleeps, local = (found.of(name)[0] for name in planners)
+    assert sleeps.failed == ("it did nothing for 2 seconds",)
+    assert sleeps.verdict == "no plans"
+    assert local.value.n == 2
