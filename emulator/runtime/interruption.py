@@ -20,6 +20,8 @@ _REASONS: Final[dict[int, str]] = {
     signal.SIGTERM: "stopped by SIGTERM",
     signal.SIGHUP: "stopped by SIGHUP, as when a terminal is closed",
 }
+_MISSED: Final[list[Stopped]] = []
+"""What came too late to stop a run that was ending; see `heed`."""
 _AT_ONCE: Final = 2
 """So many signals in vain, and the next one ends the process."""
 
@@ -60,6 +62,7 @@ class Interruptions:
         self._state: Literal["open", "deferred", "asked", "felt"] = "open"
         self._before: dict[int, Any] = {}
         self._why: Stopped | None = None
+        self._raised = False
         self._in_vain = 0
         self._at_a_point = False
         self.waits_for: Callable[[], str] = lambda: "after this step"
@@ -79,10 +82,12 @@ class Interruptions:
     ) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
+        if self._why is not None and not self._raised:
+            _MISSED[:] = [self._why]
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a signal wait for a `point`; one that comes after the last of them is not felt."""
+        """Let a signal wait for a `point`; one that comes after the last of them is not felt here, but by `heed`."""
         self._state = "deferred"
         try:
             yield
@@ -132,7 +137,7 @@ class Interruptions:
             self._insist()
 
     def _feel(self) -> None:
-        self._state = "felt"
+        self._state, self._raised = "felt", True
         assert self._why is not None
         raise self._why
 
@@ -146,6 +151,15 @@ class Interruptions:
         if self._in_vain == _AT_ONCE:
             self._say("What runs now swallows interrupts; Ctrl-C again ends this process")
         raise self._why
+
+
+def heed() -> None:
+    """Raise `Stopped` for a signal that came when the last run was ending, too late to stop that.
+
+    Of one run alone there is nothing left to stop; who makes many asks after each.
+    """
+    if _MISSED:
+        raise _MISSED.pop()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def check(out: Path | None, names: Sequence[str], what: str, force: bool) -> Non
         raise RunError(f"{out} already holds a {what}: give another directory, or replace it with --force")
 
 
+def check_file(path: Path, option: str) -> None:
+    """Raise `RunError` for a file that an answer cannot be written to; known before hours of runs, not after."""
+    place = path.parent
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if path.is_dir() or not place.is_dir() or not os.access(place, os.W_OK):
+        raise RunError(f"{path} cannot be written, expected a file in a folder of yours; give another with {option}")
+
+
 def clear(out: Path, names: Sequence[str]) -> None:
     """Take an earlier answer away: a study that is stopped must not look as if it had that."""
     try:
@@ -28,12 +38,14 @@ def clear(out: Path, names: Sequence[str]) -> None:
         raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
 
 
-def write(out: Path, texts: Mapping[str, str]) -> None:
-    """Write files of these names. Raises `RunError` when they cannot be written."""
+def write(out: Path, texts: Mapping[str, str], option: str = "--out") -> None:
+    """Write files of these names. Raises `RunError` when they cannot be written; `option` names the place."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             write_bytes(out / name, text.encode("utf-8"))
     except (OSError, ModelError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or error
-        raise RunError(f"cannot write to {out}: {why}; give another with --out") from error
+        # What lies below says which file, too.
+        reason = error.__cause__ or error.__context__ if isinstance(error, ModelError) else error
+        why = (reason.strerror if isinstance(reason, OSError) else None) or error
+        raise RunError(f"cannot write to {out}: {why}; give another with {option}") from error

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
+from layerlift.emulator.runtime.interruption import heed
 from layerlift.emulator.studies.processes import in_processes, workers_of
 from layerlift.models.errors import LayerliftError, RunError
 
@@ -32,6 +33,18 @@ class Work(Protocol):
 
 Outcome = dict[str, Any]
 """What came of a run, as JSON; `{"failed": reason}` of one that could not be made."""
+
+
+class Keeps(Protocol):
+    """Where outcomes are kept."""
+
+    def get(self, work: Any) -> Outcome | None:
+        """The outcome of a run that was made before."""
+        ...
+
+    def put(self, work: Any, outcome: Outcome) -> None:
+        """Keep an outcome. Raises `RunError` when it cannot be written."""
+        ...
 
 
 class Kept:
@@ -86,7 +99,7 @@ def outcomes(
     *,
     local: bool,
     address: str | None = None,
-    kept: Kept | None = None,
+    kept: Keeps | None = None,
     workers: int | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield (number, outcome) of each of `works` as it ends.
@@ -123,7 +136,10 @@ def each_of(
     (`layerlift.emulator.cluster.tasks`). Raises `RunError` when that cannot be joined.
     """
     if local or not jobs:
-        yield from ((number, call(job)) for number, job in enumerate(jobs))
+        for number, job in enumerate(jobs):
+            found = call(job)
+            yield number, found
+            heed()
         return
     if address is None:
         made = in_processes(call, jobs, workers_of(workers))

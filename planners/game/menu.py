@@ -326,13 +326,17 @@ def _tokens(problem: Problem, spans: Spans) -> _SentBytes:
 
 def _broken(problem: Problem, spans: Spans, server: int, chosen: Placements) -> ServerIntervals:
     """Legal intervals with layers in between that must stay on the client; one of each that move the same layers."""
-    layers = np.arange(len(problem.graph))
+    layers, allowed = np.arange(len(problem.graph)), problem.allowed[:, server]
+    # Intervals that differ in forbidden layers only move the same layers, those from the first allowed one to the
+    # last: walking the first of them is enough.
+    after = np.minimum.accumulate(np.where(allowed, layers, len(layers))[::-1])[::-1]
+    before = np.maximum.accumulate(np.where(allowed, layers, -1))
+    start, end = after[spans.first[chosen]], before[spans.last[chosen]]
+    some = np.flatnonzero(start <= end)
+    chosen = chosen[some[np.unique(start[some] * len(layers) + end[some], return_index=True)[1]]]
     inside = (layers >= spans.first[chosen][:, None]) & (layers <= spans.last[chosen][:, None])
-    rows = (inside & problem.allowed[:, server]).astype(np.int64) * server
-    # Intervals that differ in forbidden layers only move the same layers: walking one of them is enough.
-    rows, index = np.unique(rows, axis=0, return_index=True)
-    chosen = chosen[index]
-    fitting = batch.fits(problem, rows) & rows.any(axis=1)
+    rows = (inside & allowed).astype(np.int64) * server
+    fitting = batch.fits(problem, rows)
     rows, chosen = rows[fitting], chosen[fitting]
     costs = batch.evaluate(problem, rows, carried=True, period=True)
     held, work = batch.held_bytes(problem, rows)[:, server], costs.busy_s[:, server]

@@ -78,3 +78,11 @@ class Endless(Bad):
     def believed(self, problem: Problem) -> Problem:
         while True:
             pass
+
+
+class Sleeps(Bad):
+    """Waits for what does not come."""
+
+    def believed(self, problem: Problem) -> Problem:
+        while True:
+            time.sleep(1.0)

@@ -17,13 +17,13 @@ from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import families as worlds_by_name
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.terminal import Grid
 from layerlift.emulator.studies.stress import battery
 from layerlift.emulator.studies.stress.asked import GATHER_S
 from layerlift.emulator.studies.stress.page import FILES, WORST
 from layerlift.emulator.studies.stress.result import Stress
 from layerlift.emulator.studies.stress.study import stress as stressed
-from layerlift.models.errors import RunError
 
 TOO_BAD: Final = 1
 """How a command ends whose planner is above `--fail-above`."""
@@ -36,7 +36,7 @@ TOO_BAD: Final = 1
 @click.option("--policy", "policies", multiple=True, help="The policy of all servers; without PLANNERS: who is judged.")
 @click.option("--list", "listed", is_flag=True, help="Name the families, and how many worlds of each are run.")
 @click.option("--seeds", type=click.IntRange(1, battery.MOST_WORLDS), help="How many worlds of each family.")
-@click.option("--thorough", is_flag=True, help="Five times as many worlds, three times as many on ladders.")
+@click.option("--thorough", is_flag=True, help="Five times as many worlds, all steps of all ladders.")
 @click.option("--push/--no-push", default=True, help="Whether to push it until it breaks.  [default: push]")
 @click.option("--gather", type=click.FloatRange(0), default=GATHER_S, show_default=True, metavar="SECONDS",
               help="How long those wait for others who know of them only by planning together.")  # fmt: skip
@@ -78,6 +78,8 @@ def stress(
     if listed:
         _list(families, seeds, thorough)
         return
+    if as_json is not None and str(as_json) != "-":
+        answer_files.check_file(as_json, "--json")
     with bar() as progress:
         found = stressed(
             planners,
@@ -111,14 +113,11 @@ def stress(
 
 
 def _write(found: Stress, path: Path) -> None:
-    told = found.as_dict()
+    told = json.dumps(found.as_dict(), indent=1, allow_nan=False)
     if str(path) == "-":
-        click.echo(json.dumps(told, indent=1, allow_nan=False))
+        click.echo(told)
         return
-    try:
-        path.write_text(f"{json.dumps(told, indent=1, allow_nan=False)}\n", encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write to {path}: {error.strerror or error}; give another --json") from None
+    answer_files.write(path.parent, {path.name: f"{told}\n"}, "--json")
 
 
 def _list(names: tuple[str, ...], count: int | None, thorough: bool) -> None:

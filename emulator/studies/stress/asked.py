@@ -11,7 +11,7 @@ from typing import Any, Final
 from layerlift.emulator.scenario import Scenario, families
 from layerlift.emulator.scenario.families import Family
 from layerlift.emulator.scenario.schema.document import Given
-from layerlift.emulator.studies.stress import battery
+from layerlift.emulator.studies.stress import battery, sources
 from layerlift.emulator.studies.stress.battery import Push
 from layerlift.emulator.studies.stress.changes import changed
 from layerlift.emulator.studies.stress.jobs import Job
@@ -37,10 +37,14 @@ class Asked:
     """Of all servers, where contenders are planners; empty: the families' own."""
     families: Mapping[str, Family]
     worlds: Mapping[str, int]
-    """How many of each family, by name."""
+    """How many of each family everybody meets, by name."""
+    further: int
+    """How many times as many those meet who are undecided by then."""
     pushes: tuple[Push, ...]
     gather_s: float
     thorough: bool
+    codes: Mapping[str, str]
+    """What tells apart the code that everybody brings; empty for what ships (`sources.of_own`)."""
 
     @property
     def everybody(self) -> tuple[str, ...]:
@@ -55,15 +59,13 @@ class Asked:
         """The first world of every family under everybody."""
         yield from (self.job(who, name, 0) for name in self.worlds for who in self.everybody)
 
-    def others(self, who: str, family: str, count: int) -> Iterator[Job]:
-        """The worlds of a family after the first, `count` in all."""
-        yield from (self.job(who, family, world) for world in range(1, count))
+    def others(self, who: str, family: str, known: int, count: int) -> Iterator[Job]:
+        """The worlds of a family after those that are `known`, `count` in all."""
+        yield from (self.job(who, family, world) for world in range(known, count))
 
-    def ladder(self, who: str, push: Push) -> Iterator[Job]:
-        """All steps of a ladder."""
-        for factor in push.factors:
-            for world in range(push.worlds):
-                yield self.job(who, push.family, world, push.change, factor)
+    def step(self, who: str, push: Push, factor: float) -> Iterator[Job]:
+        """One step of a ladder."""
+        yield from (self.job(who, push.family, world, push.change, factor) for world in range(push.worlds))
 
     def job(self, who: str, family: str, world: int, change: str = "", factor: float = 1.0) -> Job:
         """One run, of a held-out seed: nothing that is judged was trained on it.
@@ -77,7 +79,11 @@ class Asked:
         scenario = self.scenario(who, family, document)
         limit_s = battery.RUN_S * (battery.THOROUGH if self.thorough else 1)
         plain = scenario.model_dump(mode="json")
-        return Job(who, family, world, seed, plain, scenario.trust, limit_s, change, factor)
+        # Worlds are proved under one contender, so that a proof is made once.
+        prove = not change and who == self.references[0] and world < battery.PROVED
+        code = self.codes[who]
+        shared = not code and not self.families[family].folder
+        return Job(who, family, world, seed, plain, scenario.trust, limit_s, change, factor, prove, code, shared)
 
     def document(self, who: str, family: str, seed: int) -> dict[str, Any]:
         """A drawn world; in one of many users who knows of others only by planning them together waits for them."""
@@ -137,17 +143,22 @@ def asked(
         if ladder.family not in found:
             found[ladder.family] = families.load(ladder.family)
     references = tuple(against) or ((battery.POLICY,) if of_policies else battery.REFERENCES)
+    contenders = tuple(dict.fromkeys(policies if of_policies else planners))
+    policy = "" if of_policies else "".join(policies)
+    codes = {who: sources.of_own(who) + sources.of_own(policy or battery.POLICY) for who in (*contenders, *references)}
     made = Asked(
-        tuple(dict.fromkeys(policies if of_policies else planners)),
+        contenders,
         references,
         of_policies,
         battery.PLANNER if of_policies else "",
-        "" if of_policies else "".join(policies),
+        policy,
         found,
         count,
+        1 if worlds is not None or thorough else battery.FURTHER,
         tuple(ladders),
         gather_s,
         thorough,
+        codes,
     )
     for who in made.everybody:
         for name in count:

@@ -20,15 +20,19 @@ PLANNER: Final = "ionn"
 FOR_POLICIES: Final = ("late_comers", "tight_memory", "crowd", "bursts")
 """The families of a policy's card: in these somebody has to go without something."""
 MOST_WORLDS: Final = 1000
-_WORLDS: Final = ((1, 16), (16, 8), (24, 6))
-"""How many worlds of a family are drawn, by how many users its first world has at most: they cost that much more."""
-_LEAST: Final = 4
+_LONE: Final = 8
+_MANY: Final = 4
+"""How many worlds of a family everybody meets: of a lone user, and of several, who cost that much more."""
+FURTHER: Final = 2
+"""How many times as many worlds those meet whose verdict is undecided by then."""
 THOROUGH: Final = 5
 """How many times as many worlds and CPU seconds `thorough` gives."""
 RUN_S: Final = 120.0
 """CPU seconds after which a run is given up."""
-FAMILY_S: Final = 150.0
-"""CPU seconds that a contender may take for the worlds of one family."""
+FAMILY_S: Final = 60.0
+"""CPU seconds that a contender may take for the worlds of one family that everybody meets."""
+PROVED: Final = 4
+"""In so many worlds of a family the optimum is looked for: a proof takes longer than a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Push:
 
 PUSHES: Final = (
     Push("users", "equal_servers", (0.125, 0.25, 0.5, 1.0, 2.0, 4.0), 2),
-    Push("bandwidth", "lone_random", (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125), 8),
+    Push("bandwidth", "lone_random", (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125), 6),
     Push("faults", "faults", (1.0, 2.0, 4.0, 8.0), 2),
 )
 OWN: Final = {"users": (1.0, 2.0, 4.0, 8.0), "bandwidth": (1.0, 0.5, 0.25, 0.125), "faults": (1.0, 2.0, 4.0, 8.0)}
@@ -66,15 +70,19 @@ def chosen(names: Sequence[str | os.PathLike[str]], default: Sequence[str] = ())
 
 
 def worlds_of(document: Mapping[str, Any], count: int | None, thorough: bool) -> int:
-    """How many worlds of a family are run, by the number of users in the first; `count` when it is given.
+    """How many worlds of a family everybody meets, by the number of users in the first; `count` when it is given.
 
     A rule of users, not of time: results must not depend on how fast a machine is.
     """
     if count is not None:
         return count
-    users = users_in(document)
-    many = next((worlds for most, worlds in _WORLDS if users <= most), _LEAST)
+    many = _LONE if users_in(document) == 1 else _MANY
     return many * THOROUGH if thorough else many
+
+
+def picking(worlds: int) -> int:
+    """In how many of so many worlds all references are run, so that the best of them is known: half, but two."""
+    return min(worlds, max(2, worlds // 2))
 
 
 def users_in(document: Mapping[str, Any]) -> int:

@@ -81,7 +81,7 @@ def best_of(found: Mapping[str, Worlds], names: Iterable[str]) -> str:
     return min(fit, key=lambda name: geometric(known[name][world]["value"] for world in sorted(common)).mean)
 
 
-def row(contender: str, family: str, found: Worlds, reference: str, theirs: Worlds) -> Row:
+def row(contender: str, family: str, found: Worlds, reference: str, theirs: Worlds, optima: Mapping[int, float]) -> Row:
     """Put together what the worlds of one family gave; `theirs` are those of the reference."""
     mine, other = _finished(found), _finished(theirs)
     ratios = {w: paired({w: mine[w]["value"]}, {w: other[w]["value"]}).mean for w in sorted(mine.keys() & other.keys())}
@@ -91,7 +91,7 @@ def row(contender: str, family: str, found: Worlds, reference: str, theirs: Worl
     more = difference(missed, {world: each["missed"] for world, each in other.items()})
     means = {key: interval(_known(each[key] for each in mine.values())).mean for key in NUMBERS if key not in _APART}
     ratio = geometric(ratios.values())
-    proved = [each["value"] / each["optimum"] for each in mine.values() if each["optimum"]]
+    proved = [mine[world]["value"] / optima[world] for world in sorted(mine.keys() & optima.keys())]
     return Row(
         contender,
         family,

@@ -19,7 +19,7 @@ from layerlift.emulator.studies.stress.limit import TooSlow, limited
 from layerlift.emulator.studies.stress.measures import NUMBERS, measured, timing
 from layerlift.emulator.world.world import World
 from layerlift.models.errors import LayerliftError
-from layerlift.planners import Objective, cost
+from layerlift.planners import Objective, Problem, cost
 from layerlift.planners.exact.optimal import Optimal
 
 TIMES: Final = ("cpu_s", "plan_s", "plan_most_s")
@@ -43,10 +43,17 @@ class Job:
     """CPU seconds after which it is given up."""
     change: str = ""
     factor: float = 1.0
+    prove: bool = False
+    """Whether the optimum of this world is to be found as well."""
+    code: str = ""
+    """What tells the contender's own code apart; empty for one that ships."""
+    shared: bool = False
+    """Whether its outcome serves other studies too: it and its world ship."""
 
     def told(self) -> dict[str, Any]:
         """All that its outcome depends on."""
-        return {"study": "stress", "scenario": self.scenario}
+        own = {"code": self.code} if self.code else {}
+        return {"study": "stress", "scenario": self.scenario, "prove": self.prove, **own}
 
 
 def perform(job: Job) -> Outcome:
@@ -62,10 +69,11 @@ def perform(job: Job) -> Outcome:
         if not result.complete:
             raise Stopped.told(result.run)
         took = time.process_time() - began
-        found = measured(result) | {"optimum": _optimum(job.scenario, scenario)}
+        found = measured(result, _dearest(scenario))
+        found["optimum"] = _optimum(job.scenario, scenario) if job.prove else None
         return found | {"timing": timing(result, took)}
-    except TooSlow:
-        return {"failed": f"it took more than {job.limit_s:g} CPU seconds", "slow": True}
+    except TooSlow as error:
+        return {"failed": str(error), "slow": True}
     except LayerliftError as error:
         return {"failed": str(error)}
     except (Exception, SystemExit) as error:  # a stranger's plug-in may raise anything; the others still count
@@ -84,6 +92,24 @@ def sound(found: Any) -> bool:
 
 def _number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 1e300  # type: ignore[arg-type, operator]
+
+
+def _dearest(scenario: Scenario) -> dict[str, float]:
+    """What the dearest server takes for a whole query (USD), of users who want nothing but little money; by name."""
+    wanted = [kind.objective if isinstance(kind.objective, tuple) else (kind.objective,) for kind in scenario.users]
+    if not any(each.money for objectives in wanted for each in objectives):
+        return {}
+    world: World = scenario.resolve()
+    return {
+        user.name: _dear(problem_of(world, number))
+        for number, user in enumerate(world.users)
+        if user.objective.money and not user.objective.latency and not user.objective.energy
+    }
+
+
+def _dear(problem: Problem) -> float:
+    layers = len(problem.graph)
+    return max((cost.evaluate(problem, (server,) * layers).money for server in problem.servers), default=0.0)
 
 
 def _optimum(plain: dict[str, Any], scenario: Scenario) -> float | None:

@@ -16,20 +16,21 @@ MOST: Final = 100.0
 """A user who fares worse than this many times its home counts as this: one of them must not outweigh a crowd."""
 NUMBERS: Final = (
     "value", "p95", "worst", "jain", "missed", "refused", "plans_failed", "disruptions", "wasted_mb", "waited_s",
-    "late_comers",
+    "late_comers", "money",
 )  # fmt: skip
 """Numbers of an outcome; None where a run has no such value."""
 
 
-def measured(result: RunResult) -> dict[str, Any]:
-    """Take from a run what a card shows. Pure but for the `timing`, which is of the machine.
+def measured(result: RunResult, dearest: Mapping[str, float]) -> dict[str, Any]:
+    """Take from a run what a card shows; `dearest` is what the dearest server takes for a whole query, by user.
 
     `value` is the mean over users of what a query costs against the same at home (`_value`), `p95` and `worst` are
     over users, `jain` is of the inverse values. `missed`: share of queries that failed or came after their user's
     deadline. `refused`: share of the attempts to upload a part; `plans_failed`: share of plans that were no plans.
     `wasted_mb` crossed links for nothing; `waited_s` is the longest time from a refusal, or from losing a part, to the
     next admission of the same user, `late_comers` the mean value of the later half of the users by that of the
-    earlier. `why` is the first reason of a plan that failed.
+    earlier. `money` is what an answer in time cost (USD), over all users. `why` is the first reason of a plan that
+    failed.
     """
     world, summary = result.run["world"], result.summary
     persons = people(result.queries, world)
@@ -37,9 +38,9 @@ def measured(result: RunResult) -> dict[str, Any]:
     seen = {user["user"]: user for user in summary["users"]}
     homes = _homes(result)
     values = {
-        person.name: _value(
-            person, told[person.name], seen[person.name], homes[person.name], _power(world, person.name)
-        )
+        person.name: _dear(person, told[person.name], seen[person.name], dearest[person.name])
+        if person.name in dearest
+        else _value(person, told[person.name], seen[person.name], homes[person.name], _power(world, person.name))
         for person in persons
         if person.queries and person.name in homes
     }
@@ -59,6 +60,7 @@ def measured(result: RunResult) -> dict[str, Any]:
         "wasted_mb": int_sum(user["wasted_bytes"] for user in summary["users"]) / 2**20,
         "waited_s": _waited(result, float(summary["totals"]["virtual_s"])),
         "late_comers": _late_comers(persons, values),
+        "money": _money(persons, told, seen),
         "why": failed[0][:300] if failed else "",
         "digest": result.digest,
     }
@@ -90,19 +92,34 @@ def _power(world: Mapping[str, Any], user: str) -> float:
     return float(node["idle_w"]) + float(node["compute_w"])
 
 
+def _dear(person: Person, told: Mapping[str, Any], seen: Mapping[str, Any], dearest: float) -> float:
+    """What a query costs a user who wants little money, by what the dearest server takes for one, in [0, `MOST`].
+
+    One that fails or comes late counts as if it had been bought there: who saves money by missing saves nothing.
+    """
+    timely, missed = _counted(person, told)
+    spent = float(seen["money"]["total"] or 0.0) / dearest if dearest else 0.0
+    return min((spent + missed) / (timely + missed), MOST) if timely + missed else 1.0
+
+
+def _money(
+    persons: Sequence[Person], told: Mapping[str, Mapping[str, Any]], seen: Mapping[str, Mapping[str, Any]]
+) -> float | None:
+    """What an answer in time cost (USD); None where nothing was paid, or there was none."""
+    spent = left_sum([float(seen[person.name]["money"]["total"] or 0.0) for person in persons])
+    timely = int_sum(_counted(person, told[person.name])[0] for person in persons)
+    return spent / timely if spent and timely else None
+
+
 def _value(person: Person, told: Mapping[str, Any], seen: Mapping[str, Any], home_s: float, watts: float) -> float:
-    """What a query costs a user, in [0, `MOST`]; without weights for delay and energy it is money (USD).
+    """What a query costs a user against the same at home, in [0, `MOST`].
 
     By the weights of its objective: mean latency over that at home; the client's energy for each answer over that of
-    computing it at home. Money has no home, so it counts only where neither of these does, for each answer in time.
+    computing it at home. Money has no home, so it counts only where neither of these does (`_dear`).
     """
     wanted = told.get("objective") or {}
     latency, energy = float(wanted.get("latency", 1.0)), float(wanted.get("energy", 0.0))
-    money, answered = float(wanted.get("money", 0.0)), int(seen["answered"])
-    if money and not latency and not energy:
-        limit = wanted.get("deadline_s")
-        timely = [q for q in person.queries if q.state == "answered" and (limit is None or q.latency_s <= limit)]
-        return float(seen["money"]["total"]) / len(timely) if timely else MOST
+    answered = int(seen["answered"])
     terms, weights = [], []
     if latency or not energy:
         terms.append(user_cost(person) / home_s if home_s else MOST)
@@ -118,14 +135,20 @@ def _value(person: Person, told: Mapping[str, Any], seen: Mapping[str, Any], hom
 
 def _missed(persons: Sequence[Person], told: Mapping[str, Any]) -> float:
     """Share of the decided queries that failed, or were not answered by their deadline."""
-    missed = decided = 0
-    for person in persons:
-        limit = (told[person.name].get("objective") or {}).get("deadline_s")
-        for query in person.queries:
-            late = limit is not None and query.latency_s > limit
-            decided += query.state != "open" or late
-            missed += query.state == "failed" or late
-    return missed / decided if decided else 0.0
+    counted = [_counted(person, told[person.name]) for person in persons]
+    timely, missed = (int_sum(each[at] for each in counted) for at in (0, 1))
+    return missed / (timely + missed) if missed else 0.0
+
+
+def _counted(person: Person, told: Mapping[str, Any]) -> tuple[int, int]:
+    """How many of a user's queries were answered in time, and how many failed or came late."""
+    limit = (told.get("objective") or {}).get("deadline_s")
+    timely = missed = 0
+    for query in person.queries:
+        late = limit is not None and query.latency_s > limit
+        missed += query.state == "failed" or late
+        timely += query.state == "answered" and not late
+    return timely, missed
 
 
 def _waited(result: RunResult, ended_s: float) -> float:

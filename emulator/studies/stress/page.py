@@ -24,11 +24,11 @@ FILES: Final = ("stress.json", "stress.html")
 WORST: Final = "worst"
 """The folder of the worlds in which each contender is worst."""
 _STYLE: Final = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 24px auto; max-width: 1180px; padding: 0 16px }
+body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 24px auto; max-width: 1240px; padding: 0 16px }
 h1 { font-size: 22px } h2 { font-size: 17px; margin-top: 32px } h3 { font-size: 15px }
 .wide { overflow-x: auto } .small { color: #555; font-size: 13px }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums }
-th, td { padding: 3px 12px 3px 0; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
+th, td { padding: 3px 10px 3px 0; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap }
 th:first-child, td:first-child, th:last-child, td:last-child { text-align: left }
 """
 _COLOURS: Final = {
@@ -110,7 +110,7 @@ def _ratios(stress: Stress) -> dict[str, Any]:
     alt: Any = altair
     data: Any = alt.Data(values=[_point(row) for row in stress.rows if not math.isnan(row.ratio.mean)])
     colours = alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values()))
-    x = alt.X("ratio:Q", title="times the best known (less is better)", scale=alt.Scale(type="log"))
+    x = alt.X("ratio:Q", title=f"times {stress.measure} (less is better)", scale=alt.Scale(type="log"))
     base = alt.Chart(data, width=300, height=alt.Step(17)).encode(y=alt.Y("family:N", title=None, sort=None))
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=x, color=alt.Color("verdict:N", scale=colours), tooltip=["contender:N", "family:N", "told:N", "verdict:N"]

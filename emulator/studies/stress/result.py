@@ -63,6 +63,11 @@ class Stress:
             and (row.verdict == "no plans" or (row.ratio.low if row.ratio.n > 1 else row.ratio.mean) > limit)
         ]
 
+    @property
+    def measure(self) -> str:
+        """Whom ratios are to, in words."""
+        return "the best known" if len(self.references) > 1 else self.references[0]
+
     def sentences(self) -> list[str]:
         """The answer in words, some sentences for each contender."""
         return [text for contender in self.contenders for text in self._told(contender)]
@@ -74,7 +79,7 @@ class Stress:
             among = " over" if len(rows) > 1 else " in"
             told = f"{count(len(rows), 'family')}" if len(rows) > 1 else worst.family
             told = told.replace("familys", "families")
-            text = f"{contender} is {plain(self.overall(contender).mean)} times the best known{among} {told}"
+            text = f"{contender} is {plain(self.overall(contender).mean)} times {self.measure}{among} {told}"
             if len(rows) > 1:
                 text += f", at worst {worst.ratio} times {worst.reference} in {worst.family}"
             yield f"{text}; {self._verdicts(contender)}."
@@ -95,15 +100,28 @@ class Stress:
 
     def table(self, contender: str) -> Grid:
         """A contender's card, a line for each family."""
-        heads = ["family", "worlds", "ratio", "to", "times home", "optimum", "missed", "refused", "disrupted"]
-        heads += ["Jain", "worst user", "wasted MB", *(["waited s", "late/early"] if self.kind == "policy" else [])]
-        lines = []
-        for row in self.of(contender):
+        proved = self.kind == "planner"
+        heads = ["family", "worlds", "ratio", "to", "times home", *(["optimum"] if proved else [])]
+        heads += [
+            "missed",
+            "refused",
+            "disrupted",
+            "Jain",
+            "worst user",
+            "wasted MB",
+            *(["waited s", "late/early"] if self.kind == "policy" else []),
+        ]
+        rows, lines = self.of(contender), []
+        priced = any(not math.isnan(row.means["money"]) for row in rows)
+        heads += ["USD/1000"] if priced else []
+        for row in rows:
             means = row.means
             own = [plain(means["waited_s"]), plain(means["late_comers"])] if self.kind == "policy" else []
+            own += [plain(1000.0 * means["money"])] if priced else []
             lines.append(
                 [row.family, str(row.value.n), str(row.ratio), row.reference or NOTHING, plain(row.value.mean),
-                 plain(row.optimum.mean), shown(row.missed._replace(half=math.nan), 100.0) + " %",
+                 *([plain(row.optimum.mean)] if proved else []),
+                 shown(row.missed._replace(half=math.nan), 100.0) + " %",
                  share(means["refused"]) if not math.isnan(means["refused"]) else NOTHING,
                  plain(means["disruptions"]), plain(means["jain"]), plain(means["worst"]), plain(means["wasted_mb"]),
                  *own, row.verdict]

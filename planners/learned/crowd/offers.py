@@ -11,8 +11,8 @@ from layerlift.models.graph.per_graph import per_graph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.holdings import held_on
 from layerlift.planners.cost.judge import Judge, Rank
-from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.cost.pieces import Sums, cheapest_ways, whole_pieces
+from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.problem.problem import Floats, Problem
 
 Placement = tuple[int, ...]

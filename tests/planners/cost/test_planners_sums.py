@@ -11,6 +11,7 @@ import pytest
 from layerlift.planners import Judge, Objective, Problem, cost
 from layerlift.planners.cost.holdings import held_in, held_on
 from layerlift.planners.cost.pieces import Sums, cheapest_way, cheapest_ways, weighed, whole_pieces
+from layerlift.planners.graphs import label_search
 from layerlift.planners.graphs.excursions import Visits
 from layerlift.planners.graphs.label_bounds import Options, Quantity
 from layerlift.planners.graphs.label_search import LabelSearch, _fronts, undominated
@@ -58,6 +59,22 @@ def test_fronts_of_all_groups_are_those_of_each(step: float) -> None:
     used = rng.integers(0, 5, counts.sum()).astype(np.float64)
     each = [undominated(own[None], step) for own in np.split(used, np.cumsum(counts)[:-1]) if len(own)]
     assert _fronts(used, counts, step).tolist() == np.concatenate(each).tolist()
+
+
+@pytest.mark.parametrize("step", [0.0, 0.2])
+@pytest.mark.parametrize("seed", range(6))
+def test_labels_that_are_held_against_the_others_in_blocks_are_undercut_by_none(
+    seed: int, step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_search, "_BLOCK", 5)
+    rng = np.random.default_rng(seed)
+    used = rng.integers(0, 12, (3, 60)).astype(np.float64)
+    kept: list[int] = []
+    for number in range(60):
+        if not any((used[:, earlier] * (1.0 - step) <= used[:, number]).all() for earlier in kept):
+            kept.append(number)
+    assert np.flatnonzero(undominated(used, step)).tolist() == kept
+    assert 5 < len(kept) < 60
 
 
 @pytest.mark.parametrize("prices", [None, np.array([[0.5]]), np.array([[0.3], [1.0], [4.0]])])
