@@ -20,6 +20,7 @@ from layerlift.models.graph.route import CLIENT
 from layerlift.planners import Judge, Problem, make
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.features import looked_ahead
+from layerlift.planners.learned.steps import STEPS
 
 WORLDS = 100
 """Of each group of networks."""
@@ -82,7 +83,7 @@ def _rollout(problem: Problem) -> tuple[int, ...]:
 
 def accuracy() -> str:
     """How many steps of the greedy walk are best, beside the gap that this goes with (by sums over units)."""
-    policy = policy_file.parsed(policy_file.shipped("dil"))
+    policy = policy_file.parsed(policy_file.shipped("dil"), (STEPS,))
     rows = []
     for group in GROUPS:
         among: list[Trial] = [trial(problem) for problem in problems(group)]

@@ -27,6 +27,11 @@ def best_of(judge: Judge, sums: Sums, ways: Ints) -> Placement:
     return cut[1] if cut is not None and cut[0] < key else best
 
 
+def cheapest(judge: Judge, sums: Sums, ways: Ints) -> Placement:
+    """The best placement of some ways alone, the earlier of equals. `ways` has shape (K, P), as of `best_of`."""
+    return min((sums.placement(way) for way in _promising(judge, sums, ways)), key=judge.key)
+
+
 def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
     """The `TRIED` ways that are best as far as is known without the cost model, the earlier of equals first."""
     wanted = judge.problem.objective

@@ -7,8 +7,7 @@ power of two, rounding down, and a clip; there is nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -31,7 +30,7 @@ WIDEST: Final = 512
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole numbers of one policy, h and g wide inside, and what its file says of it."""
+    """The whole numbers of one network, h and g wide inside."""
 
     piece: Table
     """Shape (OF_PIECE, h)."""
@@ -51,18 +50,11 @@ class Policy:
     """Shape (g, 1)."""
     third: Table
     """Added in the last layer, shape (1,)."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """What its file says beside: worlds, networks, seeds, versions."""
 
     @property
     def tables(self) -> dict[str, Table]:
         """The arrays by name, in order."""
-        return {each.name: self.__dict__[each.name] for each in fields(self) if each.name != "notes"}
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers it consists of."""
-        return int(np.add.reduce([table.size for table in self.tables.values()]))
+        return {each.name: self.__dict__[each.name] for each in fields(self)}
 
     def check(self, origin: str) -> None:
         """Raise `PlanError` unless shapes fit, and no sum can reach `EXACT`. `origin` names the file."""

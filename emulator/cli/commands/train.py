@@ -36,6 +36,7 @@ _SHOWN: Final = 24
 @click.option("--address", help="Join a running Ray cluster for that: auto, or HOST:PORT.")
 @click.option("--seed", type=click.IntRange(0, 40), default=1, show_default=True)
 @click.option("--out", type=FilePath(), help="Folder of the policy, its curve and page.  [default: trained-PLANNER]")
+@click.option("--literal", is_flag=True, help="Train the policy of the publication instead of the one that ships.")
 @click.option("--resume", is_flag=True, help="Go on with the training in that folder.")
 @click.option("--force", is_flag=True, help="Replace a training that is there already.")
 def train(
@@ -49,10 +50,11 @@ def train(
     address: str | None,
     seed: int,
     out: Path | None,
+    literal: bool,
     resume: bool,
     force: bool,
 ) -> None:
-    r"""Train the policy of PLANNER (dil) on random worlds; Ctrl-C leaves one that can be used.
+    r"""Train the policy of PLANNER on random worlds; Ctrl-C leaves one that can be used.
 
     \b
     layerlift train dil --minutes 2 --out mine
@@ -74,6 +76,7 @@ def train(
             address=address,
             seed=seed,
             out=folder,
+            literal=literal,
             resume=resume,
             force=force,
             progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -87,7 +88,7 @@ def _looked_at(seen: Features, costs: Priced, at: Ints, before: Ints) -> Example
     )
 
 
-def joined(parts: list[Examples]) -> Examples:
+def joined(parts: Sequence[Examples]) -> Examples:
     """All states of some examples, in order; nothing is open among nodes that are not there."""
     most = max(part.open.shape[1] for part in parts)
     return Examples(

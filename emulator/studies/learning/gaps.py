@@ -13,13 +13,12 @@ from layerlift.emulator.studies.learning.examples import problem_costs
 from layerlift.emulator.studies.learning.worlds import Worlds
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
-from layerlift.planners.graphs.pieces import ahead
-from layerlift.planners.learned.features import Features, features_of, looked_ahead
-from layerlift.planners.learned.policy import Policy
+from layerlift.planners.graphs.pieces import Sums, ahead
+from layerlift.planners.learned.features import looked_ahead
+from layerlift.planners.learned.policy_file import Weights
 from layerlift.planners.learned.priced import Priced
-from layerlift.planners.learned.scorer import Scorer
-from layerlift.planners.learned.walk import ways
-from layerlift.planners.problem.problem import Floats, Problem
+from layerlift.planners.learned.walker import walker
+from layerlift.planners.problem.problem import Problem
 
 WALKS: Final = 64
 NEAR: Final = 0.01
@@ -61,10 +60,8 @@ class Gaps:
 class Trial:
     """A problem to measure a policy on, and the costs that it is compared with, in shares of staying local."""
 
+    sums: Sums
     costs: Priced
-    seen: Features
-    held: Floats
-    room: Floats
     exact: float
     cut: float
     """Of the best single cut, or of staying local where that is less."""
@@ -78,7 +75,7 @@ class Measured:
     greedy: Gaps
     """Of the walk without chance."""
     best: Gaps
-    """Of the best of `WALKS` walks."""
+    """Of the best of all walks."""
     right: float
     """The share of states on the greedy walks where the best step is taken."""
 
@@ -88,12 +85,9 @@ def trial(problem: Problem) -> Trial:
     sums, costs = problem_costs(problem)
     after = looked_ahead(costs)
     exact = float(ahead(costs.pieces, costs.steps)[0, CLIENT])
-    room = np.full(len(costs.nodes), np.inf)
     return Trial(
+        sums,
         costs,
-        features_of(costs),
-        sums.facts.held,
-        room,
         exact,
         float(min(after.one_move[0, CLIENT], after.staying[0, CLIENT])),
         float(after.staying[0, CLIENT]),
@@ -106,12 +100,12 @@ def trials(worlds: Worlds, seeds: Sequence[int]) -> list[Trial]:
     return [each for each in made if each.exact > 0.0]
 
 
-def measured(policy: Policy, among: Sequence[Trial]) -> Measured:
-    """The policy's gaps on `among`."""
-    scorer, greedy, best, right, states = Scorer(policy), [], [], 0, 0
+def measured(policy: Weights, among: Sequence[Trial], walks: int = WALKS) -> Measured:
+    """The policy's gaps on `among`, with so many walks."""
+    walking, greedy, best, right, states = walker(policy), [], [], 0, 0
     for number, each in enumerate(among):
-        scores = scorer.scores(each.seen)
-        made = ways(scores, each.costs.forbidden, WALKS, np.random.default_rng(number), each.held, each.room)
+        room = np.full(len(each.costs.nodes), np.inf)
+        made = walking.ways(each.sums, each.costs, walks, np.random.default_rng(number), room)
         totals = each.costs.totals(made)
         greedy.append(float(totals[0]) / each.exact - 1.0)
         best.append(float(totals.min()) / each.exact - 1.0)

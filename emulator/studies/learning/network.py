@@ -79,7 +79,7 @@ def loss_of(scores: Tensor, regret: Tensor, closed: Tensor, cross_entropy: float
     return expected - cross_entropy * logarithm.gather(1, best).mean()
 
 
-def policy_of(parameters: Mapping[str, Tensor], notes: Mapping[str, str]) -> Policy:
+def policy_of(parameters: Mapping[str, Tensor]) -> Policy:
     """The whole numbers of some parameters."""
     tables: dict[str, Any] = {}
     for name, parameter in parameters.items():
@@ -87,4 +87,4 @@ def policy_of(parameters: Mapping[str, Tensor], notes: Mapping[str, str]) -> Pol
         most = EXACT / 4 if added else float(MOST_WEIGHT)
         rounded = torch.round(parameter.detach() * (GRAIN * _ADDED[name] if added else GRAIN))
         tables[name] = torch.clamp(rounded, -most, most).to(torch.int64).numpy()
-    return Policy(**tables, notes=dict(notes))
+    return Policy(**tables)

@@ -6,27 +6,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.examples import Examples, Lesson, joined, lesson, taught
-from layerlift.emulator.studies.learning.gaps import Gaps, Trial, measured, trials
+from layerlift.emulator.studies.learning.examples import Lesson, lesson
+from layerlift.emulator.studies.learning.gaps import WALKS, Gaps, Trial, measured, trials
 from layerlift.emulator.studies.learning.kept import Point, Record
+from layerlift.emulator.studies.learning.methods import Method, method
 from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT, TRIAL_FROM, Worlds, networks_of
 from layerlift.emulator.studies.many import Lost, each_of
-from layerlift.models.errors import PlanError, RunError, near
+from layerlift.models.errors import RunError
 from layerlift.models.sums import left_sum
-from layerlift.planners.learned.policy import Policy
-from layerlift.planners.learned.policy_file import label, written
+from layerlift.planners.learned.policy_file import Weights, written
 
-if TYPE_CHECKING:
-    from layerlift.emulator.studies.learning.training import Training
-
-TRAINABLE: Final = ("dil",)
 MINUTES: Final = 10.0
 MEASURED: Final = 20
 """Rounds between two points of the curve."""
@@ -35,6 +32,8 @@ KEPT_S: Final = 30.0
 TRIALS: Final = 12
 """Worlds that a point is measured on, for each group of networks."""
 HELD_OUT, TRAINED_ON = "held out", "training"
+LITERALLY: Final = ":literal"
+"""What the name of a planner ends with whose publication's policy is trained."""
 Progress = Callable[["Trained", float], None]
 """Told what there is after a round, and the share of the time, or of the rounds, that is over."""
 
@@ -47,29 +46,32 @@ class Trained:
     rounds: int
     cpu_s: float
     """Of this process, measuring apart."""
-    policy: Policy
+    policy: Weights
     points: tuple[Point, ...]
     signal: int | None = None
     """What stopped it before its time, if anything did."""
     arrays: dict[str, Any] = field(default_factory=dict)
+    walks: int = WALKS
+    """Ways among which the planner chooses."""
 
     def sentences(self) -> list[str]:
         """What it is worth, in words."""
         return [
             f"{self.asked['planner']} after {self.rounds} rounds, {self.cpu_s:.0f} s of CPU time, "
-            f"{self.policy.parameters} whole numbers, policy {label(self.policy)[:12]}.",
-            *(_told(point) for point in latest(self.points)),
+            f"{self.policy.parameters} {'whole numbers' if self.policy.kind.whole else 'parameters'}, "
+            f"policy {self.policy.label[:12]}.",
+            *(_told(point, self.walks) for point in latest(self.points)),
         ]
 
 
-def _told(point: Point) -> str:
+def _told(point: Point, walks: int) -> str:
     where = "that were held out" if point.group == HELD_OUT else "that it was trained on"
     best, p95, greedy, cut, right = (
         f"{_percent(value)} %"
         for value in (point.best_mean, point.best_p95, point.greedy_mean, point.cut_mean, point.right)
     )
     return (
-        f"On networks {where}, in other worlds: best of 64 walks is {best} above the exact answer (in 95 % of "
+        f"On networks {where}, in other worlds: best of {walks} walks is {best} above the exact answer (in 95 % of "
         f"problems at most {p95}), the greedy walk {greedy}, the best single cut {cut}; {right} of greedy steps best."
     )
 
@@ -96,22 +98,22 @@ def train(
     address: str | None = None,
     seed: int = 1,
     out: Path | str,
+    literal: bool = False,
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Trained:
     """Train the policy of `planner`, and write it, its curve and a page to `out`; see docs/learned.md.
 
+    `literal` trains what the publication describes instead of what ships.
     After `minutes`, or so many `rounds` in all: what these give does not depend on time, nor on `workers`, which draw
     the worlds, nor on having been stopped and resumed. Raises `RunError` and `PlanError`.
     """
-    if planner not in TRAINABLE:
-        raise PlanError(
-            f"planner {planner!r} cannot be trained, expected {' or '.join(TRAINABLE)}{near(planner, TRAINABLE)}"
-        )
+    how = method(planner, literal)
     folder = Path(out)
     kept.check(folder, resume, force)
-    course = Course(planner, Worlds(tuple(worlds), networks_of(networks, hold_out)), tuple(hold_out), seed, folder)
+    drawn = Worlds(tuple(worlds), networks_of(networks, hold_out))
+    course = Course(planner + (LITERALLY if literal else ""), how, drawn, tuple(hold_out), seed, folder)
     if resume:
         course.resume()
     try:
@@ -121,7 +123,7 @@ def train(
 
                 stack.enter_context(RayCluster(address))
             for share in _until(course, minutes, rounds):
-                course.go_on(lambda: _examples(course.lesson, workers, address))
+                course.go_on(lambda: _taught(how, course.lesson, workers, address))
                 if progress is not None:
                     progress(course.found, share)
     except KeyboardInterrupt as error:
@@ -139,28 +141,30 @@ def _until(course: Course, minutes: float, rounds: int | None) -> Iterator[float
         yield share
 
 
-def _examples(lesson: Lesson, workers: int, address: str | None) -> Examples:
-    """The states of a lesson, whoever draws its worlds."""
+def _taught(how: Method, lesson: Lesson, workers: int, address: str | None) -> Any:
+    """What a lesson teaches, whoever draws its worlds."""
     if workers == 1 and address is None:
-        return taught(lesson)
+        return how.taught(lesson)
     count = -(-len(lesson.seeds) // workers)
     parts = [Lesson(lesson.worlds, lesson.seeds[first : first + count]) for first in range(0, len(lesson.seeds), count)]
-    found = dict(each_of(taught, parts, local=False, address=address, workers=workers))
-    made: list[Examples] = []
+    found = dict(each_of(how.taught, parts, local=False, address=address, workers=workers))
+    made = []
     for number in range(len(parts)):
         answer = found[number]
         if isinstance(answer, Lost):
             raise RunError(f"a worker drew no worlds: {answer}")
         made.append(answer)
-    return joined(made)
+    return how.joined(made)
 
 
 class Course:
     """One training: rounds, points of its curve, and what is written down now and then."""
 
-    def __init__(self, planner: str, worlds: Worlds, hold_out: tuple[str, ...], seed: int, out: Path) -> None:
+    def __init__(
+        self, planner: str, how: Method, worlds: Worlds, hold_out: tuple[str, ...], seed: int, out: Path
+    ) -> None:
         worlds.check()
-        self._training, torch_version = _training(seed)
+        self._training, self._walks = how.begun(seed), how.walks
         self._worlds, self._seed, self._out = worlds, seed, out
         self._asked = {
             "planner": planner,
@@ -169,7 +173,7 @@ class Course:
             "held_out": list(hold_out),
             "seed": seed,
         }
-        self._made_by = {"torch": torch_version} | versions()
+        self._made_by = {"torch": version("torch")} | versions()
         self._trials = _trials(worlds, hold_out)
         self._losses: list[float] = []
         self._kept_at = time.monotonic()
@@ -193,7 +197,7 @@ class Course:
         self._training.resume(record.arrays)
         self.found = self._now(record.cpu_s, record.points)
 
-    def go_on(self, draw: Callable[[], Examples]) -> None:
+    def go_on(self, draw: Callable[[], Any]) -> None:
         """One round on what `draw` answers, and whatever is due after it."""
         began = time.process_time()
         self._losses.append(self._training.round(draw()))
@@ -210,12 +214,13 @@ class Course:
             self._measure()
         self._write()
         found = self.found
-        return Trained(found.asked, found.rounds, found.cpu_s, found.policy, found.points, signal)
+        return replace(found, signal=signal, arrays={})
 
     def _now(self, cpu_s: float, points: tuple[Point, ...]) -> Trained:
         rounds = self._training.rounds
         policy = self._training.policy(self._notes(rounds, cpu_s, points))
-        return Trained(self._asked, rounds, cpu_s, policy, points, arrays=self._training.state())
+        arrays = self._training.state()
+        return Trained(self._asked, rounds, cpu_s, policy, points, arrays=arrays, walks=self._walks)
 
     def _notes(self, rounds: int, cpu_s: float, points: tuple[Point, ...]) -> dict[str, str]:
         """What a policy says of itself."""
@@ -241,18 +246,6 @@ class Course:
         self._kept_at = time.monotonic()
 
 
-def _training(seed: int) -> tuple[Training, str]:
-    try:
-        import torch
-
-        from layerlift.emulator.studies.learning.training import Training
-    except ImportError:
-        raise RunError(
-            "training needs torch, which is not installed: pip install 'layerlift[learn]' (plans need none)"
-        ) from None
-    return Training(seed), str(torch.__version__)
-
-
 def _trials(worlds: Worlds, hold_out: tuple[str, ...]) -> dict[str, list[Trial]]:
     seeds = range(TRIAL_FROM, TRIAL_FROM + 2 * TRIALS)
     groups = {HELD_OUT: (hold_out, seeds[:TRIALS]), TRAINED_ON: (worlds.networks, seeds[TRIALS:])}
@@ -260,7 +253,7 @@ def _trials(worlds: Worlds, hold_out: tuple[str, ...]) -> dict[str, list[Trial]]
 
 
 def _point(found: Trained, loss: float, group: str, among: Sequence[Trial]) -> Point:
-    result = measured(found.policy, among)
+    result = measured(found.policy, among, found.walks)
     cut = Gaps.of(each.cut / each.exact - 1.0 for each in among)
     local = Gaps.of(each.local / each.exact - 1.0 for each in among)
     return Point(

@@ -20,7 +20,8 @@ from layerlift.emulator.studies.learning.network import Network, loss_of, policy
 from layerlift.emulator.world import streams
 from layerlift.models.errors import RunError
 from layerlift.models.sums import left_sum
-from layerlift.planners.learned.policy import Policy
+from layerlift.planners.learned.policy_file import Weights
+from layerlift.planners.learned.steps import weights_of
 
 STEPS: Final = 48
 """Of the optimiser, in a round."""
@@ -67,9 +68,9 @@ class Training:
             for name, each in self._network.parameters.items():
                 self._mean[name].mul_(stays).add_(each, alpha=1.0 - stays)
 
-    def policy(self, notes: Mapping[str, str]) -> Policy:
+    def policy(self, notes: Mapping[str, str]) -> Weights:
         """The policy so far."""
-        return policy_of(self._mean, notes)
+        return weights_of([policy_of(self._mean)], notes)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays: what `resume` goes on from, bit for bit."""

@@ -24,6 +24,7 @@ from layerlift.emulator.studies.learning.worlds import HOLD_OUT, TRIAL_FROM, Wor
 from layerlift.models.errors import LayerliftError, PlanError, RunError, ScenarioError
 from layerlift.models.loading import zoo
 from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.steps import STEPS
 from layerlift.planners.testing.problems import battery
 
 SMALL = Worlds(("lone_random",), ("squeezenet",))
@@ -108,8 +109,9 @@ def test_gaps_are_told_by_mean_p95_and_worst() -> None:
     assert (found.mean, found.p95, found.worst, found.near) == (pytest.approx(0.016), 0.02, 0.3, 0.9)
 
 
+@pytest.mark.long
 def test_the_policy_that_ships_is_near_the_exact_answer_on_networks_that_it_never_saw() -> None:
-    policy = policy_file.parsed(policy_file.shipped("dil"))
+    policy = policy_file.parsed(policy_file.shipped("dil"), (STEPS,))
     among = trials(Worlds(networks=(*HOLD_OUT, "mobilenet_v2")), range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 506))
     found = measured(policy, among)
     assert found.best.mean <= 0.01
@@ -260,15 +262,15 @@ def test_training_again_and_training_resumed_give_the_same_bits(small: None, tmp
     trained(tmp_path / "parts", 1)
     parts = trained(tmp_path / "parts", 3, resume=True)
     other = trained(tmp_path / "other", 3, seed=2)
-    name = policy_file.label(whole.policy)
-    assert name == policy_file.label(again.policy) == policy_file.label(parts.policy) != policy_file.label(other.policy)
+    name = whole.policy.label
+    assert name == again.policy.label == parts.policy.label != other.policy.label
     states = [kept.unpacked(tmp_path / folder / kept.STATE).arrays for folder in ("whole", "parts")]
     assert states[0].keys() == states[1].keys()
     assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
     assert parts.rounds == 3
     assert len(parts.points) > len(whole.points)
-    found = policy_file.parsed((tmp_path / "whole" / kept.POLICY).read_bytes())
-    assert policy_file.label(found) == name
+    found = policy_file.parsed((tmp_path / "whole" / kept.POLICY).read_bytes(), (STEPS,))
+    assert found.label == name
     assert found.notes["rounds"] == "3"
     with pytest.raises(RunError, match="has seed 1, asked for is 2"):
         trained(tmp_path / "whole", 4, seed=2, resume=True)
@@ -283,7 +285,7 @@ def test_what_the_network_says_is_what_the_policy_says(small: None) -> None:
     from layerlift.planners.learned.policy import exact_scores
 
     network = Network(7)
-    policy = policy_of(network.parameters, {})
+    policy = policy_of(network.parameters)
     policy.check("mine")
     found = taught(Lesson(SMALL, (1,)))
     with torch.no_grad():
@@ -309,10 +311,10 @@ def test_a_training_that_is_stopped_leaves_what_its_last_whole_round_made(small:
     assert stopped.signal == 2
     assert stopped.rounds == 2
     whole = trained(tmp_path / "whole", 2)
-    assert policy_file.label(stopped.policy) == policy_file.label(whole.policy)
-    policy_file.read(tmp_path / "stopped" / kept.POLICY)
+    assert stopped.policy.label == whole.policy.label
+    policy_file.read(tmp_path / "stopped" / kept.POLICY, (STEPS,))
     went_on = trained(tmp_path / "stopped", 3, resume=True)
-    assert policy_file.label(went_on.policy) == policy_file.label(trained(tmp_path / "three", 3).policy)
+    assert went_on.policy.label == trained(tmp_path / "three", 3).policy.label
 
 
 @pytest.mark.long

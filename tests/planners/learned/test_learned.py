@@ -9,13 +9,12 @@ from pathlib import Path
 
 import house
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from some_policies import some_features, some_policy, some_weights
 
 from layerlift.models.errors import PlanError
-from layerlift.models.onnx_files.runtime import ort
 from layerlift.planners import Judge, Objective, Problem, cost, make, simple_problem
 from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.graphs.pieces import Sums, whole_pieces
@@ -25,44 +24,21 @@ from layerlift.planners.learned.features import (
     OF_NODE,
     OF_PIECE,
     OF_STEP,
-    VERSION,
     Features,
     features_of,
     looked_ahead,
     told,
 )
-from layerlift.planners.learned.policy import EXACT, MOST_SCORE, MOST_WEIGHT, Policy, Table, exact_scores
+from layerlift.planners.learned.policy import EXACT, MOST_SCORE, Table, exact_scores
+from layerlift.planners.learned.policy_file import Weights
 from layerlift.planners.learned.priced import DEAR, MOST_NODES, Priced, priced
 from layerlift.planners.learned.scorer import MOST_STEPS, Scorer
+from layerlift.planners.learned.steps import STEPS, policies_of, weights_of
 from layerlift.planners.learned.walk import ways
 from layerlift.planners.testing import check_planner
 from layerlift.planners.testing.problems import battery, chain_graph
 
 SHIPPED = ("dil",)
-
-
-def some_policy(seed: int, wide: int = 32, narrow: int = 16, most: int = MOST_WEIGHT) -> Policy:
-    """A policy of random weights, as large as may be."""
-    rng = np.random.default_rng(seed)
-
-    def table(*shape: int) -> Table:
-        return rng.integers(-most, most + 1, size=shape, dtype=np.int64)
-
-    return Policy(
-        table(OF_PIECE, wide), table(OF_NODE, wide), table(OF_NODE, wide), table(OF_STEP, wide), 999 * table(wide),
-        table(wide, narrow), 9 * table(narrow), table(narrow, 1), 9 * table(1), {"worlds": "none"},
-    )  # fmt: skip
-
-
-def some_features(rng: np.random.Generator) -> Features:
-    """Whole numbers of any size that features have; often the largest."""
-    pieces, nodes = int(rng.integers(1, 9)), int(rng.integers(1, 7))
-
-    def table(*shape: int) -> np.ndarray:
-        drawn = rng.integers(0, LARGEST + 1, size=shape)
-        return np.where(rng.random(shape) < 0.2, LARGEST, drawn).astype(np.float32)
-
-    return Features(table(pieces, OF_PIECE), table(pieces, nodes, OF_NODE), table(pieces, nodes, nodes, OF_STEP))
 
 
 def costs_of(problem: Problem) -> Priced:
@@ -83,22 +59,23 @@ def a_problem(servers: int = 3, layers: int = 6, seed: int = 0, objective: Objec
 # Exact whole numbers.
 
 
-def agreed(policies: list[Policy], problems: int) -> None:
+def agreed(policies: list[Weights], problems: int) -> None:
     rng = np.random.default_rng(problems)
     for policy in policies:
         scorers = [Scorer(policy, threads, optimised) for threads in (1, 4) for optimised in (True, False)]
         for _ in range(problems // len(policies)):
             seen = some_features(rng)
-            expected = exact_scores(policy, seen)
+            expected = [exact_scores(member, seen) for member in policies_of(policy)]
             for scorer in scorers:
                 assert np.array_equal(scorer.scores(seen), expected)
 
 
-def the_policies() -> list[Policy]:
-    shipped = [policy_file.parsed(policy_file.shipped(name)) for name in SHIPPED]
-    return [*shipped, *(some_policy(seed) for seed in range(4 - len(shipped)))]
+def the_policies() -> list[Weights]:
+    shipped = [policy_file.parsed(policy_file.shipped(name), (STEPS,)) for name in SHIPPED]
+    return [*shipped, some_weights(0), some_weights(1), some_weights(2, 3, 4)]
 
 
+@pytest.mark.long
 def test_scores_are_those_of_whole_numbers_on_any_number_of_threads() -> None:
     agreed(the_policies(), 200)
 
@@ -109,11 +86,13 @@ def test_scores_are_those_of_whole_numbers_in_ten_thousand_problems() -> None:
 
 
 def test_scores_of_real_problems_are_those_of_whole_numbers() -> None:
-    policy = policy_file.parsed(policy_file.shipped("dil"))
-    scorer = Scorer(policy)
-    for problem in battery().values():
-        seen = features_of(costs_of(problem))
-        assert np.array_equal(scorer.scores(seen), exact_scores(policy, seen))
+    for name in SHIPPED:
+        policy = policy_file.parsed(policy_file.shipped(name), (STEPS,))
+        scorer = Scorer(policy)
+        for problem in battery().values():
+            seen = features_of(costs_of(problem))
+            expected = [exact_scores(member, seen) for member in policies_of(policy)]
+            assert np.array_equal(scorer.scores(seen), expected)
 
 
 def test_scores_are_not_all_alike_and_reach_their_bounds() -> None:
@@ -131,8 +110,8 @@ def test_many_steps_are_scored_in_parts() -> None:
         return rng.integers(0, LARGEST + 1, size=shape).astype(np.float32)
 
     seen = Features(table(pieces, OF_PIECE), table(pieces, nodes, OF_NODE), table(pieces, nodes, nodes, OF_STEP))
-    policy = some_policy(3, wide=4, narrow=2)
-    assert np.array_equal(Scorer(policy).scores(seen), exact_scores(policy, seen))
+    policy = some_weights(3, wide=4, narrow=2)
+    assert np.array_equal(Scorer(policy).scores(seen)[0], exact_scores(policies_of(policy)[0], seen))
 
 
 def test_a_policy_whose_sums_would_not_be_exact_is_refused() -> None:
@@ -152,7 +131,7 @@ def test_shipped_policies_are_small_and_say_where_they_come_from() -> None:
     for name in SHIPPED:
         content = policy_file.shipped(name)
         total += len(content)
-        notes = policy_file.parsed(content).notes
+        notes = policy_file.parsed(content, (STEPS,)).notes
         assert {"planner", "worlds", "networks", "held_out", "seed", "rounds", "torch", "layerlift"} <= set(notes)
         assert notes["planner"] == name
         assert not set(notes["networks"].split(", ")) & set(notes["held_out"].split(", "))
@@ -165,116 +144,6 @@ def test_nothing_but_training_names_torch() -> None:
     users = {name for name, source in named.items() if any(t.split(".")[0] == "torch" for t in house.targets(source))}
     assert users
     assert all(name.startswith("layerlift.emulator.studies.learning.") for name in users)
-
-
-# Files.
-
-
-def test_a_policy_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
-    policy = some_policy(5, wide=7, narrow=3)
-    path = tmp_path / "policy.onnx"
-    path.write_bytes(policy_file.written(policy))
-    back = policy_file.parsed(policy_file.read(path))
-    assert back.notes == policy.notes
-    for name, table in policy.tables.items():
-        assert np.array_equal(back.tables[name], table)
-    assert policy_file.written(back) == path.read_bytes()
-    assert policy_file.label(back) == policy_file.label(replace(policy, notes={})) != policy_file.label(some_policy(6))
-    onnx.checker.check_model(str(path), full_check=True)
-
-
-def tampered(change: object) -> bytes:
-    model = policy_file.model_of(some_policy(0))
-    change(model)  # type: ignore[operator]
-    return model.SerializeToString()
-
-
-def set_notes(**notes: str) -> object:
-    return lambda model: onnx.helper.set_model_props(model, notes)
-
-
-def weight(name: str, value: float) -> object:
-    def change(model: onnx.ModelProto) -> None:
-        tensor = next(each for each in model.graph.initializer if each.name == name)
-        array = onnx.numpy_helper.to_array(tensor).copy()
-        array.flat[0] = value
-        tensor.CopyFrom(onnx.numpy_helper.from_array(array, name))
-
-    return change
-
-
-def operator(model: onnx.ModelProto) -> None:
-    model.graph.node[-1].op_type = "Flatten"
-
-
-def scale(model: onnx.ModelProto) -> None:
-    weight("scale_1", 0.5)(model)  # type: ignore[operator]
-
-
-def external(model: onnx.ModelProto) -> None:
-    tensor = model.graph.initializer[0]
-    tensor.data_location = onnx.TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="/etc/passwd")
-    tensor.ClearField("raw_data")
-
-
-def loop(model: onnx.ModelProto) -> None:
-    model.graph.node.append(onnx.helper.make_node("RandomNormal", [], ["x"], shape=[9]))
-
-
-STRANGE = {
-    "nothing": b"",
-    "noise": bytes(range(256)) * 9,
-    "cut short": policy_file.written(some_policy(0))[:3000],
-    "other features": tampered(set_notes(layerlift_features=str(VERSION + 1))),
-    "no features": tampered(set_notes(worlds="x")),
-    "long notes": tampered(set_notes(layerlift_features=str(VERSION), worlds="x" * 5000)),
-    "odd notes": tampered(set_notes(**{"layerlift_features": str(VERSION), "\x1b[31m": "x"})),
-    "no whole number": tampered(weight("inner", 0.5)),
-    "no number": tampered(weight("inner", float("nan"))),
-    "infinite": tampered(weight("outer", float("inf"))),
-    "too large": tampered(weight("piece", float(2**30))),
-    "sums too large": tampered(weight("piece", float(2**20))),
-    "another operator": tampered(operator),
-    "another scale": tampered(scale),
-    "external data": tampered(external),
-    "a random operator": tampered(loop),
-    "one table less": tampered(lambda model: model.graph.initializer.pop(0)),
-}
-
-
-@pytest.mark.parametrize("name", STRANGE)
-def test_a_strange_policy_is_refused_in_one_sentence(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "strange.onnx"
-    path.write_bytes(STRANGE[name])
-    with pytest.raises(PlanError) as refused:
-        make(f"dil:policy={path}")
-    told_of = str(refused.value)
-    assert len(told_of) <= 300
-    assert "\n" not in told_of
-    assert "strange.onnx" in told_of
-
-
-@pytest.mark.parametrize("name", ["missing.onnx", "."])
-def test_a_policy_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="cannot be read"):
-        make(f"dil:policy={tmp_path / name}")
-
-
-def test_a_policy_that_is_too_long_is_not_read(tmp_path: Path) -> None:
-    path = tmp_path / "long.onnx"
-    path.write_bytes(bytes(policy_file.MOST_BYTES + 1))
-    with pytest.raises(PlanError, match="cannot be read"):
-        policy_file.read(path)
-
-
-def test_what_runs_is_what_was_written(tmp_path: Path) -> None:
-    # The file is an ONNX model in its own right: whoever runs it gets the same scores.
-    policy = some_policy(9)
-    seen = some_features(np.random.default_rng(9))
-    session = ort.InferenceSession(policy_file.written(policy), providers=["CPUExecutionProvider"])
-    feeds = {"of_piece": seen.piece, "of_node": seen.node, "of_step": seen.step}
-    assert np.array_equal(session.run(["scores"], feeds)[0], exact_scores(policy, seen))
 
 
 # Features.
@@ -406,6 +275,7 @@ def test_memory_without_an_end_changes_no_walk() -> None:
 # Plans.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["dil", "dil:walks=1+ionn"])
 def test_learned_planners_meet_the_demands_on_planners(text: str) -> None:
     check_planner(text)
@@ -468,7 +338,7 @@ def test_a_policy_of_ones_own_is_used(tmp_path: Path) -> None:
     target = policy.target.copy()
     target[OF_NODE - 1, 0] = 100
     home = replace(policy, target=target, inner=np.array([[64], [0]]), outer=np.array([[100]]))
-    path.write_bytes(policy_file.written(home))
+    path.write_bytes(policy_file.written(weights_of([home], {})))
     problem = a_problem(servers=8, layers=8, seed=42)
     mine, shipped = (make(text).plan(problem, random.Random(0)) for text in (f"dil:walks=1,policy={path}", "dil"))
     cut = Judge(problem).best_cut()
