@@ -133,6 +133,12 @@ class Additive:
         return total
 
 
+def weights_of(judge: Judge) -> Floats:
+    """The objective's weights of seconds, joules and money, each over its scale where there are several."""
+    prices = Additive(judge.problem, judge)
+    return np.array([prices.per_second, prices.per_joule, prices.per_money])
+
+
 def leaning(
     problem: Problem,
     judge: Judge,

@@ -89,7 +89,8 @@ class LabelSearch:
         first = bounds.priced if len(bounds.prices) and beat < np.inf else min(1, bounds.priced - 1)
         node, sums = np.zeros(1, dtype=np.int64), np.zeros((bounds.priced, 1))
         layers: list[_Layer] = []
-        ending, complete = None, True
+        ending: _Ending | None = None
+        complete = True
         # What is infinite, for it is forbidden, times nothing is not a number, and goes no further.
         with np.errstate(invalid="ignore"):
             for piece in range(bounds.count):

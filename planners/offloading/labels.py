@@ -21,13 +21,14 @@ from layerlift.planners.cost.pieces import (
     whole_pieces,
 )
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
+from layerlift.planners.graphs.additive import weights_of
 from layerlift.planners.graphs.label_bounds import WITHIN, Quantity
 from layerlift.planners.graphs.label_search import LabelSearch
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import lagrangian
 from layerlift.planners.offloading.polishing import polish
 from layerlift.planners.offloading.staying import best_over, priced
-from layerlift.planners.offloading.units import Placement, best_of, place_freely, ways_at_prices, weights_of
+from layerlift.planners.offloading.units import Placement, best_of, place_freely, ways_at_prices
 from layerlift.planners.offloading.visit_options import Resource, VisitOptions
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Floats, Problem

@@ -11,7 +11,7 @@ import numpy as np
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
-from layerlift.planners.graphs.additive import Additive
+from layerlift.planners.graphs.additive import weights_of
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.offloading.pipeline import trade_offs
 from layerlift.planners.offloading.polishing import polish
@@ -121,12 +121,6 @@ def _with_visits(sums: Sums, pieces: Floats, weights: Floats, nodes: list[int], 
     for number, to in visits.best(weights, pieces[np.arange(len(nodes)), nodes], np.array(nodes), near):
         placement = visiting(placement, runs, number, to)
     return placement
-
-
-def weights_of(judge: Judge) -> Floats:
-    """The objective's weights of seconds, joules and money, each over its scale where there are several."""
-    prices = Additive(judge.problem, judge)
-    return np.array([prices.per_second, prices.per_joule, prices.per_money])
 
 
 def best_of(judge: Judge, placements: list[Placement]) -> Placement:
