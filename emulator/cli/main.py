@@ -45,6 +45,11 @@ class Layerlift(click.Group):
         ctx.obj = list(args)
         return super().parse_args(ctx, args)
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """See `click.Group`; in raw docstrings click's mark for lines left as they are is two characters."""
+        cmd.help = cmd.help and cmd.help.replace("\\b\n", "\b\n")
+        super().add_command(cmd, name)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the chosen command; whatever it raises becomes a sentence and an exit code."""
         try:

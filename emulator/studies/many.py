@@ -12,11 +12,14 @@ from typing import Any, Final, Protocol, TypeVar
 from layerlift.emulator.runtime.interruption import heed
 from layerlift.emulator.studies.processes import in_processes, workers_of
 from layerlift.models.errors import LayerliftError, RunError
+from layerlift.models.files import read_regular
 
 Job = TypeVar("Job")
 Found = TypeVar("Found")
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 """Ray paints its errors."""
+_MOST_BYTES: Final = 1 << 28
+"""Of a file of outcomes: a hundred thousand runs have less."""
 
 
 class Lost(str):
@@ -56,9 +59,11 @@ class Kept:
         self._found: dict[str, Outcome] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"cannot keep runs in {path} ({error}); give another folder with --out") from None
+            lines = read_regular(path, _MOST_BYTES).split(b"\n") if path.exists() else []
+        except OSError as error:
+            raise RunError(
+                f"cannot keep runs in {path} ({error.strerror or error}); give another folder with --out"
+            ) from None
         for line in lines:
             # A line that was being written when the study was killed is not whole: its run is made again.
             try:

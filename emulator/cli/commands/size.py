@@ -91,7 +91,7 @@ def size(
     if not found.complete:
         raise click.exceptions.Exit(Stopped(found.signal).code)
     if not any(step.found.n for step in found.steps):
-        raise RunError("no step could be run: the reasons are above")
+        raise RunError("no step has an answer: the reasons are above")
 
 
 def _show(found: Sizing) -> None:

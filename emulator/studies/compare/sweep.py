@@ -62,7 +62,7 @@ class Sweep:
             return [f"{self.path}={value}"]
         if not (value.isascii() and value.isdigit() and len(value) <= 6 and int(value) >= len(scenario.users)):
             least = f"a whole number of at least {len(scenario.users)}, one of each kind"
-            raise ScenarioError(f"--sweep {USERS} has {value!r}, expected {least}")
+            raise ScenarioError(f"{USERS} is to be {value!r}, expected {least}")
         counts = apportion(int(value), sizes(scenario))
         return [f"{USERS}.{number}.count={count}" for number, count in enumerate(counts)]
 

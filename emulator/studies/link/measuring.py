@@ -58,7 +58,7 @@ class Measurement:
         except wire.Closed as error:
             raise RunError(f"{self._name}: {error}; is its token the one that was given?") from None
         except OSError as error:
-            raise RunError(f"{self._name}: {error}; start `layerlift link --serve` there") from None
+            raise RunError(f"{self._name}: {error.strerror or error}; start `layerlift link --serve` there") from None
         return Measured(up, down, congestion, time.monotonic() - begun)
 
     @property

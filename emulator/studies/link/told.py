@@ -12,6 +12,8 @@ from layerlift.emulator.studies.link.measuring import Measured
 
 _FAIR_MS = 2.0
 _FAIR_WEIGHT = 0.85
+_FIRST_WEIGHT = 2.0
+"""Above it messages have more than a fair share: they go first, or nothing of the link was ever full."""
 _LONG_MS = 12.0
 
 
@@ -99,6 +101,8 @@ class Told:
 
 def _kind(up: Fields) -> str:
     if up.queue_ms < _FAIR_MS and up.query_weight > _FAIR_WEIGHT:
+        if up.query_weight > _FIRST_WEIGHT:
+            return "no message waits, as with a queue for each flow"
         return "it shares fairly, as profile fair does"
     if up.queue_ms < _LONG_MS:
         return "a short queue, as profile bbr has it"

@@ -109,16 +109,17 @@ def factors(
     return _wanted(made, only), fixed
 
 
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a name is meant: itself, or a part of what is."""
+    return any(name == text or fnmatchcase(name, text) for text in (pattern, f"{pattern}.*"))
+
+
 def _wanted(made: list[Factor], only: Sequence[str]) -> list[Factor]:
     names = [factor.name for factor in made]
     for pattern in only:
-        if not any(pattern == name or fnmatchcase(name, pattern) for name in names):
+        if not any(_fits(name, pattern) for name in names):
             raise RunError(f"--only {pattern} names no assumption that can be varied{near(pattern, names)}")
-    wanted = [
-        factor
-        for factor in made
-        if not only or any(pattern == factor.name or fnmatchcase(factor.name, pattern) for pattern in only)
-    ]
+    wanted = [factor for factor in made if not only or any(_fits(factor.name, pattern) for pattern in only)]
     if not wanted:
         raise RunError("the scenario has no assumption that can be varied: name fields with --also, or under sources")
     return wanted

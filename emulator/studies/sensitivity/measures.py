@@ -61,7 +61,7 @@ def _measure(text: str, kinds: Collection[str]) -> Measure:
     kind, word = found.groups()
     metric, _ = metric_of(word, f"the metric {text!r}")
     if kind is not None and kind not in kinds:
-        raise RunError(f"the metric {text!r} is of {kind!r}{near(kind, kinds)}: the users are {', '.join(kinds)}")
+        raise RunError(f"the metric {text!r} is of {kind!r}, which is no kind of its users{near(kind, kinds)}")
     if kind is not None and metric.key not in OF_KINDS:
         raise RunError(f"the metric {text!r} is of {kind!r}, but {metric.key} is a number of the whole run only")
     return Measure(metric, kind or "")

@@ -13,6 +13,7 @@ from layerlift.emulator.studies.size.sizing import Sizing
 from layerlift.models.text import escaped
 
 FILES: Final = ("size.json", "size.html")
+_TICKS: Final = 20
 _STYLE: Final = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; margin: 24px auto; max-width: 1080px; padding: 0 16px }
 h1 { font-size: 22px } h2 { font-size: 17px; margin-top: 32px }
@@ -87,16 +88,19 @@ def _chart(sizing: Sizing) -> dict[str, Any]:
     data: Any = alt.Data(values=rows)
     if len(sizing.fields) == 2:
         tiles = alt.Chart(data, width=320, height=280).mark_rect().encode(
-            x=alt.X("x:O", title=sizing.fields[0]),
+            x=alt.X("x:O", title=sizing.fields[0], axis=alt.Axis(labelAngle=0)),
             y=alt.Y("y:O", title=sizing.fields[1], sort="descending"),
             color=alt.Color("holds:N", title="holds", scale=alt.Scale(domain=["yes", "no"], range=["#7fbf7b", "#ddd"])),
             tooltip=["planner:N", "x:Q", "y:Q", alt.Tooltip("found:Q", title=title)],
         )  # fmt: skip
         return dict(tiles.facet("planner:N").to_dict())
-    x = alt.X("x:Q", title=sizing.fields[0])
+    # Ticks stand at the values that were run: between two numbers of servers there is none.
+    tried = sorted({row["x"] for row in rows})
+    x = alt.X("x:Q", title=sizing.fields[0], axis=alt.Axis(values=tried) if len(tried) <= _TICKS else alt.Axis())
+    who = alt.Color("planner:N", legend=alt.Legend() if len(sizing.planners) > 1 else None)
     base = alt.Chart(data, width=760, height=320)
-    line = base.mark_line(point=True).encode(x=x, y=alt.Y("found:Q", title=title), color="planner:N")
-    band = base.mark_area(opacity=0.2).encode(x=x, y="low:Q", y2="high:Q", color="planner:N")
+    line = base.mark_line(point=True).encode(x=x, y=alt.Y("found:Q", title=title), color=who)
+    band = base.mark_area(opacity=0.2).encode(x=x, y="low:Q", y2="high:Q", color=who)
     limit: Any = alt.Data(values=[{"limit": sizing.target.limit * scale.factor}])
     rule = alt.Chart(limit).mark_rule(strokeDash=[6, 4]).encode(y="limit:Q")
     return dict((band + line + rule).to_dict())

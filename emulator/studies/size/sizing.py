@@ -90,6 +90,9 @@ class Sizing:
     def _told(self, planner: str) -> Iterator[str]:
         steps, answers = self.of(planner), self.answers(planner)
         tried = f"{len(steps)} steps" if len(self.fields) > 1 else f"{steps[0].values[0]} to {steps[-1].values[0]}"
+        if not any(step.failed or step.found.n for step in steps):
+            yield f"With {planner} no run has a number for {self.target.title}, so {self.target.text} cannot be judged."
+            return
         if not answers:
             best, names = min(steps, key=lambda step: _distance(step, self.target)), " and ".join(self.fields)
             yield (
@@ -125,10 +128,14 @@ class Sizing:
         told = [
             f"{shown(value, scale.factor)} {scale.unit}"
             for key, value in (("money", step.money), ("energy_j", step.energy_j))
-            if value.n and value.mean
+            if value.n and value.mean and not self._is_target(key)
             for scale in [scale_of(BY_KEY[key], [value.mean])]
         ]
         return f", and a run costs {' and '.join(told)}" if told else ""
+
+    def _is_target(self, key: str) -> bool:
+        """Whether this number of a whole run is what the target is about: then it is shown once."""
+        return key == self.target.metric.key and not self.target.kind
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON."""
@@ -186,8 +193,8 @@ class Sizing:
         scale = self.scale()
         several = len(self.planners) > 1
         heads = [*(["planner"] if several else []), *self.fields, scale.title(self.target.metric), "holds"]
-        paid = any(step.money.n and step.money.mean for step in self.steps)
-        powered = any(step.energy_j.n and step.energy_j.mean for step in self.steps)
+        paid = not self._is_target("money") and any(step.money.n and step.money.mean for step in self.steps)
+        powered = not self._is_target("energy_j") and any(step.energy_j.n and step.energy_j.mean for step in self.steps)
         heads += [*(["money (USD)"] if paid else []), *(["energy (J)"] if powered else []), "what binds"]
         lines = []
         for planner in self.planners:

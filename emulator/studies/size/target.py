@@ -72,7 +72,7 @@ def parsed(text: str, kinds: Collection[str]) -> Target:
     kind, word, sign, number, unit = found.groups()
     metric, factor = metric_of(word, f"the target {text!r}")
     if kind is not None and kind not in kinds:
-        raise RunError(f"the target {text!r} is of {kind!r}{near(kind, kinds)}: the users are {', '.join(kinds)}")
+        raise RunError(f"the target {text!r} is of {kind!r}, which is no kind of its users{near(kind, kinds)}")
     if kind is not None and metric.key not in OF_KINDS:
         raise RunError(f"the target {text!r} is of {kind!r}, but {metric.key} is a number of the whole run only")
     return Target(metric, kind or "", sign[0] == "<", len(sign) == 1, _limit(number, unit, factor, metric, text), text)
@@ -91,7 +91,12 @@ def metric_of(word: str, said: str) -> tuple[Metric, float]:
         if key in BY_KEY:
             return BY_KEY[key], factor
     known = [*SHORT, *(key for key in BY_KEY if key not in WITHOUT)]
-    raise RunError(f"{said} has no metric {word!r}{near(word, known)}: expected one such as p95_ms")
+    raise RunError(f"{said} has no metric {word!r}, expected one such as p95_ms{near(word, known)}")
+
+
+def _unit(metric: Metric, factor: float) -> str:
+    ends = {("s", 1e-3): "ms", ("J", 1e3): "kJ"}
+    return ends.get((metric.unit, factor), {"share": "parts of 1, or in %"}.get(metric.unit, metric.unit))
 
 
 def _limit(number: str, unit: str | None, factor: float, metric: Metric, text: str) -> float:
@@ -101,5 +106,6 @@ def _limit(number: str, unit: str | None, factor: float, metric: Metric, text: s
         value = math.nan
     fits = {None: True, "%": metric.unit == "share", "ms": metric.unit == "s", "s": metric.unit == "s"}[unit]
     if not math.isfinite(value) or not fits or (unit in ("ms", "s") and factor != 1.0):
-        raise RunError(f"the target {text!r} has the bound {number}{unit or ''}, expected a number in {metric.unit}")
+        expected = "a number" if metric.unit in ("count", "number") else f"a number in {_unit(metric, factor)}"
+        raise RunError(f"the target {text!r} has the bound {number}{unit or ''}, expected {expected} without its unit")
     return value * {None: factor, "%": 0.01, "ms": 1e-3, "s": 1.0}[unit]

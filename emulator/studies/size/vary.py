@@ -12,7 +12,7 @@ from layerlift.models.errors import ScenarioError
 MOST_VALUES: Final = 1000
 OTHERS: Final = ("seed", "execution")
 """Fields that a sizing sets by itself."""
-_RANGE: Final = re.compile(r"(\d{1,9})\.\.(\d{1,9})(?::(\d{1,9}))?")
+_RANGE: Final = re.compile(r"(\d{1,99})\.\.(\d{1,99})(?::(\d{1,99}))?")
 
 
 def parsed(text: str) -> tuple[str, list[float]]:

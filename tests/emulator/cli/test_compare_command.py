@@ -251,7 +251,7 @@ def test_runs_whose_users_cannot_run_alone_are_compared_by_latency(scenario: str
         (["--seed", "1", "--seeds", "2"], "both say which seeds"),
         (["--each", "--no-alone"], "expected one of them"),
         (["--sweep", "users=5"], "two values or more"),
-        (["--sweep", "users=5,x"], "--sweep users has 'x', expected a whole number of at least 1"),
+        (["--sweep", "users=5,x"], "users is to be 'x', expected a whole number of at least 1"),
         (["--sweep", "users.0.queries=1,0"], "--sweep users.0.queries=0: users.0.queries is 0"),
         (["--set", "compute=measured"], "try --no-alone"),
         (["--chart", "made.pdf"], "cannot draw 'made.pdf'"),

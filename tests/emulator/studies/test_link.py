@@ -76,6 +76,14 @@ def test_what_is_printed_is_a_scenario() -> None:
     assert "buffer_ms: 50" in told.sentences()[0]
 
 
+@pytest.mark.parametrize(
+    ("weight", "said"), [(1.2, "shares fairly"), (9.9, "no message waits"), (0.6, "a short queue")]
+)
+def test_only_a_fair_weight_is_called_fair(weight: float, said: str) -> None:
+    told = Told(Measured(seen_of(1e7, 0.02, 0.0, weight, False), None, "bbr", 1.0), [])
+    assert said in told.sentences()[0]
+
+
 @contextmanager
 def served(**options: object) -> Iterator[LinkServer]:
     server = LinkServer(port=0, **options)  # type: ignore[arg-type]

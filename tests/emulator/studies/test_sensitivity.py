@@ -126,6 +126,10 @@ def test_more_fields_are_named_and_fewer_factors_wanted() -> None:
     assert "users.*.device.ghz" in names
     assert FIELDS[0] in names
     assert FIELDS[1] not in names
+    below = [factor.name for factor in factors(lone(), only=["links", "nodes.0"], each=True)[0]]
+    assert below
+    assert all(name.startswith(("links.", "nodes.0.")) for name in below)
+    assert {name.partition(".")[0] for name in below} == {"links", "nodes"}
     for wrong in ({"also": ["users.*.gzh"]}, {"only": ["gzh"]}):
         with pytest.raises(RunError, match="names no"):
             factors(lone(), **wrong)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from layerlift.emulator.studies.compare.statistics import Interval
 from layerlift.emulator.studies.fairness.measure import fairness
 from layerlift.emulator.studies.many import Kept, outcomes
 from layerlift.emulator.studies.size import jobs, study, vary
+from layerlift.emulator.studies.size.page import _chart
 from layerlift.emulator.studies.size.sizing import Sizing, Step
 from layerlift.emulator.studies.size.study import size
 from layerlift.emulator.studies.size.target import parsed
@@ -185,8 +187,12 @@ def test_targets_mean_what_they_say(text: str, key: str, limit: float) -> None:
         ("slowdown_mean_users <= 2", "against other runs"),
         ("camra.p95_ms <= 3", "did you mean camera"),
         ("camera.busy_share <= 3", "whole run only"),
-        ("jain >= 3 ms", "expected a number in number"),
-        ("p95_ms <= 3 ms", "expected a number in s"),
+        ("nobody.p95_ms <= 3", "no kind of its users; known: camera$"),
+        ("jain >= 3 ms", "expected a number without its unit"),
+        ("p95_ms <= 3 ms", "expected a number in ms without"),
+        ("p95_s <= 1e999", "expected a number in s without"),
+        ("energy_kj <= 3%", "expected a number in kJ without"),
+        ("envy <= 3s", "expected a number in parts of 1, or in % without"),
         ("p95_ms <= 1e999", "expected a number"),
     ],
 )
@@ -226,21 +232,22 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
+class Letter:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def told(self) -> dict[str, Any]:
+        return {"text": self.text}
+
+
 def test_kept_outcomes_are_of_their_own_run_and_version_only(tmp_path: Path) -> None:
-    class Job:
-        def __init__(self, text: str) -> None:
-            self.text = text
-
-        def told(self) -> dict[str, Any]:
-            return {"text": self.text}
-
     asked: list[str] = []
 
-    def call(job: Job) -> dict[str, Any]:
+    def call(job: Letter) -> dict[str, Any]:
         asked.append(job.text)
         return {"failed": "x"} if job.text == "bad" else {"said": job.text.upper()}
 
-    works = [Job("a"), Job("b"), Job("bad")]
+    works = [Letter("a"), Letter("b"), Letter("bad")]
     for version, fresh in (("1", ["a", "b", "bad"]), ("1", ["bad"]), ("2", ["a", "b", "bad"])):
         asked[:] = []
         found = dict(
@@ -250,6 +257,49 @@ def test_kept_outcomes_are_of_their_own_run_and_version_only(tmp_path: Path) -> 
         )
         assert asked == fresh
         assert [found[number].get("said") for number in range(3)] == ["A", "B", None]
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe\n", b"[" * 100_000 + b"\n", b"\0" * 100 + b"\n", b"[1, 2]\nnull\n"])
+def test_lines_of_kept_runs_that_cannot_be_read_are_passed_over(tmp_path: Path, damage: bytes) -> None:
+    path, work = tmp_path / "runs.jsonl", Letter("a")
+    Kept(path, "1", lambda found: True).put(work, {"said": "A"})
+    path.write_bytes(damage + path.read_bytes() + damage)
+    assert Kept(path, "1", lambda found: True).get(work) == {"said": "A"}
+
+
+def test_what_is_no_file_is_not_read_as_kept_runs(tmp_path: Path) -> None:
+    os.symlink("/dev/zero", tmp_path / "runs.jsonl")
+    with pytest.raises(RunError, match=r"cannot keep runs in .*a device"):
+        Kept(tmp_path / "runs.jsonl", "1", lambda found: True)
+
+
+NONE = Interval(math.nan, math.nan, 0)
+ONE = Interval(3.0, math.nan, 1)
+
+
+def test_a_number_that_no_run_has_is_said_to_be_none() -> None:
+    steps = tuple(Step("ionn", (str(n),), (n,), NONE, False, ONE, ONE, "") for n in (1, 2))
+    found = Sizing("site", ("users",), parsed("deadline_queries >= 95%", []), (1,), steps)
+    [text] = found.sentences()
+    assert text.startswith("With ionn no run has a number for in time, over queries")
+
+
+@pytest.mark.parametrize(("until", "times"), [("money <= 9", 1), ("energy_j <= 9", 1), ("camera.money <= 9", 2)])
+def test_what_the_target_is_about_is_shown_once(until: str, times: int) -> None:
+    target = parsed(until, ["camera"])
+    steps = tuple(Step("ionn", (str(n),), (n,), ONE, True, ONE, ONE, "") for n in (1, 2))
+    found = Sizing("site", ("users",), target, (1,), steps)
+    heads, lines = found.table()
+    assert heads.count(found.scale().title(target.metric)) == times
+    assert found.sentences()[0].count(found.scale().unit) == times
+    assert all(len(line) == len(heads) for line in lines)
+
+
+def test_a_chart_has_its_ticks_where_something_was_run() -> None:
+    steps = tuple(Step("ionn", (str(n),), (n,), ONE, True, ONE, ONE, "") for n in (1, 2))
+    drawn = str(_chart(Sizing("site", ("users",), parsed("p95_ms <= 300", []), (1,), steps)))
+    assert "'values': [1.0, 2.0]" in drawn
+    assert "'legend': None" in drawn  # one planner needs no key
 
 
 def test_a_sizing_without_an_answer_names_the_nearest() -> None:
