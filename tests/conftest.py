@@ -1,6 +1,6 @@
 """The tiers of the tests, who runs beside whom, and how many examples properties try.
 
-* `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a fortieth of the examples. For while you write.
+* `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a sixtieth of the examples. For while you write.
 * `pytest`: all but `slow` and `cluster`, with half of the examples (`--hypothesis-profile=thorough`: with all). For
   before you push.
 * `pytest -m slow`: what takes minutes each.
@@ -28,8 +28,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 WORKERS = 2
 OUT_OF_QUICK = ("long", "ray", "slow", "cluster")
-QUICK_SHARE, QUICK_LEAST = 40, 3
-"""The quick tier tries one example in forty, but at least three."""
+QUICK_SHARE, QUICK_LEAST = 60, 3
+"""The quick tier tries one example in sixty, but at least three."""
 SHARE, LEAST = 2, 10
 """Other tiers try every second example, but at least ten."""
 

@@ -141,6 +141,7 @@ def test_rule_2_lets_rooms_look_down(tree: Tree) -> None:
     assert house.climbs(with_line(tree, f"{E}.report.formatting", line)) == house.climbs(tree)
 
 
+@pytest.mark.long
 def test_rule_3_fails_on_a_crowded_folder_and_on_a_long_module(tree: Tree) -> None:
     crowd = {f"{E}.network.wire{number}": "" for number in range(20)}
     assert any(fault.startswith(f"{E}.network holds ") for fault in house.crowding({**tree, **crowd}))
@@ -216,6 +217,7 @@ def test_rule_5_lets_seeded_generators_and_what_ties_time_to_the_machine_be(tree
     assert tree.keys() >= house.REAL_MODULES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

@@ -36,6 +36,7 @@ def my_planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "my_planner:BestTail"
 
 
+@pytest.mark.long
 def test_the_planner_is_one_of_20_lines_and_conforms(my_planner: str) -> None:
     assert code_lines(block("python", "# my_planner.py")) <= 20
     assert check_planner(my_planner) > 50

@@ -68,6 +68,7 @@ def test_layers_are_timed_alone_where_events_explain_nothing(monkeypatch: pytest
     assert zoo_profiles.measured(network, 3).coverage == 1.0
 
 
+@pytest.mark.long
 def test_every_layer_runs_alone_on_what_came_before() -> None:
     network = models.load(FAST)
     spent = zoo_profiles.alone(network, 2)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
+from layerlift.models.errors import ModelError
+from layerlift.models.loading.disk_cache import cache_dir, read_arrays, write_arrays
 from layerlift.models.text import escaped, in_script
 
 
@@ -32,7 +38,17 @@ def page(title: str, specs: Mapping[str, Mapping[str, Any]], body: Iterable[str]
 
 @cache
 def _drawing() -> str:
-    """The program that draws the charts in a browser."""
+    """The program that draws the charts in a browser: put together once for a version of vl-convert, then kept."""
+    path = cache_dir() / "derived" / f"charts-{version('vl-convert-python')}.bin"
+    held = read_arrays(path)
+    if held is None or "script" not in held:
+        held = {"script": np.frombuffer(_put_together().encode(), dtype=np.uint8)}
+        with contextlib.suppress(ModelError):  # a page needs no cache
+            write_arrays(path, held)
+    return held["script"].tobytes().decode()
+
+
+def _put_together() -> str:
     import vl_convert
 
     return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

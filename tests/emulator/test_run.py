@@ -38,6 +38,7 @@ def test_a_run_in_memory_has_tables_and_a_summary(whole: RunResult) -> None:
     assert whole.verify() == whole.digest
 
 
+@pytest.mark.long
 def test_a_run_whose_queries_may_hold_more_than_there_is_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[str] = []
 
@@ -77,6 +78,7 @@ def test_run_json_says_what_was_run(whole: RunResult) -> None:
     assert told["fidelity"]["trusted"] is True
 
 
+@pytest.mark.long
 def test_the_same_on_disk_and_readable_by_any_reader(whole: RunResult, tmp_path: Path) -> None:
     written = run(phones(), out=tmp_path / "made", local=True)
     assert written.digest == whole.digest
@@ -145,6 +147,7 @@ def _after(seconds: float, error: BaseException):
     return look
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_an_interrupted_run_leaves_what_it_had(whole: RunResult, tmp_path: Path, on_disk: bool) -> None:
     out = tmp_path / "made" if on_disk else None
@@ -162,6 +165,7 @@ def test_an_interrupted_run_leaves_what_it_had(whole: RunResult, tmp_path: Path,
     assert found.summary["totals"]
 
 
+@pytest.mark.long
 def test_a_run_that_fails_says_so_in_its_directory(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="the disk is on fire"):
         run(phones(), out=tmp_path / "made", local=True, progress=_after(1.0, OSError("the disk is on fire")))

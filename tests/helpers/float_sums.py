@@ -8,9 +8,9 @@ as units are in names: `..._bytes`, `count`. Else `left_sum` or `int_sum` of
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from house import Tree
+from house import Tree, nodes
 
 SPARED = tuple(
     f"layerlift.{room}"
@@ -28,13 +28,13 @@ def float_sums(tree: Tree) -> list[str]:
         f"{name}, line {line}: the builtin sum rounds otherwise under Python 3.12: take left_sum, int_sum or fsum"
         for name, source in tree.items()
         if not name.startswith(SPARED)
-        for line in _lines(ast.parse(source))
+        for line in _lines(nodes(source))
     ]
 
 
-def _lines(parsed: ast.Module) -> Iterator[int]:
-    called = {id(node.func): node for node in ast.walk(parsed) if isinstance(node, ast.Call)}
-    for node in ast.walk(parsed):
+def _lines(module: Sequence[ast.AST]) -> Iterator[int]:
+    called = {id(node.func): node for node in module if isinstance(node, ast.Call)}
+    for node in module:
         if isinstance(node, ast.Name) and node.id == "sum":
             call = called.get(id(node))
             if call is None or not (call.args and _whole(_element(call.args[0]))):

@@ -108,13 +108,19 @@ def tree_on_disk(root: Path = ROOT) -> dict[str, str]:
 
 
 @cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """All that Python makes of a module, once for all rules; nobody changes it."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
+@cache
 def targets(source: str) -> tuple[str, ...]:
     """Whatever a module imports, anywhere in it, by whole dotted names; `from a import b` names `a.b`."""
-    return tuple(_targets(ast.parse(source)))
+    return tuple(_targets(nodes(source)))
 
 
-def _targets(parsed: ast.Module) -> Iterator[str]:
-    for node in ast.walk(parsed):
+def _targets(module: Iterable[ast.AST]) -> Iterator[str]:
+    for node in module:
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -261,10 +267,10 @@ def _prefixes(target: str) -> Iterator[str]:
 
 def chances(source: str) -> list[str]:
     """What a module draws from that no seed of the run decides: the global generators, and generators without seed."""
-    parsed = ast.parse(source)
-    full = _meanings(parsed)
+    module = nodes(source)
+    full = _meanings(module)
     found = []
-    for node in ast.walk(parsed):
+    for node in module:
         text = _dotted(node, full)
         if text and text.startswith(("random.", "numpy.random.", "os.urandom", "os.getrandom")):
             if text not in _SEEDED:
@@ -276,10 +282,10 @@ def chances(source: str) -> list[str]:
     return sorted(set(found))
 
 
-def _meanings(parsed: ast.Module) -> dict[str, str]:
+def _meanings(module: Iterable[ast.AST]) -> dict[str, str]:
     """Whole names by the names that a module's imports give them."""
     found: dict[str, str] = {}
-    for node in ast.walk(parsed):
+    for node in module:
         if isinstance(node, ast.Import):
             found |= {name.asname or name.name.split(".")[0]: _bound(name) for name in node.names}
         elif isinstance(node, ast.ImportFrom):

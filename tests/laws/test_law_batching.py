@@ -34,6 +34,7 @@ def _outcome(world: World, groups: list[list[int]]) -> tuple[object, ...]:
     return repr(run.rows), run.ending.at_s, run.ending.sent_bytes
 
 
+@pytest.mark.long
 @given(CROWDED, st.data())
 @examples(25)
 def test_packing_never_matters(world: World, data: st.DataObject) -> None:

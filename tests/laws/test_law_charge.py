@@ -20,6 +20,7 @@ from layerlift.emulator.world.world import World
 WATTS = {"idle_w": 2.0, "compute_w": 8.0, "radio_w": 5.0}
 
 
+@pytest.mark.long
 @given(wild_worlds(), st.sampled_from((0.05, 0.6, 1.5, 3.0, 6.0)))
 @examples(60)
 def test_charge_is_kept_in_wild_worlds(world: World, charge_j: float) -> None:

@@ -101,6 +101,7 @@ def test_questions_that_come_once_a_period_take_what_one_alone_takes(world: Worl
     assert span_s == pytest.approx(11 * period_s, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.long
 @given(lone_streams(chain=True, planners=("pipeline",), max_layers=8))
 @examples(60)
 def test_back_to_back_they_are_answered_at_the_promised_rate(world: World) -> None:

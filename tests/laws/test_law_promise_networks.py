@@ -92,6 +92,7 @@ def check(network: str, planner: str, share_links: bool) -> None:
             assert query["latency_s"] <= promised_s + close
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", [*QUICK, *PAIRS])
 @pytest.mark.parametrize("network", quick_one())
 def test_queries_take_what_the_plan_promised(network: str, planner: str) -> None:

@@ -391,6 +391,7 @@ class Executing:
         self.over.add((user, query))
 
 
+@pytest.mark.long
 @given(wild_worlds(), st.data())
 @examples(40)
 def test_what_would_be_executed_can_be(world: World, data: st.DataObject) -> None:

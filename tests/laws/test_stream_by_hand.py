@@ -86,6 +86,7 @@ def test_the_report_tells_how_often_was_promised_and_seen() -> None:
     assert not asked("units", 1, until_s=1.0).tables["measured"]
 
 
+@pytest.mark.long
 def test_a_stream_that_keeps_its_rate_is_not_far_above_its_promise() -> None:
     """Of eight that follow each other back to back each takes eight periods, and none is told to be late for that."""
     [user] = told(asked("units", 8, until_s=10.0, asks=None, queries=1_000)).summary["users"]

@@ -82,6 +82,7 @@ def test_runs_have_a_directory_of_their_own_by_default(scenario: str) -> None:
     assert RunResult.load(made).complete
 
 
+@pytest.mark.long
 def test_options_reach_the_run(scenario: str) -> None:
     call(
         "run", scenario, "--local", "--quiet", "--out", "made", "--planner", "direct", "--seed", "7",
@@ -263,6 +264,7 @@ FILES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_a_corrupt_or_hostile_model_is_refused(scenario: str, tmp_path: Path, name: str) -> None:
     content, why = FILES[name]

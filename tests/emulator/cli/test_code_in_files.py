@@ -119,6 +119,7 @@ def test_policies_are_words_too(folder: Path, words: dict[str, str], field: str)
     assert untouched()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("switched_off", ["", "1"])
 def test_a_run_directory_imports_nothing(folder: Path, switched_off: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = stolen(folder, "touching:Mine")
@@ -135,6 +136,7 @@ def test_a_run_directory_imports_nothing(folder: Path, switched_off: str, monkey
     assert untouched()
 
 
+@pytest.mark.long
 def test_what_was_typed_runs_and_its_run_is_replayed_when_it_is_typed_again(folder: Path) -> None:
     asked = ("run", written(folder), "--local", "--quiet", "--strict", "--planner", "touching:Mine", "--out", "mine")
     assert call(*asked).exit_code == 0
@@ -147,6 +149,7 @@ def test_what_was_typed_runs_and_its_run_is_replayed_when_it_is_typed_again(fold
     assert call("compare", "--allow-code", "mine").exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "ways",
     [
@@ -225,6 +228,7 @@ def test_files_texts_and_dicts_are_not_typed(folder: Path) -> None:
     assert untouched()
 
 
+@pytest.mark.long
 def test_each_way_of_typing_it_in_a_program(folder: Path) -> None:
     none, mine = ["execution=none"], ["execution=none", "users.*.planner=touching:Mine"]
     assert run(written(folder), overrides=mine, local=True).complete

@@ -65,6 +65,7 @@ def test_a_long_network_is_shown_by_blocks_and_whole_as_json() -> None:
     assert [row["after"] for row in whole["best_cuts"] if row["least"]] == [77, 215, 485, 666]
 
 
+@pytest.mark.long
 def test_a_file_with_dynamic_dimensions(small: Path) -> None:
     refused = call("models", str(small))
     assert refused.exit_code == 2

@@ -184,6 +184,7 @@ def test_without_running_alone_costs_are_latencies(scenario: str) -> None:
     assert "slowdown_mean_users" not in told["variants"][0]["metrics"]
 
 
+@pytest.mark.long
 def test_seeds_that_change_nothing_are_said_to(tmp_path: Path) -> None:
     made = call(str(phones_file(tmp_path)), "--local", "--seeds", "2")
     assert "all seeds gave the same: nothing in this scenario is drawn" in made.stdout

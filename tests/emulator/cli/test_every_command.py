@@ -115,6 +115,7 @@ def test_on_any_terminal(command: str) -> None:
             assert "…" not in told(line, **env).replace("§ 4 …", "")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(
     ("line", "names"),

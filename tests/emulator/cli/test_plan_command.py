@@ -55,6 +55,7 @@ def lonely(problem: Problem) -> str:
     return replace(problem, crowd=None).digest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", ["gibbs+ionn", "ionn"])
 @pytest.mark.parametrize("gather_s", ["null", "0", "0.02", "0.2", "1"])
 @pytest.mark.parametrize("profile_runs", [0, 1])
@@ -93,6 +94,7 @@ def told(*arguments: str) -> dict[str, Any]:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", ["local", "direct", "recursive", "random+efficiency", "greedy"])
 def test_a_run_does_what_was_told(planner: str, tmp_path: Path) -> None:
     """One user on independent links: parts, bytes, confirm results and latencies."""
@@ -125,6 +127,7 @@ def test_wrong_predictions_are_told_apart_from_the_truth() -> None:
     assert wrong["predicted_s"] > wrong["true_s"] >= exact["true_s"]
 
 
+@pytest.mark.long
 def test_a_stream_is_promised_its_period() -> None:
     assert told("paper", "--planner", "units")["period_s"] is None
     one, many = (

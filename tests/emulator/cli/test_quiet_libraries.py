@@ -53,6 +53,7 @@ def test_they_are_quiet_before_anything_of_ours_is_imported() -> None:
         assert told.strip() == str(seen)
 
 
+@pytest.mark.long
 def test_networks_from_python_leave_nothing(home: Home) -> None:
     home.run(*PYTHON, "from layerlift.models import load; load('squeezenet')")
     assert home.left() == []

@@ -95,6 +95,7 @@ def test_measured_costs_come_from_the_actors_and_replay_without_them(started: li
     assert run(scenario, replay=measured_costs(tmp_path / "made"), local=True).digest == made.digest
 
 
+@pytest.mark.slow  # those whose tensors die with them are tried in every run
 def test_actors_that_are_killed_are_brought_back_with_the_same_digest(local: RunResult, started: list) -> None:
     victims = iter(range(3))
 
@@ -213,7 +214,10 @@ def ray_pid(hosts: Any, host: int) -> int:
 
 
 def test_an_actor_that_dies_again_and_again_is_an_error(started: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    from layerlift.emulator.cluster import hosts
     from layerlift.emulator.cluster.hosts import HostActor
+
+    monkeypatch.setattr(hosts, "TRIES", 2)
 
     def dies(self: Any, horizon: float, deliveries: Any, costs: Any) -> None:
         os._exit(1)

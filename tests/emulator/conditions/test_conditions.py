@@ -204,6 +204,7 @@ def test_loss_by_hand() -> None:
     assert list(sky.changes(C0, S2)) == []
 
 
+@pytest.mark.long
 def test_bursts_of_loss() -> None:
     sky = conditions(Loss(CLIENT_EDGE, 0.01, 0.75, good_s=3.0, bad_s=1.0))
     asked = [sky.loss(C0, S1, number / 10) for number in range(30_000)]

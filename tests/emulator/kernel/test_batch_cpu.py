@@ -178,6 +178,7 @@ def simulated(works: Sequence[Work], cores: int, most: int, wait_s: float) -> tu
     return ended, busy
 
 
+@pytest.mark.long
 @given(
     st.integers(0, 10**6), st.integers(1, 14), st.sampled_from((1, 2, 3)), st.sampled_from((1, 2, 5)),
     st.sampled_from((0.0, 0.17, 1.3)), st.sampled_from((0.3, 1.0, 4.0)),

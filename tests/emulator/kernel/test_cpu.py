@@ -178,6 +178,7 @@ def test_busy_time_can_be_read_at_any_moment(discipline: str, cores: int, works:
     assert bench.cpu.busy_s(at) == pytest.approx(float(brute_force(discipline, cores, cut)[1]), rel=1e-12, abs=1e-12)
 
 
+@pytest.mark.long
 def test_a_cpu_that_is_never_idle_does_not_drift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two chains of pieces keep one core busy for 20,000 s; each piece of 1/3 s then takes 2/3 s to the last."""
     monkeypatch.setattr("layerlift.emulator.kernel.cpu._REBASE_S", 1000.0)

@@ -179,6 +179,7 @@ def test_a_run_whose_network_loses_a_message_raises(
         runner(one_upload((Outage(Pairs(), 2.0, 0.5),)))
 
 
+@pytest.mark.long
 @given(wild_worlds())
 @examples(30)
 def test_one_clock_and_lockstep_leave_the_same_bytes_open(world: World) -> None:

@@ -101,6 +101,7 @@ def test_the_first_half_is_asked_once() -> None:
     assert len(asked) == 2  # one planning of two users
 
 
+@pytest.mark.long
 def test_runs_that_share_a_memory_are_the_runs_that_do_not() -> None:
     memory = PlanMemory()
     scenario = phones("users.0.planner=test_plan_memory:Dice+ionn", "planner.gather_s=1", execution="none")

@@ -297,6 +297,7 @@ def test_json_is_for_programs() -> None:
     assert {"name": "cores", "type": "a number", "default": "1.0"} in facts["options"]
 
 
+@pytest.mark.long
 def test_the_kit_can_be_run_on_any_policy() -> None:
     assert "meets all" in run("equal", "--check").output
     failed = run(f"{__name__}:Disturbing", "--check")

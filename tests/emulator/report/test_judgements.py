@@ -98,6 +98,7 @@ def test_demand_within_capacity_is_not_told(calm: RunResult, usual: RunResult) -
     assert demand(usual) is None, "who asks back to back never asks for more than there is"
 
 
+@pytest.mark.long
 def test_a_device_that_cannot_keep_up_is_told_apart() -> None:
     slow = run(Scenario.from_dict(OVERLOAD, ["users.0.planner=local", "users.0.in_flight=1"]), local=True)
     said = demand(slow)
@@ -180,6 +181,7 @@ def no_number(folder: Path) -> Path:
     return saved(model(nodes, [tensor("x", 1, 4)], ["y"]), folder / "nan.onnx")
 
 
+@pytest.mark.long
 def test_answers_that_are_nan(tmp_path: Path, usual: RunResult) -> None:
     users = [{"model": str(no_number(tmp_path)), "planner": "local", "queries": 3}]
     made = run(phones(users=users, execution="every"), local=True)
@@ -205,6 +207,7 @@ def test_layers_without_a_regression(tmp_path: Path, usual: RunResult) -> None:
     assert without_regression(exact.run["world"]) is None, "nobody was told a regression"
 
 
+@pytest.mark.long
 def test_show_says_what_the_end_of_the_run_said(tmp_path: Path) -> None:
     made = run(Scenario.from_dict(OVERLOAD), local=True, out=tmp_path / "made")
     read = RunResult.load(tmp_path / "made")

@@ -88,6 +88,7 @@ def test_of_many_cuts_those_that_carry_least_are_shown() -> None:
     assert f"and {len(found.best_cuts) - 30} more cuts" in more
 
 
+@pytest.mark.long
 def test_a_cut_that_carries_less_than_all_before_is_never_put_together_with_others() -> None:
     network = models.load("densenet121")
     found = summary.report(network.graph)

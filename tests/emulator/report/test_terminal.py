@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import house
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.report import pages
 from layerlift.emulator.report.pages import page
 from layerlift.emulator.report.terminal import Terminal, echo
 
@@ -64,12 +66,29 @@ def test_a_page_without_a_body_has_a_place_for_each_chart() -> None:
     assert '{"one": {"title": "\\u003c/script\\u003e"}}' in made
 
 
+@pytest.mark.long
+def test_what_draws_charts_is_put_together_once_and_anew_where_it_was_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAYERLIFT_CACHE", str(tmp_path))
+    made = []
+    monkeypatch.setattr(pages, "_put_together", lambda: made.append(1) or "draw('é')")
+    assert "draw('é')" in [pages._drawing.__wrapped__() for _ in range(2)]
+    assert len(made) == 1
+    [kept] = tmp_path.rglob("charts-*.bin")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert pages._drawing.__wrapped__() == "draw('é')"
+    assert len(made) == 2
+    monkeypatch.setenv("LAYERLIFT_CACHE", str(kept))  # a file: nothing can be kept, and none is needed
+    assert pages._drawing.__wrapped__() == "draw('é')"
+
+
 # No module goes another way
 
 
 def detours(name: str, source: str) -> Iterator[str]:
     """What a module does that only one may: a line for each."""
-    for node in ast.walk(ast.parse(source)):
+    for node in house.nodes(source):
         if isinstance(node, ast.ImportFrom | ast.Import):
             modules = {node.module or ""} if isinstance(node, ast.ImportFrom) else {each.name for each in node.names}
             if modules & {"rich.markup", "html"} and name != TEXTS:
@@ -80,30 +99,37 @@ def detours(name: str, source: str) -> Iterator[str]:
 
 def _faults(name: str, call: ast.Call) -> Iterator[str]:
     called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
-    first = ast.unparse(call.args[0]) if call.args else ""
+    markup = [keyword.value for keyword in call.keywords if keyword.arg == "markup"]
     if called == "Console" and name != TERMINAL:
         yield "makes a Console, expected a Terminal"
-    if called == "TextColumn" and keywords.get("markup") != "False":
+    if called == "TextColumn" and not _constant(markup, False):
         yield "has a TextColumn with markup"
-    if called in ("Progress", "Bar") and not call.args and "console" in keywords:
+    if called in ("Progress", "Bar") and not call.args and any(each.arg == "console" for each in call.keywords):
         yield "has a Progress with rich's own columns, which read markup"
-    if called in ("from_markup", "render_markup", "secho") or keywords.get("markup") == "True":
+    if called in ("from_markup", "render_markup", "secho") or _constant(markup, True):
         yield f"calls {called}, which reads markup"
     if (
         called == "echo"
         and ast.unparse(call.func) == "click.echo"
-        and not first.startswith("json.")
+        and not _first(call).startswith("json.")
         and name != TERMINAL
     ):
         yield "calls click.echo, expected echo"
     if called in ("vegalite_to_html", "javascript_bundle") and name != PAGES:
         yield f"calls {called}, expected a page"
     bare = called in ("open", "read_text", "read_bytes") or (
-        called in ("ParquetFile", "read_table") and "path" in first
+        called in ("ParquetFile", "read_table") and "path" in _first(call)
     )
     if bare and name.startswith(OPENING):
         yield f"calls {called}, expected open_regular or read_regular"
+
+
+def _constant(given: list[ast.expr], value: bool) -> bool:
+    return any(isinstance(each, ast.Constant) and each.value is value for each in given)
+
+
+def _first(call: ast.Call) -> str:
+    return ast.unparse(call.args[0]) if call.args else ""
 
 
 def test_no_module_goes_another_way() -> None:

@@ -106,6 +106,7 @@ def test_a_run_that_is_written_elsewhere_is_not_replaced(tmp_path: Path) -> None
     assert RunResult.load(tmp_path).standing == "interrupted (the run ended without a close)"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flushes", [1, 3, 40])
 def test_files_do_not_tell_how_often_they_were_written(tmp_path: Path, flushes: int) -> None:
     for name, times in (("once", 1), ("often", flushes)):
@@ -121,6 +122,7 @@ def test_files_do_not_tell_how_often_they_were_written(tmp_path: Path, flushes: 
     assert RunResult.load(tmp_path / "often").verify() == RunResult.load(tmp_path / "once").digest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("full", [False, True])
 def test_no_table_is_shown_before_all_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
     """Whoever is killed while tables are written, one after the other, has those of one moment."""
@@ -209,6 +211,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.long
 def test_a_disk_that_really_is_full(small_disk: Path) -> None:
     with pytest.raises(RunError, match="No space left on device"), ResultWriter(small_disk / "made") as made:  # noqa: PT012
         for number in range(0, 400_000, 1000):

@@ -198,6 +198,7 @@ def test_a_table_that_is_spoilt(made: Path, tmp_path: Path, damage: str) -> None
         assert endings(target)[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["run.json", "inputs"])
 def test_what_else_may_be_odd_about_a_directory(made: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / "run"

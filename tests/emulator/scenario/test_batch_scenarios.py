@@ -190,12 +190,14 @@ def user_made(tmp_path: Path, axis: bool) -> Scenario:
     return Scenario.load(tmp_path / "mine.yaml")
 
 
+@pytest.mark.long
 def test_a_network_without_a_row_for_each_query_is_refused_in_one_sentence(tmp_path: Path) -> None:
     said = refused(user_made(tmp_path, axis=False).resolve)
     assert "nodes.1.discipline is batch, but mine cannot run several queries at once" in said
     assert len(said) <= 300
 
 
+@pytest.mark.long
 def test_batches_run_for_real_and_a_replay_has_them_without_the_profile(tmp_path: Path) -> None:
     made = run(user_made(tmp_path, axis=True), local=True, out=tmp_path / "run")
     sizes = made.batches["size"].to_pylist()

@@ -54,6 +54,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_draws_valid_and_different_worlds(name: str) -> None:
     drawn = [families.draw(name, seed) for seed in range(20)]
@@ -82,6 +83,7 @@ def test_seeds_for_training_and_for_judging_do_not_meet() -> None:
     assert len(families.held_out_seeds(10)) == 10
 
 
+@pytest.mark.long
 def test_no_other_family_has_the_networks_of_new_networks() -> None:
     new = set(families.load("new_networks").let["network"]["draw"]["choice"])
     for name in NAMES:
@@ -90,6 +92,7 @@ def test_no_other_family_has_the_networks_of_new_networks() -> None:
         assert name == "new_networks" or not new & used
 
 
+@pytest.mark.long
 def test_shared_values_are_shared_and_repeated_ones_are_not(file: Path) -> None:
     speeds, memories = set(), set()
     for seed in range(30):
@@ -207,6 +210,7 @@ def test_a_bad_family_is_told_in_one_sentence(file: Path, change: tuple[str, str
     assert len(str(raised.value)) <= 300
 
 
+@pytest.mark.long
 def test_too_many_values_are_refused_before_they_are_made(file: Path) -> None:
     deep = "{repeat: 9999, of: {tier: edge, ghz: 1, x: [{repeat: 9999, of: 1}]}}"
     file.write_text(f"about: a\ncatches: b\nworld: {{nodes: [{deep}]}}\n")
@@ -247,6 +251,7 @@ def test_files_are_sought_beside_a_family_of_your_own(file: Path) -> None:
     assert families.draw("crowd", 0).folder == ""
 
 
+@pytest.mark.long
 def test_a_drawn_world_can_be_written_and_loaded(tmp_path: Path) -> None:
     path = tmp_path / "world.yaml"
     for name in NAMES:
@@ -271,6 +276,7 @@ _VALUES = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @given(_VALUES)
 def test_what_is_written_is_what_is_read(value: Any) -> None:
     assert read(written(value), "file")[0] == value

@@ -25,6 +25,7 @@ def call(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.long
 def test_it_is_a_schema_and_needs_no_network() -> None:
     VALIDATOR.check_schema(SCHEMA)
     assert [text for text in json.dumps(SCHEMA).split('"') if "://" in text] == [DIALECT]

@@ -21,6 +21,7 @@ def branching(folder: Path) -> Path:
     return saved(model(nodes, inputs, ["y"]), folder / "b.onnx")
 
 
+@pytest.mark.long
 def test_a_scenario_says_what_to_write_and_takes_it(tmp_path: Path) -> None:
     source = branching(tmp_path)
     with pytest.raises(ScenarioError, match=r"models\.own .*; set models\.own\.fix: \{c: 1\}"):

@@ -151,6 +151,7 @@ def test_user_count_is_known_before_the_world(kinds: int) -> None:
     assert scenario.user_count == len(scenario.resolve(Few()).users) == (7, 8, 10)[kinds - 1]
 
 
+@pytest.mark.long
 def test_arrivals() -> None:
     assert [u.arrival_s for u in world(users=users(arrival={"at_s": 4})).users] == [4, 4]
     assert [u.arrival_s for u in world(users=users(arrival={"every_ms": 250, "start_s": 1})).users] == [1, 1.25]
@@ -306,6 +307,7 @@ def test_files_are_found_from_the_scenarios_folder(tmp_path: Path) -> None:
     assert again.resolve(Listening()) == resolved
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list(bundled()))
 def test_bundled_scenarios_resolve_and_know_their_assumptions(name: str) -> None:
     scenario = Scenario.load(name)

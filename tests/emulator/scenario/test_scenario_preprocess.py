@@ -9,6 +9,7 @@ from layerlift.emulator import LayerliftError, Scenario, run
 SMALL = ["execution=once", "users.0.queries=2", "users.0.count=1", "inputs=1"]
 
 
+@pytest.mark.long
 def test_a_collapsed_network_is_planned_in_modules_and_answers_the_same() -> None:
     plain = Scenario.load("quickstart", SMALL).resolve().models[0]
     scenario = Scenario.load("quickstart", [*SMALL, "preprocess=[collapse]"])

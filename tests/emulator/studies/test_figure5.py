@@ -57,6 +57,7 @@ def test_a_step_function_begins_at_the_beginning() -> None:
             Steps.of(changes)
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), max_size=8), st.integers(0, 50), st.integers(0, 50))
 @settings(max_examples=60, derandomize=True, deadline=None, database=None)
 def test_areas_add_up(changes: list[tuple[int, int]], one: int, other: int) -> None:

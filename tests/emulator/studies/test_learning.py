@@ -109,6 +109,7 @@ def test_gaps_are_told_by_mean_p95_and_worst() -> None:
     assert (found.mean, found.p95, found.worst, found.near) == (pytest.approx(0.016), 0.02, 0.3, 0.9)
 
 
+@pytest.mark.long
 def test_the_policy_that_ships_is_near_the_exact_answer_on_networks_that_it_never_saw() -> None:
     policy = policy_file.parsed(policy_file.shipped("dil"), (STEPS,))
     among = trials(Worlds(networks=(*HOLD_OUT, "mobilenet_v2")), range(HELD_OUT_FROM + 500, HELD_OUT_FROM + 506))

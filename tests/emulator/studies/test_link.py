@@ -127,6 +127,7 @@ def test_strangers_are_sent_away_and_the_client_is_served_all_the_same() -> None
             assert wire.ask(client, 300_000, 5, room) > 0.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sizes", [(wire.LARGEST + 1, 1), (1, wire.LARGEST + 1), (2**32 - 1, 2**32 - 1), (5, 0)])
 def test_a_message_that_is_too_large_ends_its_connection(sizes: tuple[int, int]) -> None:
     with served() as server, closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as client:

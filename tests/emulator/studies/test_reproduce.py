@@ -283,6 +283,7 @@ def test_the_least_money_is_that_of_a_brute_scan(money: Reproduction) -> None:
 # What is written
 
 
+@pytest.mark.long
 def test_pages_say_what_was_printed_and_why(uploads: Reproduction) -> None:
     text, page = markdown(uploads, "layerlift reproduce ionn"), html(uploads, "layerlift reproduce ionn")
     assert text.splitlines()[2].startswith("**While alexnet is uploaded")

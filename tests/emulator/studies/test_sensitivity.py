@@ -64,6 +64,7 @@ def change(found: Sensitivity, name: str, level: str) -> float:
     return swing.changes[level].mean
 
 
+@pytest.mark.long
 def test_half_and_double_change_what_the_closed_form_says(found: Sensitivity) -> None:
     graph = load("squeezenet").graph
     carried = math.fsum(graph.tensors[name].bytes for name in (*graph.inputs, *graph.outputs))
@@ -388,6 +389,7 @@ def told(folder: Path, line: str, **changes: Any) -> Any:
     return CliRunner().invoke(main, ["sensitivity", str(path), *line.split()])
 
 
+@pytest.mark.long
 def test_the_command_tells_first_and_shows_then(tmp_path: Path) -> None:
     line = (
         f"--seeds 1 --workers 1 --only {FIELDS[0]} --planner local --planner all_remote+direct --out {tmp_path / 'out'}"

@@ -127,6 +127,7 @@ def test_a_study_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert not made
 
 
+@pytest.mark.long
 def test_a_run_that_fails_lets_its_step_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     perform = jobs.perform
     broken = lambda job: {"failed": "no luck"} if (job.step, job.seed) == (1, 2) else perform(job)  # noqa: E731

@@ -63,6 +63,7 @@ def study(family: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stres
     return stress(planners, against="direct", families=[family], worlds=3, push=False, local=True, out=out), out
 
 
+@pytest.mark.long
 def test_a_card_says_who_is_worse_and_who_gives_no_plans(study: tuple[Stress, Path]) -> None:
     found, _ = study
     [direct], [local], [raises] = (found.of(name) for name in found.contenders)
@@ -170,6 +171,7 @@ def test_who_plans_for_ever_is_given_up_and_it_is_said(family: Path, monkeypatch
     assert "no other world was run" in found.slow[0]
 
 
+@pytest.mark.long
 def test_the_command_fails_a_build_and_says_why(family: Path, tmp_path: Path) -> None:
     line = ["stress", "local", "--against", "direct", "--family", str(family), "--seeds", "2", "--no-push", "--local"]
     told = CliRunner().invoke(main, [*line, "--json", str(tmp_path / "card.json")])

@@ -19,6 +19,7 @@ WORLD: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_a_row_for_each_list_and_planner_is_a_plain_run() -> None:
     lists: list[Any] = [[], ["nodes.0.ghz=6", "users.0.queries=2"], {"users.0.queries": 5}, "nodes.0.policy=drf"]
     table = sweep(Scenario.from_dict(WORLD), lists, planners=["ionn", "local"], seeds=[2], alone=False, local=True)

@@ -414,6 +414,7 @@ def test_the_emulation_is_of_what_was_tried(squeezenet: Network, twin: Twin) -> 
     assert len(emulate(both, SOURCE, twin, 0.3, 2.5, 3).parts) == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("off", [0.8, 1.25])
 def test_a_wrong_emulation_is_found(squeezenet: Network, twin: Twin, off: float) -> None:
     plain = tried(squeezenet)[0]

@@ -87,6 +87,7 @@ def test_a_short_run_stays_whole_whatever_crosses_it() -> None:
     assert borders.blocks(graph) == cuts.blocks(graph)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "single", "least"), [("resnet50", 18, 3), ("densenet121", 59, 4), ("alexnet", 5, 5)])
 def test_cuts_of_published_networks(name: str, single: int, least: int) -> None:
     found = borders.best(models.load(name).graph)

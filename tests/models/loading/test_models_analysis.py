@@ -24,6 +24,7 @@ if str(ROOT) not in sys.path:
 analysis = importlib.import_module("benchmarks.analysis")
 
 
+@pytest.mark.long
 def test_blocks_alike_ask_onnxruntime_as_often_as_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, run_once = [], protos.run_once
     monkeypatch.setattr(protos, "run_once", lambda *given: asked.append(1) or run_once(*given))
@@ -37,6 +38,7 @@ def test_blocks_alike_ask_onnxruntime_as_often_as_one_block(tmp_path: Path, monk
     assert len(asked) - first - 2 == first
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from("GS")), min_size=2, max_size=6))
 def test_what_is_alike_but_for_a_value_or_an_attribute_is_asked_anew(wanted: list[tuple[int, int, str]]) -> None:
     # Each asks for another element of the shape, times another factor; few distinct questions among many.

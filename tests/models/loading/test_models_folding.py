@@ -127,6 +127,7 @@ def kinds(network: models.Network) -> list[str]:
     return [layer.op_type for layer in network.graph.layers]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "extents", "layers"),
     [

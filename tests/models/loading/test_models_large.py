@@ -65,6 +65,7 @@ def test_external_data_is_mapped_and_everything_runs(tmp_path: Path, monkeypatch
     answers_everywhere(models.load(tmp_path / "again.onnx"), 40, 8000)
 
 
+@pytest.mark.long
 def test_a_mapped_file_that_has_changed_is_not_used(tmp_path: Path) -> None:
     path = decoder(tmp_path, 9000, 40, 8000)
     network = models.load(path)

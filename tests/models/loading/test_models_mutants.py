@@ -66,6 +66,7 @@ def test_parents_run_and_a_number_names_one_mutant(tmp_path: Path, monkeypatch: 
     assert len(CHANGES) > 15
 
 
+@pytest.mark.long
 def test_a_mutant_that_aborts_the_checker_is_refused_and_the_next_one_is_opened(tmp_path: Path) -> None:
     made = PARENTS[0]()
     pads = next(held for held in made.graph.initializer if held.name == "pads")

@@ -112,6 +112,7 @@ def test_a_file_is_opened_once_until_it_changes(tmp_path: Path, monkeypatch: pyt
     assert asked == ["network"]
 
 
+@pytest.mark.long
 def test_what_is_named_like_a_library_in_the_working_directory_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_script_without_a_main_guard_and_a_home_that_cannot_be_written(tmp_pat
     assert (done.stdout, done.returncode) == ("(4,)\n", 0), done.stderr
 
 
+@pytest.mark.long
 def test_a_working_directory_that_is_gone_and_a_name_that_is_not_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +153,7 @@ def test_a_working_directory_that_is_gone_and_a_name_that_is_not_text(
     str(caught.value).encode("utf-8")
 
 
+@pytest.mark.long
 def test_threads_may_load_at_once_and_a_fork_begins_anew(tmp_path: Path) -> None:
     paths = [plain(tmp_path, f"{at}.onnx", w=normal(4, seed=at)) for at in range(6)]
     found: dict[int, np.ndarray] = {}

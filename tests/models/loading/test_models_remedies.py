@@ -127,6 +127,7 @@ def mapped_over_a_sequence() -> onnx.ModelProto:
 ML = "ai.onnx.ml"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "named", "ends"),
     [

@@ -84,6 +84,7 @@ def test_same_seed_same_weights_other_seed_other_weights() -> None:
     assert not np.array_equal(first.weights()["conv1_w_0"], third.weights()["conv1_w_0"])
 
 
+@pytest.mark.long
 def test_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAYERLIFT_CACHE", str(tmp_path))
     good = {name: array.copy() for name, array in models.load("shufflenet").weights().items()}

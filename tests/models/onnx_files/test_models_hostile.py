@@ -319,6 +319,7 @@ def test_an_output_that_is_named_twice_is_answered_once(tmp_path: Path) -> None:
     assert set(models.uncut_session(network).run(network.sample_inputs(0))) == {"y"}
 
 
+@pytest.mark.long
 def test_shared_expressions_of_constants_are_sized_once_each(tmp_path: Path) -> None:
     # Each doubles the ways that lead to the first: 2^1500 of them.
     nodes = [node("Identity", ["s"], ["t0"])]

@@ -170,6 +170,7 @@ def test_patterns_fit_kernels_and_are_few() -> None:
     assert prune_patterns(made, patterns=6, kernels=0.25).weights()["w"].tobytes() == made.weights()["w"].tobytes()
 
 
+@pytest.mark.long
 def test_uploads_stay_sparse_through_later_steps() -> None:
     net = models.load("squeezenet")
     made = prune_patterns(net, kernels=0.5)

@@ -31,6 +31,7 @@ def test_any_cut_is_bit_equal_on_logits_and_outputs(name: str) -> None:
     assert spread > 0.1, "logits that are all alike would hide a wrong split"
 
 
+@pytest.mark.long
 @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_any_cut_of_a_branching_network(data: st.DataObject) -> None:

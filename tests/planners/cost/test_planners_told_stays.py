@@ -72,6 +72,7 @@ def test_uploads_to_several_servers_follow_each_other_or_do_not() -> None:
     assert (one[0], each[0]) == (pytest.approx(0.08), pytest.approx(0.04))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", [*JOINT, "shortest_path", "units", "labels"])
 def test_who_leaves_before_the_upload_ends_stays_home_and_who_stays_moves(planner: str) -> None:
     known = with_option(planner, "stay_s=known")

@@ -202,6 +202,7 @@ def test_one_step_by_one_term_finds_the_least_of_that_term(term: str) -> None:
     assert measure(problem, placement) == pytest.approx(min(measure(problem, cut) for cut in cuts))
 
 
+@pytest.mark.long
 def test_exhaustive_is_the_minimum_over_all_and_refuses_what_is_too_large() -> None:
     problem = battery()["modules, balanced"]
     judge = Judge(problem)

@@ -129,6 +129,7 @@ def test_long_networks_are_cut_between_units_as_one_climb_cuts_them() -> None:
     assert len(spans_of(graph, grains(simple_problem(graph, [[1.0]] * 230, bandwidth_bytes_s=1.0)), 0).first) == 26_565
 
 
+@pytest.mark.long
 @given(crowds())
 @settings(max_examples=40)
 def test_nobody_gains_by_another_interval_where_it_says_converged(users) -> None:
@@ -287,6 +288,7 @@ def test_together_is_better_than_everybody_for_himself(inner: str, order: str) -
     assert crowd.score(together)[1] <= crowd.score([(0,) * len(problem.graph)] * 12)[1]
 
 
+@pytest.mark.long
 @given(crowds(limited=False))
 @settings(max_examples=12)
 def test_gibbs_is_no_worse_than_its_starts(users) -> None:

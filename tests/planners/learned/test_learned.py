@@ -76,6 +76,7 @@ def the_policies() -> list[Weights]:
     return [*shipped, some_weights(0), some_weights(1), some_weights(2, 3, 4)]
 
 
+@pytest.mark.long
 def test_scores_are_those_of_whole_numbers_on_any_number_of_threads() -> None:
     agreed(the_policies(), 200)
 
@@ -275,6 +276,7 @@ def test_memory_without_an_end_changes_no_walk() -> None:
 # Plans.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["dil", "dil:walks=1+ionn", "ddlo"])
 def test_learned_planners_meet_the_demands_on_planners(text: str) -> None:
     check_planner(text)

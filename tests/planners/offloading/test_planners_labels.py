@@ -61,6 +61,7 @@ def test_units_finds_the_best_of_a_chain(drawn: Problem, objective: Objective) -
     assert found[1] == pytest.approx(best[1], rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.long
 @given(problems(CHAINS, max_nodes=3, min_nodes=2), WEIGHTS, st.data())
 @settings(max_examples=250, deadline=None)
 def test_labels_finds_the_best_of_a_chain_within_the_limits(

@@ -33,6 +33,7 @@ def test_it_never_makes_a_placement_worse(problem: Problem, seed: int) -> None:
     assert cost.fits(problem, found) or judge.key(given_)[0] == np.inf
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["units", "labels", "shortest_path"])
 def test_googlenets_modules_are_divided_among_servers(name: str) -> None:
     """Weak servers at a fast wire: the optimum has the branches of every module on three of them."""

@@ -44,6 +44,7 @@ def test_what_a_plan_costs_over_a_stay_by_hand() -> None:
     assert Stay(10.0).cost(Judge(replace(problem, memory_bytes=np.array([np.inf, 1.0]))), plan)[0] == float("inf")
 
 
+@pytest.mark.long
 @given(problems(CHAINS, max_nodes=3), st.sampled_from(["units", "labels"]), st.sampled_from([0.05, 1.0, 30.0]))
 @settings(max_examples=15, derandomize=True, deadline=None, database=None)
 def test_nothing_is_better_over_the_stay_than_what_is_planned_for_it(
@@ -108,6 +109,7 @@ def stayed(planner: str) -> tuple[float, RunResult]:
     return sum(latencies) / len(latencies), result
 
 
+@pytest.mark.long
 def test_a_short_stay_is_served_by_a_short_upload() -> None:
     (forever_s, forever), (staying_s, staying) = stayed("units"), stayed("units:stay_s=6")
     assert staying_s < 0.9 * forever_s

@@ -272,6 +272,7 @@ def test_real_networks_come_close_to_the_optimum(name: str, network: str, within
     assert cost.latency(problem, plan.placement) <= (1 + within) * best
 
 
+@pytest.mark.long
 def test_runs_find_what_points_do_not() -> None:
     problem = paper_problem("vgg19")
     runs = make("pso:start=runs,evaluations=5000").plan(problem, random.Random(1))

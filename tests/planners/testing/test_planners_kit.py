@@ -23,6 +23,7 @@ OURS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", long_but(OURS, ("local", "direct", "ionn", "shortest_path", "greedy")))
 def test_ours_meet_every_demand(name: str) -> None:
     assert check_planner(name) > 100

@@ -53,9 +53,8 @@ def picture(found: Sequence[Measured]) -> dict[str, Any]:
 
     alt: Any = altair
     colours = ["#7f7f7f", "#1f77b4", "#2a9d3f", "#ff9f1c", "#c1121f", "#222222"]
-    colour = alt.Color(
-        "planner:N", title=None, sort=list(PLANNERS), scale=alt.Scale(domain=list(PLANNERS), range=colours)
-    )
+    below, scale = alt.Legend(orient="bottom"), alt.Scale(domain=list(PLANNERS), range=colours)
+    colour = alt.Color("planner:N", title=None, sort=list(PLANNERS), scale=scale, legend=below)
     rows = []
     for key, title in (("latency", "latency alone (s)"), ("per_s", "queries a second")):
         panels = []

@@ -36,9 +36,8 @@ def picture(found: Sequence[Paid]) -> dict[str, Any]:
 
     alt: Any = altair
     colours = ["#c1121f", "#ff9f1c", "#1f77b4", "#7f7f7f", "#2a9d3f", "#222222"]
-    colour = alt.Color(
-        "planner:N", title=None, sort=list(PLANNERS), scale=alt.Scale(domain=list(PLANNERS), range=colours)
-    )
+    below, scale = alt.Legend(orient="bottom"), alt.Scale(domain=list(PLANNERS), range=colours)
+    colour = alt.Color("planner:N", title=None, sort=list(PLANNERS), scale=scale, legend=below)
     panels = []
     for network in dict.fromkeys(each.network for each in found):
         data = [
@@ -55,7 +54,8 @@ def picture(found: Sequence[Paid]) -> dict[str, Any]:
         y = alt.Y("money:Q", title="millionths of a USD a query")
         base = alt.Chart(alt.Data(values=data)).encode(x=x, y=y, color=colour)
         lines = base.transform_filter("datum.met == 'met'").mark_line(strokeWidth=1.5)
-        shape = alt.Shape("met:N", title=None, scale=alt.Scale(domain=["met", "missed"], range=["circle", "cross"]))
+        shapes = alt.Scale(domain=["met", "missed"], range=["circle", "cross"])
+        shape = alt.Shape("met:N", title=None, scale=shapes, legend=below)
         dots = base.mark_point(size=46).encode(shape=shape)
         panels.append((lines + dots).properties(width=270, height=250, title=network))
     made: dict[str, Any] = alt.hconcat(*panels).to_dict()

@@ -75,9 +75,9 @@ def _told(
             "Cuts lie between any two layers of the chain; planner: one_step, which compares all of them.",
             f"Input: floats is the network's own ({size(floats.graph.tensors[floats.graph.inputs[0]].bytes)}); bytes "
             f"has one byte a colour ({size(given[1].bytes)}), as an uncompressed image.",
-            f"Emulated are the middle of every stretch, {NEAR_A_CROSSING:.1%} below and above every crossing, and "
-            f"{series([f'{name} ({rate:g} Mbit/s)' for name, rate in NAMED_MBIT_S.items()])}: uplinks as JointDNN's "
-            "Table 3 prints them.",
+            f"Emulated are the middle of every stretch, {100 * NEAR_A_CROSSING:.1f} % below and above every crossing, "
+            f"and {series([f'{name} ({rate:g} Mbit/s)' for name, rate in NAMED_MBIT_S.items()])}: uplinks as "
+            "JointDNN's Table 3 prints them.",
         ),
         findings=tuple(findings(given, points, cloud)),
         tables=(crossing_table(given, points), named_table(points, cloud)),

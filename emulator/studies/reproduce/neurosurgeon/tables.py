@@ -100,7 +100,9 @@ def picture(given: Sequence[Input], points: Sequence[Point]) -> dict[str, Any]:
         ]
         x = alt.X("mbit:Q", title="bandwidth (Mbit/s)", scale=alt.Scale(type="log", domain=[low, high], nice=False))
         y = alt.Y("latency:Q", title="latency (s)", scale=alt.Scale(type="log"))
-        colour = alt.Color("cut:N", title=None, scale=alt.Scale(range=["#c1121f", "#1f77b4", "#7f7f7f"]), sort=None)
+        legend = alt.Legend(orient="bottom")
+        colours = alt.Scale(range=["#c1121f", "#1f77b4", "#7f7f7f"])
+        colour = alt.Color("cut:N", title=None, scale=colours, sort=None, legend=legend)
         drawn = alt.layer(
             alt.Chart(alt.Data(values=[{"mbit": round(at, 5)} for at in crossings]))
             .mark_rule(color="#999999", strokeDash=[2, 3])
