@@ -33,7 +33,6 @@ BLOCKS: Final = (
     Block("right steps", "docs/learned.md", learned.accuracy, 60),
     Block("scorers and proposals", "docs/learned.md", learned.curve, 10),
     Block("the letters", "docs/learned.md", learned.letters, 20),
-    Block("fronts by learned planners", "docs/learned.md", learned.fronts, 60),
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),
