@@ -30,8 +30,6 @@ from layerlift.planners.learned.literal.ddlo import DECISIONS
 from layerlift.planners.learned.literal.dil import LABELS
 from layerlift.planners.learned.scorer import Scorer
 from layerlift.planners.learned.steps import STEPS
-from layerlift.planners.offloading.drawn_front import drawn_front
-from layerlift.planners.offloading.front import front_of
 
 WORLDS = 300
 """Of each group of networks."""
@@ -59,9 +57,6 @@ PROPOSALS = (1, 2, 4, 8, 16)
 CURVE_WORLDS = 150
 LETTERS = ("dil", "ddlo")
 LETTER_WORLDS = 60
-FRONTS = (("latency", "money"), ("latency", "energy"))
-FRONT_NETWORKS = ("alexnet", "squeezenet", "resnet50")
-FRONT_WORLDS = 4
 TIMED_WORLDS = 20
 REPEATS = 3
 
@@ -172,25 +167,6 @@ def letters() -> str:
     return table([*head, "best single cut, %", "staying local, %"], rows)
 
 
-def fronts() -> str:
-    """How much of a user's exact front planners draw under some tens of weightings, in worlds with prices."""
-    rows = []
-    for terms in FRONTS:
-        for network in FRONT_NETWORKS:
-            shares: dict[str, list[float]] = {name: [] for name in ("dil", "units", "one_step")}
-            counts = []
-            worlds = Worlds(("money_deadline",), (network,))
-            for seed in families.held_out_seeds(FRONT_WORLDS):
-                problem = next(worlds.problems(seed))
-                exact = front_of(problem, terms)
-                counts.append(len(exact.points))
-                for name, found in shares.items():
-                    found.append(drawn_front(problem, exact, make(name), random.Random(seed)).share)
-            told = [f"{100 * statistics.mean(found):.1f} ({100 * min(found):.1f})" for found in shares.values()]
-            rows.append([", ".join(terms), network, f"{statistics.mean(counts):.0f}", *told])
-    return table(["terms", "network", "points", *(f"`{name}`, %" for name in ("dil", "units", "one_step"))], rows)
-
-
 def errors() -> str:
     """How far what reinforced policies expect is from exact values, in percent of staying local."""
     policies = {name: policy_file.parsed(policy_file.shipped(name), (STEPS,)) for name in REINFORCED}
@@ -228,4 +204,4 @@ def _seconds(name: str, problem: Problem) -> float:
 
 
 if __name__ == "__main__":
-    print("\n\n".join(part() for part in (gaps, accuracy, curve, letters, fronts, errors, times)))
+    print("\n\n".join(part() for part in (gaps, accuracy, curve, letters, errors, times)))

@@ -34,7 +34,6 @@ BLOCKS: Final = (
     Block("right steps", "docs/learned.md", learned.accuracy, 60),
     Block("scorers and proposals", "docs/learned.md", learned.curve, 10),
     Block("the letters", "docs/learned.md", learned.letters, 20),
-    Block("fronts by learned planners", "docs/learned.md", learned.fronts, 60),
     Block("errors of values", "docs/learned.md", learned.errors, 90),
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("before any episode", "docs/learned.md", adaptation.promised, 20),

@@ -261,7 +261,7 @@ def test_a_front_by_a_planner_is_told_beside(tmp_path: Path) -> None:
     assert code == 0
     by = told["by"]
     assert (by["planner"], by["weightings"]) == ("dil", 33)
-    assert 0.9 < by["hypervolume_share"] <= 1.001
+    assert 0.2 < by["hypervolume_share"] < 1.0  # a bent-in front: weighted sums see its hull alone
     best = {(point["latency"], point["money"]) for point in told["points"]}
     assert any((point["latency"], point["money"]) in best for point in by["points"])
     assert "drawn by dil" in chart.read_text()

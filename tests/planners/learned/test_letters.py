@@ -164,11 +164,13 @@ def test_what_may_not_be_or_has_no_room_stays_at_the_client() -> None:
     assert ways[0].tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", KINDS)
 def test_literal_planners_meet_the_demands_on_planners(planner: str, files: dict[str, Path]) -> None:
     check_planner(f"{planner}:literal=true,policy={files[planner]}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", KINDS)
 def test_a_literal_plan_is_legal_and_says_what_it_is(planner: str, files: dict[str, Path]) -> None:
     placements = set()
