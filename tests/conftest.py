@@ -1,7 +1,7 @@
 """The tiers of the tests, who runs beside whom, and how many examples properties try.
 
 * `pytest -m quick`: all but `long`, `ray`, `slow` and `cluster`, with a sixtieth of the examples. For while you write.
-* `pytest`: all but `slow` and `cluster`, with half of the examples (`--hypothesis-profile=thorough`: with all). For
+* `pytest`: all but `slow` and `cluster`, with a third of the examples (`--hypothesis-profile=thorough`: with all). For
   before you push.
 * `pytest -m slow`: what takes minutes each.
 * `pytest -m cluster`: `cluster.yaml` over an sshd on loopback, where there is one.
@@ -30,8 +30,8 @@ WORKERS = 2
 OUT_OF_QUICK = ("long", "ray", "slow", "cluster")
 QUICK_SHARE, QUICK_LEAST = 60, 3
 """The quick tier tries one example in sixty, but at least three."""
-SHARE, LEAST = 2, 10
-"""Other tiers try every second example, but at least ten."""
+SHARE, LEAST = 3, 10
+"""Other tiers try a third of them, but at least ten."""
 
 settings.register_profile(
     "same", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]

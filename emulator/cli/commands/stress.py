@@ -113,10 +113,10 @@ def stress(
 
 
 def _write(found: Stress, path: Path) -> None:
-    told = json.dumps(found.as_dict(), indent=1, allow_nan=False)
     if str(path) == "-":
-        click.echo(told)
+        click.echo(json.dumps(found.as_dict(), indent=1, allow_nan=False))
         return
+    told = json.dumps(found.as_dict(), indent=1, allow_nan=False)
     answer_files.write(path.parent, {path.name: f"{told}\n"}, "--json")
 
 
