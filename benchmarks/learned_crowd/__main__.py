@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from benchmarks.learned_crowd.measuring import found, store
+from benchmarks.learned_crowd.tables import FIRST
 from benchmarks.learned_crowd.worlds import (
     AGAINST,
     ALL,
@@ -45,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make runs until the time is up; 1 when one cannot be made."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learned_crowd", description=__doc__)
     parser.add_argument("--group", choices=["300", "90", "others", "held out", "all"], default="all")
-    parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--seeds", type=int, default=5, help="the last seed")
+    parser.add_argument("--first", type=int, default=FIRST, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=FIRST + 4, help="the last seed")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--policies", choices=["any", "none"], default="any", help="none: not those that learned")
     given = parser.parse_args(arguments)

@@ -270,6 +270,7 @@ def test_a_front_by_a_planner_is_told_beside(tmp_path: Path) -> None:
     assert f"{100 * by['hypervolume_share']:.2f} % of the hypervolume" in output
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -85,6 +85,7 @@ def test_worth_is_a_mean_over_users_of_ratios_and_a_ratio_of_means() -> None:
     assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).latency == 20.5 / 3.0
 
 
+@pytest.mark.long
 def test_a_run_that_was_interrupted_is_not_learned_from(
     small: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short: None
 ) -> None:
@@ -235,6 +236,7 @@ def test_processes_play_the_same_runs(small: str) -> None:
     assert alone[0].worths != alone[1].worths
 
 
+@pytest.mark.long
 def test_whoever_ends_first_runs_are_learned_from_in_the_order_of_their_seeds(
     short: None, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +256,7 @@ def test_whoever_ends_first_runs_are_learned_from_in_the_order_of_their_seeds(
         train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "three")
 
 
+@pytest.mark.long
 def test_points_are_measured_now_and_then(
     short: None, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +323,7 @@ def test_the_command_refuses_what_makes_no_sense(arguments: list[str], told: str
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.long
 def test_the_command_trains_a_policy_that_plans(short: None, small: str, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     code, output = said("crowd", "--rounds", "1", "--worlds", small, "--goal", "latency", "--out", str(out))

@@ -125,6 +125,7 @@ def test_the_error_of_exact_values_is_nothing() -> None:
     assert order_error(ground, np.zeros_like(scores)) > 0.05
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["drl", "ddpqn"])
 def test_policies_that_ship_are_near_the_exact_answer_on_networks_that_they_never_saw(name: str) -> None:
     policy = policy_file.parsed(policy_file.shipped(name), (STEPS,))

@@ -141,6 +141,7 @@ def test_the_best_cut_is_the_best_of_all(objective: Objective) -> None:
     assert found[0] == least == judge.key(found[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["exhaustive", "pso", "ga", "sa", "optimal"])
 def test_searches_find_the_plan_that_goes_together_best(text: str) -> None:
     problem = priced_chain(WANTED[0])

@@ -49,6 +49,7 @@ def some_view(rng: np.random.Generator) -> View:
 # Whole numbers.
 
 
+@pytest.mark.long
 def test_onnxruntime_says_what_64_bit_whole_numbers_say_however_it_runs() -> None:
     rng = np.random.default_rng(5)
     for seed in range(12):

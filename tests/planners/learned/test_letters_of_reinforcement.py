@@ -48,6 +48,7 @@ def priced_of(problem: Problem) -> tuple[Sums, Priced]:
     return sums, priced(sums, (prices.per_second, prices.per_joule, prices.per_money))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["drl", "ddpqn"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_letter_goes_through_the_kit(name: str, seed: int, tmp_path: Path) -> None:

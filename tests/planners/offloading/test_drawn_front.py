@@ -47,6 +47,7 @@ def priced_problem(seed: int) -> Problem:
     return replace(problem, price_per_s=np.array([0.0, 1.0, 9.0]), objective=wanted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("terms", [("latency", "money"), ("latency", "energy", "money")])
 def test_a_front_by_an_exact_planner_is_most_of_the_exact_one(terms: tuple[str, ...]) -> None:
     for seed in range(3):
