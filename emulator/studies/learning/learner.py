@@ -5,18 +5,16 @@ The running mean needs no end to be known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from layerlift.emulator.studies.learning.examples import Examples
 from layerlift.emulator.studies.learning.network import NARROW, WIDE, Network, loss_of, policy_of
-from layerlift.models.errors import RunError
+from layerlift.emulator.studies.learning.parameters import like, remembered
 from layerlift.planners.learned.policy import Policy
 
 RATE: Final = 2e-3
@@ -75,43 +73,7 @@ class Learner:
                 parameter.copy_(like(state[f"parameter_{end}"], parameter))
                 self._mean[name].copy_(like(state[f"mean_{end}"], parameter))
                 if trained:
-                    self._optimiser.state[parameter] = optimiser_state(state, end, parameter)
-
-
-def optimiser_state(state: Mapping[str, NDArray[Any]], end: str, parameter: Tensor) -> dict[str, Tensor]:
-    """What Adam remembers of a parameter. Raises `ValueError` or `KeyError` for what does not fit."""
-    return {
-        "step": torch.tensor(float(state[f"step_{end}"])),
-        "exp_avg": like(state[f"exp_avg_{end}"], parameter),
-        "exp_avg_sq": like(state[f"exp_avg_sq_{end}"], parameter),
-    }
-
-
-def like(array: NDArray[Any], parameter: Tensor) -> Tensor:
-    """An array as a tensor like `parameter`. Raises `ValueError` for one that is not."""
-    made = torch.from_numpy(np.array(array, dtype=np.float32))
-    if made.shape != parameter.shape or not bool(torch.isfinite(made).all()):
-        raise ValueError(made.shape)
-    return made
-
-
-def rounds_of(state: Mapping[str, NDArray[Any]], seed: int) -> int:
-    """The rounds that a state had. Raises `RunError` for one of another seed, `ValueError` for what is none."""
-    if int(state["seed"]) != seed:
-        raise RunError(f"what was kept is of --seed {int(state['seed'])}, expected {seed}: give that seed")
-    if (rounds := int(state["rounds"])) < 0:
-        raise ValueError(rounds)
-    return rounds
-
-
-def fitting(take: Callable[[Mapping[str, NDArray[Any]]], None], state: Mapping[str, NDArray[Any]]) -> None:
-    """Take a state. Raises `RunError` for one that does not fit, whatever is wrong with it."""
-    try:
-        take(state)
-    except (KeyError, ValueError, TypeError, RuntimeError, IndexError, OverflowError):
-        raise RunError(
-            "what was kept of the training does not fit it: give another folder with --out, or leave --resume away"
-        ) from None
+                    self._optimiser.state[parameter] = remembered(state, end, parameter)
 
 
 def _tensors(examples: Examples) -> dict[str, Tensor]:
@@ -124,14 +86,3 @@ def _tensors(examples: Examples) -> dict[str, Tensor]:
         "open": examples.open,
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

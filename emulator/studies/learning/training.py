@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerlift.emulator.studies.learning.examples import Examples
-from layerlift.emulator.studies.learning.learner import Learner, fitting, one_thread, rounds_of
+from layerlift.emulator.studies.learning.learner import Learner
+from layerlift.emulator.studies.learning.parameters import fitting, one_thread
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
 from layerlift.planners.learned.policy_file import Weights
@@ -53,9 +54,9 @@ class Training:
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state` was taken. Raises `RunError` for one that does not fit."""
-        fitting(self._take, state)
+        with fitting(state, self.seed) as rounds:
+            self._take(state, rounds)
 
-    def _take(self, state: Mapping[str, NDArray[Any]]) -> None:
-        rounds = rounds_of(state, self.seed)
+    def _take(self, state: Mapping[str, NDArray[Any]], rounds: int) -> None:
         self._learner.take(state, trained=rounds > 0)
         self.rounds = rounds

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from layerlift.emulator.studies.learning.learner import fitting, one_thread, rounds_of
 from layerlift.emulator.studies.learning.letters.dense import Dense
+from layerlift.emulator.studies.learning.parameters import fitting, one_thread
 from layerlift.emulator.studies.learning.proposals.shown import Shown
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
@@ -88,10 +88,11 @@ class Training:
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state` was taken. Raises `RunError` for one that does not fit."""
-        fitting(self._take, state)
+        with fitting(state, self.seed) as rounds:
+            self._take(state, rounds)
 
-    def _take(self, state: Mapping[str, NDArray[Any]]) -> None:
-        rounds, problems = rounds_of(state, self.seed), int(state["problems"])
+    def _take(self, state: Mapping[str, NDArray[Any]], rounds: int) -> None:
+        problems = int(state["problems"])
         remembered = [np.array(state[name], dtype=np.float32) for name in ("tasks", "decided")]
         if problems < 0 or any(table.shape != (MEMORY, TASKS) or not np.isfinite(table).all() for table in remembered):
             raise ValueError(problems)

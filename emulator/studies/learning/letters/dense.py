@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layerlift.emulator.studies.learning.learner import like, optimiser_state
+from layerlift.emulator.studies.learning.parameters import like, remembered
 from layerlift.planners.learned.literal.dense import ADDED
 from layerlift.planners.learned.policy_file import Tables
 
@@ -65,9 +65,9 @@ class Dense:
         return made
 
     def take(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on where `state` was taken. Raises as `learner.fitting` knows for what does not fit."""
+        """Go on where `state` was taken. Raises as `fitting` knows for what does not fit."""
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(like(state[f"parameter_{name}"], parameter))
                 if f"step_{name}" in state:
-                    self._optimiser.state[parameter] = optimiser_state(state, name, parameter)
+                    self._optimiser.state[parameter] = remembered(state, name, parameter)

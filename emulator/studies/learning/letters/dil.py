@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from layerlift.emulator.studies.learning.learner import fitting, one_thread, rounds_of
 from layerlift.emulator.studies.learning.letters.dense import Dense
+from layerlift.emulator.studies.learning.parameters import fitting, one_thread
 from layerlift.emulator.studies.learning.proposals.shown import Shown
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
@@ -61,10 +61,10 @@ class Training:
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state` was taken. Raises `RunError` for one that does not fit."""
-        fitting(self._take, state)
+        with fitting(state, self.seed) as rounds:
+            self._take(state, rounds)
 
-    def _take(self, state: Mapping[str, NDArray[Any]]) -> None:
-        rounds = rounds_of(state, self.seed)
+    def _take(self, state: Mapping[str, NDArray[Any]], rounds: int) -> None:
         self._network.take(state)
         self.rounds = rounds
 

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 import torch
 
-from layerlift.emulator.studies.learning.meta.keeping import one_thread
 from layerlift.emulator.studies.learning.meta.places import Place
 from layerlift.emulator.studies.learning.meta.reinforce import every_state, logits, reinforced
 from layerlift.emulator.studies.learning.network import Network, network_of, policy_of
+from layerlift.emulator.studies.learning.parameters import one_thread
 from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
 from layerlift.planners.learned.policy import Policy

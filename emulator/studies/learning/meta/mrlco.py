@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layerlift.emulator.studies.learning.meta.keeping import as_arrays, fitting, like, one_thread, remembered
 from layerlift.emulator.studies.learning.meta.places import Place, Task
 from layerlift.emulator.studies.learning.meta.reinforce import WALKS
 from layerlift.emulator.studies.learning.meta.sequences import Sequences, tables_of
+from layerlift.emulator.studies.learning.parameters import as_arrays, fitting, like, one_thread, remembered
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
 from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ, best_server, embedding, legal
@@ -74,7 +74,7 @@ class Mrlco:
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state` was taken. Raises `RunError` for one that does not fit."""
-        with fitting(self.seed, state) as rounds:
+        with fitting(state, self.seed) as rounds:
             for name, parameter in self._core.named_parameters():
                 parameter.copy_(like(state[f"parameter_{name}"], parameter))
                 if rounds:

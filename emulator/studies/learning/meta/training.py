@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from layerlift.emulator.studies.learning.meta.keeping import as_arrays, fitting, like, one_thread, remembered
 from layerlift.emulator.studies.learning.meta.places import Task
 from layerlift.emulator.studies.learning.meta.reinforce import RATE, REMEMBERED, copied, episode, reinforced
 from layerlift.emulator.studies.learning.network import Network, policy_of
+from layerlift.emulator.studies.learning.parameters import as_arrays, fitting, like, one_thread, remembered
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum
 from layerlift.planners.learned.policy_file import Weights
@@ -75,7 +75,7 @@ class Reptile:
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state` was taken. Raises `RunError` for one that does not fit."""
-        with fitting(self.seed, state) as rounds:
+        with fitting(state, self.seed) as rounds:
             for name, parameter in self._network.parameters.items():
                 parameter.copy_(like(state[f"parameter_{name}"], parameter))
                 self._mean[name].copy_(like(state[f"mean_{name}"], parameter))

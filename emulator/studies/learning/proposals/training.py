@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from layerlift.emulator.studies.learning.learner import Learner, fitting, one_thread, rounds_of
+from layerlift.emulator.studies.learning.learner import Learner
+from layerlift.emulator.studies.learning.parameters import fitting, one_thread
 from layerlift.emulator.studies.learning.proposals.labels import learned_from, plain, proposed
 from layerlift.emulator.studies.learning.proposals.memory import Memory
 from layerlift.emulator.studies.learning.proposals.shown import Shown
@@ -98,10 +99,10 @@ class Training:
 
     def resume(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on where `state` was taken. Raises `RunError` for one that does not fit."""
-        fitting(self._take, state)
+        with fitting(state, self.seed) as rounds:
+            self._take(state, rounds)
 
-    def _take(self, state: Mapping[str, NDArray[Any]]) -> None:
-        rounds = rounds_of(state, self.seed)
+    def _take(self, state: Mapping[str, NDArray[Any]], rounds: int) -> None:
         count, furthest = int(state["count"]), int(state["furthest"])
         if not (LEAST <= count <= MOST and 0 <= furthest <= MOST):
             raise ValueError(count, furthest)

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from layerlift.emulator.studies.learning.parameters import fitting, one_thread
 from layerlift.emulator.studies.learning.reinforced.memory import Memory
-from layerlift.emulator.studies.learning.reinforced.parameters import Parameters, fitting, one_thread
+from layerlift.emulator.studies.learning.reinforced.optimised import Parameters
 from layerlift.emulator.studies.learning.reinforced.routes import Route, endless, together
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from layerlift.emulator.studies.learning.reinforced.parameters import Parameters, fitting, like, one_thread
+from layerlift.emulator.studies.learning.parameters import fitting, like, one_thread
+from layerlift.emulator.studies.learning.reinforced.optimised import Parameters
 from layerlift.emulator.studies.learning.reinforced.routes import Route, endless, together
 from layerlift.emulator.studies.learning.reinforced.sequences import Sequences
 from layerlift.emulator.world import streams

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from layerlift.emulator.studies.learning.network import Network, policy_of
+from layerlift.emulator.studies.learning.parameters import finite, fitting, one_thread
 from layerlift.emulator.studies.learning.reinforced.dueling import MOST_SHARE, Value, error_of, expected, states_worth
 from layerlift.emulator.studies.learning.reinforced.episodes import Ground, Steps, returns, steps_of, together, walked
-from layerlift.emulator.studies.learning.reinforced.parameters import Parameters, finite, fitting, one_thread
+from layerlift.emulator.studies.learning.reinforced.optimised import Parameters
 from layerlift.emulator.studies.learning.reinforced.q_error import value_error
 from layerlift.emulator.world import streams
 from layerlift.models.sums import left_sum

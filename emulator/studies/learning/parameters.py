@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def fitting(seed: int, state: Mapping[str, NDArray[Any]]) -> Iterator[int]:
+def fitting(state: Mapping[str, NDArray[Any]], seed: int) -> Iterator[int]:
     """The rounds of a state that is taken up within. Raises `RunError` for another seed's, or for what does not fit."""
     try:
         if int(state["seed"]) != seed:
@@ -49,8 +49,16 @@ def like(array: NDArray[Any], parameter: Tensor) -> Tensor:
     return made
 
 
+def finite(array: NDArray[Any]) -> float:
+    """A number that was kept. Raises `ValueError` for what is none."""
+    value = float(array)
+    if not np.isfinite(value):
+        raise ValueError(value)
+    return value
+
+
 def remembered(state: Mapping[str, NDArray[Any]], name: str, parameter: Tensor) -> dict[str, Tensor]:
-    """What Adam remembers of a parameter."""
+    """What Adam remembers of a parameter. Raises `ValueError` or `KeyError` for what does not fit."""
     return {
         "step": torch.tensor(float(state[f"step_{name}"])),
         "exp_avg": like(state[f"exp_avg_{name}"], parameter),
