@@ -27,7 +27,7 @@ def test_every_block_runs_and_gives_what_the_page_says() -> None:
     assert table["nodes.0.ghz"].to_pylist() == [None, None, 8, 8, 16, 16]
     assert table["links.client-edge.latency_ms"].to_pylist() == [None, None, None, None, 10, 10]
     assert names["best"][0]["planner"] == "ionn"
-    for name, rows in (("sized", 3), ("rests", 2 * (1 + 2 * 2))):
+    for name, rows in (("sized", 3), ("rests", 2 * (1 + 4 + 3))):
         assert names[name].to_arrow().num_rows == rows
     for name in ("result", "scenario", "compared", "sized", "rests"):
         assert "<table" in names[name]._repr_html_()

@@ -158,7 +158,7 @@ def test_the_program_bounds_the_period(data: st.DataObject) -> None:
 def test_the_program_alone_equals_brute_force(data: st.DataObject) -> None:
     """To the tolerance of its rows; serial queries, and shared parameters that are paid for, only bound."""
     problem = plainly_priced(drawn(data, 6))
-    problem = replace(problem, objective=replace(problem.objective, balance=0.0))
+    problem = replace(problem, objective=replace(problem.objective, balance=0.0, coordination=0.0))
     judge, local = Judge(problem), (0,) * len(problem.graph)
     linear, best, start = Linear(problem, Terms.of(judge)), brute(problem), judge.key(local)[1]
     paths = Paths(linear)
@@ -286,7 +286,7 @@ def test_the_program_goes_on_where_the_search_gives_up() -> None:
 def test_little_effort_still_gives_a_plan_and_a_true_bound() -> None:
     for name, problem in battery().items():
         lazy, answer = Optimal(steps=1, nodes=0, largest=0).answer(problem), Optimal().answer(problem)
-        assert answer.proved, name
+        assert answer.proved or problem.objective.coordination, name  # which is outside the bound
         assert lazy.key >= answer.key
         assert lazy.bound <= answer.key[1] * (1 + 1e-9) or answer.key[0] > 0
 
