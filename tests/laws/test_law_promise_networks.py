@@ -32,7 +32,7 @@ SEARCHES = {
 }
 """Planners that would take long on large networks, on a shorter leash."""
 QUICK = sorted(set(BUILTIN) - set(SEARCHES) - {"exhaustive", "crowd"})
-"""`exhaustive` refuses networks as large as these; `crowd` plans by what it is told of others, which only a run knows."""
+"""`exhaustive` refuses networks as large as these; `crowd` plans by what it is told of others, as only a run can."""
 PAIRS = ["shortest_path+recursive", "greedy+ionn", "random+efficiency", "all_remote+direct"]
 FEW = 8
 """Queries during the upload, so that runs are short."""

@@ -95,7 +95,7 @@ def test_measured_costs_come_from_the_actors_and_replay_without_them(started: li
     assert run(scenario, replay=measured_costs(tmp_path / "made"), local=True).digest == made.digest
 
 
-@pytest.mark.slow  # those whose tensors die with them are tried in every run
+@pytest.mark.slow  # those that are killed at random moments are tried in every run
 def test_actors_that_are_killed_are_brought_back_with_the_same_digest(local: RunResult, started: list) -> None:
     victims = iter(range(3))
 
@@ -109,9 +109,8 @@ def test_actors_that_are_killed_are_brought_back_with_the_same_digest(local: Run
     assert made.digest == local.digest
 
 
-@pytest.mark.parametrize(
-    "options", [{"actors": 3}, pytest.param({"actors": 2, "time_plane": "local"}, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # those that are killed at random moments hold tensors, too
+@pytest.mark.parametrize("options", [{"actors": 3}, {"actors": 2, "time_plane": "local"}])
 def test_tensors_that_die_with_an_actor_are_made_again(local: RunResult, started: list, options: dict) -> None:
     """Weights that were uploaded are held again, lost tensors are made again, and every answer is checked."""
     after_queries = [6, 12, 17]
