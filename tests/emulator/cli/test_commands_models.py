@@ -77,6 +77,7 @@ def test_a_file_with_dynamic_dimensions(small: Path) -> None:
     assert body["rows"][0]["output_shapes"] == [[3, 5]]
 
 
+@pytest.mark.long
 def test_profiling_writes_file_1(small: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
     words = ["--dim", "batch=3", "--runs", "3", "--ghz", "1.5", "--mem-gb-s", "10", "--accept", "-o", str(out)]

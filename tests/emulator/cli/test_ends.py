@@ -37,6 +37,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return saved(made, tmp_path / "kv.onnx")
 
 
+@pytest.mark.long
 def test_commands_end_a_network_where_they_are_told(cached: Path) -> None:
     refused = call("models", "kv.onnx", "--dim", "past=0")
     assert refused.exit_code == 2

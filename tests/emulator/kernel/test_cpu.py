@@ -160,6 +160,7 @@ def crowds(draw: st.DrawFn) -> list[Work]:
     return works
 
 
+@pytest.mark.long
 @given(st.sampled_from(sorted(DISCIPLINES)), st.integers(1, 4), crowds())
 @examples(200)
 def test_ends_and_busy_time_are_those_of_the_brute_force(discipline: str, cores: int, works: list[Work]) -> None:

@@ -50,6 +50,7 @@ def test_other_placements_have_other_names(drawn: Drawn, data: st.DataObject) ->
     assert (known.named(0, mode, other).key == known.named(0, mode, placement).key) == (other == placement)
 
 
+@pytest.mark.long
 @given(routes())
 @examples(80)
 def test_stages_cover_the_layers_and_every_parcel_is_wanted(drawn: Drawn) -> None:

@@ -132,6 +132,7 @@ def _first(call: ast.Call) -> str:
     return ast.unparse(call.args[0]) if call.args else ""
 
 
+@pytest.mark.long
 def test_no_module_goes_another_way() -> None:
     assert [fault for name, source in house.tree_on_disk().items() for fault in detours(name, source)] == []
 

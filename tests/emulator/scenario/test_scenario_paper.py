@@ -62,6 +62,7 @@ def test_alexnet_on_the_stated_reference(scenario: Scenario, world: World) -> No
     assert sum(world.seconds(0, 0)) == pytest.approx(sum(spec.seconds["reference"]) * 72.5 / 1.1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", bundled())
 def test_the_anchor_is_ionns_board_by_the_shipped_profile(name: str) -> None:
     """AlexNet in 822 ms at 2.0 GHz: the number in every file follows from that and from the profile that ships."""

@@ -64,6 +64,7 @@ def branching() -> onnx.ModelProto:
     return model(nodes, inputs, ["e", "f"], weights)
 
 
+@pytest.mark.long
 def test_branches_shared_weights_and_folded_weights(tmp_path: Path) -> None:
     made = branching()
     del made.graph.input[2]

@@ -66,6 +66,7 @@ def test_a_short_network_is_drawn_layer_by_layer(name: str) -> None:
     check_page(root)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "googlenet"])
 def test_a_long_network_is_drawn_in_blocks(name: str) -> None:
     graph = models.load(name).graph

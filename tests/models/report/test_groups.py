@@ -33,6 +33,7 @@ def lengths(name: str, most: int = 60) -> list[str]:
     return [f"{group.times}x{len(group.pattern)}" if group.times > 1 else str(len(group)) for group in found]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

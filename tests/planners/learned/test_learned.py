@@ -291,6 +291,7 @@ def test_a_plan_is_never_worse_than_the_best_single_cut() -> None:
             assert found <= cut[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("planner", SHIPPED)
 def test_many_walks_find_what_the_exact_planner_finds(planner: str) -> None:
     gaps = []
