@@ -15,6 +15,7 @@ from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.planning.problems import problem_of
+from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.results.tables import TABLES
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
@@ -31,8 +32,7 @@ SEARCHES = {
     "sa": "sa:evaluations=1500",
 }
 """Planners that would take long on large networks, on a shorter leash."""
-QUICK = sorted(set(BUILTIN) - set(SEARCHES) - {"exhaustive", "crowd"})
-"""`exhaustive` refuses networks as large as these; `crowd` plans by what it is told of others, as only a run can."""
+QUICK = sorted(set(BUILTIN) - set(SEARCHES) - {"exhaustive"})  # which refuses networks as large as these
 PAIRS = ["shortest_path+recursive", "greedy+ionn", "random+efficiency", "all_remote+direct"]
 FEW = 8
 """Queries during the upload, so that runs are short."""
@@ -55,28 +55,58 @@ def planned(world: World) -> tuple[Problem, Plan]:
     return problem, Plan(outcome.placement, outcome.uploads, whole=outcome.whole)
 
 
-def emulated(world: World) -> dict[str, list[dict[str, Any]]]:
-    """The tables of a run on one clock, a dictionary a row."""
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+class Watched(LocalPlans):
+    """Remembers what was asked and answered: a run tells planners of crowds what nobody else knows."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world, _memory)
+        self.seen: list[tuple[Problem, Plan]] = []
+
+    def result(self, job: PlanJob) -> PlanOutcome:
+        """As `LocalPlans`."""
+        made = super().result(job)
+        self.seen.append((job.problem, Plan(made.placement, made.uploads, whole=made.whole)))
+        return made
+
+
+Tables = dict[str, list[dict[str, Any]]]
+
+
+def emulated(world: World) -> tuple[Tables, tuple[Problem, Plan]]:
+    """The tables of a run on one clock, a dictionary a row, and what its only user was asked for and got."""
+    tables: Tables = {name: [] for name in TABLES}
 
     def write(table: str, rows: list[tuple[Any, ...]]) -> None:
         columns = [name for name, _ in TABLES[table]]
         tables[table] += [dict(zip(columns, row, strict=True)) for row in rows]
 
-    OneClock(world, LocalPlans(world, _memory), write).run()
-    return tables
+    plans = Watched(world)
+    OneClock(world, plans, write).run()
+    [seen] = plans.seen
+    return tables, seen
+
+
+def watched(world: World, problem: Problem, plan: Plan, think_s: float) -> tuple[Tables, Problem, Plan]:
+    """A run that lasts until some queries were asked after the upload of `plan`, and what was planned in it."""
+    times = timeline(problem, plan)
+    until_s = 1.2 * times.ended_s + 6 * max(times.latencies_s) + 3 * think_s + 1.0
+    user = replace(world.users[0], think_s=think_s, queries=None)
+    tables, (asked, made) = emulated(replace(world, users=(user,), until_s=until_s))
+    return tables, asked, made
 
 
 def check(network: str, planner: str, share_links: bool) -> None:
     """Every query takes what the plan promises for the parts that were confirmed when it began; never less, shared."""
     world = world_of(network)
     world = replace(world, users=(replace(world.users[0], planner=planner),), share_links=share_links)
-    problem, plan = planned(world)
+    foretold = planned(world)
+    think_s = timeline(*foretold).ended_s / FEW
+    tables, problem, plan = watched(world, *foretold, think_s)
+    if problem.crowd is None:
+        assert plan == foretold[1]
+    elif plan != foretold[1]:  # it was planned by more than was known before: how long it lasts is known only now
+        tables, problem, plan = watched(world, problem, plan, think_s)
     times = timeline(problem, plan)
-    think_s = times.ended_s / FEW
-    until_s = 1.2 * times.ended_s + 6 * max(times.latencies_s) + 3 * think_s + 1.0
-    user = replace(world.users[0], think_s=think_s, queries=None)
-    tables = emulated(replace(world, users=(user,), until_s=until_s))
     [row] = tables["plans"]
     assert (row["p1_layers"], row["parts"]) == (len(plan.p1), len(plan.uploads))
     queries = [query for query in tables["queries"] if query["status"] == "answered"]
