@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.examples import Lesson, lesson
 from layerlift.emulator.studies.learning.gaps import WALKS, Gaps, Trial, measured, trials
 from layerlift.emulator.studies.learning.kept import Point, Record
+from layerlift.emulator.studies.learning.lasting import check_same, until
 from layerlift.emulator.studies.learning.methods import Method, method
 from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT, TRIAL_FROM, Worlds, networks_of
@@ -131,23 +132,13 @@ def train(
                 from layerlift.emulator.cluster.session import RayCluster
 
                 stack.enter_context(RayCluster(address))
-            for share in _until(course, minutes, rounds):
+            for share in until(lambda: course.found.rounds, minutes, rounds):
                 course.go_on(lambda: _taught(how, course.lesson, workers, address))
                 if progress is not None:
                     progress(course.found, share)
     except KeyboardInterrupt as error:
         return course.finished(Stopped.of(error).number)
     return course.finished(None)
-
-
-def _until(course: Course, minutes: float, rounds: int | None) -> Iterator[float]:
-    """The share of the whole that will be over after each round to come."""
-    began = time.monotonic()
-    while True:
-        share = (time.monotonic() - began) / (60.0 * minutes) if rounds is None else course.found.rounds / rounds
-        if share >= 1.0:
-            return
-        yield share
 
 
 def _taught(how: Method, lesson: Lesson, workers: int, address: str | None) -> Any:
@@ -197,12 +188,7 @@ class Course:
     def resume(self) -> None:
         """Go on with what was kept. Raises `RunError` for another training."""
         record = kept.unpacked(self._out / kept.STATE)
-        for key, value in self._asked.items():
-            if record.asked.get(key) != value:
-                raise RunError(
-                    f"the training in {self._out} has {key} {record.asked.get(key)!r}, asked for is {value!r}: "
-                    "ask for the same to go on, or give another --out"
-                )
+        check_same(self._asked, record.asked, self._out)
         self._training.resume(record.arrays)
         self.found = self._now(record.cpu_s, record.points)
 

@@ -15,6 +15,7 @@ from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
 from layerlift.emulator.studies.learning.crowd.rollouts import Episodes, Played, family
 from layerlift.emulator.studies.learning.crowd.search import Search
 from layerlift.emulator.studies.learning.kept import Record
+from layerlift.emulator.studies.learning.lasting import check_same
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
 from layerlift.models.errors import RunError
 from layerlift.models.sums import left_sum
@@ -82,12 +83,7 @@ class CrowdCourse:
     def resume(self) -> None:
         """Go on with what was kept. Raises `RunError` for another training."""
         record = kept.unpacked(self._out / kept.STATE, CrowdPoint)
-        for key, value in self._asked.items():
-            if record.asked.get(key) != value:
-                raise RunError(
-                    f"the training in {self._out} has {key} {record.asked.get(key)!r}, asked for is {value!r}: "
-                    "ask for the same to go on, or give another --out"
-                )
+        check_same(self._asked, record.asked, self._out)
         self._search.resume(record.arrays)
         self.found = self._now(record.cpu_s, record.points)
 

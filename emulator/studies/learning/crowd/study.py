@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, get_args
@@ -12,6 +11,7 @@ from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.crowd.course import CrowdCourse, CrowdTrained, Goal, Play
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS, Episodes, Played, played
+from layerlift.emulator.studies.learning.lasting import until
 from layerlift.emulator.studies.many import Lost, each_of
 from layerlift.models.errors import RunError, near
 
@@ -53,7 +53,7 @@ def train_crowd(
                 from layerlift.emulator.cluster.session import RayCluster
 
                 stack.enter_context(RayCluster(address))
-            for share in _until(course, minutes, rounds):
+            for share in until(lambda: course.found.rounds, minutes, rounds):
                 course.go_on(play)
                 if progress is not None:
                     progress(course.found, share)
@@ -68,16 +68,6 @@ def described(found: CrowdTrained) -> str:
         return f"round {found.rounds}"
     last = found.points[-1]
     return f"round {found.rounds}, ratio to home {last.ratio:.3f}, latency {last.latency:.3f}"
-
-
-def _until(course: CrowdCourse, minutes: float, rounds: int | None) -> Iterator[float]:
-    """The share of the whole that will be over after each round to come."""
-    began = time.monotonic()
-    while True:
-        share = (time.monotonic() - began) / (60.0 * minutes) if rounds is None else course.found.rounds / rounds
-        if share >= 1.0:
-            return
-        yield share
 
 
 def player(workers: int, address: str | None) -> Play:
