@@ -24,8 +24,13 @@ DELAY: Final = 0.1
 """How much more delay the last sentence is about."""
 
 _SHOWN: Final = 16
-_HEADS: Final[dict[Term, str]] = {"latency": "latency", "energy": "energy", "money": "USD"}
-_UNITS: Final[dict[Term, str]] = {"latency": "latency (seconds)", "energy": "energy (joules)", "money": "money (USD)"}
+_HEADS: Final[dict[Term, str]] = {"latency": "latency", "energy": "energy", "money": "USD", "period": "period"}
+_UNITS: Final[dict[Term, str]] = {
+    "latency": "latency (seconds)",
+    "energy": "energy (joules)",
+    "money": "money (USD)",
+    "period": "period (seconds)",
+}
 
 
 def front_report(world: World, user: str, terms: Sequence[str], by: str | None = None) -> dict[str, Any]:
@@ -107,7 +112,8 @@ def show_front(told: dict[str, Any], console: Console) -> None:
     terms, points = told["terms"], told["points"]
     _say(console, f"{told['user']} asks {told['model']}: {count(len(points), 'placement')} that none beats", "bold")
     kind = "all there are" if told["complete"] else "a good spread"
-    _say(console, f"By {', '.join(terms)}; {kind} among those that keep each module on one node.", "dim")
+    among = "pipelines and single cuts" if "period" in terms else "those that keep each module on one node"
+    _say(console, f"By {', '.join(terms)}; {kind} among {among}.", "dim")
     console.print()
     console.print(_table(told))
     console.print()
@@ -167,7 +173,7 @@ def _table_of(points: list[dict[str, Any]], terms: Sequence[Term]) -> Table:
 
 
 def _cells(point: dict[str, Any], terms: Sequence[Term]) -> list[str]:
-    written = {"latency": seconds, "energy": joules, "money": dollars}
+    written = {"latency": seconds, "energy": joules, "money": dollars, "period": seconds}
     return [written[term](point[term]) for term in terms]
 
 

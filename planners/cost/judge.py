@@ -19,7 +19,7 @@ from layerlift.planners.problem.problem import Floats, Ints, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
 
-Term = Literal["latency", "energy", "money"]
+Term = Literal["latency", "energy", "money", "period"]
 
 NOTHING = 1e-30
 """A term below it (seconds, joules, money) is zero: nothing is divided by it."""
@@ -337,6 +337,8 @@ def term_of(costs: query.Cost | CutCosts, term: Term) -> float | Floats:
     """One term of what a placement costs, or many placements do: seconds, joules or money."""
     if term == "latency":
         return costs.latency_s
+    if term == "period":
+        return costs.period_s
     return costs.energy_j if term == "energy" else costs.money
 
 

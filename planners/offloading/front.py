@@ -14,14 +14,25 @@ from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.cost.query import Cost
 from layerlift.planners.graphs.label_bounds import Quantity
 from layerlift.planners.graphs.label_search import LabelSearch
+from layerlift.planners.offloading import pipeline
 from layerlift.planners.offloading.labels import resources_of
+from layerlift.planners.offloading.pipeline import searches
 from layerlift.planners.offloading.units import Placement, best_of, ways
 from layerlift.planners.problem.problem import Objective, Problem
 
-TERMS: tuple[Term, ...] = ("latency", "energy", "money")
+ADDITIVE: tuple[Term, ...] = ("latency", "energy", "money")
+"""Terms that are sums over what a query does."""
+
+TERMS: tuple[Term, ...] = (*ADDITIVE, "period")
 
 MOST_OF_TWO, MOST_OF_THREE = 4000, 120
 """Labels kept at a node. Of two terms that is more than there are, of three a good spread."""
+
+MOST_PACED, PACE_STEP = 64, 1e-3
+"""Limits of the period under which the fastest pipeline is asked for, and by what share each is below the last."""
+
+BEYOND_ANY = 1e12
+"""A period in seconds that no pipeline has."""
 
 STEP_OF_THREE = 2e-3
 """Share by which a label must be ahead, of three terms, to be kept."""
@@ -71,26 +82,73 @@ class Front:
 def front_of(problem: Problem, terms: Sequence[str]) -> Front:
     """The front of two or three terms of `problem`, whose servers' memory counts; deadline and budget do not.
 
-    Of two terms it is exact among placements that keep each unit on one node, of three it is a good spread; points
-    that cut inside modules join where they are known to be the best of one term. Raises `PlanError` for other terms.
+    Of two terms it is exact among placements that keep each unit on one node, of three it is a good spread, and so it
+    is where one of them is the period, which is no sum: then of the pipelines, the single cuts, and the front of the
+    other terms and latency. Points that cut inside modules join where they are known to be the best of one term.
+    Raises `PlanError` for other terms.
     """
     chosen: tuple[Term, ...] = tuple(term for term in TERMS if term in terms)
-    if len(chosen) < 2 or len(chosen) < len(terms):
+    if not 2 <= len(chosen) <= 3 or len(chosen) < len(terms):
         asked = ",".join(terms) or "nothing"
         raise PlanError(f"a front of {asked} was asked for, expected two or three of {', '.join(TERMS)}")
     free = replace(problem, objective=Objective())
-    sums = Sums(free, whole_pieces(problem.graph))
-    first, *others = (Quantity(*sums.weighed(np.eye(3)[TERMS.index(term)])) for term in chosen)
+    summed = tuple(term for term in chosen if term != "period")
+    paced = len(summed) < len(chosen)
+    if len(summed) == 1:
+        # One sum alone has a least and no front; what else latency buys of it differs in period as well.
+        summed = ("latency", summed[0] if summed[0] != "latency" else "energy")
+    found, complete = _by_labels(free, summed)
+    found += [least_of(free, term) for term in chosen]
+    if paced:
+        found += [*_paced(free), *_cuts(free, chosen)]
+    points = undominated_points(free, chosen, found)
+    return Front(chosen, points, complete and len(chosen) == 2 and not paced)
+
+
+def _by_labels(problem: Problem, terms: Sequence[Term]) -> tuple[list[Placement], bool]:
+    """Placements of the front of two or three sums, and whether every label was looked at."""
+    sums = Sums(problem, whole_pieces(problem.graph))
+    first, *others = (Quantity(*sums.weighed(np.eye(3)[ADDITIVE.index(term)])) for term in terms)
     limits = [each.quantity for each in resources_of(sums)]
     two = len(others) == 1
     search = LabelSearch(
         first, [*others, *limits], MOST_OF_TWO if two else MOST_OF_THREE, step=0.0 if two else STEP_OF_THREE
     )
     made = search.run()
-    found = [sums.placement(nodes) for nodes in made.nodes.tolist()]
-    found += [_least(free, term) for term in chosen]
-    points = undominated_points(free, chosen, found)
-    return Front(chosen, points, made.complete and two)
+    return [sums.placement(nodes) for nodes in made.nodes.tolist()], made.complete
+
+
+def _paced(problem: Problem) -> list[Placement]:
+    """Pipelines: under ever lower limits of the period the fastest of each, down to the least period that there is."""
+    made: list[Placement] = []
+    for pipelines in searches(problem):
+        least_s, runs = pipelines.least_period()
+        if not runs:
+            continue
+        made.append(pipelines.placement(runs))
+        limit_s = BEYOND_ANY
+        for _ in range(MOST_PACED):
+            fastest = pipelines.fastest(limit_s)
+            if not fastest:
+                break
+            made.append(pipelines.placement(fastest))
+            limit_s = min(limit_s, cost.period(problem, made[-1])) * (1.0 - PACE_STEP)
+            if limit_s < least_s:
+                break
+    return made
+
+
+def _cuts(problem: Problem, terms: Sequence[Term]) -> list[Placement]:
+    """The single cuts that no other beats in the terms, as far as sums tell."""
+    cuts = Judge(problem).cuts
+    if not len(cuts):
+        return []
+    table = np.array([term_of(cuts, term) for term in terms]).T
+    kept: list[int] = []
+    for number in np.lexsort(table.T[::-1]).tolist():
+        if not kept or not (table[kept] <= table[number]).all(axis=1).any():
+            kept.append(number)
+    return [cuts.placement(number) for number in kept]
 
 
 def undominated_points(
@@ -111,8 +169,10 @@ def undominated_points(
     return tuple(points[number] for number in kept)
 
 
-def _least(problem: Problem, term: Term) -> Placement:
+def least_of(problem: Problem, term: Term) -> Placement:
     """The best placement known for one term alone."""
+    if term == "period":
+        return pipeline.place(problem).placement
     weights = {each: float(each == term) for each in TERMS}
     judge = Judge(replace(problem, objective=Objective(**weights)))
     return best_of(judge, ways(judge))

@@ -21,7 +21,7 @@ class OneStep(PlannerBase):
 
     multi_server = False
 
-    def __init__(self, by: Literal["objective", "latency", "energy", "money"] = "objective") -> None:
+    def __init__(self, by: Literal["objective", "latency", "energy", "money", "period"] = "objective") -> None:
         self.by = by
         self.optimises = by
 

@@ -25,7 +25,7 @@ from layerlift.emulator.scenario.schema.document import Given
 @click.option("--planner", help="Plan every user with this planner, e.g. pso+recursive or my_module:MyPlanner.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override any field of the scenario.")
 @click.option(
-    "--front", metavar="TERMS", help="Show what trades for what instead: two or three of latency,energy,money."
+    "--front", metavar="TERMS", help="Show what trades for what instead: two or three of latency,energy,money,period."
 )
 @click.option("--by", metavar="PLANNER", help="With --front, also the front that this planner draws, such as dil.")
 @click.option("--chart", type=click.Path(path_type=Path), help="With --front, also draw it: .html, .svg or .png.")
