@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from layerlift.emulator.planning.job import PlanJob
+from layerlift.emulator.planning.limits import broken
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.world import streams
 from layerlift.models.errors import LayerliftError, PlanError, place_of, storable, trace_of, words_of
@@ -90,6 +91,8 @@ def _outcome(problem: Problem, plan: Plan, reason: str | None, literal: bool = F
             placement, uploads, whole, note = local, (), False, ""
             reason = f"the plan cannot be read: {words_of(error)}"
     predicted_s = latency(problem, placement)
+    if reason is None and (limits := broken(problem, placement)):
+        note = f"{note}; {limits}" if note else limits
     accepted, words = reason is None, reason or ""
     return PlanOutcome(accepted, placement, uploads, whole, words, latency(problem, local), predicted_s, note)
 

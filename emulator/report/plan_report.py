@@ -207,7 +207,7 @@ def _head(told: dict[str, Any], console: Console) -> None:
         f"with the plan, {gain:.3g} times less.",
     )
     if told["deadline_s"] is not None and told["predicted_s"] > told["deadline_s"]:
-        _say(console, f"That misses the deadline of {seconds(told['deadline_s'])}: see what others offer with --front.")
+        _say(console, "See what other plans offer with --front.")
     if told["true_s"] != told["predicted_s"]:
         _say(console, f"That is predicted: by the servers' true costs it takes {seconds(told['true_s'])}.")
     if told["period_s"] is not None:
