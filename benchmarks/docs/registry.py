@@ -66,5 +66,5 @@ BLOCKS: Final = (
     Block("lin.md", "docs/lin.md", partial(samples.again, "lin"), 100, whole=True),
     Block("lin.svg", "docs/lin.svg", partial(samples.drawn, "lin"), 100, whole=True),
     Block("the cards of all planners", "docs/stress.md", cards.planners, 3600, timed=r"^Fewer worlds .*$"),
-    Block("gaps.md", "docs/gaps.md", samples.optima, 1200, timed=_TIMES, whole=True),
+    Block("gaps.md", "docs/gaps.md", samples.optima, 700, timed=_TIMES, whole=True),
 )
