@@ -25,12 +25,13 @@ from layerlift.emulator.studies.learning.crowd.page import page
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
 from layerlift.emulator.studies.learning.crowd.rollouts import (
     CROWDS,
+    PLANNER,
     Episodes,
     Played,
     Worth,
     family,
-    latencies,
     played,
+    times,
     worth,
 )
 from layerlift.emulator.studies.learning.crowd.search import COUNT, Search, parameters_of
@@ -78,11 +79,14 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_worth_is_a_mean_over_users_of_ratios_and_a_ratio_of_means() -> None:
-    found = worth({"a": 0.5, "b": 6.0}, {"a": 1.0, "b": 2.0}, 0.25)
-    assert (found.ratio, found.latency, found.away) == (1.75, 6.5 / 3.0, 0.25)
+    home = {"a": (1.0, 2.0), "b": (2.0, 2.0)}
+    found = worth({"a": (0.5, 1.0), "b": (6.0, 8.0)}, home, 0.25)
+    assert (found.ratio, found.latency, found.tail, found.away) == (1.75, 6.5 / 3.0, 4.0, 0.25)
+    assert found.cost("ratio") == 1.75 + rollouts.TAIL * (4.0 - rollouts.BEHIND)
+    assert worth(home, home).cost("latency") == 1.0
     # Who is never answered had ten times what there is at home.
-    assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).ratio == 5.25
-    assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).latency == 20.5 / 3.0
+    silent = worth({"a": (0.5, 1.0)}, home)
+    assert (silent.ratio, silent.latency, silent.tail) == (5.25, 20.5 / 3.0, 10.0)
 
 
 @pytest.mark.long
@@ -112,10 +116,10 @@ def test_what_is_played_is_what_the_planner_does(small: str, tmp_path: Path) -> 
     path.write_bytes(policy_file.written(weights_of(keen, {})))
     found = played(Episodes(small, 3, (tuple(BY_HAND.numbers.tolist()), tuple(keen.numbers.tolist()))))
     scenario = family(small).draw(3)
-    home = latencies(run(scenario.changed(["users.*.planner=local"]), local=True))
-    for planner, said in (("crowd:by_hand=true", found.worths[0]), (f"crowd:policy={path}", found.worths[1])):
+    home = times(run(scenario.changed(["users.*.planner=local"]), local=True))
+    for planner, said in ((PLANNER, found.worths[0]), (f"crowd:policy={path}+ionn", found.worths[1])):
         result = run(scenario.changed([f"users.*.planner={json.dumps(planner)}"]), local=True)
-        assert worth(latencies(result), home).ratio == said.ratio
+        assert worth(times(result), home).ratio == said.ratio
     assert found.worths[1].away == 1.0
     assert found.worths[1].ratio < 1.0
     assert found.cpu_s > 0.0
@@ -158,7 +162,7 @@ def test_a_search_begins_with_the_numbers_set_by_hand_and_draws_in_pairs_around_
 
 def answered(policies: Sequence[tuple[int, ...]], worlds: int) -> list[Played]:
     """Users like a policy the better, the more its server's first number weighs."""
-    worths = tuple(Worth(-float(policy[0]), float(policy[0]), 0.0) for policy in policies)
+    worths = tuple(Worth(-float(policy[0]), float(policy[0]), 1.0, 0.0) for policy in policies)
     return [Played(worths, 1.0)] * worlds
 
 
