@@ -130,13 +130,24 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def table(points: tuple[Any, ...], kind: type[Any] = Point) -> Any:
+    """The curve as a `pyarrow.Table`, a row for each point."""
+    import pyarrow
+
+    types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
+    columns = {
+        each.name: pyarrow.array([point.__getattribute__(each.name) for point in points], types[str(each.type)])
+        for each in fields(kind)
+    }
+    return pyarrow.table(columns)
+
+
 def curve(points: tuple[Any, ...], kind: type[Any] = Point) -> bytes:
     """The curve as a Parquet file's content."""
     import pyarrow
     import pyarrow.parquet
 
-    columns = {each.name: [point.__getattribute__(each.name) for point in points] for each in fields(kind)}
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.table(columns), sink)
+    pyarrow.parquet.write_table(table(points, kind), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content

@@ -13,9 +13,11 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+import layerlift
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import examples, kept, study
+from layerlift.emulator.studies.learning.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.examples import Lesson, joined, lesson, problem_costs, regrets, taught
 from layerlift.emulator.studies.learning.gaps import Gaps, measured, trials
 from layerlift.emulator.studies.learning.kept import Point, Record
@@ -24,6 +26,7 @@ from layerlift.emulator.studies.learning.worlds import HOLD_OUT, TRIAL_FROM, Wor
 from layerlift.models.errors import LayerliftError, PlanError, RunError, ScenarioError
 from layerlift.models.loading import zoo
 from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.policy_file import written
 from layerlift.planners.learned.steps import STEPS
 from layerlift.planners.testing.problems import battery
 
@@ -169,7 +172,8 @@ def test_the_curve_is_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_page_shows_what_was_asked_for_and_every_point() -> None:
-    made = page("Training of <dil>", ["One & two."], [POINT], {"worlds": ["a<b", "c"]})
+    asked = {"worlds": ["a<b", "c"]}
+    made = page("Training of <dil>", ["One & two."], asked, chart([POINT], 64), REMARK, table([POINT], 64))
     assert "Training of &lt;dil&gt;" in made
     assert "One &amp; two." in made
     assert "<td>a&lt;b, c</td>" in made
@@ -348,6 +352,51 @@ def test_the_command_trains_a_policy_that_plans(small: None, tmp_path: Path) -> 
     assert {path.name for path in out.iterdir()} == set(kept.FILES)
     made = CliRunner().invoke(main, ["plan", "--planner", f"dil:policy={out / kept.POLICY}", "quickstart"])
     assert made.exit_code == 0, made.output
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"minutes": 0}, "minutes is 0, expected a number above 0"),
+        ({"minutes": float("nan")}, "minutes is nan"),
+        ({"minutes": float("inf")}, "minutes is inf"),
+        ({"minutes": "ten"}, "minutes is 'ten'"),
+        ({"rounds": 0}, "rounds is 0, expected a whole number from 1"),
+        ({"rounds": 1.5}, "rounds is 1.5"),
+        ({"workers": 0}, "workers is 0"),
+        ({"seed": 41}, "seed is 41, expected a whole number from 0 to 40"),
+        ({"worlds": 5}, "worlds is 5, expected names"),
+        ({"worlds": [5]}, r"worlds is \[5\], expected names"),
+        ({"goal": "ratio"}, "goal is of crowd alone"),
+    ],
+)
+def test_a_program_that_asks_for_no_training_is_told_so(given: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=told):
+        layerlift.train("dil", out=tmp_path / "new", **given)
+    if given.keys() <= {"minutes", "rounds", "workers", "seed"}:
+        with pytest.raises(RunError, match=told):
+            layerlift.train("crowd", out=tmp_path / "new", **given)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.long
+def test_a_program_gets_the_policy_its_place_and_its_numbers(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = layerlift.train("dil", rounds=1, worlds="lone_random", networks=["squeezenet"], hold_out="alexnet")
+    assert found.policy_path == Path("trained-dil") / kept.POLICY
+    assert policy_file.read(found.policy_path, (STEPS,)) == written(found.policy)
+    assert found.complete
+    assert found.to_arrow().to_pylist() == pyarrow.parquet.read_table(found.out / kept.CURVE).to_pylist()
+    assert [row["group"] for row in found.to_arrow().to_pylist()] == ["held out", "training"]
+    heads, lines = found.table()
+    assert len(lines) == 2
+    assert heads[0] == "round"
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["written"] == str(found.policy_path)
+    assert repr(found).startswith("<Training of dil: dil after 1 rounds")
+    assert str(found.policy_path) in found._repr_html_()
+    assert found.standing().startswith("round 1, held out ")
 
 
 @pytest.mark.long

@@ -15,13 +15,14 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+import layerlift
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.crowd import course, rollouts, search, study
 from layerlift.emulator.studies.learning.crowd.course import CrowdTrained
-from layerlift.emulator.studies.learning.crowd.page import page
+from layerlift.emulator.studies.learning.crowd.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
 from layerlift.emulator.studies.learning.crowd.rollouts import (
     CROWDS,
@@ -34,7 +35,8 @@ from layerlift.emulator.studies.learning.crowd.rollouts import (
     worth,
 )
 from layerlift.emulator.studies.learning.crowd.search import COUNT, Search, parameters_of
-from layerlift.emulator.studies.learning.crowd.study import described, train_crowd
+from layerlift.emulator.studies.learning.crowd.study import train_crowd
+from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
 from layerlift.emulator.studies.many import Lost
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
@@ -42,6 +44,7 @@ from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.crowd.features import SERVER
 from layerlift.planners.learned.crowd.mixtures import MIXTURE, weights_of
 from layerlift.planners.learned.crowd.policy import BY_HAND, Mixture
+from layerlift.planners.learned.policy_file import written
 
 SMALL = """
 about: A few users of one network before two edge servers.
@@ -261,12 +264,15 @@ def test_points_are_measured_now_and_then(
     short: None, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(course, "MEASURED", 1)
-    found = train_crowd("ratio", worlds=[small], rounds=2, out=tmp_path / "new")
+    found = layerlift.train("crowd", worlds=small, rounds=2, out=tmp_path / "new")
     assert [point.round for point in found.points] == [1, 2]
+    assert found.to_arrow().column("ratio").to_pylist() == [point.ratio for point in found.points]
+    assert len(found.table()[1]) == 2
+    assert found.policy_path.read_bytes() == written(found.policy)
     first, last = found.points
     assert first.cpu_s < last.cpu_s == found.cpu_s
     assert first.hand_ratio == last.hand_ratio
-    assert f"ratio to home {last.ratio:.3f}" in described(found)
+    assert f"ratio to home {last.ratio:.3f}" in found.standing()
     rows = pyarrow.parquet.read_table(tmp_path / "new" / kept.CURVE).to_pylist()
     assert [row["ratio"] for row in rows] == [first.ratio, last.ratio]
     again = course.CrowdCourse("ratio", (small,), 1, tmp_path / "new")
@@ -285,7 +291,8 @@ def test_a_strange_training_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_what_was_asked_for_and_every_point() -> None:
-    made = page("Training of <crowd>", ["One & two."], [POINT], {"worlds": ["a<b", "c"]})
+    asked = {"worlds": ["a<b", "c"]}
+    made = page("Training of <crowd>", ["One & two."], asked, chart([POINT]), REMARK, table([POINT]))
     assert "Training of &lt;crowd&gt;" in made
     assert "One &amp; two." in made
     assert "<td>a&lt;b, c</td>" in made
@@ -305,15 +312,15 @@ def said(*arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["crowd", "--networks", "alexnet"], "crowd knows no --networks"),
-        (["crowd", "--hold-out", "vgg19"], "crowd knows no --networks"),
-        (["crowd", "--literal"], "crowd knows no --networks"),
+        (["crowd", "--networks", "alexnet"], "crowd knows no networks"),
+        (["crowd", "--hold-out", "vgg19"], "crowd knows no networks"),
+        (["crowd", "--literal"], "crowd knows no networks"),
         (["crowd", "--goal", "joy"], "joy"),
         (["crowd", "--worlds", "crowdz"], "crowd"),
         (["crowd", "--worlds", "new_networks"], "held out"),
         (["crowd", "--worlds", ","], "no family"),
         (["crowd", "--resume"], "holds no training"),
-        (["dil", "--goal", "ratio"], "--goal is of crowd alone"),
+        (["dil", "--goal", "ratio"], "goal is of crowd alone"),
     ],
 )
 def test_the_command_refuses_what_makes_no_sense(arguments: list[str], told: str, tmp_path: Path) -> None:

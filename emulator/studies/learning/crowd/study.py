@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, get_args
@@ -11,13 +11,12 @@ from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.crowd.course import CrowdCourse, CrowdTrained, Goal, Play
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS, Episodes, Played, played
-from layerlift.emulator.studies.learning.lasting import until
+from layerlift.emulator.studies.learning.lasting import check_asked, until
+from layerlift.emulator.studies.learning.result import Progress
 from layerlift.emulator.studies.many import Lost, each_of
 from layerlift.models.errors import RunError, near
 
 MINUTES: Final = 30.0
-CrowdProgress = Callable[[CrowdTrained, float], None]
-"""Told what there is after a round, and the share of the time, or of the rounds, that is over."""
 
 
 def train_crowd(
@@ -32,7 +31,7 @@ def train_crowd(
     out: Path | str,
     resume: bool = False,
     force: bool = False,
-    progress: CrowdProgress | None = None,
+    progress: Progress | None = None,
 ) -> CrowdTrained:
     """Train a policy of `crowd`, and write it, its curve and a page to `out`; see docs/learned.md.
 
@@ -41,6 +40,7 @@ def train_crowd(
     """
     if goal not in get_args(Goal):
         raise RunError(f"goal is {goal!r}, expected ratio or latency{near(goal, get_args(Goal))}")
+    check_asked(minutes, rounds, workers, seed)
     folder = Path(out)
     kept.check(folder, resume, force)
     course = CrowdCourse(goal, tuple(worlds), seed, folder)
@@ -60,14 +60,6 @@ def train_crowd(
             return course.finished(play, None)
     except KeyboardInterrupt as error:
         return course.finished(play, Stopped.of(error).number)
-
-
-def described(found: CrowdTrained) -> str:
-    """Where a training is, in a line."""
-    if not found.points:
-        return f"round {found.rounds}"
-    last = found.points[-1]
-    return f"round {found.rounds}, ratio to home {last.ratio:.3f}, latency {last.latency:.3f}"
 
 
 def player(workers: int, address: str | None) -> Play:
