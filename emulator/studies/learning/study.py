@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,8 +20,7 @@ from layerlift.emulator.studies.learning.lasting import check_asked, check_same,
 from layerlift.emulator.studies.learning.methods import Method, method
 from layerlift.emulator.studies.learning.result import Progress, Table, Trained, notes_of
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT, TRIAL_FROM, Worlds, networks_of
-from layerlift.emulator.studies.many import Lost, each_of
-from layerlift.models.errors import RunError
+from layerlift.emulator.studies.many import Workers
 from layerlift.models.sums import left_sum
 
 MINUTES: Final = 10.0
@@ -136,13 +134,9 @@ def train(
     if resume:
         course.resume()
     try:
-        with felt(), ExitStack() as stack:
-            if workers > 1 or address is not None:
-                from layerlift.emulator.cluster.session import RayCluster
-
-                stack.enter_context(RayCluster(address))
+        with felt(), Workers(workers, address) as made:
             for share in until(lambda: course.found.rounds, minutes, rounds):
-                course.go_on(lambda: _taught(how, course.lesson, workers, address))
+                course.go_on(lambda: _taught(how, course.lesson, workers, made))
                 if progress is not None:
                     progress(course.found, share)
     except KeyboardInterrupt as error:
@@ -150,20 +144,11 @@ def train(
     return course.finished(None)
 
 
-def _taught(how: Method, lesson: Lesson, workers: int, address: str | None) -> Any:
+def _taught(how: Method, lesson: Lesson, workers: int, made: Workers) -> Any:
     """What a lesson teaches, whoever draws its worlds."""
-    if workers == 1 and address is None:
-        return how.taught(lesson)
     count = -(-len(lesson.seeds) // workers)
     parts = [Lesson(lesson.worlds, lesson.seeds[first : first + count]) for first in range(0, len(lesson.seeds), count)]
-    found = dict(each_of(how.taught, parts, local=False, address=address, workers=workers))
-    made = []
-    for number in range(len(parts)):
-        answer = found[number]
-        if isinstance(answer, Lost):
-            raise RunError(f"a worker drew no worlds: {answer}")
-        made.append(answer)
-    return how.joined(made)
+    return how.joined(made.all(how.taught, parts))
 
 
 class Course:

@@ -281,6 +281,14 @@ def test_training_again_and_training_resumed_give_the_same_bits(small: None, tmp
 
 
 @pytest.mark.long
+def test_whoever_draws_the_worlds_the_policy_is_the_same(small: None, tmp_path: Path) -> None:
+    alone = trained(tmp_path / "one", 2)
+    together = trained(tmp_path / "two", 2, workers=2)
+    assert together.policy.label == alone.policy.label
+    assert together.points[-1].best_mean == alone.points[-1].best_mean
+
+
+@pytest.mark.long
 def test_what_the_network_says_is_what_the_policy_says(small: None) -> None:
     import torch
 

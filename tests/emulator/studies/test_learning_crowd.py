@@ -20,7 +20,7 @@ from layerlift.emulator.cli.main import main
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.crowd import course, rollouts, search, study
+from layerlift.emulator.studies.learning.crowd import course, rollouts, search
 from layerlift.emulator.studies.learning.crowd.course import CrowdTrained
 from layerlift.emulator.studies.learning.crowd.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
@@ -38,7 +38,8 @@ from layerlift.emulator.studies.learning.crowd.search import COUNT, Search, para
 from layerlift.emulator.studies.learning.crowd.study import train_crowd
 from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
-from layerlift.emulator.studies.many import Lost
+from layerlift.emulator.studies.many import Workers
+from layerlift.emulator.studies.processes import Processes
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.crowd.features import SERVER
@@ -234,9 +235,25 @@ def jobs_of(small: str) -> list[Episodes]:
 
 @pytest.mark.long
 def test_processes_play_the_same_runs(small: str) -> None:
-    alone, together = (study.player(workers, None)(jobs_of(small)) for workers in (1, 2))
-    assert [each.worths for each in alone] == [each.worths for each in together]
+    lots = []
+    for count in (1, 2):
+        with Workers(count, None) as made:
+            lots.append([made.all(rollouts.played, jobs_of(small)) for _ in range(2)])
+    (alone, again), (together, later) = lots
+    for other in (again, together, later):
+        assert [each.worths for each in alone] == [each.worths for each in other]
     assert alone[0].worths != alone[1].worths
+
+
+@pytest.mark.long
+def test_processes_last_as_long_as_their_training() -> None:
+    with Workers(2, None) as made:
+        lots = [made.all(os.getpgid, [0] * 4) for _ in range(3)]
+    assert len({process for lot in lots for process in lot}) <= 2
+    assert os.getpgid(0) not in lots[0]
+    for process in lots[0]:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process, 0)
 
 
 @pytest.mark.long
@@ -246,17 +263,16 @@ def test_whoever_ends_first_runs_are_learned_from_in_the_order_of_their_seeds(
     monkeypatch.setattr(search, "WORLDS", 2)
     alone = train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "one")
 
-    def last_first(call: Any, jobs: Sequence[Any], *, local: bool, address: str | None, workers: int) -> Any:
-        assert (local, address, workers) == (False, None, 3)
+    def last_first(self: Processes, call: Any, jobs: Sequence[Any]) -> Any:
         return reversed([(number, call(job)) for number, job in enumerate(jobs)])
 
-    monkeypatch.setattr(study, "each_of", last_first)
+    monkeypatch.setattr(Processes, "each", last_first)
     together = train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "two", workers=3)
     assert alone.policy.label == together.policy.label
     assert [point.ratio for point in alone.points] == [point.ratio for point in together.points]
-    monkeypatch.setattr(study, "each_of", lambda *_, **__: [(0, Lost("gone")), (1, Lost("gone"))])
-    with pytest.raises(RunError, match="played no runs: gone"):
-        train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "three")
+    monkeypatch.setattr(Processes, "each", lambda *_: [(0, RunError("gone")), (1, RunError("gone"))])
+    with pytest.raises(RunError, match="gave no answer: gone"):
+        train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "three", workers=2)
 
 
 @pytest.mark.long
