@@ -40,7 +40,7 @@ from layerlift.models.errors import RunError
     help=f"How long.  [default: {MINUTES:.0f}; crowd {CROWD_MINUTES:.0f}]",
 )
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), help="So many rounds in all, however long they take.")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes that draw worlds.")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to draw worlds.")
 @click.option("--address", help="Join a running Ray cluster for that: auto, or HOST:PORT.")
 @click.option("--seed", type=click.IntRange(0, MOST_SEED), default=1, show_default=True)
 @click.option("--out", type=FilePath(), help="Folder of the policy, its curve and page.  [default: trained-PLANNER]")
