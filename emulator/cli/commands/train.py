@@ -9,6 +9,7 @@ from typing import Final, get_args
 
 import click
 import rich.progress
+from click.core import ParameterSource
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from layerlift.emulator.cli.paths import FilePath
@@ -27,6 +28,11 @@ from layerlift.emulator.studies.learning.result import Progress
 from layerlift.emulator.studies.learning.study import MINUTES
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT
 from layerlift.models.errors import RunError
+
+IN_EPISODES: Final = ("policy", "episodes")
+IN_ROUNDS: Final = (
+    "worlds", "networks", "hold_out", "minutes", "rounds", "workers", "address", "goal", "literal", "resume",
+)  # fmt: skip
 
 
 @click.command()
@@ -83,8 +89,9 @@ def train(
     draws the worlds, and after a --resume too. docs/learned.md has it all.
     """
     folder = out if out is not None else Path(f"trained-{planner}")
+    _check_company(adapt is not None)
     if adapt is not None:
-        _adapt(planner, adapt, policy, episodes, seed, folder, literal or resume, force)
+        _adapt(planner, adapt, policy, episodes, seed, folder, force)
         return
     with _bar() as progress:
         found = trained(
@@ -111,20 +118,23 @@ def train(
         raise click.exceptions.Exit(Stopped(found.signal).code)
 
 
+def _check_company(adapting: bool) -> None:
+    """Refuse what was given and would not be looked at: what only adapting knows, or only what trains in rounds."""
+    context = click.get_current_context()
+    for name in IN_ROUNDS if adapting else IN_EPISODES:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{option} and --adapt do not go together: adapting takes --episodes" if adapting
+                else f"{option} is of --adapt alone: leave it away, or name a scenario with --adapt"
+            )  # fmt: skip
+
+
 def _adapt(
-    planner: str,
-    scenario: str,
-    policy: Path | None,
-    episodes: int,
-    seed: int,
-    folder: Path,
-    more: bool,
-    force: bool,
+    planner: str, scenario: str, policy: Path | None, episodes: int, seed: int, folder: Path, force: bool
 ) -> None:
-    if planner != PLANNER or more:
-        raise RunError(
-            f"--adapt goes on from the policy of {PLANNER}, in one go: name {PLANNER}, without --literal and --resume"
-        )
+    if planner != PLANNER:
+        raise RunError(f"--adapt goes on from the policy of {PLANNER}, which is not {planner!r:.60}: name {PLANNER}")
     found = adapted(scenario, episodes=episodes, policy=policy or "", seed=seed, out=folder, force=force)
     echo(found.sentence)
     echo(f"Written to {folder}: {POLICY}", err=True)

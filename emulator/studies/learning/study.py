@@ -133,6 +133,7 @@ def train(
     course = Course(planner + (LITERALLY if literal else ""), how, drawn, tuple(hold_out), seed, folder)
     if resume:
         course.resume()
+    kept.prepare(folder)
     try:
         with felt(), Workers(workers, address) as made:
             for share in until(lambda: course.found.rounds, minutes, rounds):

@@ -21,12 +21,14 @@ from layerlift.emulator.studies.learning.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.examples import Lesson, joined, lesson, problem_costs, regrets, taught
 from layerlift.emulator.studies.learning.gaps import Gaps, measured, trials
 from layerlift.emulator.studies.learning.kept import Point, Record
+from layerlift.emulator.studies.learning.methods import Method
 from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import HOLD_OUT, TRIAL_FROM, Worlds, networks_of
+from layerlift.emulator.studies.many import Workers
 from layerlift.models.errors import LayerliftError, PlanError, RunError, ScenarioError
 from layerlift.models.loading import zoo
 from layerlift.planners.learned import policy_file
-from layerlift.planners.learned.policy_file import written
+from layerlift.planners.learned.policy_file import Weights, written
 from layerlift.planners.learned.steps import STEPS
 from layerlift.planners.testing.problems import battery
 
@@ -225,7 +227,13 @@ def test_without_torch_the_command_says_what_to_install(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["units"], "cannot be trained"),
+        (["units"], "planner 'units' cannot be trained, expected one that can; known: crowd"),
+        (["meta_drl_plain", "--literal"], "cannot be trained to the letter, expected one that can"),
+        (["dil", "--episodes", "3"], "--episodes is of --adapt alone"),
+        (["meta_drl", "--policy", "x.onnx"], "--policy is of --adapt alone"),
+        (["meta_drl", "--adapt", "quickstart", "--hold-out", "vgg19"], "--hold-out and --adapt do not go together"),
+        (["meta_drl", "--adapt", "quickstart", "--literal"], "--literal and --adapt do not go together"),
+        (["dil", "--adapt", "quickstart"], "goes on from the policy of meta_drl, which is not 'dil'"),
         (["dil", "--worlds", "lone_rand"], "lone_rand"),
         (["dil", "--hold-out", "resnet51"], "resnet50"),
         (["dil", "--resume"], "holds no training"),
@@ -385,6 +393,31 @@ def test_a_program_that_asks_for_no_training_is_told_so(given: dict[str, Any], t
         with pytest.raises(RunError, match=told):
             layerlift.train("crowd", out=tmp_path / "new", **given)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("planner", ["dil", "crowd"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_learned(
+    planner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workers, "all", lambda *_: pytest.fail("something was learned"))
+    monkeypatch.setattr(study, "TRIALS", 1)
+    monkeypatch.setattr(study, "version", lambda package: "0")
+    monkeypatch.setattr(Method, "begun", lambda *_: Untrained())
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"cannot write to .*; give another folder with --out"):
+        layerlift.train(planner, out=tmp_path / "file" / "new")
+
+
+class Untrained:
+    """A training that has learned nothing."""
+
+    rounds = 0
+
+    def policy(self, notes: dict[str, str]) -> Weights:
+        return policy_file.parsed(policy_file.shipped("dil"), (STEPS,))
+
+    def state(self) -> dict[str, Any]:
+        return {}
 
 
 @pytest.mark.long

@@ -45,6 +45,7 @@ def train_crowd(
     course = CrowdCourse(goal, tuple(worlds), seed, folder)
     if resume:
         course.resume()
+    kept.prepare(folder)
     made = Workers(workers, address)
 
     def play(jobs: Sequence[Episodes]) -> list[Played]:
