@@ -400,7 +400,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_learned(
     planner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Workers, "all", lambda *_: pytest.fail("something was learned"))
-    monkeypatch.setattr(study, "TRIALS", 1)
+    monkeypatch.setattr(study, "_trials", lambda *_: {})
     monkeypatch.setattr(study, "version", lambda package: "0")
     monkeypatch.setattr(Method, "begun", lambda *_: Untrained())
     (tmp_path / "file").touch()
