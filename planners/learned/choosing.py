@@ -8,11 +8,12 @@ import numpy as np
 
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.pieces import ENERGY, LATENCY, MONEY, Sums
+from layerlift.planners.cost.single_cuts import NEAR
 from layerlift.planners.learned.priced import came_from
 from layerlift.planners.problem.problem import Floats, Ints
 
 TRIED: Final = 3
-"""Ways that the cost model is asked about: the best by sums over pieces, which are exact but for modules at an end."""
+"""Ways that the cost model is asked about at most: the best by sums over pieces, where these are not exact."""
 Placement = tuple[int, ...]
 
 
@@ -47,9 +48,22 @@ def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
         }
         latency_s, energy_j, money = _terms(sums, ways, asked)
         missed, values = judge.ranks(latency_s, energy_j, money, 0.0, np.zeros(len(ways)))
-    ranked = ways[np.lexsort((values, missed))]
+    order = np.lexsort((values, missed))
+    if _told_apart(judge, sums):
+        # Those that the last bits may put before the others.
+        least = values[order[0]]
+        order = order[values[order] <= least + NEAR * abs(least)]
+    ranked = ways[order]
     made: list[list[int]] = ranked[_different(ranked, TRIED)].tolist()
     return made
+
+
+def _told_apart(judge: Judge, sums: Sums) -> bool:
+    """Whether sums tell ways apart as the cost model does, but for last bits."""
+    wanted = judge.problem.objective
+    limits = wanted.deadline_s is not None or wanted.budget is not None or judge.problem.tables.limited
+    others = wanted.balance or wanted.period or wanted.coordination
+    return sums.exact and not limits and not others
 
 
 def _different(ways: Ints, most: int) -> list[int]:
