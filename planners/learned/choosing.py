@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from layerlift.planners.cost.domination import undominated
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.pieces import ENERGY, LATENCY, MONEY, Sums
 from layerlift.planners.cost.single_cuts import NEAR
@@ -26,6 +27,13 @@ def best_of(judge: Judge, sums: Sums, ways: Ints) -> Placement:
             best, key = placement, found
     cut = judge.best_cut()
     return cut[1] if cut is not None and cut[0] < key else best
+
+
+def apart_from_walks(judge: Judge) -> list[Placement]:
+    """What `best_of` chooses from besides: staying local, and the single cuts that none beats in all terms."""
+    cuts = judge.cuts
+    terms = np.stack([cuts.latency_s, cuts.energy_j, cuts.money], axis=1)
+    return [(0,) * len(judge.problem.graph), *map(cuts.placement, undominated(terms))]
 
 
 def cheapest(judge: Judge, sums: Sums, ways: Ints) -> Placement:
