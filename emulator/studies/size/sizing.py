@@ -212,10 +212,11 @@ def step(
     planner: str, values: Sequence[str], place: Sequence[int], outcomes: Mapping[int, Mapping[str, Any]], target: Target
 ) -> Step:
     """Put together what the seeds of one step gave; a step with a run that failed does not hold."""
-    whole = [outcomes[seed] for seed in sorted(outcomes) if "failed" not in outcomes[seed]]
+    ended = [outcomes[seed] for seed in sorted(outcomes)]  # they end in any order
+    whole = [each for each in ended if "failed" not in each]
     numbers = [each["kinds"].get(target.kind, {}) if target.kind else each["numbers"] for each in whole]
     found = interval(each[target.metric.key] for each in numbers if target.metric.key in each)
-    failed = [f"failed: {each['failed']}" for each in outcomes.values() if "failed" in each]
+    failed = [f"failed: {each['failed']}" for each in ended if "failed" in each]
     notes = [each["note"] for each in whole if each["note"]]
     return Step(
         planner,

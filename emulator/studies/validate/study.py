@@ -203,13 +203,13 @@ class _Asked:
         """How often what is tried, so that it all ends in time: the emulation foretells how long a round takes."""
         twin = self._twin(file, profile, 0.0)
         plan = [self._foretold(number, situation, profile, twin) for number, situation in enumerate(chosen)]
-        left_s = self._due_s - time.monotonic() - STARTING_S
+        left_s = max(0.0, self._due_s - time.monotonic() - STARTING_S)
         kept, repeats = within_budget([each.round_s for each in plan], self.repeats, left_s)
         if not kept:
             raise RunError(
-                f"{self.network.name} at {rate(self.bytes_s)} takes {plan[0].round_s:.0f} s for one upload and the "
-                f"queries around it, where {max(0.0, left_s):.0f} s are left of three minutes: give a larger "
-                "--bandwidth, or a smaller network"
+                f"{self.network.name} took {ALL_S - STARTING_S - left_s:.0f} s to be measured, and one upload at "
+                f"{rate(self.bytes_s)} with its queries takes {plan[0].round_s:.0f} s, expected three minutes in all: "
+                "let nothing else run, or give a larger --bandwidth or a smaller network"
             )
         notes = []
         if kept < len(plan):
