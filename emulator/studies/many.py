@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -52,27 +53,32 @@ class Keeps(Protocol):
 
 
 class Kept:
-    """Outcomes in a file, a line each: one that is there is not made again."""
+    """Outcomes in a file, a line each with its checksum: one that is there is not made again.
+
+    A line that was being written when the study was killed, or that was changed by hand, is as if it were not there.
+    """
 
     def __init__(self, path: Path, version: str, sound: Callable[[Any], bool]) -> None:
-        """Read what is there; what is not `sound` is as if it were not. Raises `RunError` for a file that cannot be."""
+        """Read what is there and `sound`. Raises `RunError` for a file that cannot be, before anything is run."""
         self._path, self._version = path, version
         self._found: dict[str, Outcome] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = read_regular(path, _MOST_BYTES).split(b"\n") if path.exists() else []
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise PermissionError(0, "it may not be written to")
         except OSError as error:
             raise RunError(
                 f"cannot keep runs in {path} ({error.strerror or error}); give another folder with --out"
             ) from None
         for line in lines:
-            # A line that was being written when the study was killed is not whole: its run is made again.
             try:
                 entry = json.loads(line)
-                key, found = entry["key"], entry["outcome"]
+                key, found, told = entry["key"], entry["outcome"], entry["sum"]
+                whole = isinstance(key, str) and told == _sum(key, found)
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            if isinstance(key, str) and sound(found):
+            if whole and sound(found):
                 self._found[key] = found
         self._begun = bool(lines)
         """Whether the file may end within a line."""
@@ -88,15 +94,24 @@ class Kept:
 
     def put(self, work: Work, outcome: Outcome) -> None:
         """Keep an outcome. Raises `RunError` when it cannot be written."""
-        line = json.dumps({"key": self.key(work), "outcome": outcome})
+        key = self.key(work)
+        line = json.dumps({"key": key, "outcome": outcome, "sum": _sum(key, outcome)}) + "\n"
+        left = memoryview(f"{chr(10) if self._begun else ''}{line}".encode())
         try:
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(f"\n{line}\n" if self._begun else f"{line}\n")
+            # In one piece: others may keep what they run in the same file.
+            with self._path.open("ab", buffering=0) as stream:
+                while left:
+                    left = left[stream.write(left) :]
             self._begun = False
         except OSError as error:
             raise RunError(
                 f"cannot keep runs in {self._path} ({error.strerror or error}); give another --out"
             ) from None
+
+
+def _sum(key: str, outcome: Any) -> str:
+    """What tells whether a line is as it was written."""
+    return hashlib.sha256(json.dumps([key, outcome], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def outcomes(
