@@ -82,7 +82,8 @@ def told(costs: Floats) -> Floats:
     # A float's bits, read as one whole number, are its logarithm drawn straight between powers of two.
     bits = seen.view(np.int64)
     bits -= _BITS_OF_ONE
-    octaves: Floats = bits * (_PER_OCTAVE * 2.0**-52)
+    # Of a single number numpy makes a scalar, which nothing can be written into.
+    octaves: Floats = np.asarray(bits * (_PER_OCTAVE * 2.0**-52), dtype=np.float64)
     return np.rint(octaves, out=octaves)
 
 
