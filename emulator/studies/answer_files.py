@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from layerlift.models.errors import ModelError, RunError
@@ -29,6 +31,33 @@ def check_file(path: Path, option: str) -> None:
         raise RunError(f"{path} cannot be written, expected a file in a folder of yours; give another with {option}")
 
 
+@contextmanager
+def held(out: Path | None) -> Iterator[None]:
+    """Have a folder for one study, for a `with` block: two at once would write over each other's answers.
+
+    It is let go with the process, however that ends. Raises `RunError` when another study has it, or it cannot be.
+    """
+    if out is None:
+        yield
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        place = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from None
+    try:
+        with suppress(OSError):  # a file system without locks: nothing can be known there
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"another study is writing to {out}: wait until it has ended, or give another folder with --out"
+                ) from None
+        yield
+    finally:
+        os.close(place)
+
+
 def clear(out: Path, names: Sequence[str]) -> None:
     """Take an earlier answer away: a study that is stopped must not look as if it had that."""
     try:
@@ -38,12 +67,12 @@ def clear(out: Path, names: Sequence[str]) -> None:
         raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
 
 
-def write(out: Path, texts: Mapping[str, str], option: str = "--out") -> None:
+def write(out: Path, texts: Mapping[str, str | bytes], option: str = "--out") -> None:
     """Write files of these names. Raises `RunError` when they cannot be written; `option` names the place."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            write_bytes(out / name, text.encode("utf-8"))
+            write_bytes(out / name, text.encode("utf-8") if isinstance(text, str) else text)
     except (OSError, ModelError) as error:
         # What lies below says which file, too.
         reason = error.__cause__ or error.__context__ if isinstance(error, ModelError) else error

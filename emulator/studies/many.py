@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from layerlift.emulator.runtime.interruption import heed
-from layerlift.emulator.studies.processes import in_processes, workers_of
+from layerlift.emulator.studies.processes import Processes, in_processes, workers_of
 from layerlift.models.errors import LayerliftError, RunError
 from layerlift.models.files import read_regular
 
@@ -51,27 +53,32 @@ class Keeps(Protocol):
 
 
 class Kept:
-    """Outcomes in a file, a line each: one that is there is not made again."""
+    """Outcomes in a file, a line each with its checksum: one that is there is not made again.
+
+    A line that was being written when the study was killed, or that was changed by hand, is as if it were not there.
+    """
 
     def __init__(self, path: Path, version: str, sound: Callable[[Any], bool]) -> None:
-        """Read what is there; what is not `sound` is as if it were not. Raises `RunError` for a file that cannot be."""
+        """Read what is there and `sound`. Raises `RunError` for a file that cannot be, before anything is run."""
         self._path, self._version = path, version
         self._found: dict[str, Outcome] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = read_regular(path, _MOST_BYTES).split(b"\n") if path.exists() else []
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise PermissionError(0, "it may not be written to")
         except OSError as error:
             raise RunError(
                 f"cannot keep runs in {path} ({error.strerror or error}); give another folder with --out"
             ) from None
         for line in lines:
-            # A line that was being written when the study was killed is not whole: its run is made again.
             try:
                 entry = json.loads(line)
-                key, found = entry["key"], entry["outcome"]
+                key, found, told = entry["key"], entry["outcome"], entry["sum"]
+                whole = isinstance(key, str) and told == _sum(key, found)
             except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            if isinstance(key, str) and sound(found):
+            if whole and sound(found):
                 self._found[key] = found
         self._begun = bool(lines)
         """Whether the file may end within a line."""
@@ -87,15 +94,24 @@ class Kept:
 
     def put(self, work: Work, outcome: Outcome) -> None:
         """Keep an outcome. Raises `RunError` when it cannot be written."""
-        line = json.dumps({"key": self.key(work), "outcome": outcome})
+        key = self.key(work)
+        line = json.dumps({"key": key, "outcome": outcome, "sum": _sum(key, outcome)}) + "\n"
+        left = memoryview(f"{chr(10) if self._begun else ''}{line}".encode())
         try:
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(f"\n{line}\n" if self._begun else f"{line}\n")
+            # In one piece: others may keep what they run in the same file.
+            with self._path.open("ab", buffering=0) as stream:
+                while left:
+                    left = left[stream.write(left) :]
             self._begun = False
         except OSError as error:
             raise RunError(
                 f"cannot keep runs in {self._path} ({error.strerror or error}); give another --out"
             ) from None
+
+
+def _sum(key: str, outcome: Any) -> str:
+    """What tells whether a line is as it was written."""
+    return hashlib.sha256(json.dumps([key, outcome], sort_keys=True).encode()).hexdigest()[:16]
 
 
 def outcomes(
@@ -145,12 +161,52 @@ def each_of(
             found = call(job)
             yield number, found
             heed()
-        return
-    if address is None:
-        made = in_processes(call, jobs, workers_of(workers))
+    elif address is None:
+        yield from _told(in_processes(call, jobs, workers_of(workers)))
     else:
         from layerlift.emulator.cluster.tasks import in_tasks
 
-        made = in_tasks(call, jobs, address)
+        yield from _told(in_tasks(call, jobs, address))
+
+
+def _told(made: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     for number, found in made:
         yield number, Lost(_COLOUR.sub("", str(found))) if isinstance(found, LayerliftError) else found
+
+
+class Workers:
+    """Who makes one lot of jobs after another, for the length of a `with` block.
+
+    That is this process for one worker, processes that stay for more of them, and with an `address` Ray tasks there.
+    Raises `RunError` when that cannot be joined.
+    """
+
+    def __init__(self, workers: int, address: str | None) -> None:
+        self._workers, self._address, self._stack = workers, address, ExitStack()
+        self._processes: Processes | None = None
+
+    def __enter__(self) -> Workers:
+        if self._address is not None:
+            from layerlift.emulator.cluster.session import RayCluster
+
+            self._stack.enter_context(RayCluster(self._address))
+        elif self._workers > 1:
+            self._processes = self._stack.enter_context(Processes(self._workers))
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def all(self, call: Callable[[Job], Found], jobs: Sequence[Job]) -> list[Found]:
+        """The answers, in the jobs' order, whoever ends first. Raises `RunError` where one was lost."""
+        if self._processes is not None:
+            found = dict(_told(self._processes.each(call, jobs)))
+        else:
+            found = dict(each_of(call, jobs, local=self._address is None, address=self._address))
+        made: list[Found] = []
+        for number in range(len(jobs)):
+            answer = found[number]
+            if isinstance(answer, Lost):
+                raise RunError(f"a worker gave no answer: {answer}")
+            made.append(answer)
+        return made

@@ -56,7 +56,8 @@ def link(
     layerlift link --serve --bind 0.0.0.0                # there; prints a token
     layerlift link HOST --token TOKEN --nominal 80       # here
 
-    Nothing is encrypted, and the server listens on loopback unless --bind says otherwise. docs/link.md has it all.
+    Nothing is encrypted, and the server listens on loopback unless --bind says otherwise. Exit code 1, with --serve:
+    nobody has measured to the end; 2: nothing could be measured. docs/link.md has it all.
     """
     if serve:
         if host is not None:
@@ -99,6 +100,8 @@ def _serve(bind: str, port: int, for_s: float, token: str | None) -> None:
     done = server.serve(for_s)
     strangers = f"; {server.refused} without the token sent away" if server.refused else ""
     echo(f"{'Measured' if done else 'Nobody has measured to the end'}{strangers}.", err=True)
+    if not done:
+        raise click.exceptions.Exit(1)
 
 
 def _nominal(text: str | None) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Final
@@ -112,7 +113,9 @@ def sensitivity(
 
 
 def _show(found: Sensitivity, console: Screen) -> None:
-    for text in [*found.sentences(), *found.remarks()]:
+    answer = [found.sentences(), found.remarks()]
+    # What is not all of it says so first.
+    for text in itertools.chain(*(answer if found.complete else reversed(answer))):
         console.print(Text(text), soft_wrap=not console.is_terminal)
     for measure in found.measures:
         console.print()

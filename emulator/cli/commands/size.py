@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Final
@@ -60,7 +61,8 @@ def size(
     layerlift size site.yaml --vary nodes.0.count=1..20 --until 'p95_ms <= 300'
     layerlift size site.yaml --vary nodes.0.count=1..8 --vary nodes.0.ghz=2,4,8 --until 'jain >= 0.9'
 
-    With the same seeds at every step; a step holds when the whole interval keeps the target. docs/size.md has it all.
+    With the same seeds at every step; a step holds when the whole interval keeps the target. Exit code 0: every step
+    was run, whether or not one holds; 2: nothing could be; 130: interrupted. docs/size.md has it all.
     """
     if listed is not None and seeds is not None:
         raise RunError("--seed and --seeds both say which seeds: expected one of them")
@@ -96,7 +98,9 @@ def size(
 
 def _show(found: Sizing) -> None:
     console = screen()
-    for text in [*found.sentences(), *found.notes]:
+    answer = [found.sentences(), found.notes]
+    # What is not all of it says so first.
+    for text in itertools.chain(*(answer if found.complete else reversed(answer))):
         console.print(Text(text), soft_wrap=not console.is_terminal)
     heads, lines = found.table()
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from layerlift.emulator.report.chart import SUFFIXES, save
 from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.report.pages import page as with_charts
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.charts import dressed, figures, picture
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.metrics import METRICS
@@ -47,29 +49,19 @@ def check(out: Path | None, chart: Path | None, force: bool) -> None:
         raise RunError(f"{out} already holds a comparison: give another directory, or replace it with --force")
 
 
-def prepare(out: Path) -> None:
-    """Make the folder. Raises `RunError` when that cannot be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
-
-
 def write(comparison: Comparison, out: Path) -> list[Path]:
-    """Write the files and return their paths; the page only where something was seen. Raises `RunError`."""
-    paths = [out / name for name in FILES]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path in paths:
-            path.unlink(missing_ok=True)
-        paths[0].write_text(json.dumps(comparison.as_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        pq.write_table(comparison.to_arrow(), paths[1], compression="zstd")
-        if not any(trial.seen for trial in comparison.trials):
-            return paths[:2]
-        paths[2].write_text(page(comparison), encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from error
-    return paths
+    """Write the files, each whole or not at all, and return their paths; the page only where something was seen.
+
+    Raises `RunError` when they cannot be written.
+    """
+    rows = io.BytesIO()
+    pq.write_table(comparison.to_arrow(), rows, compression="zstd")
+    texts: list[str | bytes] = [json.dumps(comparison.as_dict(), indent=1, allow_nan=False) + "\n", rows.getvalue()]
+    if any(trial.seen for trial in comparison.trials):
+        texts.append(page(comparison))
+    answer_files.clear(out, FILES)
+    answer_files.write(out, dict(zip(FILES, texts, strict=False)))
+    return [out / name for name in FILES[: len(texts)]]
 
 
 def draw(comparison: Comparison, path: Path) -> None:

@@ -12,10 +12,11 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.comparison import Comparison
 from layerlift.emulator.studies.compare.directories import Run, compare_runs, means_run
 from layerlift.emulator.studies.compare.jobs import Asked, Work, trials, work
-from layerlift.emulator.studies.compare.page import check, prepare, write
+from layerlift.emulator.studies.compare.page import check, write
 from layerlift.emulator.studies.compare.sweep import Overrides, Sweep
 from layerlift.emulator.studies.compare.tabled import table
 from layerlift.emulator.studies.compare.trials import Trial
@@ -171,9 +172,9 @@ def carry_out(
     """Check, run and write what was asked for; see `compare`."""
     folder = _free(out, force)
     todo = work(asked)
-    if folder is not None:
-        prepare(folder)
-    return _written(_run(todo, local, address, progress), folder)
+    with answer_files.held(folder):
+        _free(out, force)  # another study may have ended meanwhile
+        return _written(_run(todo, local, address, progress), folder)
 
 
 def compare_finished(

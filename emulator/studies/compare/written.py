@@ -35,7 +35,9 @@ def scale_of(metric: Metric, values: Iterable[float]) -> Scale:
         case "share":
             return Scale("%", 100.0)
         case "USD":
-            return Scale("USD", 1.0)
+            if most == 0 or most >= 0.9995e-3:
+                return Scale("USD", 1.0)
+            return Scale("µUSD", 1e6) if most >= 0.9995e-6 else Scale("nUSD", 1e9)
         case _:
             return Scale("", 1.0)
 

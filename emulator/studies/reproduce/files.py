@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.results.writer import jsonable
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.reproduce.charts import draw
 from layerlift.emulator.studies.reproduce.claims import verdicts
 from layerlift.emulator.studies.reproduce.figure5 import Result
@@ -31,22 +33,19 @@ def prepare(folder: Path, force: bool) -> None:
 
 
 def write(results: Sequence[Result], folder: Path, command: str, note: str = "") -> list[Path]:
-    """Write everything; return the files. `note` says what is missing, where something is.
+    """Write everything, each file whole or not at all; return them. `note` says what is missing, where something is.
 
     Raises `RunError` for a file that cannot be written.
     """
     rows = [row(result, curve) for result in results for curve in result.curves]
-    paths = [folder / name for name in ("figure5.md", NUMBERS, "figure5.csv", "figure5-delay.csv")]
-    try:
-        paths[0].write_text(page(results, command, note), encoding="utf-8")
-        paths[1].write_text(
-            json.dumps(jsonable(_numbers(results, rows, command) | {"note": note}), indent=1) + "\n", encoding="utf-8"
-        )
-        _table(paths[2], list(rows[0]), ([_cell(value) for value in each.values()] for each in rows))
-        _table(paths[3], _COLUMNS, _delays(results))
-    except OSError as error:
-        raise RunError(f"cannot write {error.filename}: {error.strerror}; choose another --out") from error
-    return [*draw(results, folder), *paths]
+    texts = {
+        "figure5.md": page(results, command, note),
+        NUMBERS: json.dumps(jsonable(_numbers(results, rows, command) | {"note": note}), indent=1) + "\n",
+        "figure5.csv": _table(list(rows[0]), ([_cell(value) for value in each.values()] for each in rows)),
+        "figure5-delay.csv": _table(_COLUMNS, _delays(results)),
+    }
+    answer_files.write(folder, texts)
+    return [*draw(results, folder), *(folder / name for name in texts)]
 
 
 def _numbers(results: Sequence[Result], rows: list[dict[str, Any]], command: str) -> dict[str, Any]:
@@ -72,11 +71,12 @@ def _delays(results: Sequence[Result]) -> Iterable[Sequence[object]]:
                 yield *named, at_s, delay_s
 
 
-def _table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _cell(value: object) -> object:

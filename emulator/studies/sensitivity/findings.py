@@ -185,7 +185,8 @@ class Sensitivity:
         base, swings = self.levels.base(measure, planner), self.levels.swings(measure, planner)
         known = [swing for swing in swings if any(change.n for change in swing.changes.values())]
         if not base.n:
-            return f"With {planner} there is no {measure.title}: nothing can be said."
+            why = "there is" if self.complete else "there is as yet"
+            return f"With {planner} {why} no {measure.title}: nothing can be said."
         moving = self.levels.moving(measure, planner)
         what = f"With {planner} {measure.title} is {self.shown(measure, base)}"
         if not known:

@@ -12,6 +12,7 @@ from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.study import SEEDS, Progress, counted, listed
 from layerlift.emulator.studies.many import Kept, Outcome, outcomes
 from layerlift.emulator.studies.processes import workers_of
@@ -71,7 +72,9 @@ def sensitivity(
         screening.check(trajectories)
     asked = _Asked(scenario, metrics, planners, seeds, overrides, also, only, each, allow_code)
     asked.prepare(trajectories if morris else 0)
-    return asked.carried_out(processes, address, folder, progress)
+    with answer_files.held(folder):
+        page.check(folder, force)  # another study may have ended meanwhile
+        return asked.carried_out(processes, address, folder, progress)
 
 
 class _Asked:

@@ -14,7 +14,7 @@ from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.trust import Trust
-from layerlift.emulator.studies.compare.metrics import see
+from layerlift.emulator.studies.compare.metrics import BY_KEY, Metric, see
 from layerlift.emulator.studies.fairness.measure import fairness
 from layerlift.emulator.studies.many import Outcome
 from layerlift.emulator.studies.size.target import OF_KINDS
@@ -71,8 +71,14 @@ def sound(found: Any) -> bool:
 
 
 def _numbers(found: Any) -> bool:
-    values: list[Any] = list(found.values()) if isinstance(found, dict) else [None]
-    return all(type(value) in (int, float) and abs(value) <= 1e300 for value in values)
+    """Whether these are metrics with values that a run can have."""
+    return isinstance(found, dict) and all(key in BY_KEY and _fits(BY_KEY[key], found[key]) for key in found)
+
+
+def _fits(metric: Metric, value: Any) -> bool:
+    if type(value) not in (int, float) or not abs(value) <= 1e300:
+        return False
+    return metric.better == "zero" or 0 <= value <= (1 + 1e-9 if metric.unit == "share" else 1e300)
 
 
 def outcome(result: RunResult) -> Outcome:

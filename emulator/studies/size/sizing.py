@@ -39,8 +39,13 @@ class Step:
     @property
     def cost(self) -> tuple[float, float, tuple[int, ...]]:
         """What ranks steps that hold: money, then energy, where they are known; then the values."""
-        known = [math.inf if math.isnan(value.mean) else value.mean for value in (self.money, self.energy_j)]
+        known = [math.inf if math.isnan(value.mean) else value.mean for value in self.spent.values()]
         return known[0], known[1], self.place
+
+    @property
+    def spent(self) -> dict[str, Interval]:
+        """Money and energy, by metric."""
+        return {"money": self.money, "energy_j": self.energy_j}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +132,17 @@ class Sizing:
     def _spent(self, step: Step) -> str:
         told = [
             f"{shown(value, scale.factor)} {scale.unit}"
-            for key, value in (("money", step.money), ("energy_j", step.energy_j))
+            for key, value in step.spent.items()
             if value.n and value.mean and not self._is_target(key)
             for scale in [scale_of(BY_KEY[key], [value.mean])]
         ]
         return f", and a run costs {' and '.join(told)}" if told else ""
+
+    def _spending(self) -> dict[str, Scale]:
+        """What runs cost, each with its unit: of money and energy what is spent at all, and is not the target."""
+        keys = [key for key in ("money", "energy_j") if not self._is_target(key)]
+        found = {key: [step.spent[key].mean for step in self.steps if step.spent[key].n] for key in keys}
+        return {key: scale_of(BY_KEY[key], means) for key, means in found.items() if any(means)}
 
     def _is_target(self, key: str) -> bool:
         """Whether this number of a whole run is what the target is about: then it is shown once."""
@@ -193,13 +204,12 @@ class Sizing:
         scale = self.scale()
         several = len(self.planners) > 1
         heads = [*(["planner"] if several else []), *self.fields, scale.title(self.target.metric), "holds"]
-        paid = not self._is_target("money") and any(step.money.n and step.money.mean for step in self.steps)
-        powered = not self._is_target("energy_j") and any(step.energy_j.n and step.energy_j.mean for step in self.steps)
-        heads += [*(["money (USD)"] if paid else []), *(["energy (J)"] if powered else []), "what binds"]
+        spending = self._spending()
+        heads += [*(of.title(BY_KEY[key]) for key, of in spending.items()), "what binds"]
         lines = []
         for planner in self.planners:
             for step in self.of(planner):
-                spent = [*([shown(step.money)] if paid else []), *([shown(step.energy_j)] if powered else [])]
+                spent = [shown(step.spent[key], of.factor) for key, of in spending.items()]
                 told = step.binds.removeprefix("What binds: ").rstrip(".") or NOTHING
                 lines.append(
                     [*([planner] if several else []), *step.values, shown(step.found, scale.factor),
@@ -212,10 +222,11 @@ def step(
     planner: str, values: Sequence[str], place: Sequence[int], outcomes: Mapping[int, Mapping[str, Any]], target: Target
 ) -> Step:
     """Put together what the seeds of one step gave; a step with a run that failed does not hold."""
-    whole = [outcomes[seed] for seed in sorted(outcomes) if "failed" not in outcomes[seed]]
+    ended = [outcomes[seed] for seed in sorted(outcomes)]  # they end in any order
+    whole = [each for each in ended if "failed" not in each]
     numbers = [each["kinds"].get(target.kind, {}) if target.kind else each["numbers"] for each in whole]
     found = interval(each[target.metric.key] for each in numbers if target.metric.key in each)
-    failed = [f"failed: {each['failed']}" for each in outcomes.values() if "failed" in each]
+    failed = [f"failed: {each['failed']}" for each in ended if "failed" in each]
     notes = [each["note"] for each in whole if each["note"]]
     return Step(
         planner,

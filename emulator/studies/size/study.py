@@ -13,6 +13,7 @@ from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.scenario.schema.document import Given
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.study import SEEDS, Progress, counted, listed
 from layerlift.emulator.studies.compare.sweep import Sweep
 from layerlift.emulator.studies.many import Kept, Outcome, outcomes
@@ -59,7 +60,9 @@ def size(
     page.check(folder, force)
     sweeps = [vary.of(path, values) for path, values in fields.items()]
     asked = _Asked(scenario, sweeps, until, planners, seeds, overrides, allow_code)
-    return asked.carried_out(local, address, folder, progress)
+    with answer_files.held(folder):
+        page.check(folder, force)  # another study may have ended meanwhile
+        return asked.carried_out(local, address, folder, progress)
 
 
 class _Asked:

@@ -15,7 +15,7 @@ from layerlift.emulator.studies.stress import battery, sources
 from layerlift.emulator.studies.stress.battery import Push
 from layerlift.emulator.studies.stress.changes import changed
 from layerlift.emulator.studies.stress.jobs import Job
-from layerlift.models.errors import RunError
+from layerlift.models.errors import CodeRefused, RunError
 from layerlift.planners import make
 from layerlift.planners.registry.base import capability
 
@@ -163,4 +163,16 @@ def asked(
     for who in made.everybody:
         for name in count:
             made.job(who, name, 0)
+            if found[name].folder:
+                _resolved(made, who, name)
     return made
+
+
+def _resolved(made: Asked, who: str, name: str) -> None:
+    """See that the first world of a family from a file can be: its networks and policies are somebody's own."""
+    try:
+        made.scenario(who, name, made.document(who, name, families.HELD_OUT_FROM)).resolve()
+    except CodeRefused:
+        raise RunError(
+            f"the family {name} names code, which a family may not: leave it out, and name the planner or --policy here"
+        ) from None

@@ -9,6 +9,7 @@ from typing import Final
 
 from layerlift.emulator.report.formatting import count
 from layerlift.emulator.runtime.interruption import Stopped, felt
+from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.study import Progress
 from layerlift.emulator.studies.many import Outcome, outcomes
 from layerlift.emulator.studies.processes import workers_of
@@ -75,9 +76,10 @@ def stress(
         push=push,
         gather_s=gather_s,
     )
-    return Study(question, local or (address is None and processes == 1), address, processes).carried_out(
-        folder, progress
-    )
+    study = Study(question, local or (address is None and processes == 1), address, processes)
+    with answer_files.held(folder):
+        page.check(folder, force)  # another study may have ended meanwhile
+        return study.carried_out(folder, progress)
 
 
 class Study:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,10 @@ class Twin:
     load_s_per_byte: float
     link: Mapping[str, Any] = field(default_factory=dict)
     """What a transport makes of the links: more of their fields. Without, the client has one link to all servers."""
+
+    def at(self, pace: float) -> Twin:
+        """The same where all layers take `pace` times as long."""
+        return replace(self, ghz=self.ghz / pace)
 
 
 def scenario(situation: Situation, source: Mapping[str, Any], twin: Twin, before_s: float, after_s: float) -> Scenario:

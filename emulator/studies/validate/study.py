@@ -69,6 +69,7 @@ def validate(
     progress: Progress | None = None,
     kernel: Shape | None = None,
     bandwidth_off: float = 1.0,
+    ghz_off: float = 1.0,
     keep: bool = True,
 ) -> Validation:
     """See whether the emulation is true on this machine: processes, layers and sockets beside the same, emulated.
@@ -81,18 +82,20 @@ def validate(
 
     `kernel` takes the kernel's network for the link, between namespaces, which only root may: `fair`, `sender`, `bbr`
     or `modem`; the emulation's links have the fields of such a transport. `bandwidth_off` tells the emulation so many
-    times the real bandwidth: a check that a wrong emulation is found. With `keep` the result is kept in the cache, for
-    the reports of later runs, when there is a verdict on a link of senders that pace themselves. Raises a
-    `LayerliftError` for what cannot be tried; an interrupt ends all processes, and nothing is written.
+    times the real bandwidth, `ghz_off` so many times this machine's clock: checks that a wrong emulation is found. With
+    `keep` the result is kept in the cache, for the reports of later runs, when there is a verdict on a link of senders
+    that pace themselves. Raises a `LayerliftError` for what cannot be tried; an interrupt ends all processes, and
+    nothing is written.
     """
     folder = Path(out) if out is not None else None
     page.check(folder, force)
-    request = _Asked(model, bandwidth_bytes_s, repeats, full, dims, fix, outputs, kernel, bandwidth_off)
+    request = _Asked(model, bandwidth_bytes_s, repeats, full, dims, fix, outputs, kernel, bandwidth_off, ghz_off)
     with felt():
         found = request.carried_out(progress or (lambda what, over, total: None))
     if folder is not None:
         page.write(found, folder)
-    if keep and kernel is None and bandwidth_off == 1 and found.holds is not None and not math.isnan(found.worst):
+    right = kernel is None and bandwidth_off == ghz_off == 1
+    if keep and right and found.holds is not None and not math.isnan(found.worst):
         # Where the cache cannot be written nothing is lost but a sentence in reports.
         with suppress(ModelError):
             validated.keep(found.date, found.worst, found.holds, f"{found.network}, {found.link}")
@@ -113,6 +116,7 @@ class _Asked:
         outputs: Sequence[str],
         kernel: Shape | None,
         bandwidth_off: float,
+        ghz_off: float,
     ) -> None:
         if kernel is not None:
             check(kernel)
@@ -123,9 +127,10 @@ class _Asked:
         self.repeats = usual[2] if repeats is None else repeats
         if not 1 <= self.repeats <= MOST_REPEATS:
             raise RunError(f"repeats is {self.repeats}, expected 1 to {MOST_REPEATS}")
-        if not 0.01 <= bandwidth_off <= 100:
-            raise RunError(f"bandwidth_off is {bandwidth_off:g}, expected 0.01 to 100 times the real bandwidth")
-        self.off = bandwidth_off
+        for what, off in (("bandwidth_off", bandwidth_off), ("ghz_off", ghz_off)):
+            if not 0.01 <= off <= 100:
+                raise RunError(f"{what} is {off:g}, expected 0.01 to 100 times the real one")
+        self.bandwidth_off, self.ghz_off = bandwidth_off, ghz_off
         self._due_s = math.inf
         name = str(usual[0] if model is None else model)
         # Processes start elsewhere: a file needs its whole name.
@@ -153,7 +158,8 @@ class _Asked:
             found = self._rounds(machines, plan, say)
             if int_sum(len(rounds) for _, rounds in found) < int_sum(each.repeats for each in plan):
                 notes.append("This machine was slower than was foretold: not all repeats were carried out in time.")
-            twin = self._twin(file, profile, machines.books.load_s_per_byte, self.off)
+            twin = self._twin(file, profile, machines.books.load_s_per_byte)
+            twin = replace(twin, ghz=twin.ghz * self.ghz_off, bytes_s=twin.bytes_s * self.bandwidth_off)
             told = [row for each, rounds in found for row in self._rows(each, rounds, twin, profile)]
         every = [each for _, rounds in found for each in rounds]
         books = machines.books
@@ -170,7 +176,8 @@ class _Asked:
             versions={**versions(), "onnxruntime": ort.__version__},
             date=datetime.date.today().isoformat(),
             repeats=len(found[0][1]),
-            bandwidth_off=self.off,
+            bandwidth_off=self.bandwidth_off,
+            ghz_off=self.ghz_off,
             notes=tuple(notes),
         )
 
@@ -187,22 +194,22 @@ class _Asked:
         of = f"a link of {rate(self.bytes_s)}"
         return of if self.kind is None else f"{of} of the kernel's, {self.kind.words}, TCP with {self.kind.congestion}"
 
-    def _twin(self, file: Path, profile: Profile, load_s_per_byte: float, off: float) -> Twin:
+    def _twin(self, file: Path, profile: Profile, load_s_per_byte: float) -> Twin:
         if self.kind is None:
-            return Twin(file, profile.ghz, self.bytes_s * off, LATENCY_S, load_s_per_byte)
-        return Twin(file, profile.ghz, self.bytes_s * off, KERNEL_LATENCY_S, load_s_per_byte, self.kind.link)
+            return Twin(file, profile.ghz, self.bytes_s, LATENCY_S, load_s_per_byte)
+        return Twin(file, profile.ghz, self.bytes_s, KERNEL_LATENCY_S, load_s_per_byte, self.kind.link)
 
     def _planned(self, chosen: Sequence[Situation], profile: Profile, file: Path) -> tuple[list[Planned], list[str]]:
         """How often what is tried, so that it all ends in time: the emulation foretells how long a round takes."""
-        twin = self._twin(file, profile, 0.0, 1.0)
+        twin = self._twin(file, profile, 0.0)
         plan = [self._foretold(number, situation, profile, twin) for number, situation in enumerate(chosen)]
-        left_s = self._due_s - time.monotonic() - STARTING_S
+        left_s = max(0.0, self._due_s - time.monotonic() - STARTING_S)
         kept, repeats = within_budget([each.round_s for each in plan], self.repeats, left_s)
         if not kept:
             raise RunError(
-                f"{self.network.name} at {rate(self.bytes_s)} takes {plan[0].round_s:.0f} s for one upload and the "
-                f"queries around it, where {max(0.0, left_s):.0f} s are left of three minutes: give a larger "
-                "--bandwidth, or a smaller network"
+                f"{self.network.name} took {ALL_S - STARTING_S - left_s:.0f} s to be measured, and one upload at "
+                f"{rate(self.bytes_s)} with its queries takes {plan[0].round_s:.0f} s, expected three minutes in all: "
+                "let nothing else run, or give a larger --bandwidth or a smaller network"
             )
         notes = []
         if kept < len(plan):
@@ -243,8 +250,13 @@ class _Asked:
 
     def _rows(self, each: Planned, rounds: Sequence[Round], twin: Twin, profile: Profile) -> list[Row]:
         before_s = (WARM + each.before) * profile.total_s
-        emulated = emulate(each.situation, self.source, twin, before_s, each.upload_s, each.after)
-        return list(rows(each.situation.name, rounds, emulated, None if self.kind is None else self.kind.bound))
+
+        def emulation(pace: float) -> Round:
+            told = twin.at(pace)
+            return emulate(each.situation, self.source, told, before_s * pace, each.upload_s, each.after)
+
+        bound = None if self.kind is None else self.kind.bound
+        return list(rows(each.situation.name, rounds, profile.total_s, emulation, bound))
 
 
 def measured(network: Network) -> Profile:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from layerlift.emulator.report.formatting import NOTHING, count, seconds
+from layerlift.emulator.studies.validate.pace import MOST_DRIFT
 from layerlift.emulator.studies.validate.verdicts import Row, Standing, worst
+from layerlift.models.sums import int_sum
 from layerlift.models.text import escaped
 
 HEADS: Final = [
@@ -17,12 +19,13 @@ HEADS: Final = [
     "real, median",
     "[min - max]",
     "CPU-corrected",
+    "drift",
     "emulated",
     "off by",
     "bound",
     "verdict",
 ]
-_WORDS: Final = {"holds": "holds", "beyond": "BEYOND", "few": "too few", "none": "no verdict"}
+_WORDS: Final = {"holds": "holds", "beyond": "BEYOND", "few": "too few", "drifted": "drifted", "none": "no verdict"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Validation:
     repeats: int
     bandwidth_off: float = 1.0
     """How many times the real bandwidth the emulation was told; other than 1 to see that a wrong one is found."""
+    ghz_off: float = 1.0
+    """How many times this machine's clock it was told, likewise."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -71,7 +76,7 @@ class Validation:
         if self.standing.refusal:
             return f"No verdict on {tried}: {self.standing.refusal}; let nothing else run meanwhile."
         if self.holds is None:
-            return f"No verdict on {tried}: no phase had enough queries to be judged."
+            return f"No verdict on {tried}: no phase had enough queries, at a steady pace, to be judged."
         how = "CPU-corrected, for this machine was busy" if self.standing.busy else "this machine was quiet"
         off = "no phase with the network was judged" if math.isnan(self.worst) else f"within {self.worst:.1%}"
         if self.holds:
@@ -92,10 +97,26 @@ class Validation:
             f"million bytes a second{'' if math.isnan(standing.rate_error) else self._rate()}.",
             f"The profile's coverage is {standing.coverage:.2f}; answers differ by {self.output_error:.1e} at most "
             "from those of the uncut network.",
+            *self._drift(),
         ]
         if self.bandwidth_off != 1:
             told.append(f"The emulation was told {self.bandwidth_off:g} times the real bandwidth, on purpose.")
+        if self.ghz_off != 1:
+            told.append(f"The emulation was told {self.ghz_off:g} times this machine's clock, on purpose.")
         return told
+
+    def _drift(self) -> list[str]:
+        """What became of the machine's pace; nothing where no phase is known."""
+        drifts = [row.drift for row in self.rows if row.kind != "upload"]
+        if not drifts:
+            return []
+        told = (
+            f"Layers took {min(drifts):+.0%} to {max(drifts):+.0%} thread CPU time against their profile of a moment "
+            "before, for this machine's pace drifts: the emulation is told so, phase by phase"
+        )
+        left = int_sum(row.word(self.standing) == "drifted" for row in self.rows)
+        more = f"; beyond {MOST_DRIFT:.0%} computing is not judged ({count(left, 'row')})" if left else ""
+        return [f"{told}{more}."]
 
     def _rate(self) -> str:
         return f", the link was {self.standing.rate_error:+.2%} off its rate while it was busy"
@@ -114,6 +135,7 @@ class Validation:
             seconds(told["median_s"]),
             f"[{seconds(told['low_s'])} - {seconds(told['high_s'])}]",
             seconds(told["corrected_s"]) if row.kind != "upload" else NOTHING,
+            f"{row.drift:+.0%}",
             seconds(told["emulated_s"]),
             f"{told['difference']:+.1%}",
             f"{told['bound']:.0%}",
@@ -141,16 +163,18 @@ class Validation:
             "date": self.date,
             "repeats": self.repeats,
             "bandwidth_off": self.bandwidth_off,
+            "ghz_off": self.ghz_off,
         }
 
     def to_arrow(self) -> Any:
-        """Return the rows as a `pyarrow.Table`: medians in seconds, the difference that is judged, and its bound."""
+        """Return the rows as a `pyarrow.Table`: medians in seconds, the machine's drift, the difference, its bound."""
         import pyarrow as pa
 
-        texts, numbers = ("situation", "phase", "kind", "verdict"), ("real_s", "emulated_s", "difference", "bound")
+        texts = ("situation", "phase", "kind", "verdict")
+        numbers = ("real_s", "drift", "emulated_s", "difference", "bound")
         lines = [
-            (row.situation, row.phase, row.kind, row.word(self.standing), row.median_s, row.emulation_s,
-             row.difference(self.standing), row.bound(self.standing))
+            (row.situation, row.phase, row.kind, row.word(self.standing), row.median_s, row.drift,
+             row.emulation_s, row.difference(self.standing), row.bound(self.standing))
             for row in self.rows
         ]  # fmt: skip
         schema = pa.schema([*((name, pa.string()) for name in texts), *((name, pa.float64()) for name in numbers)])

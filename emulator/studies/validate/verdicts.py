@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from layerlift.emulator.studies.validate.records import BEFORE, Round
+from layerlift.emulator.studies.validate.pace import MOST_DRIFT, pace
+from layerlift.emulator.studies.validate.records import AFTER, BEFORE, Query, Round
 from layerlift.models.timing.profile import TRUSTED, within
 
 Kind = Literal["computing", "network", "upload"]
-Word = Literal["holds", "beyond", "few", "none"]
+Word = Literal["holds", "beyond", "few", "drifted", "none"]
 
 QUIET: Final = 0.05
 """Interference up to which a machine counts as idle."""
@@ -73,6 +74,8 @@ class Row:
     emulated_s: tuple[float, ...]
     widest: float | None = None
     """The bound, where it is another than that of its kind."""
+    pace: float = 1.0
+    """Of this machine meanwhile (`pace.pace`), which the emulation was told."""
 
     @property
     def median_s(self) -> float:
@@ -83,6 +86,11 @@ class Row:
     def emulation_s(self) -> float:
         """The emulation's median."""
         return statistics.median(self.emulated_s)
+
+    @property
+    def drift(self) -> float:
+        """By how much layers took longer than their profile says (less: below 0), by their threads' own clocks."""
+        return self.pace - 1
 
     def judged_s(self, standing: Standing) -> float:
         """The real value that is judged."""
@@ -109,6 +117,8 @@ class Row:
             return "none"
         if self.kind != "upload" and min(len(self.real_s), len(self.corrected_s)) < FEWEST:
             return "few"
+        if self.kind == "computing" and abs(self.drift) > MOST_DRIFT:
+            return "drifted"
         return "holds" if abs(self.difference(standing)) <= self.bound(standing) else "beyond"
 
     def as_dict(self, standing: Standing) -> dict[str, Any]:
@@ -122,6 +132,7 @@ class Row:
             "low_s": min(self.real_s),
             "high_s": max(self.real_s),
             "corrected_s": statistics.median(self.corrected_s),
+            "drift": self.drift,
             "emulated_n": len(self.emulated_s),
             "emulated_s": self.emulation_s,
             "difference": self.difference(standing),
@@ -130,17 +141,35 @@ class Row:
         }
 
 
-def rows(situation: str, rounds: Sequence[Round], emulated: Round, widest: float | None = None) -> Iterator[Row]:
-    """The phases of a situation, and its upload; a phase that either side has not met is left out."""
-    for number, phase in enumerate(emulated.phases()):
-        seen = [query for each in rounds for query in each.queries if each.phase(query) == phase]
+def rows(
+    situation: str,
+    rounds: Sequence[Round],
+    profile_s: float,
+    emulation: Callable[[float], Round],
+    widest: float | None = None,
+) -> Iterator[Row]:
+    """The phases of a situation, and its upload; a phase that either side has not met is left out.
+
+    `emulation` says what the emulation says of a machine of such a pace; `profile_s` is what all layers take by the
+    profile that it has.
+    """
+    by_phase: dict[str, list[Query]] = {phase: [] for phase in rounds[0].phases()}
+    for each in rounds:
+        for query in each.queries:
+            by_phase[each.phase(query)].append(query)
+    for number, (phase, seen) in enumerate(by_phase.items()):
+        drifted = pace(seen, profile_s)
+        emulated = emulation(drifted)
         told = tuple(query.latency_s for query in emulated.queries if emulated.phase(query) == phase)
         if seen and told:
             kind: Kind = "computing" if phase == BEFORE or number == 1 else "network"
             real = tuple(query.latency_s for query in seen)
-            yield Row(situation, phase, kind, real, tuple(query.corrected_s for query in seen), told, widest)
+            corrected = tuple(query.corrected_s for query in seen)
+            yield Row(situation, phase, kind, real, corrected, told, widest, drifted)
+    beside = [query for phase, seen in by_phase.items() if phase not in (BEFORE, AFTER) for query in seen]
+    drifted = pace(beside, profile_s)
     uploads = tuple(each.upload_s for each in rounds)
-    yield Row(situation, "upload", "upload", uploads, uploads, (emulated.upload_s,), widest)
+    yield Row(situation, "upload", "upload", uploads, uploads, (emulation(drifted).upload_s,), widest, drifted)
 
 
 def worst(found: Sequence[Row], standing: Standing) -> float:
@@ -148,9 +177,3 @@ def worst(found: Sequence[Row], standing: Standing) -> float:
     judged = [row for row in found if row.word(standing) in ("holds", "beyond")]
     off = [abs(row.difference(standing)) for row in judged if row.kind != "computing"]
     return max(off, default=float("nan"))
-
-
-def counted(found: Sequence[Row], standing: Standing) -> Mapping[str, int]:
-    """How many rows have each verdict."""
-    words = [row.word(standing) for row in found]
-    return {word: words.count(word) for word in dict.fromkeys(words)}

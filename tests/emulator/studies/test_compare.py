@@ -178,6 +178,9 @@ def test_numbers_are_written_with_as_many_decimals_as_their_interval():
     assert shown(Interval(0.25, NAN, 1), 100, signed=True) == "+25"
     assert scale_of(BY_KEY["upload_s"], [0.5, NAN]).unit == "ms"
     assert scale_of(BY_KEY["upload_s"], [0.5, 2.0]).unit == "s"
+    money = [0.0, 2e-10, 3e-8, 2e-5, 0.002, 5.0]
+    assert [scale_of(BY_KEY["money"], [most]).unit for most in money] == ["USD", "nUSD", "nUSD", "µUSD", "USD", "USD"]
+    assert shown(Interval(3e-8, 1e-9, 3), scale_of(BY_KEY["money"], [3e-8]).factor) == "30.0 ±1.0"
 
 
 @pytest.mark.parametrize("variants", [1, 3, 8, 14])

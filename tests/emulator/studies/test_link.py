@@ -225,3 +225,14 @@ def test_the_command_prints_json() -> None:
         done = CliRunner().invoke(main, line.split())
     assert done.exit_code == 0, done.stderr
     assert list(json.loads(done.stdout)["links"]) == ["client-edge"]
+
+
+@pytest.mark.parametrize(("done", "code"), [(True, 0), (False, 1)])
+def test_the_other_side_says_by_its_exit_code_whether_it_was_measured(
+    done: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LinkServer, "serve", lambda server, for_s: (server.close(), done)[1])
+    ended = CliRunner().invoke(main, ["link", "--serve", "--port", "0"])
+    assert ended.exit_code == code
+    assert ("Nobody has measured" in ended.stderr) is not done
+    assert "Traceback" not in ended.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.studies.compare.statistics import Interval
 from layerlift.emulator.studies.fairness.measure import fairness
-from layerlift.emulator.studies.many import Kept, outcomes
 from layerlift.emulator.studies.size import jobs, study, vary
 from layerlift.emulator.studies.size.page import _chart
 from layerlift.emulator.studies.size.sizing import Sizing, Step
@@ -232,47 +230,6 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
-class Letter:
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def told(self) -> dict[str, Any]:
-        return {"text": self.text}
-
-
-def test_kept_outcomes_are_of_their_own_run_and_version_only(tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    def call(job: Letter) -> dict[str, Any]:
-        asked.append(job.text)
-        return {"failed": "x"} if job.text == "bad" else {"said": job.text.upper()}
-
-    works = [Letter("a"), Letter("b"), Letter("bad")]
-    for version, fresh in (("1", ["a", "b", "bad"]), ("1", ["bad"]), ("2", ["a", "b", "bad"])):
-        asked[:] = []
-        found = dict(
-            outcomes(
-                call, works, local=True, kept=Kept(tmp_path / "runs.jsonl", version, lambda found: "said" in found)
-            )
-        )
-        assert asked == fresh
-        assert [found[number].get("said") for number in range(3)] == ["A", "B", None]
-
-
-@pytest.mark.parametrize("damage", [b"\xff\xfe\n", b"[" * 100_000 + b"\n", b"\0" * 100 + b"\n", b"[1, 2]\nnull\n"])
-def test_lines_of_kept_runs_that_cannot_be_read_are_passed_over(tmp_path: Path, damage: bytes) -> None:
-    path, work = tmp_path / "runs.jsonl", Letter("a")
-    Kept(path, "1", lambda found: True).put(work, {"said": "A"})
-    path.write_bytes(damage + path.read_bytes() + damage)
-    assert Kept(path, "1", lambda found: True).get(work) == {"said": "A"}
-
-
-def test_what_is_no_file_is_not_read_as_kept_runs(tmp_path: Path) -> None:
-    os.symlink("/dev/zero", tmp_path / "runs.jsonl")
-    with pytest.raises(RunError, match=r"cannot keep runs in .*a device"):
-        Kept(tmp_path / "runs.jsonl", "1", lambda found: True)
-
-
 NONE = Interval(math.nan, math.nan, 0)
 ONE = Interval(3.0, math.nan, 1)
 
@@ -312,17 +269,3 @@ def test_a_sizing_without_an_answer_names_the_nearest() -> None:
     [text] = found.sentences()
     assert "no value of nodes.0.count (1 to 2)" in text
     assert "nodes.0.count = 2 with 0.500 ±0.010 s, where what binds is the CPU of edge1." in text
-
-
-@pytest.mark.long
-def test_a_kept_file_that_was_changed_by_hand_is_not_believed(tmp_path: Path) -> None:
-    fields: dict[str, Any] = {"nodes.0.count": [1, 2]}
-    whole = size(site(), fields, "p95_ms <= 250", seeds=[1, 1], local=True, out=tmp_path)
-    assert len(whole.steps) == 2
-    path = tmp_path / "runs.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    strange: list[Any] = [[], None, {}, {**lines[0]["outcome"], "numbers": {"failed": "none"}}, "[" * 100_000]
-    for outcome in strange:
-        raw = outcome if isinstance(outcome, str) else json.dumps({"key": lines[0]["key"], "outcome": outcome})
-        path.write_text("\n".join([raw, json.dumps(lines[1])]))
-        assert size(site(), fields, "p95_ms <= 250", seeds=1, local=True, out=tmp_path, force=True) == whole

@@ -206,6 +206,24 @@ def test_what_cannot_be_run_is_refused_before_anything_is(given: dict[str, Any],
         stress(**given, local=True)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"policy": "os:system"}, "the family strange names code, which a family may not"),
+        ({"policy": "nobody"}, "there is no policy 'nobody'"),
+        ({"model": "/dev/zero"}, "/dev/zero"),
+    ],
+)
+def test_a_family_of_which_no_world_can_be_is_refused_before_anything_runs(
+    tmp_path: Path, change: dict[str, str], words: str
+) -> None:
+    world = json.loads(json.dumps(FAMILY))
+    world["world"]["nodes" if "policy" in change else "users"][0] |= change
+    (tmp_path / "strange.yaml").write_text(written(world), encoding="utf-8")
+    with pytest.raises(LayerliftError, match=words):
+        stress("direct", against="local", families=[tmp_path / "strange.yaml"], worlds=1, local=True)
+
+
 @pytest.mark.slow
 def test_workers_change_nothing(family: Path) -> None:
     one, two = (

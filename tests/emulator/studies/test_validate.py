@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from layerlift.emulator.studies.validate import kernel, page
 from layerlift.emulator.studies.validate.budget import shares, within_budget
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.kernel import KINDS
+from layerlift.emulator.studies.validate.pace import pace
 from layerlift.emulator.studies.validate.processes.bucket import Bucket, slots
 from layerlift.emulator.studies.validate.processes.messages import HEADER_BYTES, Broken, packed, received, unpacked
 from layerlift.emulator.studies.validate.processes.node import Node
@@ -421,14 +423,78 @@ def test_a_wrong_emulation_is_found(squeezenet: Network, twin: Twin, off: float)
     true = emulate(plain, SOURCE, twin, 0.3, 2.5, 5)
     wrong = emulate(plain, SOURCE, dataclasses.replace(twin, bytes_s=2 * MB * off), 0.3, 2.5, 5)
     rounds = [true] * 5
-    assert validation(list(rows("plain", rounds, true))).holds is True
-    found = validation(list(rows("plain", rounds, wrong)), bandwidth_off=off)
+    profile_s = 0.0003 * len(squeezenet.graph)
+    assert validation(list(rows("plain", rounds, profile_s, lambda _: true))).holds is True
+    found = validation(list(rows("plain", rounds, profile_s, lambda _: wrong)), bandwidth_off=off)
     assert found.holds is False
     assert {each.word(QUIET) for each in found.rows if each.kind == "network"} == {"beyond"}
     assert {each.word(QUIET) for each in found.rows if each.kind == "computing"} <= {"holds"}
     assert found.sentences()[-1] == f"The emulation was told {off:g} times the real bandwidth, on purpose."
     # It is found on a busy machine, too.
-    assert validation(list(rows("plain", rounds, wrong)), BUSY).holds is False
+    assert validation(list(rows("plain", rounds, profile_s, lambda _: wrong)), BUSY).holds is False
+
+
+DRIFT = 1.2
+"""How many times longer layers take in the round that is really seen."""
+
+
+@pytest.fixture(scope="module")
+def drifted(squeezenet: Network, twin: Twin) -> list[Round]:
+    """Rounds on a machine whose pace has changed since its profile: what servers and the clock say of them."""
+    profile_s = 0.0003 * len(squeezenet.graph)
+    slower = emulate(tried(squeezenet)[0], SOURCE, twin.at(DRIFT), 0.4, 2.5, 5)
+    spent_s = profile_s * DRIFT
+    seen = tuple(dataclasses.replace(query, wall_s=spent_s, cpu_s=spent_s) for query in slower.queries)
+    return [dataclasses.replace(slower, queries=seen)] * 5
+
+
+@pytest.mark.parametrize(
+    ("ghz_off", "bandwidth_off", "found"),
+    [(1.0, 1.0, set()), (0.8, 1.0, {"computing"}), (1.2, 1.0, {"computing"}), (1.0, 0.8, {"network", "upload"})],
+)
+def test_a_pace_that_drifts_hides_no_wrong_emulation(
+    squeezenet: Network, twin: Twin, drifted: list[Round], ghz_off: float, bandwidth_off: float, found: set[str]
+) -> None:
+    told = dataclasses.replace(twin, ghz=twin.ghz * ghz_off, bytes_s=twin.bytes_s * bandwidth_off)
+    profile_s, plain = 0.0003 * len(squeezenet.graph), tried(squeezenet)[0]
+
+    @cache
+    def emulation(pace: float) -> Round:
+        return emulate(plain, SOURCE, told.at(pace), 0.4, 2.5, 5)
+
+    got = validation(list(rows("plain", drifted, profile_s, emulation)))
+    assert [each.drift for each in got.rows] == pytest.approx([DRIFT - 1] * len(got.rows))
+    assert got.holds is (not found)
+    beyond = {each.kind for each in got.rows if each.word(QUIET) == "beyond"}
+    assert beyond >= found
+    assert not found or "computing" in found or "computing" not in beyond
+    # Were it not told the pace, the true emulation would be far off.
+    untold = validation(list(rows("plain", drifted, profile_s, lambda _: emulation(1.0))))
+    assert found or untold.holds is False
+
+
+@given(st.lists(st.tuples(st.floats(0.001, 1), st.floats(0, 9), st.floats(0, 9)), min_size=1))
+def test_the_pace_is_of_thread_cpu_time_alone(told: list[tuple[float, float, float]]) -> None:
+    seen = [Query(0.0, latency_s, 0, wall_s, cpu_s) for cpu_s, latency_s, wall_s in told]
+    bare = [Query(0.0, 0.0, 0, 0.0, cpu_s) for cpu_s, _, _ in told]
+    assert pace(seen, 0.01) == pace(bare, 0.01) == pytest.approx(statistics.median(cpu for cpu, _, _ in told) / 0.01)
+    assert pace([Query(0.0, 1.0, 0)], 0.01) == pace([], 0.01) == 1  # nobody said what it was
+
+
+@pytest.mark.parametrize("pace", [1.31, 0.69])
+def test_computing_is_not_judged_at_another_pace(pace: float) -> None:
+    far = [dataclasses.replace(row(kind, 0.3, 0.3), pace=pace) for kind in ("computing", "network")]
+    found = validation(far)
+    assert [each.word(QUIET) for each in found.rows] == ["drifted", "holds"]
+    assert found.holds is True
+    assert f"Layers took {pace - 1:+.0%} to {pace - 1:+.0%} thread CPU time" in found.sentences()[3]
+    assert found.sentences()[3].endswith("beyond 30% computing is not judged (1 row).")
+    assert found.table()[1][0][6] == f"{pace - 1:+.0%}"
+    assert found.as_dict()["rows"][0]["verdict"] == "drifted"
+    assert validation([far[0]]).holds is None
+    near = dataclasses.replace(far[0], pace=1 + (pace - 1) * 0.95)
+    assert near.word(QUIET) == "holds"
+    assert "not judged" not in " ".join(validation([near]).sentences())
 
 
 @given(st.lists(st.floats(0.1, 200), min_size=1, max_size=3), st.integers(1, 30))
@@ -570,7 +636,13 @@ def test_mistakes_are_sentences(line: list[str], said: str, monkeypatch: pytest.
 
 def test_from_python() -> None:
     assert layerlift.validate is validate
-    for wrong in ({"repeats": 0}, {"bandwidth_off": 0.0}, {"bandwidth_bytes_s": math.nan}, {"repeats": 10**6}):
+    for wrong in (
+        {"repeats": 0},
+        {"bandwidth_off": 0.0},
+        {"ghz_off": 200.0},
+        {"bandwidth_bytes_s": math.nan},
+        {"repeats": 10**6},
+    ):
         with pytest.raises(LayerliftError, match="expected"):
             validate("squeezenet", **wrong)  # type: ignore[arg-type]
 
