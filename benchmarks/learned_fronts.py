@@ -13,8 +13,9 @@ import numpy as np
 
 from benchmarks.docs.blocks import table
 from benchmarks.learned import OUTSIDE
+from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.scenario import Scenario, families
-from layerlift.emulator.studies.learning.worlds import family_of, one_of, problem_of
+from layerlift.emulator.studies.learning.worlds import family_of, one_of
 from layerlift.emulator.world import streams
 from layerlift.planners import Objective, Problem, make
 from layerlift.planners.cost.judge import Judge, Term

@@ -82,7 +82,7 @@ def told(costs: Floats) -> Floats:
     # A float's bits, read as one whole number, are its logarithm drawn straight between powers of two.
     bits = seen.view(np.int64)
     bits -= _BITS_OF_ONE
-    octaves: Floats = bits * (_PER_OCTAVE * 2.0**-52)
+    octaves: Floats = np.multiply(bits, _PER_OCTAVE * 2.0**-52)
     return np.rint(octaves, out=octaves)
 
 
