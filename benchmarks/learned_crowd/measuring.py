@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,11 +86,14 @@ def _sound(found: Any) -> bool:
 
 
 def found(cases: Iterable[Case], kept: Kept) -> Mapping[Case, Outcome]:
-    """The outcomes of cases; those that are not kept are made, one after the other. Raises `RunError`."""
+    """The outcomes of cases; those that are not kept are made. Raises `RunError`."""
+    return dict(each_found(cases, kept))
+
+
+def each_found(cases: Iterable[Case], kept: Kept) -> Iterator[tuple[Case, Outcome]]:
+    """The outcomes of cases as they come, on all CPUs; those that are kept first. Raises `RunError`."""
     asked = list(cases)
-    made = {}
-    for number, outcome in outcomes(measured, asked, local=True, kept=kept):
+    for number, outcome in outcomes(measured, asked, local=False, kept=kept):
         if "failed" in outcome:
             raise RunError(f"{asked[number].told()}: {outcome['failed']}")
-        made[asked[number]] = outcome
-    return made
+        yield asked[number], outcome
