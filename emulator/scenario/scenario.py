@@ -72,6 +72,8 @@ class Scenario(Description):
         """
         if isinstance(overrides, str):
             raise ScenarioError(f"overrides is the text {overrides!r}, expected a list such as [{overrides!r}]")
+        if not isinstance(name_or_path, str | os.PathLike):
+            raise ScenarioError(f"the scenario is {name_or_path!r:.60}, expected the name of one, a file or a Scenario")
         path = _find(os.fspath(name_or_path))
         data, places = read(_text(path), path.name)
         if not isinstance(data, dict):

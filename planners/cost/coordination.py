@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from layerlift.planners.cost import query
-from layerlift.planners.cost.pieces import Sums, cheapest_way, whole_pieces
+from layerlift.planners.cost.pieces import Sums, cheapest_ways, whole_pieces
 from layerlift.planners.problem.problem import Floats, Objective, Problem
 
 Quantity = TypeVar("Quantity", float, Floats)
@@ -62,7 +62,8 @@ def spans_of(problem: Problem) -> Spans:
     """See `Spans`."""
     local = _terms(problem, (0,) * len(problem.graph))
     sums = Sums(problem, whole_pieces(problem.graph))
-    plans = [_terms(problem, sums.placement(cheapest_way(*sums.weighed(weight)))) for weight in np.eye(3)]
+    ways = cheapest_ways([sums.weighed(weight) for weight in np.eye(3)])
+    plans = [_terms(problem, sums.placement(way)) for way in ways]
     best, wide = [], []
     for term in range(3):
         # What goes through a link that carries nothing lasts for ever, and is no measure.

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from layerlift.emulator.studies.learning.lasting import check_same
 from layerlift.models.errors import RunError
 from layerlift.models.files import read_regular
 
@@ -101,12 +102,13 @@ def _packed(array: NDArray[Any]) -> dict[str, Any]:
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
-def unpacked(path: Path, kind: type[Any] = Point) -> Record:
-    """The record in a file, with points of a kind. Raises `RunError` for what is none."""
+def unpacked(path: Path, kind: type[Any] = Point, asked: Mapping[str, Any] | None = None) -> Record:
+    """The record in a file, with points of a kind. Raises `RunError` for what is none, or was `asked` for another."""
     try:
         held = json.loads(read_regular(path, MOST_BYTES))
         if held["version"] != _VERSION:
             raise ValueError
+        check_same(asked or {}, dict(held["asked"]), path.parent)
         arrays = {str(name): _unpacked(each) for name, each in held["arrays"].items()}
         points = tuple(_point(values, kind) for values in held["points"])
         return Record(dict(held["asked"]), arrays, points, _number(held["cpu_s"]))

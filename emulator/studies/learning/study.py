@@ -16,7 +16,7 @@ from layerlift.emulator.studies.learning.curve import REMARK, chart, percent, ta
 from layerlift.emulator.studies.learning.examples import Lesson, lesson
 from layerlift.emulator.studies.learning.gaps import WALKS, Gaps, Trial, measured, trials
 from layerlift.emulator.studies.learning.kept import Point
-from layerlift.emulator.studies.learning.lasting import check_asked, check_same, until
+from layerlift.emulator.studies.learning.lasting import check_asked, until
 from layerlift.emulator.studies.learning.methods import Method, method
 from layerlift.emulator.studies.learning.result import Progress, Table, Trained, notes_of
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT, TRIAL_FROM, Worlds, networks_of
@@ -182,8 +182,7 @@ class Course:
 
     def resume(self) -> None:
         """Go on with what was kept. Raises `RunError` for another training."""
-        record = kept.unpacked(self._out / kept.STATE)
-        check_same(self._asked, record.asked, self._out)
+        record = kept.unpacked(self._out / kept.STATE, asked=self._asked)
         self._training.resume(record.arrays)
         self.found = self._now(record.cpu_s, record.points)
 

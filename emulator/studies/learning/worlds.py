@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
@@ -61,8 +62,8 @@ def family_of(name: str) -> families.Family:
 def networks_of(given: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...]:
     """The networks to train on: those given, or the classics; without those held out. Raises `RunError` for none."""
     for name in held_out:
-        if name not in zoo.names():
-            raise RunError(f"--hold-out names {name!r}, which is no zoo network{near(name, zoo.names())}")
+        if name not in zoo.names() and not Path(name).is_file():
+            raise RunError(f"--hold-out names {name!r}, no zoo network and no file{near(name, zoo.names())}")
     kept = tuple(name for name in given or zoo.classics() if name not in held_out)
     if not kept:
         raise RunError("every network is held out: expected at least one to train on; name it with --networks")

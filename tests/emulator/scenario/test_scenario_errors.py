@@ -288,6 +288,8 @@ def test_a_wrong_override_is_named(setting: str, says: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "says"),
     [
+        (5, "the scenario is 5, expected the name of one, a file or a Scenario"),
+        (b"paper", "the scenario is b'paper', expected the name of one"),
         ("papr", "no scenario 'papr': expected a file or the name of a bundled scenario; did you mean paper?"),
         ("no/such.yaml", "no scenario 'no/such.yaml'"),
         ("\0", "no scenario"),

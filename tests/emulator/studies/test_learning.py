@@ -47,6 +47,14 @@ def test_no_lesson_is_of_worlds_that_are_judged_on_and_none_comes_twice() -> Non
     assert not set(seeds) & {seed for number in range(200) for seed in lesson(SMALL, 4, number).seeds}
 
 
+def test_a_file_may_be_held_out(tmp_path: Path) -> None:
+    (tmp_path / "mine.onnx").touch()
+    mine = str(tmp_path / "mine.onnx")
+    assert networks_of(("alexnet", mine), (mine,)) == ("alexnet",)
+    with pytest.raises(RunError, match="no zoo network and no file"):
+        networks_of(("alexnet",), (str(tmp_path),))
+
+
 def test_networks_that_are_held_out_are_not_trained_on() -> None:
     assert networks_of((), HOLD_OUT) == tuple(name for name in zoo.classics() if name not in HOLD_OUT)
     assert networks_of(("alexnet", "vgg19"), ("vgg19",)) == ("alexnet",)

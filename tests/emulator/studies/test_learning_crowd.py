@@ -308,6 +308,8 @@ def test_a_strange_training_is_refused(tmp_path: Path) -> None:
     assert np.array_equal(back.arrays["mean"], np.zeros(COUNT))
     with pytest.raises(RunError, match="begin anew with --force"):
         kept.unpacked(tmp_path / kept.STATE)
+    with pytest.raises(RunError, match="has planner 'crowd', asked for is 'dil'"):
+        kept.unpacked(tmp_path / kept.STATE, asked={"planner": "dil"})
 
 
 def test_the_page_shows_what_was_asked_for_and_every_point() -> None:

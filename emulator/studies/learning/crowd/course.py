@@ -14,7 +14,6 @@ from layerlift.emulator.studies.learning.crowd.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
 from layerlift.emulator.studies.learning.crowd.rollouts import Episodes, Played, family
 from layerlift.emulator.studies.learning.crowd.search import Search
-from layerlift.emulator.studies.learning.lasting import check_same
 from layerlift.emulator.studies.learning.result import Table, Trained, notes_of
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
 from layerlift.models.errors import RunError
@@ -89,8 +88,7 @@ class CrowdCourse:
 
     def resume(self) -> None:
         """Go on with what was kept. Raises `RunError` for another training."""
-        record = kept.unpacked(self._out / kept.STATE, CrowdPoint)
-        check_same(self._asked, record.asked, self._out)
+        record = kept.unpacked(self._out / kept.STATE, CrowdPoint, self._asked)
         self._search.resume(record.arrays)
         self.found = self._now(record.cpu_s, record.points)
 
