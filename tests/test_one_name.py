@@ -23,9 +23,10 @@ NAMES = [
     "size",
     "stress",
     "sweep",
+    "train",
     "validate",
 ]
-HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click", "gymnasium")
+HEAVY = ("ray", "onnx", "onnxruntime", "pyarrow", "numpy", "pydantic", "altair", "rich", "click", "gymnasium", "torch")
 
 
 def python(code: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from benchmarks import adaptation, learned
+from benchmarks import adaptation, learned, retrained
 from benchmarks.docs import cards, crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
 from benchmarks.learned_crowd import tables as crowd_tables
@@ -38,6 +38,7 @@ BLOCKS: Final = (
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("before any episode", "docs/learned.md", adaptation.promised, 20),
     Block("adaptation", "docs/learned.md", adaptation.adaptation, 120),
+    Block("trained again", "docs/learned.md", retrained.block, 480, timed=r" \| [^|]* \|$"),
     Block("learned crowds: contention", "docs/learned.md", crowd_tables.contention, 9000),
     Block("learned crowds: elsewhere", "docs/learned.md", crowd_tables.others, 1200),
     Block("learned crowds: held out", "docs/learned.md", crowd_tables.held_out, 1200),

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from benchmarks.learned_crowd.measuring import found, store
+from benchmarks.learned_crowd.measuring import each_found, store
 from benchmarks.learned_crowd.tables import FIRST
 from benchmarks.learned_crowd.worlds import (
     AGAINST,
@@ -52,18 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--policies", choices=["any", "none"], default="any", help="none: not those that learned")
     given = parser.parse_args(arguments)
     kept, began = store(), time.monotonic()
+    asked = dict.fromkeys(cases(given.group, range(given.first, given.seeds + 1)))
+    todo = [case for case in asked if kept.get(case) is None and (given.policies == "any" or not case.told()["policy"])]
     try:
-        for case in cases(given.group, range(given.first, given.seeds + 1)):
-            if given.policies == "none" and case.told()["policy"]:
-                continue
-            if kept.get(case) is None:
-                spent = time.process_time()
-                found([case], kept)
-                print(
-                    f"{case.crowd.title}, {case.way.title}, {case.seed}: {time.process_time() - spent:.1f} s",
-                    flush=True,
-                )
-            if time.monotonic() - began > 60.0 * given.minutes:
+        for number, (case, _) in enumerate(each_found(todo, kept), start=1):
+            spent = (time.monotonic() - began) / 60.0
+            told = f"{case.crowd.title}, {case.way.title}, {case.seed}"
+            print(f"{number} of {len(todo)} after {spent:.1f} min: {told}", flush=True)
+            if spent > given.minutes:
                 print("the time is up; run it again to go on", file=sys.stderr)
                 return 0
     except LayerliftError as error:

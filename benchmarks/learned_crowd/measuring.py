@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,9 @@ from benchmarks.learned_crowd.worlds import Case
 from layerlift.emulator.results.sums import quantile
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.run import run
-from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.fairness.indices import jain
-from layerlift.emulator.studies.learning.crowd.rollouts import UNANSWERED
+from layerlift.emulator.studies.learning.crowd.rollouts import UNANSWERED, times
 from layerlift.emulator.studies.many import Kept, Outcome, outcomes
 from layerlift.models.errors import RunError
 from layerlift.models.loading.disk_cache import cache_dir
@@ -57,14 +56,9 @@ def measured(case: Case) -> Outcome:
     """Make the run of a case."""
     settings = ["execution=none", "sample_s=null", *case.crowd.settings, *case.way.settings, f"seed={case.seed}"]
     result = run(Scenario.load(case.crowd.scenario, settings), local=True)
-    if not result.complete:
-        raise Stopped.told(result.run)
-    times: dict[str, list[float]] = {}
-    for row in result.queries.select(["user", "status", "latency_s"]).to_pylist():
-        if row["status"] == "answered":
-            times.setdefault(row["user"], []).append(row["latency_s"])
-    users = {user: [left_sum(each) / len(each), quantile(sorted(each), 0.99)] for user, each in times.items()}
-    every = sorted(value for each in times.values() for value in each)
+    users = {user: list(each) for user, each in times(result).items()}
+    answered = zip(*(result.queries[name].to_pylist() for name in ("status", "latency_s")), strict=True)
+    every = sorted(latency_s for status, latency_s in answered if status == "answered")
     return {"users": users, "p95_s": quantile(every, 0.95), "digest": result.digest}
 
 
@@ -86,11 +80,14 @@ def _sound(found: Any) -> bool:
 
 
 def found(cases: Iterable[Case], kept: Kept) -> Mapping[Case, Outcome]:
-    """The outcomes of cases; those that are not kept are made, one after the other. Raises `RunError`."""
+    """The outcomes of cases; those that are not kept are made. Raises `RunError`."""
+    return dict(each_found(cases, kept))
+
+
+def each_found(cases: Iterable[Case], kept: Kept) -> Iterator[tuple[Case, Outcome]]:
+    """The outcomes of cases as they come, on all CPUs; those that are kept first. Raises `RunError`."""
     asked = list(cases)
-    made = {}
-    for number, outcome in outcomes(measured, asked, local=True, kept=kept):
+    for number, outcome in outcomes(measured, asked, local=False, kept=kept):
         if "failed" in outcome:
             raise RunError(f"{asked[number].told()}: {outcome['failed']}")
-        made[asked[number]] = outcome
-    return made
+        yield asked[number], outcome

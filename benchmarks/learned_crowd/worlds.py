@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from layerlift.planners.learned import policy_file
-from layerlift.planners.learned.crowd.mixtures import MIXTURE
+from layerlift.planners.learned.crowd import policy
+from layerlift.planners.learned.crowd.mixtures import MIXTURE, weights_of
 
 GATHER_S: Final = 5.0
 """How long joint planners wait for company."""
@@ -101,8 +102,10 @@ class Case:
 
 
 def _label(planner: str) -> str:
-    """Names the policy that ships, where one is asked."""
+    """Names the numbers that score, where there are any."""
     name = planner.partition("+")[0]
+    if name == BY_HAND.planner:
+        return weights_of(policy.BY_HAND, {}).label
     if name not in (CROWD.planner, LATENCY.planner):
         return ""
     goal = "latency" if name == LATENCY.planner else "ratio"

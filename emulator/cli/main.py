@@ -30,15 +30,21 @@ class Layerlift(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run a command line, on any terminal; `--traceback` may stand anywhere in it."""
-        print_anything()
-        given, self.traced = without_option(list(sys.argv[1:] if args is None else args))
-        with felt(), traces(self.traced), pipes():
-            return super().main(given, *rest, **extra)
+        try:
+            print_anything()
+            given, self.traced = without_option(list(sys.argv[1:] if args is None else args))
+            with felt(), traces(self.traced), pipes():
+                return super().main(given, *rest, **extra)
+        except KeyboardInterrupt as error:  # before or after a command, which has its own answer
+            sys.exit(told(error, self.traced))
 
     def make_context(self, *given: Any, **extra: Any) -> click.Context:
         """See `click.Command`; what it says of a command line that it cannot read is short."""
-        with brief():
-            return super().make_context(*given, **extra)
+        try:
+            with brief():
+                return super().make_context(*given, **extra)
+        except KeyboardInterrupt as error:  # click would call it aborted, and exit with 1
+            sys.exit(told(error, self.traced))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember what was typed, for messages that say how to type it better."""

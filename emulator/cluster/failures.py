@@ -8,6 +8,7 @@ from typing import Final
 
 from ray.exceptions import RayError, RayTaskError
 
+from layerlift.emulator.runtime.placing import WITHOUT_ADDRESS
 from layerlift.models.errors import LayerliftError, RunError, storable
 
 TRIES = 5
@@ -63,14 +64,14 @@ def cause_of(error: BaseException) -> str:
 
 def not_started(error: BaseException, address: str | None) -> str:
     """Why Ray could not be started or joined, and what to do."""
-    where = f"join Ray at {address}" if address else "start Ray"
+    where, otherwise = (f"join Ray at {address}", WITHOUT_ADDRESS) if address else ("start Ray", _LOCAL)
     text = str(error)
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         text = f"File name too long {text}"
     for pattern, remedy in _REMEDIES:
         if re.search(pattern, text):
-            return f"cannot {where}: {remedy}; {_LOCAL}"
-    return f"cannot {where}: {_short(text) or type(error).__name__}; {_LOCAL}"
+            return f"cannot {where}: {remedy}; {otherwise}"
+    return f"cannot {where}: {_short(text) or type(error).__name__}; {otherwise}"
 
 
 def _short(text: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.scenario import Scenario
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
+    from layerlift.emulator.studies.learning.asked import train
     from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
     from layerlift.emulator.studies.stress.study import stress
@@ -45,6 +46,7 @@ __all__ = [
     "size",
     "stress",
     "sweep",
+    "train",
     "validate",
 ]
 
@@ -59,6 +61,7 @@ _PLACES = {
     "size": "layerlift.emulator.studies.size.study",
     "stress": "layerlift.emulator.studies.stress.study",
     "sweep": "layerlift.emulator.studies.compare.study",
+    "train": "layerlift.emulator.studies.learning.asked",
     "validate": "layerlift.emulator.studies.validate.study",
 }
 """Where each name is defined: it is imported when it is first used, so that `import layerlift` costs nothing."""

@@ -1,6 +1,22 @@
-"""`python -m layerlift`: the command line, where its script is not on the path."""
+"""The command line, as the script `layerlift` and as `python -m layerlift`, where the script is not on the path.
 
-from layerlift.emulator.cli.main import main
+Importing it takes a second. Ctrl-C in that second ends the process by the signal, without a word: nothing was begun,
+and Python would show where in whose module it was.
+"""
+
+import signal
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from layerlift.emulator.cli.main import main as command
+
+    signal.signal(signal.SIGINT, before)
+    command(prog_name="layerlift")
+
 
 if __name__ == "__main__":
-    main(prog_name="layerlift")
+    main()

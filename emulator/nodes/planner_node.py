@@ -10,12 +10,13 @@ from typing import ClassVar, NamedTuple
 from layerlift.emulator.nodes.machine import Machine
 from layerlift.emulator.nodes.ports import HostPort
 from layerlift.emulator.nodes.scaler import Scaler
+from layerlift.emulator.planning.coordination import plan_coordination
 from layerlift.emulator.planning.crowd import plans_jointly, wants_crowd, wants_stay
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.period import promised_period_s
 from layerlift.emulator.planning.problems import Known, build_problem
 from layerlift.emulator.protocol.messages import Load, PlanOutcome, PlanReady, PlanReply, PlanRequest, Use
-from layerlift.emulator.results.rows import MeasuredRow, PlanRow
+from layerlift.emulator.results.rows import MeasuredKind, MeasuredRow, PlanRow
 from layerlift.emulator.world.machines import NodeSpec
 from layerlift.emulator.world.users import UserSpec
 from layerlift.models.graph.graph import LayerGraph
@@ -26,10 +27,13 @@ PLAN_ENTRY_BYTES = 8
 
 
 class _Made(NamedTuple):
-    """A plan, and the period that it promises where somebody looks at that."""
+    """A plan, and what is told of it outside the digest, as it follows from what is in it; None: nothing is."""
 
     outcome: PlanOutcome
-    period_s: float | None
+    period_s: float | None = None
+    """The period that it promises, where somebody looks at that."""
+    coordination: float | None = None
+    """How well its latency, energy and money go together."""
 
 
 class PlannerNode(Machine):
@@ -119,12 +123,14 @@ class PlannerNode(Machine):
         """Report the plan and send it to its client; a failed one leaves the user local."""
         (request, requested_s, problem), outcome = self._pending.pop(message.request), message.outcome
         user = self.host.world.users[request.user]
-        period_s = promised_period_s(self.host.world, user, problem, outcome.placement) if outcome.accepted else None
-        self._reply(request, requested_s, _Made(outcome, period_s))
+        made = _Made(outcome)
+        if outcome.accepted:
+            period_s = promised_period_s(self.host.world, user, problem, outcome.placement)
+            made = _Made(outcome, period_s, plan_coordination(problem, outcome.placement))
+        self._reply(request, requested_s, made)
 
     def _reply(self, request: PlanRequest, requested_s: float, made: _Made) -> None:
-        outcome, period_s = made
-        world = self.host.world
+        outcome, world = made.outcome, self.host.world
         user, graph = world.users[request.user], self.host.model_of(request.user).graph
         version = self._versions[request.user] = self._versions.get(request.user, 0) + 1
         if user.replan == "slow" and outcome.accepted:
@@ -151,8 +157,10 @@ class PlannerNode(Machine):
                 cause=request.cause,
             )
         )
-        if outcome.accepted:
-            self._promise(user, version, period_s)
+        if made.period_s is not None:
+            self._tell("period_s", user, version, made.period_s)
+        if made.coordination is not None:
+            self._tell("coordination", user, version, made.coordination)
         reply = PlanReply(
             request.user, version, outcome.placement, outcome.uploads, outcome.whole, outcome.accepted,
             outcome.predicted_s,
@@ -160,15 +168,13 @@ class PlannerNode(Machine):
         size = 0 if world.planning.at < 0 else world.header_bytes + PLAN_ENTRY_BYTES * len(graph)
         self.send(user.client, size, reply)
 
-    def _promise(self, user: UserSpec, version: int, period_s: float | None) -> None:
-        """Report the period that a plan promises, outside the digest, as it follows from what is in it."""
-        if period_s is not None:
-            self.row(
-                MeasuredRow(
-                    at_s=self.kernel.now, node=self.name, kind="period_s", user=user.name, query=version, step=-1,
-                    name=user.planner, value=period_s, expected=period_s,
-                )
-            )  # fmt: skip
+    def _tell(self, kind: MeasuredKind, user: UserSpec, version: int, value: float) -> None:
+        self.row(
+            MeasuredRow(
+                at_s=self.kernel.now, node=self.name, kind=kind, user=user.name, query=version, step=-1,
+                name=user.planner, value=value, expected=value,
+            )
+        )  # fmt: skip
 
     def _describe(self, user: int, placement: tuple[int, ...]) -> str:
         graph = self.host.model_of(user).graph

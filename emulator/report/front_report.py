@@ -69,7 +69,13 @@ def _drawn(problem: Problem, exact: Front, by: str, layers: list[str]) -> dict[s
     """The front that a planner draws."""
     drawn = drawn_front(problem, exact, make(by), streams.plan(0, problem.digest))
     points = [{**_terms(each.costs), "runs": _runs(problem, each.placement, layers)} for each in drawn.points]
-    return {"planner": by, "weightings": drawn.weightings, "points": points, "hypervolume_share": drawn.share}
+    return {
+        "planner": by,
+        "weightings": drawn.weightings,
+        "candidates": drawn.candidates,
+        "points": points,
+        "hypervolume_share": drawn.share,
+    }
 
 
 def _terms(costs: Cost) -> dict[str, float]:
@@ -124,8 +130,9 @@ def _show_drawn(drawn: dict[str, Any], terms: Sequence[Term], console: Console) 
     console.print()
     _say(
         console,
-        f"{drawn['planner']}, asked under {drawn['weightings']} weightings, draws "
-        f"{count(len(drawn['points']), 'placement')}: {share} % of the hypervolume of the front above.",
+        f"{drawn['planner']}, asked under {drawn['weightings']} weightings, looks at "
+        f"{count(drawn['candidates'], 'placement')} and draws {len(drawn['points'])}: {share} % of the hypervolume of "
+        "the front above.",
         "bold",
     )
     console.print()

@@ -9,11 +9,21 @@ from layerlift.emulator.report.formatting import NOT_GIVEN, count, dollars, erro
 
 
 def in_all(totals: Mapping[str, Any]) -> str:
-    """Bytes, energy, money, servers and the largest error: what is not given, or not measured, is not a number."""
+    """Bytes, energy, money, servers, plans, the largest error: what is not given, or not measured, is not a number."""
     return (
         f"In all: {size(totals['bytes'])} carried, {_energy(totals)}, {_money(totals)}, servers "
-        f"{share(totals['busy_share'])} busy{_error(totals)}."
+        f"{share(totals['busy_share'])} busy{_balance(totals)}{_coordination(totals)}{_error(totals)}."
     )
+
+
+def _coordination(totals: Mapping[str, Any]) -> str:
+    found = totals["coordination"]
+    return "" if found is None else f", coordination of plans {found:.2f}"
+
+
+def _balance(totals: Mapping[str, Any]) -> str:
+    found = totals["node_balance"]
+    return "" if found is None else f" (cv {found:.2f})"
 
 
 def _energy(totals: Mapping[str, Any]) -> str:

@@ -34,7 +34,9 @@ AllocationEvent = Literal["admitted", "refused", "released", "evicted", "lost"]
 ChangeKind = Literal[
     "crash", "restart", "link down", "link up", "hand-over", "battery empty", "starting", "on", "closing", "off"
 ]
-MeasuredKind = Literal["planning_s", "output_error", "not_a_number", "execution_s", "lateness_s", "period_s"]
+MeasuredKind = Literal[
+    "planning_s", "output_error", "not_a_number", "execution_s", "lateness_s", "period_s", "coordination"
+]
 
 
 class QueryRow(NamedTuple):
@@ -184,18 +186,21 @@ class ChangeRow(NamedTuple):
 
 
 class MeasuredRow(NamedTuple):
-    """A measurement on the real clock, or of real tensors, or a promised period; outside the digest."""
+    """A measurement on the real clock, or of real tensors, or what a plan promises; outside the digest."""
 
     at_s: _At
     node: Annotated[str, Of("where it was measured")]
     kind: Annotated[
-        MeasuredKind, Of("`planning_s`, `output_error`, `not_a_number`, `execution_s`, `lateness_s` or `period_s`")
+        MeasuredKind,
+        Of("`planning_s`, `output_error`, `not_a_number`, `execution_s`, `lateness_s`, `period_s` or `coordination`"),
     ]
     user: Annotated[str, Of("whose query or plan it was; empty for others")]
-    query: Annotated[int, Of("number of the query, of the plan request, or (`period_s`) of the plan; -1 for neither")]
+    query: Annotated[
+        int, Of("number of the query, of the plan request, or (`period_s`, `coordination`) of the plan; -1 for neither")
+    ]
     step: Annotated[int, Of("place in the query's route; -1 for others")]
     name: Annotated[str, Of("of what: a piece, an output, a planner")]
-    value: Annotated[float, Of("what was measured: seconds, or an error relative to the output's scale")]
+    value: Annotated[float, Of("what was measured: seconds, an error relative to the output's scale, or a degree")]
     expected: Annotated[float, Of("what was expected")]
 
 

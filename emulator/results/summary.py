@@ -10,7 +10,10 @@ What each number means (also in docs/results.md):
 * `money` (USD) of a user = its queries (server seconds and bytes carried) + carrying its confirmed or refused parts (a
   part that was refused when it was asked for was not carried)
   + holding its parameters on servers from admission to release or the end of the run.
-* `busy_share` of servers is core-seconds of work over cores x seconds of the run.
+* `busy_share` of servers is core-seconds of work over cores x seconds of the run; `node_balance` is its coefficient of
+  variation over all servers (None without any).
+* `coordination` is the coupling coordination degree of latency, energy and money that the last accepted plan of a user
+  promises (None where it is not told), and the mean of that over users.
 * `batches` of a server that batches (no other has it): how many ran, pieces in one on average and at most, and for how
   long the first of one waited for company while a core was free, on average and at most; None where none ran.
 * Energy of a node whose every power is 0, and money where every price that could have charged it is 0, is None: nothing
@@ -33,11 +36,13 @@ from layerlift.emulator.results.sums import (
     asked_by_user,
     grouped,
     held_money,
-    promised_periods,
+    mean_of,
     seen_period,
     spread,
     summed,
+    told_of_plans,
     usage_sums,
+    variation,
     worst_errors,
 )
 from layerlift.models.sums import int_sum
@@ -85,7 +90,7 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
     held = held_money(tables("allocations"), world, end_s)
     prices = prices_per_byte(world)
     errors = worst_errors(tables("measured"))
-    periods = promised_periods(tables("measured"))
+    told = told_of_plans(tables("measured"), ("period_s", "coordination"))
     hurt = incidents_of_users(tables, world)
     users: list[dict[str, Any]] = []
     members: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -95,10 +100,8 @@ def summarise(tables: Tables, run: Mapping[str, Any]) -> dict[str, Any]:
         latencies: dict[str, list[float]] = {phase: [] for phase in PHASES}
         sent = uploads.get(name, [])
         entry = _user(user, world, queries.get(name, []), sent, plans.get(name, []), latencies)
-        if entry["plan"] is not None and (name, entry["plan"]["version"]) in periods:
-            entry["plan"]["period_s"] = periods[name, entry["plan"]["version"]]
-            entry["plan"]["stream_s"] = entry["plan"]["period_s"] * user.get("at_once", 1)
-            entry["plan"]["seen_period_s"] = _seen_period_s(entry["upload"], queries.get(name, []))
+        if entry["plan"] is not None:
+            _told_of(entry, told.get((name, entry["plan"]["version"]), {}), user, queries.get(name, []))
         money = _money(user, prices, queries.get(name, []), sent, held.get(name, 0.0))
         entry["money"] = money if given.priced else dict.fromkeys(money)
         entry.update({key: nodes[user["client"]][key] for key in ("sent_bytes", "received_bytes")})
@@ -165,6 +168,18 @@ def _plan(
         "seen_s": after["median"] if after else None,
         "note": plan["note"],
     }
+
+
+def _told_of(
+    entry: Mapping[str, Any], told: Mapping[str, float], user: Mapping[str, Any], queries: Sequence[Asked]
+) -> None:
+    """Add to a user's plan what was told of it beside its row."""
+    plan = entry["plan"]
+    plan["coordination"] = told.get("coordination")
+    if "period_s" in told:
+        plan["period_s"] = told["period_s"]
+        plan["stream_s"] = told["period_s"] * user.get("at_once", 1)
+        plan["seen_period_s"] = _seen_period_s(entry["upload"], queries)
 
 
 def _seen_period_s(upload: Mapping[str, Any], queries: Sequence[Asked]) -> float | None:
@@ -272,7 +287,7 @@ def _server(
     return {
         "name": name,
         "tier": node["tier"],
-        "busy_share": used["busy_s"] / (node["cores"] * end_s) if end_s else 0.0,
+        "busy_share": _busy_share(node, nodes, end_s),
         **{key: used[key] for key in ("held_bytes", "sent_bytes", "received_bytes")},
         "energy_j": given.energy_j(name, nodes),
         "money": given.money(name, nodes),
@@ -308,6 +323,8 @@ def _totals(
         "unmetered": sum(given.energy_j(node["name"], nodes) is None for node in servers),
         "money": summed(given.money(name, nodes) for name in nodes),
         "busy_share": busy_s / (cores * end_s) if cores and end_s else 0.0,
+        "node_balance": variation([_busy_share(node, nodes, end_s) for node in servers]) if servers else None,
+        "coordination": mean_of(user["plan"]["coordination"] for user in users if user["plan"]),
         "output_error": max(values["output_error"], default=None),
         "planning_s": summed(values["planning_s"]),
         "plans": tables("plans").num_rows,
@@ -317,6 +334,10 @@ def _totals(
         "wall_s": wall_s,
         "queries_per_wall_s": answered / wall_s if wall_s else None,
     }
+
+
+def _busy_share(node: Mapping[str, Any], nodes: Mapping[str, Mapping[str, float]], end_s: float) -> float:
+    return nodes[node["name"]]["busy_s"] / (node["cores"] * end_s) if end_s else 0.0
 
 
 def _ratio(above: float, below: float | None) -> float | None:

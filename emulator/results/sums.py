@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 
@@ -70,13 +70,25 @@ def asked_by_user(table: Any) -> dict[str, list[Asked]]:
     return groups
 
 
-def promised_periods(table: Any) -> dict[tuple[str, int], float]:
-    """The period that each plan promised, by user and number of the plan, where one was told."""
-    found: dict[tuple[str, int], float] = {}
+def told_of_plans(table: Any, kinds: Collection[str]) -> dict[tuple[str, int], dict[str, float]]:
+    """What `measured` says of plans, by user and number of the plan: the value of each kind that was told."""
+    found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     for row in rows_of(table.select(["user", "kind", "query", "value"])):
-        if row["kind"] == "period_s":
-            found[row["user"], row["query"]] = row["value"]
+        if row["kind"] in kinds:
+            found[row["user"], row["query"]][row["kind"]] = row["value"]
     return found
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """The mean of what there is; None of nothing."""
+    there = [value for value in values if value is not None]
+    return math.fsum(there) / len(there) if there else None
+
+
+def variation(values: Sequence[float]) -> float:
+    """Standard deviation (of the whole population) over the mean of numbers of at least 0; all 0 is even: 0."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values)) / mean if mean else 0.0
 
 
 def seen_period(ends: Sequence[float]) -> float | None:

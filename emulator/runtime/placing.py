@@ -20,6 +20,8 @@ TIME_PLANE_NODES: Final = 24
 """Above this many nodes one remote call per active host and window costs more than it shows."""
 
 
+WITHOUT_ADDRESS: Final = "without --address it is done on this machine"
+"""What is to be tried where a cluster cannot be joined."""
 _REACH_S: Final = 5.0
 _SETTINGS: Final = b"\x04"
 _HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _SETTINGS + b"\0\0\0\0\0"
@@ -90,4 +92,4 @@ def reach(address: str) -> None:
                     raise OSError("what listens there is no Ray")
     except (OSError, OverflowError) as error:
         why = "nobody answers in time" if isinstance(error, TimeoutError) else error
-        raise RunError(f"cannot join Ray at {address}: {why}; --local runs the same without Ray") from None
+        raise RunError(f"cannot join Ray at {address}: {why}; {WITHOUT_ADDRESS}") from None

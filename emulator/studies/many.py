@@ -7,11 +7,12 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from layerlift.emulator.runtime.interruption import heed
-from layerlift.emulator.studies.processes import in_processes, workers_of
+from layerlift.emulator.studies.processes import Processes, in_processes, workers_of
 from layerlift.models.errors import LayerliftError, RunError
 from layerlift.models.files import read_regular
 
@@ -160,12 +161,52 @@ def each_of(
             found = call(job)
             yield number, found
             heed()
-        return
-    if address is None:
-        made = in_processes(call, jobs, workers_of(workers))
+    elif address is None:
+        yield from _told(in_processes(call, jobs, workers_of(workers)))
     else:
         from layerlift.emulator.cluster.tasks import in_tasks
 
-        made = in_tasks(call, jobs, address)
+        yield from _told(in_tasks(call, jobs, address))
+
+
+def _told(made: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     for number, found in made:
         yield number, Lost(_COLOUR.sub("", str(found))) if isinstance(found, LayerliftError) else found
+
+
+class Workers:
+    """Who makes one lot of jobs after another, for the length of a `with` block.
+
+    That is this process for one worker, processes that stay for more of them, and with an `address` Ray tasks there.
+    Raises `RunError` when that cannot be joined.
+    """
+
+    def __init__(self, workers: int, address: str | None) -> None:
+        self._workers, self._address, self._stack = workers, address, ExitStack()
+        self._processes: Processes | None = None
+
+    def __enter__(self) -> Workers:
+        if self._address is not None:
+            from layerlift.emulator.cluster.session import RayCluster
+
+            self._stack.enter_context(RayCluster(self._address))
+        elif self._workers > 1:
+            self._processes = self._stack.enter_context(Processes(self._workers))
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def all(self, call: Callable[[Job], Found], jobs: Sequence[Job]) -> list[Found]:
+        """The answers, in the jobs' order, whoever ends first. Raises `RunError` where one was lost."""
+        if self._processes is not None:
+            found = dict(_told(self._processes.each(call, jobs)))
+        else:
+            found = dict(each_of(call, jobs, local=self._address is None, address=self._address))
+        made: list[Found] = []
+        for number in range(len(jobs)):
+            answer = found[number]
+            if isinstance(answer, Lost):
+                raise RunError(f"a worker gave no answer: {answer}")
+            made.append(answer)
+        return made

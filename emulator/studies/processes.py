@@ -38,28 +38,41 @@ def in_processes(call: Callable[[Any], Any], jobs: Sequence[Any], workers: int) 
     What was lost with its process is answered by a `RunError`, what `call` raised of ours as it is. What has not ended
     when the generator is closed is dropped, with its processes.
     """
-    crew = _Crew(call)
-    threads = ThreadPoolExecutor(min(workers, len(jobs)), "study")
-    try:
-        numbers = {threads.submit(crew.ask, job): number for number, job in enumerate(jobs)}
+    with Processes(min(workers, len(jobs))) as processes:
+        yield from processes.each(call, jobs)
+
+
+class Processes:
+    """Processes for several such lots of jobs, one lot after the other, for the length of a `with` block."""
+
+    def __init__(self, workers: int) -> None:
+        self._crew, self._threads = _Crew(), ThreadPoolExecutor(workers, "study")
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._crew.close()
+        self._threads.shutdown()
+        self._crew.put_away()
+
+    def each(self, call: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """See `in_processes`; who stops half-way ends the block, too."""
+        numbers = {self._threads.submit(self._crew.ask, call, job): number for number, job in enumerate(jobs)}
         while numbers:
             for done in wait(numbers, return_when=FIRST_COMPLETED).done:
                 yield numbers.pop(done), done.result()
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-        crew.close()
-        threads.shutdown()
-        crew.put_away()
 
 
 class _Crew:
     """A process for each thread that asks."""
 
-    def __init__(self, call: Callable[[Any], Any]) -> None:
-        self._call, self._own = call, threading.local()
+    def __init__(self) -> None:
+        self._own = threading.local()
         self._lock, self._processes, self._closed = threading.Lock(), list[subprocess.Popen[bytes]](), False
 
-    def ask(self, job: Any) -> Any:
+    def ask(self, call: Callable[[Any], Any], job: Any) -> Any:
         """What `call` makes of the job, in the process of this thread; an error of ours for what it does not."""
         process = self._process()
         if process is None:
@@ -67,7 +80,7 @@ class _Crew:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            send(process.stdin, pickle.dumps((self._call, job), pickle.HIGHEST_PROTOCOL))
+            send(process.stdin, pickle.dumps((call, job), pickle.HIGHEST_PROTOCOL))
             answer = receive(process.stdout)
         except (OSError, ValueError):  # it has ended, or was closed from the main thread
             answer = None

@@ -80,6 +80,14 @@ class Sums:
         self.moved: Floats = facts.bytes + facts.count * problem.header_bytes
 
     @cached_property
+    def exact(self) -> bool:
+        """Whether sums are what the cost model says, but for the last bits: a chain of pieces with one answer."""
+        facts = self.facts
+        made = [piece for piece, _ in facts.answers]
+        alone = made == [len(facts.first) - 1] and bool((facts.count == 1).all())
+        return alone and not self.problem.price_per_byte_s.any()
+
+    @cached_property
     def forbidden(self) -> Bools:
         """Which pieces may not be on which nodes, shape (P, N)."""
         allowed = self.problem.allowed

@@ -13,7 +13,6 @@ from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd, evenness, running_pieces
 from layerlift.planners.cost.judge import Rank
 from layerlift.planners.game.menu import Habit, Menu, UserChoice
-from layerlift.planners.graphs.spans import Spans
 from layerlift.planners.problem.problem import Floats, Problem
 from layerlift.planners.registry.base import Planner
 
@@ -65,7 +64,6 @@ class IntervalAnswers(RankedAnswers):
 
     def __init__(self, crowd: Crowd) -> None:
         super().__init__(crowd)
-        self._spans: dict[tuple[str, int], Spans] = {}
         self._menus: dict[str, Menu] = {}
         self._cells = 0
 
@@ -75,7 +73,7 @@ class IntervalAnswers(RankedAnswers):
         digest = judge.problem.digest
         if digest in self._menus:
             return self._menus[digest]
-        menu = Menu(judge, self._spans)
+        menu = Menu(judge)
         if self._cells + menu.cells <= CELLS_AT_MOST:
             self._cells += menu.cells
             self._menus[digest] = menu

@@ -6,10 +6,13 @@ import random
 
 import numpy as np
 
+from layerlift.models.graph.graph import LayerGraph
+from layerlift.models.graph.per_graph import per_graph
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.graphs.chain import Unit, units_of
+from layerlift.planners.graphs.spans import Spans, spans_of
 from layerlift.planners.problem.plan import Plan, offload
 from layerlift.planners.problem.problem import Problem
 from layerlift.planners.registry.base import PlannerBase
@@ -46,15 +49,33 @@ class OneClimb(PlannerBase):
 
 def grains(problem: Problem) -> tuple[Unit, ...]:
     """What intervals are made of: layers, or units for a long network."""
-    if len(problem.graph) > LAYERS_AT_MOST:
-        return units_of(problem.graph)
-    return tuple(Unit(layer, layer, ()) for layer in range(len(problem.graph)))
+    return _grains(problem.graph)
+
+
+def _grains(graph: LayerGraph) -> tuple[Unit, ...]:
+    if len(graph) > LAYERS_AT_MOST:
+        return units_of(graph)
+    return tuple(Unit(layer, layer, ()) for layer in range(len(graph)))
+
+
+def spans_in(problem: Problem) -> Spans:
+    """What crosses for every interval: the same for all who ask for a network with such headers, so found once."""
+    known = _spans(problem.graph)
+    if problem.header_bytes not in known:
+        known[problem.header_bytes] = spans_of(problem.graph, grains(problem), problem.header_bytes)
+    return known[problem.header_bytes]
+
+
+@per_graph
+def _spans(graph: LayerGraph) -> dict[int, Spans]:
+    """By the header's bytes, of which a world has one number."""
+    return {}
 
 
 def interval(problem: Problem, server: int, first: int, last: int) -> tuple[int, ...]:
     """The placement with layers `first..last` on `server` where they are allowed, the rest on the client."""
-    layers = range(len(problem.graph))
-    return tuple(server if first <= layer <= last and problem.allowed[layer, server] else 0 for layer in layers)
+    inside = problem.allowed[first : last + 1, server].tolist()
+    return (0,) * first + tuple([server if may else 0 for may in inside]) + (0,) * (len(problem.graph) - last - 1)
 
 
 def intervals(problem: Problem, server: int) -> Placements:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
 
 from layerlift.models.errors import PlanError
+from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.graphs.additive import Additive, TermWeights
 from layerlift.planners.learned import policy_file
-from layerlift.planners.learned.choosing import best_of, cheapest
+from layerlift.planners.learned.choosing import Placement, apart_from_walks, best_of, cheapest
 from layerlift.planners.learned.policy_file import Kind
 from layerlift.planners.learned.priced import priced
 from layerlift.planners.learned.steps import STEPS
@@ -50,6 +52,8 @@ class Learned(PlannerBase):
         if not 1 <= walks <= MOST_WALKS:
             raise PlanError(f"{self.NAME}: walks is {walks}, expected 1 to {MOST_WALKS}")
         self.literal = literal
+        self.own = literal
+        """Whether it chooses among what its policy says alone."""
         self.walks = self.LITERAL_WALKS if literal else walks
         self._kind = self._published(policy) if literal else self.KIND
         if literal:
@@ -72,11 +76,30 @@ class Learned(PlannerBase):
         if not len(problem.servers):
             return all_local(problem)
         judge, sums = Judge(problem), Sums(problem, whole_pieces(problem.graph))
+        ways = self._ways(judge, sums, rng)
+        if self.own:
+            return offload(cheapest(judge, sums, ways), FLOATS if self.literal else "")
+        return offload(best_of(judge, sums, ways))
+
+    def candidates(self, problem: Problem, wanted: Sequence[Objective], rng: random.Random) -> list[Placement]:
+        """All that `plan` would choose from under some objectives: the walks, staying local and single cuts.
+
+        Of single cuts those that none of the others beats in latency, energy and money.
+        """
+        found = {} if self.own else dict.fromkeys(apart_from_walks(Judge(problem)))
+        for objective in wanted if len(problem.servers) else ():
+            posed = replace(problem, objective=objective)
+            sums = Sums(posed, whole_pieces(problem.graph))
+            ways = self._ways(Judge(posed), sums, rng)
+            found |= dict.fromkeys(sums.placement(way) for way in np.unique(ways, axis=0).tolist())
+        return [*found] or [(CLIENT,) * len(problem.graph)]
+
+    def _ways(self, judge: Judge, sums: Sums, rng: random.Random) -> Ints:
+        """All walks, as nodes of the problem, shape (K, P)."""
         draws = np.random.default_rng(rng.getrandbits(64))
-        if self.literal:
-            return offload(cheapest(judge, sums, self._walk(sums, _of(Additive(problem, judge)), draws)), FLOATS)
-        made = [self._walk(sums, weights, draws) for weights in _weights(judge)]
-        return offload(best_of(judge, sums, np.concatenate(made)))
+        if self.own:
+            return self._walk(sums, _of(Additive(judge.problem, judge)), draws)
+        return np.concatenate([self._walk(sums, weights, draws) for weights in _weights(judge)])
 
     def _walk(self, sums: Sums, weights: TermWeights, draws: np.random.Generator) -> Ints:
         """Walks by the scores of a problem whose terms weigh so much, as nodes of the problem, shape (walks, P)."""

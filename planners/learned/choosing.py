@@ -6,13 +6,15 @@ from typing import Final
 
 import numpy as np
 
+from layerlift.planners.cost.domination import undominated
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.cost.pieces import ENERGY, LATENCY, MONEY, Sums
+from layerlift.planners.cost.single_cuts import NEAR
 from layerlift.planners.learned.priced import came_from
 from layerlift.planners.problem.problem import Floats, Ints
 
 TRIED: Final = 3
-"""Ways that the cost model is asked about: the best by sums over pieces, which are exact but for modules at an end."""
+"""Ways that the cost model is asked about at most: the best by sums over pieces, where these are not exact."""
 Placement = tuple[int, ...]
 
 
@@ -27,41 +29,71 @@ def best_of(judge: Judge, sums: Sums, ways: Ints) -> Placement:
     return cut[1] if cut is not None and cut[0] < key else best
 
 
+def apart_from_walks(judge: Judge) -> list[Placement]:
+    """What `best_of` chooses from besides: staying local, and the single cuts that none beats in all terms."""
+    cuts = judge.cuts
+    terms = np.stack([cuts.latency_s, cuts.energy_j, cuts.money], axis=1)
+    return [(0,) * len(judge.problem.graph), *map(cuts.placement, undominated(terms))]
+
+
 def cheapest(judge: Judge, sums: Sums, ways: Ints) -> Placement:
     """The best placement of some ways alone, the earlier of equals. `ways` has shape (K, P), as of `best_of`."""
     return min((sums.placement(way) for way in _promising(judge, sums, ways)), key=judge.key)
 
 
 def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
-    """The `TRIED` ways that are best as far as is known without the cost model, the earlier of equals first."""
-    ways = _different(ways)
+    """The `TRIED` different ways that are best as far as is known without the cost model, the earlier of equals."""
     wanted = judge.problem.objective
     if wanted.balance or wanted.period or wanted.coordination:
+        ways = ways[_different(ways, len(ways))]
         lengths = sums.facts.last - sums.facts.first + 1
         missed, values = judge.keys(np.repeat(ways, lengths, axis=1))
     else:
-        latency_s = _term(sums, ways, LATENCY, bool(wanted.latency or wanted.deadline_s))
-        energy_j = _term(sums, ways, ENERGY, bool(wanted.energy))
-        money = _term(sums, ways, MONEY, bool(wanted.money or wanted.budget))
+        asked = {
+            LATENCY: bool(wanted.latency or wanted.deadline_s),
+            ENERGY: bool(wanted.energy),
+            MONEY: bool(wanted.money or wanted.budget),
+        }
+        latency_s, energy_j, money = _terms(sums, ways, asked)
         missed, values = judge.ranks(latency_s, energy_j, money, 0.0, np.zeros(len(ways)))
-    made: list[list[int]] = ways[np.lexsort((values, missed))[:TRIED]].tolist()
+    order = np.lexsort((values, missed))
+    if _told_apart(judge, sums):
+        # Those that the last bits may put before the others.
+        least = values[order[0]]
+        order = order[values[order] <= least + NEAR * abs(least)]
+    ranked = ways[order]
+    made: list[list[int]] = ranked[_different(ranked, TRIED)].tolist()
     return made
 
 
-def _different(ways: Ints) -> Ints:
-    """Each of some ways once, in order: by a sure policy many are alike."""
+def _told_apart(judge: Judge, sums: Sums) -> bool:
+    """Whether sums tell ways apart as the cost model does, but for last bits."""
+    wanted = judge.problem.objective
+    limits = wanted.deadline_s is not None or wanted.budget is not None or judge.problem.tables.limited
+    others = wanted.balance or wanted.period or wanted.coordination
+    return sums.exact and not limits and not others
+
+
+def _different(ways: Ints, most: int) -> list[int]:
+    """Where each of some ways is first, in order, of at most so many: by a sure policy many are alike."""
     first: dict[bytes, int] = {}
     for number, way in enumerate(ways):
         first.setdefault(way.tobytes(), number)
-    return ways[[*first.values()]]
+        if len(first) == most:
+            break
+    return [*first.values()]
 
 
-def _term(sums: Sums, ways: Ints, term: int, asked: bool) -> Floats:
-    """Seconds, joules or money of ways, shapes (K, P) -> (K,), added from the first piece on; 0 where nobody asks."""
-    if not asked:
-        return np.zeros(len(ways))
-    delays, carried = sums.rates
-    each, before = np.arange(ways.shape[1]), came_from(ways)
-    steps = delays[term][before, ways] + carried[term][before, ways] * sums.moved
-    made: Floats = np.cumsum(steps + sums.pieces[term][each, ways], axis=1)[:, -1]
+def _terms(sums: Sums, ways: Ints, asked: dict[int, bool]) -> list[Floats]:
+    """Seconds, joules and money of ways, shapes (K, P) -> (K,), added from the first piece on; 0 where nobody asks."""
+    nodes, (delays, carried) = len(sums.problem.nodes), sums.rates
+    steps, pieces = came_from(ways) * nodes + ways, np.arange(ways.shape[1]) * nodes + ways
+    made = []
+    for term, wanted in asked.items():
+        costs: Floats = np.zeros(ways.shape)
+        if wanted:
+            np.multiply(carried[term].take(steps), sums.moved, out=costs)
+            costs += delays[term].take(steps)
+            costs += sums.pieces[term].take(pieces)
+        made.append(np.cumsum(costs, axis=1)[:, -1])
     return made

@@ -24,6 +24,8 @@ OF_PIECE, OF_NODE, OF_STEP = 7, 8, 4
 _FINE: Final = 512.0
 _PER_OCTAVE: Final = 48.0
 _BITS_OF_ONE: Final = 1023 << 52
+_LAST: Final = (2.0**21 * (1.0 + 15.0 / 48.0) - 1.0) / _FINE
+"""The cost that is told as `LARGEST`, 21 octaves and 15 of 48 parts; a larger one is told as no more."""
 _YES: Final = 512
 Whole = NDArray[np.float32]
 """Whole numbers, held as onnxruntime wants them."""
@@ -74,14 +76,15 @@ def features_of(priced: Priced) -> Features:
 
 def told(costs: Floats) -> Floats:
     """Costs as whole numbers from 0 to `LARGEST`."""
-    seen = np.clip(costs, 0.0, DEAR)
+    seen: Floats = np.clip(costs, 0.0, _LAST)
     seen *= _FINE
     seen += 1.0
     # A float's bits, read as one whole number, are its logarithm drawn straight between powers of two.
-    octaves: Floats = (seen.view(np.int64) - _BITS_OF_ONE).astype(np.float64)
-    octaves *= _PER_OCTAVE * 2.0**-52
-    whole: Floats = np.minimum(np.rint(octaves), float(LARGEST))
-    return whole
+    bits = seen.view(np.int64)
+    bits -= _BITS_OF_ONE
+    # Of a single number numpy makes a scalar, which nothing can be written into.
+    octaves: Floats = np.asarray(bits * (_PER_OCTAVE * 2.0**-52), dtype=np.float64)
+    return np.rint(octaves, out=octaves)
 
 
 def _of_pieces(priced: Priced, ahead: Ahead) -> Whole:

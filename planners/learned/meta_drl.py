@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
-
-from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.pieces import Sums, whole_pieces
-from layerlift.planners.graphs.additive import Additive
 from layerlift.planners.learned.base import Learned
 from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ
-from layerlift.planners.problem.plan import Plan, offload
-from layerlift.planners.problem.problem import Problem
 
 
 class MetaDrl(Learned):
@@ -32,19 +23,8 @@ class MetaDrl(Learned):
 
     def __init__(self, walks: int = 64, policy: str = "", literal: bool = False, alone: bool = False) -> None:
         super().__init__(1 if alone else walks, policy, literal)
-        self.alone = alone
         if alone:
-            self.optimises = "nothing"
-
-    def plan(self, problem: Problem, rng: random.Random) -> Plan:
-        """As of `Learned`; `alone`, the policy's own first walk."""
-        if self.literal or not self.alone or not len(problem.servers):
-            return super().plan(problem, rng)
-        judge, sums = Judge(problem), Sums(problem, whole_pieces(problem.graph))
-        prices = Additive(problem, judge)
-        weights = (prices.per_second, prices.per_joule, prices.per_money)
-        way = self._walk(sums, weights, np.random.default_rng(rng.getrandbits(64)))
-        return offload(sums.placement(way[0].tolist()))
+            self.own, self.optimises = True, "nothing"
 
     @classmethod
     def cite(cls) -> str:

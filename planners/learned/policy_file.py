@@ -31,7 +31,7 @@ MOST_WORDS: Final = 4000
 KIND: Final = "layerlift_kind"
 FEATURES: Final = "layerlift_features"
 OPSET: Final = 17
-_IR: Final = 8
+IR: Final = 8
 _WORD: Final = re.compile(r"[a-z_]{1,40}")
 AGAIN: Final = "train it again with layerlift train"
 Tables = Mapping[str, NDArray[Any]]
@@ -85,7 +85,7 @@ def model_of(weights: Weights) -> onnx.ModelProto:
     model = helper.make_model(
         weights.kind.graph(weights.tables),
         opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=_IR,
+        ir_version=IR,
         producer_name="layerlift",
     )
     said = {KIND: weights.kind.name, FEATURES: str(weights.kind.features)}

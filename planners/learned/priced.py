@@ -68,13 +68,14 @@ def priced(sums: Sums, weights: TermWeights, among: Ints | None = None) -> Price
     scale = _scale(np.cumsum(pieces, axis=0)[-1])
     pieces, delay, rate = pieces / scale, delay / scale, rate / scale
     nodes = _nearest(pieces, delay[CLIENT] + rate[CLIENT] * sums.moved[:, None]) if among is None else among
-    table = np.ix_(nodes, nodes)
-    forbidden = sums.forbidden[:, nodes].copy()
+    forbidden = sums.forbidden[:, nodes]
     forbidden[:, 0] = False
-    steps = delay[table] + rate[table] * sums.moved[:, None, None]
+    table = np.ix_(nodes, nodes)
+    steps: Floats = rate[table] * sums.moved[:, None, None]
+    steps += delay[table]
     kept = np.where(forbidden, DEAR, pieces[:, nodes])
     # fmin passes over what is no number: nothing through a link that carries nothing.
-    return Priced(nodes, np.fmin(kept, DEAR), np.fmin(steps, DEAR), forbidden)
+    return Priced(nodes, np.fmin(kept, DEAR, out=kept), np.fmin(steps, DEAR, out=steps), forbidden)
 
 
 def weighed(weights: TermWeights, terms: Floats) -> Floats:

@@ -10,8 +10,10 @@ import onnx
 
 from layerlift.models.onnx_files.runtime import ort
 from layerlift.planners.learned.features import Features
+from layerlift.planners.learned.folded import folded_model
 from layerlift.planners.learned.policy import Table
-from layerlift.planners.learned.policy_file import Weights, model_of
+from layerlift.planners.learned.policy_file import Weights
+from layerlift.planners.learned.steps import policies_of
 
 MOST_STEPS: Final = 65_536
 """Steps that are scored at once: some tens of MB inside."""
@@ -21,14 +23,15 @@ class Scorer:
     """A policy that is ready to run, on one thread unless told otherwise; threads change no bit of what it says."""
 
     def __init__(self, weights: Weights, threads: int = 1, optimised: bool = True) -> None:
-        self._session = session_of(model_of(weights), threads, optimised)
+        self._session = session_of(folded_model(policies_of(weights)), threads, optimised)
 
     def scores(self, seen: Features) -> tuple[Table, ...]:
         """What each network of the policy says of every step, each of shape (P, n, n)."""
         pieces, nodes = seen.node.shape[:2]
         rows = max(1, MOST_STEPS // (nodes * nodes))
         made = [self._some(seen, slice(first, first + rows)) for first in range(0, pieces, rows)]
-        return tuple(np.concatenate(parts).astype(np.int64) for parts in zip(*made, strict=True))
+        shape = (pieces, nodes, nodes)
+        return tuple(np.concatenate(parts).astype(np.int64).reshape(shape) for parts in zip(*made, strict=True))
 
     def _some(self, seen: Features, rows: slice) -> list[Any]:
         feeds: Mapping[str, Any] = {

@@ -24,8 +24,10 @@ _BITS: Final = 31
 """Of a number by which a step is drawn."""
 WEIGHTS: Final = np.array([_EIGHTHS[at % 8] >> (at // 8) for at in range(8 * 24)] + [0], dtype=np.int64)
 """How likely a step is, by how much worse than the best its score is."""
+_BOLD_WEIGHTS: Final = np.append(np.repeat(WEIGHTS[:-1], 2**_BOLD), 0)
+"""The same on a bold way."""
 CLOSED: Final = -(2**20)
-"""Instead of the score of a step that is not to be taken."""
+"""Instead of the score of a step that is not to be taken: further from the best than any weight reaches."""
 
 
 def ways(scores: Table, closed: Bools, count: int, rng: np.random.Generator, held: Floats, room: Floats) -> Ints:
@@ -38,17 +40,53 @@ def ways(scores: Table, closed: Bools, count: int, rng: np.random.Generator, hel
     tied = np.where(closed[:, None, :], CLOSED, scores)
     if np.isfinite(room[1:]).any():
         return _within(tied, drawn, held, room)
-    best = tied.argmax(axis=2)
-    nodes = tied.shape[2]
-    # Careful ways read the first `nodes` rows of a piece, bold ones the others: every other way.
-    summed = np.cumsum(np.concatenate([_weights(tied, 0), _weights(tied, _BOLD)], axis=1), axis=2)
-    offset = np.arange(count) % 2 * nodes
-    made = np.empty((len(scores), count), dtype=np.int64)
-    at = np.full(count, CLIENT, dtype=np.int64)
-    for number, rows in enumerate(summed):
-        at = _drawn(rows.take(at + offset, axis=0), drawn[number], int(best[number, at[0]]))
-        made[number] = at
+    first = _first(tied)
+    return _beside(first, tied, drawn) if count > 1 else first[None, :]
+
+
+def _first(tied: Table) -> Ints:
+    """The way of the best steps, shape (P,)."""
+    at, made = CLIENT, []
+    for best in tied.argmax(axis=2).tolist():
+        at = best[at]
+        made.append(at)
+    return np.array(made, dtype=np.int64)
+
+
+def _beside(first: Ints, tied: Table, drawn: Ints) -> Ints:
+    """The first way, and others that are drawn; shape (count, P).
+
+    The rows of a piece, those of careful ways and then those of bold ones, are added up in one line: a place on it is
+    a row and a node, and one look-up after the other serves all ways at once.
+    """
+    pieces, nodes = tied.shape[:2]
+    line = np.cumsum(_rows(tied).reshape(pieces, -1), axis=1)
+    begins = np.concatenate([np.zeros((pieces, 1), dtype=np.int64), line[:, nodes - 1 : -1 : nodes]], axis=1)
+    lengths = line[:, nodes - 1 :: nodes] - begins
+    after = np.concatenate([np.tile(np.arange(nodes), nodes), np.tile(np.arange(nodes, 2 * nodes), nodes)])
+    offset = np.arange(drawn.shape[1]) % 2 * nodes
+    made, row = np.empty(drawn.shape, dtype=np.int64), CLIENT + offset
+    steps = zip(line, begins, lengths, drawn, first.tolist(), made, strict=True)
+    for summed, begin, length, numbers, best, to in steps:
+        place = length[row]
+        place *= numbers
+        place >>= _BITS
+        place += begin[row]
+        row = after.take(summed.searchsorted(place, "right"), out=to, mode="clip")
+        row[0] = best
+    made -= offset
     return made.T
+
+
+def _rows(tied: Table) -> Ints:
+    """How likely each step is on careful ways and on bold ones, shape (P, 2 n, n)."""
+    behind = tied.max(axis=2, keepdims=True) - tied
+    return np.concatenate([_weights(behind, WEIGHTS), _weights(behind, _BOLD_WEIGHTS)], axis=1)
+
+
+def _weights(behind: Ints, weights: Ints) -> Ints:
+    made: Ints = weights.take(np.minimum(behind, len(weights) - 1))
+    return made
 
 
 def _within(tied: Table, drawn: Ints, held: Floats, room: Floats) -> Ints:
@@ -62,19 +100,13 @@ def _within(tied: Table, drawn: Ints, held: Floats, room: Floats) -> Ints:
         full = used + held[number] > room
         full[:, CLIENT] = False
         scores = np.where(full, CLOSED, row[at])
-        weights = _weights(scores, 0)
-        weights[1::2] = _weights(scores[1::2], _BOLD)
+        behind = scores.max(axis=1, keepdims=True) - scores
+        weights = _weights(behind, WEIGHTS)
+        weights[1::2] = _weights(behind[1::2], _BOLD_WEIGHTS)
         at = _drawn(np.cumsum(weights, axis=1), drawn[number], int(scores[0].argmax()))
         used[every, at] += held[number]
         made[number] = at
     return made.T
-
-
-def _weights(scores: Table, bold: int) -> Ints:
-    behind = scores.max(axis=-1, keepdims=True) - scores
-    # What is closed stays so: a step is never so much worse than the best as that, unless it is closed.
-    weights: Ints = WEIGHTS[np.minimum(np.where(behind > -CLOSED // 2, behind, behind >> bold), len(WEIGHTS) - 1)]
-    return weights
 
 
 def _drawn(summed: Ints, drawn: Ints, best: int) -> Ints:

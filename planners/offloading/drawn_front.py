@@ -14,6 +14,8 @@ from layerlift.planners.cost.judge import Term
 from layerlift.planners.offloading.front import TERMS, Front, FrontPoint, undominated_points
 from layerlift.planners.problem.plan import Plan
 from layerlift.planners.problem.problem import Floats, Objective, Problem
+from layerlift.planners.registry.base import Choosing
+from layerlift.planners.registry.combine import Combined
 
 PARTS_OF_TWO: Final = 32
 PARTS_OF_THREE: Final = 8
@@ -35,18 +37,30 @@ class Drawn:
 
     weightings: int
     """Under how many it was asked."""
+    candidates: int
+    """How many different placements it has answered, or chosen from where it can name these."""
     points: tuple[FrontPoint, ...]
-    """Of its plans, those that none of the others beats, by rising first term."""
+    """Of them, those that none of the others beats, by rising first term."""
     share: float
     """Its hypervolume, as a share of the exact front's; slightly above 1 where that is no more than a good spread."""
 
 
 def drawn_front(problem: Problem, exact: Front, planner: Plans, rng: random.Random) -> Drawn:
-    """The front of `exact`'s terms as `planner` draws it; memory counts, deadline and budget do not."""
+    """The front of `exact`'s terms as `planner` draws it; memory counts, deadline and budget do not.
+
+    A planner that can name what it chooses from is taken at all of that: what is not the best under any weighting, for
+    weighted sums see the convex hull alone, may still be beaten by nothing.
+    """
     asked = list(weightings(exact.terms))
-    placements = [planner.plan(replace(problem, objective=each), rng).placement for each in asked]
-    points = undominated_points(replace(problem, objective=Objective()), exact.terms, placements)
-    return Drawn(len(asked), points, _share(points, exact))
+    placer = planner.offloading if isinstance(planner, Combined) else planner
+    free = replace(problem, objective=Objective())
+    if isinstance(placer, Choosing):
+        found = placer.candidates(free, asked, rng)
+    else:
+        plans = (planner.plan(replace(problem, objective=each), rng) for each in asked)
+        found = [*dict.fromkeys(plan.placement for plan in plans)]
+    points = undominated_points(free, exact.terms, found)
+    return Drawn(len(asked), len(found), points, share_of(points, exact))
 
 
 def weightings(terms: Sequence[Term]) -> Iterator[Objective]:
@@ -58,7 +72,8 @@ def weightings(terms: Sequence[Term]) -> Iterator[Objective]:
             yield Objective(**{term: weights.get(term, 0.0) for term in TERMS})
 
 
-def _share(points: Sequence[FrontPoint], exact: Front) -> float:
+def share_of(points: Sequence[FrontPoint], exact: Front) -> float:
+    """The hypervolume of some points, as a share of the exact front's."""
     own, best = (
         np.array([[point.value(term) for term in exact.terms] for point in some]) for some in (points, exact.points)
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import cost
+from layerlift.planners.cost.domination import undominated
 from layerlift.planners.cost.judge import Judge, Term, term_of
 from layerlift.planners.cost.pieces import Sums, whole_pieces
 from layerlift.planners.cost.query import Cost
@@ -102,13 +103,8 @@ def undominated_points(
         for placement in dict.fromkeys(placements)
         if cost.fits(problem, placement)
     ]
-    points.sort(key=lambda point: tuple(point.value(term) for term in terms))
     table = np.array([[point.value(term) for term in terms] for point in points]).reshape(len(points), len(terms))
-    kept: list[int] = []
-    for number in range(len(points)):
-        if not kept or not (table[kept] <= table[number]).all(axis=1).any():
-            kept.append(number)
-    return tuple(points[number] for number in kept)
+    return tuple(points[number] for number in undominated(table))
 
 
 def _least(problem: Problem, term: Term) -> Placement:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from layerlift.planners.problem.plan import Plan, Upload
-from layerlift.planners.problem.problem import Problem
+from layerlift.planners.problem.problem import Objective, Problem
 
 Optimises = Literal["latency", "energy", "money", "period", "objective", "nothing"]
 """`objective` is the problem's own, with its weights, deadline and budget; `nothing` marks a baseline."""
@@ -41,6 +41,14 @@ class CrowdPlanner(Protocol):
 
     def plan_all(self, problems: Sequence[Problem], rng: random.Random) -> list[Plan]:
         """Answer each problem with a legal plan, in order. The problems name the same nodes from 1 upwards."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A planner that chooses among placements it can name: a front is drawn of all of them."""
+
+    def candidates(self, problem: Problem, wanted: Sequence[Objective], rng: random.Random) -> list[tuple[int, ...]]:
+        """The different placements that it would choose from under some objectives instead of the problem's own."""
 
 
 @runtime_checkable

@@ -2,65 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypedDict, TypeVar, get_args
+from typing import Final, get_args
 
 import click
 import rich.progress
+from click.core import ParameterSource
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.runtime.interruption import Stopped
-from layerlift.emulator.studies.learning.crowd.course import CrowdTrained, Goal
+from layerlift.emulator.studies.learning.asked import train as trained
+from layerlift.emulator.studies.learning.crowd.course import Goal
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS
 from layerlift.emulator.studies.learning.crowd.study import MINUTES as CROWD_MINUTES
-from layerlift.emulator.studies.learning.crowd.study import described as crowd_described
-from layerlift.emulator.studies.learning.crowd.study import train_crowd
 from layerlift.emulator.studies.learning.kept import FILES, POLICY
+from layerlift.emulator.studies.learning.lasting import MOST_SEED
 from layerlift.emulator.studies.learning.meta.adapting import EPISODES, PLANNER
 from layerlift.emulator.studies.learning.meta.adapting import adapt as adapted
-from layerlift.emulator.studies.learning.study import HELD_OUT, MINUTES, Trained
-from layerlift.emulator.studies.learning.study import train as trained
+from layerlift.emulator.studies.learning.result import Progress
+from layerlift.emulator.studies.learning.study import MINUTES
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT
 from layerlift.models.errors import RunError
 
-_BARS: Final = "▁▂▃▄▅▆▇█"
-_SHOWN: Final = 24
-"""Points of the curve on the terminal."""
-CROWD: Final = "crowd"
-Found = TypeVar("Found")
-
-
-class _Common(TypedDict):
-    """What all trainings are asked for."""
-
-    rounds: int | None
-    workers: int
-    address: str | None
-    seed: int
-    out: Path
-    resume: bool
-    force: bool
+IN_EPISODES: Final = ("policy", "episodes")
+IN_ROUNDS: Final = (
+    "worlds", "networks", "hold_out", "minutes", "rounds", "workers", "address", "goal", "literal", "resume",
+)  # fmt: skip
 
 
 @click.command()
 @click.argument("planner")
 @click.option("--worlds", help=f"Families of worlds to train on.  [default: {','.join(FAMILIES)}; of crowd: {CROWDS}]")
-@click.option("--networks", default="", help="Networks to train on.  [default: the nine classics]")
-@click.option("--hold-out", default=",".join(HOLD_OUT), show_default=True, help="Networks that are only measured on.")
+@click.option("--networks", help="Networks to train on.  [default: the nine classics]")
+@click.option("--hold-out", help=f"Networks that are only measured on.  [default: {','.join(HOLD_OUT)}]")
 @click.option(
     "--minutes",
     type=click.FloatRange(0.0, min_open=True),
     help=f"How long.  [default: {MINUTES:.0f}; crowd {CROWD_MINUTES:.0f}]",
 )
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), help="So many rounds in all, however long they take.")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Draw worlds, with Ray.")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to draw worlds.")
 @click.option("--address", help="Join a running Ray cluster for that: auto, or HOST:PORT.")
-@click.option("--seed", type=click.IntRange(0, 40), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0, MOST_SEED), default=1, show_default=True)
 @click.option("--out", type=FilePath(), help="Folder of the policy, its curve and page.  [default: trained-PLANNER]")
 @click.option("--goal", type=click.Choice(get_args(Goal)), help="Of crowd: what to make small.  [default: ratio]")
 @click.option("--literal", is_flag=True, help="Train the policy of the publication instead of the one that ships.")
@@ -74,8 +62,8 @@ class _Common(TypedDict):
 def train(
     planner: str,
     worlds: str | None,
-    networks: str,
-    hold_out: str,
+    networks: str | None,
+    hold_out: str | None,
     minutes: float | None,
     rounds: int | None,
     workers: int,
@@ -101,38 +89,28 @@ def train(
     draws the worlds, and after a --resume too. docs/learned.md has it all.
     """
     folder = out if out is not None else Path(f"trained-{planner}")
+    _check_company(adapt is not None)
     if adapt is not None:
-        _adapt(planner, adapt, policy, episodes, seed, folder, literal or resume, force)
+        _adapt(planner, adapt, policy, episodes, seed, folder, force)
         return
-    common: _Common = {
-        "rounds": rounds, "workers": workers, "address": address, "seed": seed, "out": folder, "resume": resume,
-        "force": force,
-    }  # fmt: skip
-    found: Trained | CrowdTrained
-    if planner == CROWD:
-        _only_of_walkers(networks, hold_out, literal)
-        with _bar(crowd_described) as progress:
-            found = train_crowd(
-                goal or "ratio",
-                worlds=_names(worlds) if worlds is not None else (CROWDS,),
-                minutes=minutes or CROWD_MINUTES,
-                progress=progress,
-                **common,
-            )
-    else:
-        if goal is not None:
-            raise click.UsageError(f"--goal is of crowd alone, expected none for {planner}")
-        with _bar(described) as progress:
-            found = trained(
-                planner,
-                worlds=_names(worlds) if worlds is not None else FAMILIES,
-                networks=_names(networks),
-                hold_out=_names(hold_out),
-                minutes=minutes or MINUTES,
-                literal=literal,
-                progress=progress,
-                **common,
-            )
+    with _bar() as progress:
+        found = trained(
+            planner,
+            worlds=worlds,
+            networks=networks,
+            hold_out=hold_out,
+            goal=goal,
+            literal=literal,
+            minutes=minutes,
+            rounds=rounds,
+            workers=workers,
+            address=address,
+            seed=seed,
+            out=folder,
+            resume=resume,
+            force=force,
+            progress=progress,
+        )
     for text in found.sentences():
         echo(text)
     echo(f"Written to {folder}: {', '.join(FILES)}", err=True)
@@ -140,56 +118,36 @@ def train(
         raise click.exceptions.Exit(Stopped(found.signal).code)
 
 
+def _check_company(adapting: bool) -> None:
+    """Refuse what was given and would not be looked at: what only adapting knows, or only what trains in rounds."""
+    context = click.get_current_context()
+    for name in IN_ROUNDS if adapting else IN_EPISODES:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{option} and --adapt do not go together: adapting takes --episodes" if adapting
+                else f"{option} is of --adapt alone: leave it away, or name a scenario with --adapt"
+            )  # fmt: skip
+
+
 def _adapt(
-    planner: str,
-    scenario: str,
-    policy: Path | None,
-    episodes: int,
-    seed: int,
-    folder: Path,
-    more: bool,
-    force: bool,
+    planner: str, scenario: str, policy: Path | None, episodes: int, seed: int, folder: Path, force: bool
 ) -> None:
-    if planner != PLANNER or more:
-        raise RunError(
-            f"--adapt goes on from the policy of {PLANNER}, in one go: name {PLANNER}, without --literal and --resume"
-        )
+    if planner != PLANNER:
+        raise RunError(f"--adapt goes on from the policy of {PLANNER}, which is not {planner!r:.60}: name {PLANNER}")
     found = adapted(scenario, episodes=episodes, policy=policy or "", seed=seed, out=folder, force=force)
     echo(found.sentence)
     echo(f"Written to {folder}: {POLICY}", err=True)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _only_of_walkers(networks: str, hold_out: str, literal: bool) -> None:
-    """Refuse for `crowd` what only others know."""
-    if networks or literal or _names(hold_out) != HOLD_OUT:
-        raise click.UsageError(
-            "crowd knows no --networks, --hold-out or --literal: its worlds say which networks there are; "
-            "name families with --worlds"
-        )
-
-
 @contextmanager
-def _bar(told: Callable[[Found], str]) -> Iterator[Callable[[Found, float], None]]:
+def _bar() -> Iterator[Progress]:
     """Rounds and the curve while it grows, on a terminal; nothing when piped."""
     console = screen(err=True)
     shown = (BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with rich.progress.Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("drawing the first worlds", total=1.0)
-        yield lambda found, share: bar.update(task, completed=share, description=told(found))
-
-
-def described(found: Trained) -> str:
-    """Where a training is, in a line: the gaps of the best walks on held-out networks, from the first point on."""
-    gaps = [point.best_mean for point in found.points if point.group == HELD_OUT][-_SHOWN:]
-    if not gaps:
-        return f"round {found.rounds}"
-    most = max(max(gaps), 1e-9)
-    curve = "".join(_BARS[int(min(max(gap, 0.0) / most, 1.0) * (len(_BARS) - 1))] for gap in gaps)
-    return f"round {found.rounds}, held out {100 * gaps[-1]:.2f} % above exact {curve}"
+        yield lambda found, share: bar.update(task, completed=share, description=found.standing())
 
 
 COMMANDS: Final[list[click.Command]] = [train]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from layerlift.emulator.scenario.schema.fields import NonNegative, Positive, Section, flaw
 from layerlift.emulator.scenario.schema.unions import one_of
@@ -72,11 +72,18 @@ def any_draw(sections: Sequence[type[DrawSection]], seconds: Any) -> Any:
     return one_of(sections, "draw", f"{', '.join(examples)} or {last}", seconds=seconds)
 
 
+def lasting(given: float | DrawSection) -> float | DrawSection:
+    """Refuse a law that never gives any time: one whose mean is 0, as no law gives less than 0."""
+    if draw_of(given).mean_s > 0.0:
+        return given
+    raise flaw((), "is a law that always gives 0 s, expected some that give more")
+
+
 if TYPE_CHECKING:
     Pause = float | DrawSection
     Spell = float | DrawSection
 else:
     Pause = any_draw(DRAWS, NonNegative)
     """Seconds of at least 0, or a law."""
-    Spell = any_draw(DRAWS, Positive)
-    """Seconds above 0, or a law."""
+    Spell = Annotated[any_draw(DRAWS, Positive), AfterValidator(lasting)]
+    """Seconds above 0, or a law that gives some."""

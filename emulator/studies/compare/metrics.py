@@ -59,6 +59,7 @@ METRICS: Final = (
     Metric("price", "price of fairness", "share", "less"),
     Metric("busy_share", "servers busy", "share", ""),
     Metric("node_balance", "node imbalance (cv)", "number", "less"),
+    Metric("coordination", "coordination of plans", "number", "more", NOT_GIVEN),
     Metric("energy_j", "energy", "J", "less", NOT_GIVEN),
     Metric("money", "money", "USD", "less", NOT_GIVEN),
     Metric("upload_s", "upload, mean over users", "s", "less"),
@@ -121,6 +122,7 @@ def see(result: RunResult, alone: Alone | None = None, yardstick: Alone | None =
         "deadline_queries": everybody["deadline"]["queries"],
         "deadline_users": everybody["deadline"]["users"],
         "total": _total(result, alone if yardstick is None else yardstick),
+        "coordination": summary["totals"]["coordination"],
         "upload_s": mean(spans),
         "plans_failed": sum(reasons.values()),
     }

@@ -22,7 +22,7 @@ _LONG: Final = (
     "answered", "open", "failed", "latency_mean_queries_s", "latency_p95_queries_s", "latency_mean_users_s",
     "latency_p95_users_s", "slowdown_mean_users", "slowdown_p95_users", "slowdown_worst_user", "jain", "min_max",
     "gini", "envy", "starved", "arrival_bias", "fairness_ratio", "disruptions", "deadline_queries", "price",
-    "busy_share", "node_balance", "energy_j", "money", "upload_s", "plans_failed",
+    "busy_share", "node_balance", "coordination", "energy_j", "money", "upload_s", "plans_failed",
 )  # fmt: skip
 _SHORT: Final = ("answered", "slowdown_mean_users", "slowdown_worst_user", "latency_p95_users_s", "jain", "price")
 _SHORT_LATENCY: Final = ("answered", "latency_mean_users_s", "latency_p95_users_s", "jain", "price")

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from layerlift.emulator.results.sums import variation
 from layerlift.models.errors import RunError
 
 NOTHING = math.nan
@@ -107,10 +108,7 @@ def coefficient_of_variation(values: Iterable[float]) -> float:
     Its link to Jain's index: jain = 1 / (1 + cv^2).
     """
     scaled = _scaled(values)
-    mean = math.fsum(scaled) / len(scaled) if scaled else NOTHING
-    if not mean:
-        return 0.0
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in scaled) / len(scaled)) / mean if scaled else NOTHING
+    return variation(scaled) if scaled else NOTHING
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:

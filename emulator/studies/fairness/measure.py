@@ -14,7 +14,6 @@ from typing import Any, Final
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.studies.fairness.indices import (
     alpha_welfare,
-    coefficient_of_variation,
     disruptions_per_arrival,
     even_equivalent,
     indices,
@@ -89,7 +88,7 @@ def fairness(
             {key: entry[key] for key in ("name", "tier", "busy_share", "energy_j", "money")} for entry in servers
         ],
         "busy_share": summary["totals"]["busy_share"],
-        "node_balance": coefficient_of_variation(entry["busy_share"] for entry in servers),
+        "node_balance": summary["totals"]["node_balance"],
         "energy_j": summary["totals"]["energy_j"],
         "money": summary["totals"]["money"],
         "disruptions": {"all": sum(taken), "most": max(taken, default=0), "mean": mean(taken)},

@@ -21,6 +21,7 @@ POLICY, CURVE, STATE, PAGE = "policy.onnx", "curve.parquet", "training.json", "i
 FILES: Final = (POLICY, CURVE, STATE, PAGE)
 MOST_BYTES: Final = 64 * 2**20
 _VERSION: Final = 1
+_TRIED: Final = ".tried"
 _DTYPES: Final = {"float32": np.float32, "float64": np.float64, "int64": np.int64, "uint16": np.uint16}
 
 
@@ -68,6 +69,12 @@ def check(out: Path, resume: bool, force: bool) -> None:
         raise RunError(f"{out} holds no training to go on with: leave --resume away, or give its folder with --out")
     if there and not (resume or force):
         raise RunError(f"{out} already holds a training: go on with --resume, replace it with --force, or give --out")
+
+
+def prepare(out: Path) -> None:
+    """Make the folder, and see that files can be written there. Raises `RunError`: before an hour of training."""
+    put(out, _TRIED, b"")
+    (out / _TRIED).unlink(missing_ok=True)
 
 
 def put(out: Path, name: str, content: bytes) -> None:
@@ -130,13 +137,24 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def table(points: tuple[Any, ...], kind: type[Any] = Point) -> Any:
+    """The curve as a `pyarrow.Table`, a row for each point."""
+    import pyarrow
+
+    types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
+    columns = {
+        each.name: pyarrow.array([point.__getattribute__(each.name) for point in points], types[str(each.type)])
+        for each in fields(kind)
+    }
+    return pyarrow.table(columns)
+
+
 def curve(points: tuple[Any, ...], kind: type[Any] = Point) -> bytes:
     """The curve as a Parquet file's content."""
     import pyarrow
     import pyarrow.parquet
 
-    columns = {each.name: [point.__getattribute__(each.name) for point in points] for each in fields(kind)}
     sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.table(columns), sink)
+    pyarrow.parquet.write_table(table(points, kind), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from layerlift.models.errors import RunError
+
+MOST_SEED: Final = 40
+"""Lessons of seeds up to this one are of worlds that nobody is judged on."""
+
+
+def check_asked(minutes: float, rounds: int | None, workers: int, seed: int) -> None:
+    """Raise `RunError` for a training that would have no end, no worker or no worlds."""
+    if not (isinstance(minutes, int | float) and 0.0 < minutes < inf):
+        raise RunError(f"minutes is {minutes!r:.40}, expected a number above 0, such as 10")
+    for name, value, least, most in (
+        ("rounds", rounds, 1, 1_000_000), ("workers", workers, 1, 256), ("seed", seed, 0, MOST_SEED),
+    ):  # fmt: skip
+        if value is not None and (not isinstance(value, int) or not least <= value <= most):
+            raise RunError(f"{name} is {value!r:.40}, expected a whole number from {least} to {most:,}")
 
 
 def until(rounds_over: Callable[[], int], minutes: float, rounds: int | None) -> Iterator[float]:

@@ -88,7 +88,9 @@ def method(planner: str, literal: bool = False) -> Method:
     """How a planner's policy is trained. Raises `PlanError` for one that cannot be."""
     known = LITERAL if literal else METHODS
     if planner not in known:
-        what = "to the letter " if literal and planner in METHODS else ""
-        wanted = " or ".join([*known, *(() if literal else ("crowd",))]) or "none"
-        raise PlanError(f"planner {planner!r} cannot be trained {what}, expected {wanted}{near(planner, known)}")
+        what = " to the letter" if literal and planner in METHODS else ""
+        others = known if literal else [*known, "crowd"]
+        raise PlanError(
+            f"planner {planner!r:.60} cannot be trained{what}, expected one that can{near(planner, others)}"
+        )
     return known[planner]

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.learning import kept
+from layerlift.emulator.studies.learning.curve import REMARK, chart, percent, table
 from layerlift.emulator.studies.learning.examples import Lesson, lesson
 from layerlift.emulator.studies.learning.gaps import WALKS, Gaps, Trial, measured, trials
-from layerlift.emulator.studies.learning.kept import Point, Record
-from layerlift.emulator.studies.learning.lasting import check_same, until
+from layerlift.emulator.studies.learning.kept import Point
+from layerlift.emulator.studies.learning.lasting import check_asked, check_same, until
 from layerlift.emulator.studies.learning.methods import Method, method
-from layerlift.emulator.studies.learning.page import page
+from layerlift.emulator.studies.learning.result import Progress, Table, Trained, notes_of
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT, TRIAL_FROM, Worlds, networks_of
-from layerlift.emulator.studies.many import Lost, each_of
-from layerlift.models.errors import RunError
+from layerlift.emulator.studies.many import Workers
 from layerlift.models.sums import left_sum
-from layerlift.planners.learned.policy_file import Weights, written
 
 MINUTES: Final = 10.0
 MEASURED: Final = 20
@@ -35,23 +33,18 @@ TRIALS: Final = 12
 HELD_OUT, TRAINED_ON = "held out", "training"
 LITERALLY: Final = ":literal"
 """What the name of a planner ends with whose publication's policy is trained."""
-Progress = Callable[["Trained", float], None]
-"""Told what there is after a round, and the share of the time, or of the rounds, that is over."""
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_SHOWN: Final = 24
+"""Points of the curve in a line."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a training has come to."""
+@dataclass(frozen=True, repr=False)
+class WalkerTrained(Trained):
+    """What a training of a planner that walks has come to; its CPU time is that of this process."""
 
-    asked: dict[str, Any]
-    rounds: int
-    cpu_s: float
-    """Of this process, measuring apart."""
-    policy: Weights
-    points: tuple[Point, ...]
-    signal: int | None = None
-    """What stopped it before its time, if anything did."""
-    arrays: dict[str, Any] = field(default_factory=dict)
+    POINT: ClassVar = Point
+    REMARK: ClassVar = REMARK
+
     walks: int = WALKS
     """Ways among which the planner chooses."""
 
@@ -65,11 +58,28 @@ class Trained:
             *_expected(self.policy.notes),
         ]
 
+    def standing(self) -> str:
+        """Where it is, in a line: the gaps of the best walks on held-out networks, from the first point on."""
+        gaps = [point.best_mean for point in self.points if point.group == HELD_OUT][-_SHOWN:]
+        if not gaps:
+            return f"round {self.rounds}"
+        most = max(max(gaps), 1e-9)
+        drawn = "".join(_BARS[int(min(max(gap, 0.0) / most, 1.0) * (len(_BARS) - 1))] for gap in gaps)
+        return f"round {self.rounds}, held out {100 * gaps[-1]:.2f} % above exact {drawn}"
+
+    def table(self) -> Table:
+        """Heads and lines of the table of all points."""
+        return table(self.points, self.walks)
+
+    def chart(self) -> dict[str, Any]:
+        """Gaps against rounds."""
+        return chart(self.points, self.walks)
+
 
 def _told(point: Point, walks: int) -> str:
     where = "that were held out" if point.group == HELD_OUT else "that it was trained on"
     best, p95, greedy, cut, right = (
-        f"{_percent(value)} %"
+        f"{percent(value)} %"
         for value in (point.best_mean, point.best_p95, point.greedy_mean, point.cut_mean, point.right)
     )
     return (
@@ -82,12 +92,8 @@ def _expected(notes: Mapping[str, str]) -> list[str]:
     """How far what a policy expects is from what dynamic programming knows, where it expects anything."""
     if "q_error" not in notes:
         return []
-    error = _percent(float(notes["q_error"]))
+    error = percent(float(notes["q_error"]))
     return [f"What it expects of a step is {error} % of staying local off the exact value, on average."]
-
-
-def _percent(share: float) -> str:
-    return f"{round(100.0 * share, 2) + 0.0:.2f}"  # nothing is not less than nothing
 
 
 def latest(points: Sequence[Point]) -> list[Point]:
@@ -112,13 +118,14 @@ def train(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
-) -> Trained:
+) -> WalkerTrained:
     """Train the policy of `planner`, and write it, its curve and a page to `out`; see docs/learned.md.
 
     `literal` trains what the publication describes instead of what ships.
     After `minutes`, or so many `rounds` in all: what these give does not depend on time, nor on `workers`, which draw
     the worlds, nor on having been stopped and resumed. Raises `RunError` and `PlanError`.
     """
+    check_asked(minutes, rounds, workers, seed)
     how = method(planner, literal)
     folder = Path(out)
     kept.check(folder, resume, force)
@@ -126,14 +133,11 @@ def train(
     course = Course(planner + (LITERALLY if literal else ""), how, drawn, tuple(hold_out), seed, folder)
     if resume:
         course.resume()
+    kept.prepare(folder)
     try:
-        with felt(), ExitStack() as stack:
-            if workers > 1 or address is not None:
-                from layerlift.emulator.cluster.session import RayCluster
-
-                stack.enter_context(RayCluster(address))
+        with felt(), Workers(workers, address) as made:
             for share in until(lambda: course.found.rounds, minutes, rounds):
-                course.go_on(lambda: _taught(how, course.lesson, workers, address))
+                course.go_on(lambda: _taught(how, course.lesson, workers, made))
                 if progress is not None:
                     progress(course.found, share)
     except KeyboardInterrupt as error:
@@ -141,20 +145,11 @@ def train(
     return course.finished(None)
 
 
-def _taught(how: Method, lesson: Lesson, workers: int, address: str | None) -> Any:
+def _taught(how: Method, lesson: Lesson, workers: int, made: Workers) -> Any:
     """What a lesson teaches, whoever draws its worlds."""
-    if workers == 1 and address is None:
-        return how.taught(lesson)
     count = -(-len(lesson.seeds) // workers)
     parts = [Lesson(lesson.worlds, lesson.seeds[first : first + count]) for first in range(0, len(lesson.seeds), count)]
-    found = dict(each_of(how.taught, parts, local=False, address=address, workers=workers))
-    made = []
-    for number in range(len(parts)):
-        answer = found[number]
-        if isinstance(answer, Lost):
-            raise RunError(f"a worker drew no worlds: {answer}")
-        made.append(answer)
-    return how.joined(made)
+    return how.joined(made.all(how.taught, parts))
 
 
 class Course:
@@ -203,7 +198,7 @@ class Course:
         if time.monotonic() - self._kept_at >= KEPT_S:
             self._write()
 
-    def finished(self, signal: int | None) -> Trained:
+    def finished(self, signal: int | None) -> WalkerTrained:
         """What it has come to, written down."""
         if self._losses and self.found.rounds % MEASURED:
             self._measure()
@@ -211,16 +206,15 @@ class Course:
         found = self.found
         return replace(found, signal=signal, arrays={})
 
-    def _now(self, cpu_s: float, points: tuple[Point, ...]) -> Trained:
+    def _now(self, cpu_s: float, points: tuple[Point, ...]) -> WalkerTrained:
         rounds = self._training.rounds
         policy = self._training.policy(self._notes(rounds, cpu_s, points))
         arrays = self._training.state()
-        return Trained(self._asked, rounds, cpu_s, policy, points, arrays=arrays, walks=self._walks)
+        return WalkerTrained(self._asked, rounds, cpu_s, policy, points, self._out, arrays=arrays, walks=self._walks)
 
     def _notes(self, rounds: int, cpu_s: float, points: tuple[Point, ...]) -> dict[str, str]:
         """What a policy says of itself."""
-        notes = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in self._asked.items()}
-        notes |= self._made_by | {"rounds": str(rounds), "cpu_s": f"{cpu_s:.0f}"}
+        notes = notes_of(self._asked, self._made_by, rounds, cpu_s)
         return notes | {f"gap_{point.group.replace(' ', '_')}": f"{point.best_mean:.5f}" for point in latest(points)}
 
     def _measure(self) -> None:
@@ -233,12 +227,7 @@ class Course:
 
     def _write(self) -> None:
         """All files, each whole or as before; what can be gone on from last."""
-        found = self.found
-        kept.put(self._out, kept.POLICY, written(found.policy))
-        kept.put(self._out, kept.CURVE, kept.curve(found.points))
-        title = f"Training of {found.asked['planner']}"
-        kept.put(self._out, kept.PAGE, page(title, found.sentences(), found.points, found.asked).encode())
-        kept.put(self._out, kept.STATE, kept.packed(Record(found.asked, found.arrays, found.points, found.cpu_s)))
+        self.found.write()
         self._kept_at = time.monotonic()
 
 
@@ -248,7 +237,7 @@ def _trials(worlds: Worlds, hold_out: tuple[str, ...]) -> dict[str, list[Trial]]
     return {group: trials(Worlds(worlds.families, names), among) for group, (names, among) in groups.items() if names}
 
 
-def _point(found: Trained, loss: float, group: str, among: Sequence[Trial]) -> Point:
+def _point(found: WalkerTrained, loss: float, group: str, among: Sequence[Trial]) -> Point:
     result = measured(found.policy, among, found.walks)
     cut = Gaps.of(each.cut / each.exact - 1.0 for each in among)
     local = Gaps.of(each.local / each.exact - 1.0 for each in among)

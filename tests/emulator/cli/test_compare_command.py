@@ -258,7 +258,7 @@ def test_runs_whose_users_cannot_run_alone_are_compared_by_latency(scenario: str
         (["--chart", "no/where.png"], "there is no folder no"),
         (["--out", "/proc/no/such"], "give another with --out"),
         (["--out", "phones.yaml"], "is a file"),
-        (["--address", "127.0.0.1:1"], "--local runs the same without Ray"),
+        (["--address", "127.0.0.1:1"], "without --address it is done on this machine"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence_and_nothing_is_written(

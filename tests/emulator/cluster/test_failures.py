@@ -70,7 +70,9 @@ def test_what_keeps_ray_from_starting_comes_with_its_remedy(error: BaseException
     assert said.endswith("; --local runs the same without Ray")
     assert len(said) <= 300
     assert "\n" not in said
-    assert not_started(error, "a:1").startswith("cannot join Ray at a:1: ")
+    joined = not_started(error, "a:1")
+    assert joined.startswith("cannot join Ray at a:1: ")
+    assert joined.endswith("; without --address it is done on this machine")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_an_address_that_does_not_answer_as_ray_does_is_refused(
         thread = threading.Thread(target=answer)
         thread.start()
         if why:
-            with pytest.raises(RunError, match=f"{why}; --local"):
+            with pytest.raises(RunError, match=f"{why}; without --address"):
                 reach(address)
         else:
             reach(address)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from run_world import phones
 
+from layerlift import train
 from layerlift.emulator import Scenario, run
 from layerlift.emulator.runtime.conductor import Progress
+from layerlift.emulator.studies.learning import examples
+from layerlift.emulator.studies.learning.examples import Lesson
+from layerlift.emulator.studies.learning.worlds import Worlds
+from layerlift.emulator.studies.many import Workers
 from layerlift.emulator.world.world import World
 
 pytestmark = pytest.mark.ray
@@ -60,6 +68,38 @@ def test_the_paper_over_three_machines(cluster: Any, monkeypatch: pytest.MonkeyP
     assert errors
     assert set(errors) == {0.0}
     assert not ray.is_initialized(), "the cluster was left, not kept"
+
+
+FEW = """
+about: A few users of one network before two edge servers.
+catches: a planner that never leaves home
+world:
+  nodes: [{tier: edge, count: 2, ghz: [10, 30], memory_mb: 2048}]
+  links: {client-edge: {bandwidth_mb_s: 20, latency_ms: 2}, edge-edge: {bandwidth_mb_s: 10, latency_ms: 1}}
+  users: [{count: 3, device: {ghz: [1, 2]}, model: squeezenet, planner: crowd, queries: 3, think_s: 0.1}]
+  models: {squeezenet: {input_bytes: 40000}}
+  reference_ghz: 72.5
+  execution: none
+  sample_s: null
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_trains_the_policy_of_one_process(cluster: Any, tmp_path: Path) -> None:
+    """Byte for byte: a crowd's policy, and what worlds teach the others, which is all that they ask of workers."""
+    (tmp_path / "few.yaml").write_text(FEW)
+    given: dict[str, Any] = {"worlds": [str(tmp_path / "few.yaml")], "rounds": 1}
+    alone, processes, joined = (
+        train("crowd", out=tmp_path / name, **given, **more)
+        for name, more in (("one", {}), ("two", {"workers": 2}), ("ray", {"address": cluster.address}))
+    )
+    assert alone.policy.label == processes.policy.label == joined.policy.label
+    asked = Lesson(Worlds(("lone_random",), ("squeezenet",)), (1, 2, 3))
+    with Workers(1, cluster.address) as made:
+        told = made.all(examples.taught, [replace(asked, seeds=(seed,)) for seed in asked.seeds])
+    whole, parts = examples.taught(asked), examples.joined(told)
+    for name in ("piece", "source", "target", "step", "regret", "open"):
+        assert np.array_equal(whole.__getattribute__(name), parts.__getattribute__(name))
 
 
 def test_a_machine_that_is_lost_takes_nothing_with_it(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:

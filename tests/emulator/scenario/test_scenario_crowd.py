@@ -282,6 +282,7 @@ def test_a_wrong_trace_is_told_with_both_places(line: str, says: str, tmp_path: 
         ({"think_s": {"uniform": [3]}}, "users.0.think_s.uniform.1 is missing"),
         ({"think_s": {"exponential": 1, "mean": 1}}, "users.0.think_s.mean is not a known field; known: exponential"),
         ({"stay_s": 0}, "users.0.stay_s is 0, expected a number above 0"),
+        ({"stay_s": {"uniform": [0, 0]}}, "users.0.stay_s is a law that always gives 0 s, expected some that give more"),
         ({"stay_s": {"normal": 3}}, "users.0.stay_s is {'normal': 3}, expected a number of seconds, {exponential"),
         ({"in_flight": 0}, "users.0.in_flight is 0, expected a number of at least 1"),
         ({"weight": 0}, "users.0.weight is 0, expected a number above 0"),

@@ -13,17 +13,22 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+import layerlift
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import examples, kept, study
+from layerlift.emulator.studies.learning.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.examples import Lesson, joined, lesson, problem_costs, regrets, taught
 from layerlift.emulator.studies.learning.gaps import Gaps, measured, trials
 from layerlift.emulator.studies.learning.kept import Point, Record
+from layerlift.emulator.studies.learning.methods import Method
 from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import HOLD_OUT, TRIAL_FROM, Worlds, networks_of
+from layerlift.emulator.studies.many import Workers
 from layerlift.models.errors import LayerliftError, PlanError, RunError, ScenarioError
 from layerlift.models.loading import zoo
 from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.policy_file import Weights, written
 from layerlift.planners.learned.steps import STEPS
 from layerlift.planners.testing.problems import battery
 
@@ -169,7 +174,8 @@ def test_the_curve_is_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_the_page_shows_what_was_asked_for_and_every_point() -> None:
-    made = page("Training of <dil>", ["One & two."], [POINT], {"worlds": ["a<b", "c"]})
+    asked = {"worlds": ["a<b", "c"]}
+    made = page("Training of <dil>", ["One & two."], asked, chart([POINT], 64), REMARK, table([POINT], 64))
     assert "Training of &lt;dil&gt;" in made
     assert "One &amp; two." in made
     assert "<td>a&lt;b, c</td>" in made
@@ -221,7 +227,13 @@ def test_without_torch_the_command_says_what_to_install(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["units"], "cannot be trained"),
+        (["units"], "planner 'units' cannot be trained, expected one that can; known: crowd"),
+        (["meta_drl_plain", "--literal"], "cannot be trained to the letter, expected one that can"),
+        (["dil", "--episodes", "3"], "--episodes is of --adapt alone"),
+        (["meta_drl", "--policy", "x.onnx"], "--policy is of --adapt alone"),
+        (["meta_drl", "--adapt", "quickstart", "--hold-out", "vgg19"], "--hold-out and --adapt do not go together"),
+        (["meta_drl", "--adapt", "quickstart", "--literal"], "--literal and --adapt do not go together"),
+        (["dil", "--adapt", "quickstart"], "goes on from the policy of meta_drl, which is not 'dil'"),
         (["dil", "--worlds", "lone_rand"], "lone_rand"),
         (["dil", "--hold-out", "resnet51"], "resnet50"),
         (["dil", "--resume"], "holds no training"),
@@ -274,6 +286,14 @@ def test_training_again_and_training_resumed_give_the_same_bits(small: None, tmp
     assert found.notes["rounds"] == "3"
     with pytest.raises(RunError, match="has seed 1, asked for is 2"):
         trained(tmp_path / "whole", 4, seed=2, resume=True)
+
+
+@pytest.mark.long
+def test_whoever_draws_the_worlds_the_policy_is_the_same(small: None, tmp_path: Path) -> None:
+    alone = trained(tmp_path / "one", 2)
+    together = trained(tmp_path / "two", 2, workers=2)
+    assert together.policy.label == alone.policy.label
+    assert together.points[-1].best_mean == alone.points[-1].best_mean
 
 
 @pytest.mark.long
@@ -348,6 +368,76 @@ def test_the_command_trains_a_policy_that_plans(small: None, tmp_path: Path) -> 
     assert {path.name for path in out.iterdir()} == set(kept.FILES)
     made = CliRunner().invoke(main, ["plan", "--planner", f"dil:policy={out / kept.POLICY}", "quickstart"])
     assert made.exit_code == 0, made.output
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"minutes": 0}, "minutes is 0, expected a number above 0"),
+        ({"minutes": float("nan")}, "minutes is nan"),
+        ({"minutes": float("inf")}, "minutes is inf"),
+        ({"minutes": "ten"}, "minutes is 'ten'"),
+        ({"rounds": 0}, "rounds is 0, expected a whole number from 1"),
+        ({"rounds": 1.5}, "rounds is 1.5"),
+        ({"workers": 0}, "workers is 0"),
+        ({"seed": 41}, "seed is 41, expected a whole number from 0 to 40"),
+        ({"worlds": 5}, "worlds is 5, expected names"),
+        ({"worlds": [5]}, r"worlds is \[5\], expected names"),
+        ({"goal": "ratio"}, "goal is of crowd alone"),
+    ],
+)
+def test_a_program_that_asks_for_no_training_is_told_so(given: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=told):
+        layerlift.train("dil", out=tmp_path / "new", **given)
+    if given.keys() <= {"minutes", "rounds", "workers", "seed"}:
+        with pytest.raises(RunError, match=told):
+            layerlift.train("crowd", out=tmp_path / "new", **given)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("planner", ["dil", "crowd"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_learned(
+    planner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workers, "all", lambda *_: pytest.fail("something was learned"))
+    monkeypatch.setattr(study, "_trials", lambda *_: {})
+    monkeypatch.setattr(study, "version", lambda package: "0")
+    monkeypatch.setattr(Method, "begun", lambda *_: Untrained())
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"cannot write to .*; give another folder with --out"):
+        layerlift.train(planner, out=tmp_path / "file" / "new")
+
+
+class Untrained:
+    """A training that has learned nothing."""
+
+    rounds = 0
+
+    def policy(self, notes: dict[str, str]) -> Weights:
+        return policy_file.parsed(policy_file.shipped("dil"), (STEPS,))
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+
+@pytest.mark.long
+def test_a_program_gets_the_policy_its_place_and_its_numbers(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = layerlift.train("dil", rounds=1, worlds="lone_random", networks=["squeezenet"], hold_out="alexnet")
+    assert found.policy_path == Path("trained-dil") / kept.POLICY
+    assert policy_file.read(found.policy_path, (STEPS,)) == written(found.policy)
+    assert found.complete
+    assert found.to_arrow().to_pylist() == pyarrow.parquet.read_table(found.out / kept.CURVE).to_pylist()
+    assert [row["group"] for row in found.to_arrow().to_pylist()] == ["held out", "training"]
+    heads, lines = found.table()
+    assert len(lines) == 2
+    assert heads[0] == "round"
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["written"] == str(found.policy_path)
+    assert repr(found).startswith("<Training of dil: dil after 1 rounds")
+    assert str(found.policy_path) in found._repr_html_()
+    assert found.standing().startswith("round 1, held out ")
 
 
 @pytest.mark.long

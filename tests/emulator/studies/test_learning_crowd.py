@@ -15,33 +15,38 @@ import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 
+import layerlift
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.run import run
 from layerlift.emulator.scenario.families import HELD_OUT_FROM
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.crowd import course, rollouts, search, study
+from layerlift.emulator.studies.learning.crowd import course, rollouts, search
 from layerlift.emulator.studies.learning.crowd.course import CrowdTrained
-from layerlift.emulator.studies.learning.crowd.page import page
+from layerlift.emulator.studies.learning.crowd.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
 from layerlift.emulator.studies.learning.crowd.rollouts import (
     CROWDS,
+    PLANNER,
     Episodes,
     Played,
     Worth,
     family,
-    latencies,
     played,
+    times,
     worth,
 )
 from layerlift.emulator.studies.learning.crowd.search import COUNT, Search, parameters_of
-from layerlift.emulator.studies.learning.crowd.study import described, train_crowd
+from layerlift.emulator.studies.learning.crowd.study import train_crowd
+from layerlift.emulator.studies.learning.page import page
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
-from layerlift.emulator.studies.many import Lost
+from layerlift.emulator.studies.many import Workers
+from layerlift.emulator.studies.processes import Processes
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.crowd.features import SERVER
 from layerlift.planners.learned.crowd.mixtures import MIXTURE, weights_of
 from layerlift.planners.learned.crowd.policy import BY_HAND, Mixture
+from layerlift.planners.learned.policy_file import written
 
 SMALL = """
 about: A few users of one network before two edge servers.
@@ -78,11 +83,14 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_worth_is_a_mean_over_users_of_ratios_and_a_ratio_of_means() -> None:
-    found = worth({"a": 0.5, "b": 6.0}, {"a": 1.0, "b": 2.0}, 0.25)
-    assert (found.ratio, found.latency, found.away) == (1.75, 6.5 / 3.0, 0.25)
+    home = {"a": (1.0, 2.0), "b": (2.0, 2.0)}
+    found = worth({"a": (0.5, 1.0), "b": (6.0, 8.0)}, home, 0.25)
+    assert (found.ratio, found.latency, found.tail, found.away) == (1.75, 6.5 / 3.0, 4.0, 0.25)
+    assert found.cost("ratio") == 1.75 + rollouts.TAIL * (4.0 - rollouts.BEHIND)
+    assert worth(home, home).cost("latency") == 1.0
     # Who is never answered had ten times what there is at home.
-    assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).ratio == 5.25
-    assert worth({"a": 0.5}, {"a": 1.0, "b": 2.0}).latency == 20.5 / 3.0
+    silent = worth({"a": (0.5, 1.0)}, home)
+    assert (silent.ratio, silent.latency, silent.tail) == (5.25, 20.5 / 3.0, 10.0)
 
 
 @pytest.mark.long
@@ -112,10 +120,10 @@ def test_what_is_played_is_what_the_planner_does(small: str, tmp_path: Path) -> 
     path.write_bytes(policy_file.written(weights_of(keen, {})))
     found = played(Episodes(small, 3, (tuple(BY_HAND.numbers.tolist()), tuple(keen.numbers.tolist()))))
     scenario = family(small).draw(3)
-    home = latencies(run(scenario.changed(["users.*.planner=local"]), local=True))
-    for planner, said in (("crowd:by_hand=true", found.worths[0]), (f"crowd:policy={path}", found.worths[1])):
+    home = times(run(scenario.changed(["users.*.planner=local"]), local=True))
+    for planner, said in ((PLANNER, found.worths[0]), (f"crowd:policy={path}+ionn", found.worths[1])):
         result = run(scenario.changed([f"users.*.planner={json.dumps(planner)}"]), local=True)
-        assert worth(latencies(result), home).ratio == said.ratio
+        assert worth(times(result), home).ratio == said.ratio
     assert found.worths[1].away == 1.0
     assert found.worths[1].ratio < 1.0
     assert found.cpu_s > 0.0
@@ -158,7 +166,7 @@ def test_a_search_begins_with_the_numbers_set_by_hand_and_draws_in_pairs_around_
 
 def answered(policies: Sequence[tuple[int, ...]], worlds: int) -> list[Played]:
     """Users like a policy the better, the more its server's first number weighs."""
-    worths = tuple(Worth(-float(policy[0]), float(policy[0]), 0.0) for policy in policies)
+    worths = tuple(Worth(-float(policy[0]), float(policy[0]), 1.0, 0.0) for policy in policies)
     return [Played(worths, 1.0)] * worlds
 
 
@@ -231,9 +239,25 @@ def jobs_of(small: str) -> list[Episodes]:
 
 @pytest.mark.long
 def test_processes_play_the_same_runs(small: str) -> None:
-    alone, together = (study.player(workers, None)(jobs_of(small)) for workers in (1, 2))
-    assert [each.worths for each in alone] == [each.worths for each in together]
+    lots = []
+    for count in (1, 2):
+        with Workers(count, None) as made:
+            lots.append([made.all(rollouts.played, jobs_of(small)) for _ in range(2)])
+    (alone, again), (together, later) = lots
+    for other in (again, together, later):
+        assert [each.worths for each in alone] == [each.worths for each in other]
     assert alone[0].worths != alone[1].worths
+
+
+@pytest.mark.long
+def test_processes_last_as_long_as_their_training() -> None:
+    with Workers(2, None) as made:
+        lots = [made.all(os.getpgid, [0] * 4) for _ in range(3)]
+    assert len({process for lot in lots for process in lot}) <= 2
+    assert os.getpgid(0) not in lots[0]
+    for process in lots[0]:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process, 0)
 
 
 @pytest.mark.long
@@ -243,17 +267,16 @@ def test_whoever_ends_first_runs_are_learned_from_in_the_order_of_their_seeds(
     monkeypatch.setattr(search, "WORLDS", 2)
     alone = train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "one")
 
-    def last_first(call: Any, jobs: Sequence[Any], *, local: bool, address: str | None, workers: int) -> Any:
-        assert (local, address, workers) == (False, None, 3)
+    def last_first(self: Processes, call: Any, jobs: Sequence[Any]) -> Any:
         return reversed([(number, call(job)) for number, job in enumerate(jobs)])
 
-    monkeypatch.setattr(study, "each_of", last_first)
+    monkeypatch.setattr(Processes, "each", last_first)
     together = train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "two", workers=3)
     assert alone.policy.label == together.policy.label
     assert [point.ratio for point in alone.points] == [point.ratio for point in together.points]
-    monkeypatch.setattr(study, "each_of", lambda *_, **__: [(0, Lost("gone")), (1, Lost("gone"))])
-    with pytest.raises(RunError, match="played no runs: gone"):
-        train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "three")
+    monkeypatch.setattr(Processes, "each", lambda *_: [(0, RunError("gone")), (1, RunError("gone"))])
+    with pytest.raises(RunError, match="gave no answer: gone"):
+        train_crowd("latency", worlds=[small], rounds=1, out=tmp_path / "three", workers=2)
 
 
 @pytest.mark.long
@@ -261,12 +284,15 @@ def test_points_are_measured_now_and_then(
     short: None, small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(course, "MEASURED", 1)
-    found = train_crowd("ratio", worlds=[small], rounds=2, out=tmp_path / "new")
+    found = layerlift.train("crowd", worlds=small, rounds=2, out=tmp_path / "new")
     assert [point.round for point in found.points] == [1, 2]
+    assert found.to_arrow().column("ratio").to_pylist() == [point.ratio for point in found.points]
+    assert len(found.table()[1]) == 2
+    assert found.policy_path.read_bytes() == written(found.policy)
     first, last = found.points
     assert first.cpu_s < last.cpu_s == found.cpu_s
     assert first.hand_ratio == last.hand_ratio
-    assert f"ratio to home {last.ratio:.3f}" in described(found)
+    assert f"ratio to home {last.ratio:.3f}" in found.standing()
     rows = pyarrow.parquet.read_table(tmp_path / "new" / kept.CURVE).to_pylist()
     assert [row["ratio"] for row in rows] == [first.ratio, last.ratio]
     again = course.CrowdCourse("ratio", (small,), 1, tmp_path / "new")
@@ -285,7 +311,8 @@ def test_a_strange_training_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_what_was_asked_for_and_every_point() -> None:
-    made = page("Training of <crowd>", ["One & two."], [POINT], {"worlds": ["a<b", "c"]})
+    asked = {"worlds": ["a<b", "c"]}
+    made = page("Training of <crowd>", ["One & two."], asked, chart([POINT]), REMARK, table([POINT]))
     assert "Training of &lt;crowd&gt;" in made
     assert "One &amp; two." in made
     assert "<td>a&lt;b, c</td>" in made
@@ -305,15 +332,15 @@ def said(*arguments: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["crowd", "--networks", "alexnet"], "crowd knows no --networks"),
-        (["crowd", "--hold-out", "vgg19"], "crowd knows no --networks"),
-        (["crowd", "--literal"], "crowd knows no --networks"),
+        (["crowd", "--networks", "alexnet"], "crowd knows no networks"),
+        (["crowd", "--hold-out", "vgg19"], "crowd knows no networks"),
+        (["crowd", "--literal"], "crowd knows no networks"),
         (["crowd", "--goal", "joy"], "joy"),
         (["crowd", "--worlds", "crowdz"], "crowd"),
         (["crowd", "--worlds", "new_networks"], "held out"),
         (["crowd", "--worlds", ","], "no family"),
         (["crowd", "--resume"], "holds no training"),
-        (["dil", "--goal", "ratio"], "--goal is of crowd alone"),
+        (["dil", "--goal", "ratio"], "goal is of crowd alone"),
     ],
 )
 def test_the_command_refuses_what_makes_no_sense(arguments: list[str], told: str, tmp_path: Path) -> None:

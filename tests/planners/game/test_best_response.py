@@ -96,7 +96,7 @@ def test_the_table_of_intervals_is_the_cost_model_under_any_load(data: st.DataOb
         objective=Objective(1.0, 0.0, 0.0, 1.0),
     )
     extra = data.draw(st.floats(0.0, 5.0))
-    for at_server in Menu(Judge(free), {}).by_server:
+    for at_server in Menu(Judge(free)).by_server:
         server = at_server.server
         slowdown = free.slowdown.copy()
         slowdown[server] += extra

@@ -281,8 +281,10 @@ def crowd_of(count: int) -> list[Problem]:
     return [replace(told, crowd=replace(told.crowd, user=user)) for user in range(count)]
 
 
-def test_equal_users_spread_over_home_and_servers_and_always_alike() -> None:
-    planner = make("crowd:by_hand=true")
+def test_equal_users_spread_over_home_and_servers_and_always_alike(tmp_path: Path) -> None:
+    path = tmp_path / "soft.onnx"
+    path.write_bytes(policy_file.written(weights_of(mixture({"gain": 29, "capacity": 85}, {}, 60_354), {})))
+    planner = make(f"crowd:policy={path}")
     problem = battery()["chain"]
     told = told_of_crowd(problem)
     assert told.crowd is not None

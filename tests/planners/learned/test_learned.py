@@ -33,7 +33,7 @@ from layerlift.planners.learned.flips import FLIPS
 from layerlift.planners.learned.policy import EXACT, MOST_SCORE, Table, exact_scores
 from layerlift.planners.learned.policy_file import Weights
 from layerlift.planners.learned.priced import DEAR, MOST_NODES, Priced, priced
-from layerlift.planners.learned.scorer import MOST_STEPS, Scorer
+from layerlift.planners.learned.scorer import MOST_STEPS, Scorer, session_of
 from layerlift.planners.learned.steps import STEPS, policies_of, weights_of
 from layerlift.planners.learned.walk import ways
 from layerlift.planners.testing import check_planner
@@ -69,6 +69,15 @@ def agreed(policies: list[Weights], problems: int) -> None:
             expected = [exact_scores(member, seen) for member in policies_of(policy)]
             for scorer in scorers:
                 assert np.array_equal(scorer.scores(seen), expected)
+
+
+def test_what_a_file_draws_up_says_what_is_run() -> None:
+    # What is run has fewer operators than what is written.
+    policy, seen = some_weights(2, 3, 4), some_features(np.random.default_rng(4))
+    feeds = {"of_piece": seen.piece, "of_node": seen.node, "of_step": seen.step}
+    drawn_up = session_of(policy_file.model_of(policy)).run(None, feeds)
+    for own, run in zip(drawn_up, Scorer(policy).scores(seen), strict=True):
+        assert np.array_equal(own, run)
 
 
 def the_policies() -> list[Weights]:

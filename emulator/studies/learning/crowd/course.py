@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.crowd.page import page
+from layerlift.emulator.studies.learning.crowd.curve import REMARK, chart, table
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
 from layerlift.emulator.studies.learning.crowd.rollouts import Episodes, Played, family
 from layerlift.emulator.studies.learning.crowd.search import Search
-from layerlift.emulator.studies.learning.kept import Record
 from layerlift.emulator.studies.learning.lasting import check_same
+from layerlift.emulator.studies.learning.result import Table, Trained, notes_of
 from layerlift.emulator.studies.learning.worlds import TRIAL_FROM
 from layerlift.models.errors import RunError
 from layerlift.models.sums import left_sum
 from layerlift.planners.learned.crowd.mixtures import weights_of
 from layerlift.planners.learned.crowd.policy import BY_HAND, Mixture
-from layerlift.planners.learned.policy_file import Weights, written
 
 Goal = Literal["ratio", "latency"]
 MEASURED: Final = 5
@@ -34,19 +33,12 @@ Play = Callable[[Sequence[Episodes]], list[Played]]
 """Plays worlds, here or elsewhere, and answers in their order."""
 
 
-@dataclass(frozen=True)
-class CrowdTrained:
-    """What a training has come to."""
+@dataclass(frozen=True, repr=False)
+class CrowdTrained(Trained):
+    """What a training of `crowd` has come to; its CPU time is that of all runs that were learned from."""
 
-    asked: dict[str, Any]
-    rounds: int
-    cpu_s: float
-    """Of all runs that were learned from, measuring apart."""
-    policy: Weights
-    points: tuple[CrowdPoint, ...]
-    signal: int | None = None
-    """What stopped it before its time, if anything did."""
-    arrays: dict[str, Any] = field(default_factory=dict)
+    POINT: ClassVar = CrowdPoint
+    REMARK: ClassVar = REMARK
 
     def sentences(self) -> list[str]:
         """What it is worth, in words."""
@@ -62,6 +54,21 @@ class CrowdTrained:
                 f"(by hand {last.hand_latency:.3f}); {100.0 * last.away:.0f} % of plans leave home."
             )
         return told
+
+    def standing(self) -> str:
+        """Where it is, in a line: what users have of it."""
+        if not self.points:
+            return f"round {self.rounds}"
+        last = self.points[-1]
+        return f"round {self.rounds}, ratio to home {last.ratio:.3f}, latency {last.latency:.3f}"
+
+    def table(self) -> Table:
+        """Heads and lines of the table of all points."""
+        return table(self.points)
+
+    def chart(self) -> dict[str, Any]:
+        """What users get, against rounds."""
+        return chart(self.points)
 
 
 class CrowdCourse:
@@ -106,12 +113,13 @@ class CrowdCourse:
 
     def _now(self, cpu_s: float, points: tuple[CrowdPoint, ...]) -> CrowdTrained:
         policy = weights_of(self._search.policy(), self._notes(self._search.rounds, cpu_s, points))
-        return CrowdTrained(self._asked, self._search.rounds, cpu_s, policy, points, arrays=self._search.state())
+        return CrowdTrained(
+            self._asked, self._search.rounds, cpu_s, policy, points, self._out, arrays=self._search.state()
+        )
 
     def _notes(self, rounds: int, cpu_s: float, points: tuple[CrowdPoint, ...]) -> dict[str, str]:
         """What a policy says of itself."""
-        notes = {key: ", ".join(value) if isinstance(value, list) else str(value) for key, value in self._asked.items()}
-        notes |= versions() | {"rounds": str(rounds), "cpu_s": f"{cpu_s:.0f}"}
+        notes = notes_of(self._asked, versions(), rounds, cpu_s)
         return notes | {key: f"{points[-1].numbers()[key]:.5f}" for key in ("ratio", "latency") if points}
 
     def _measure(self, play: Play) -> None:
@@ -122,11 +130,7 @@ class CrowdCourse:
 
     def _write(self) -> None:
         """All files, each whole or as before; what can be gone on from last."""
-        found = self.found
-        kept.put(self._out, kept.POLICY, written(found.policy))
-        kept.put(self._out, kept.CURVE, kept.curve(found.points, CrowdPoint))
-        kept.put(self._out, kept.PAGE, page("Training of crowd", found.sentences(), found.points, found.asked).encode())
-        kept.put(self._out, kept.STATE, kept.packed(Record(found.asked, found.arrays, found.points, found.cpu_s)))
+        self.found.write()
         self._kept_at = time.monotonic()
 
 

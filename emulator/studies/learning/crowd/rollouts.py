@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -15,6 +14,7 @@ import numpy as np
 
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.results.reader import RunResult
+from layerlift.emulator.results.sums import quantile
 from layerlift.emulator.run import run
 from layerlift.emulator.runtime.interruption import Stopped
 from layerlift.emulator.scenario import Scenario, families
@@ -26,12 +26,22 @@ from layerlift.planners.learned.crowd.offers import Offer, offers_of
 from layerlift.planners.learned.crowd.planner import decided
 from layerlift.planners.learned.crowd.policy import Mixture, exact_scores
 from layerlift.planners.learned.policy import Table
-from layerlift.planners.registry.base import PlannerBase
+from layerlift.planners.registry.base import PlannerBase, Uploader
+from layerlift.planners.registry.combine import Combined
+from layerlift.planners.registry.planners import make
 
 CROWDS: Final = "crowds"
 """The family of worlds to train on unless others are named."""
+PLANNER: Final = "crowd:by_hand=true+ionn"
+"""Whose half that places is what is trained, and whose other half uploads."""
 UNANSWERED: Final = 10.0
 """What the latency of a user without any answer is taken for, in multiples of its latency at home."""
+BEHIND: Final = 1.1
+"""The 99th percentile that nobody should be above, in multiples of that at home."""
+TAIL: Final = 0.05
+"""What a run costs more for each multiple of home by which the worst user's is."""
+Times = dict[str, tuple[float, float]]
+"""Each user's mean latency and its 99th percentile, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +72,14 @@ class Worth:
     """The mean over users of their mean latency over that at home."""
     latency: float
     """The mean over users of their mean latency, over the mean of those at home."""
+    tail: float
+    """The largest ratio of a user's 99th percentile to that at home."""
     away: float
     """The share of plans that leave home."""
 
     def cost(self, goal: str) -> float:
-        """What training makes small: `ratio` or `latency`."""
-        return self.numbers()[goal]
+        """What training makes small: `ratio` or `latency`, and `TAIL` of what the worst user is `BEHIND`."""
+        return self.numbers()[goal] + TAIL * max(0.0, self.tail - BEHIND)
 
     def numbers(self) -> dict[str, float]:
         """All by name."""
@@ -84,34 +96,40 @@ def family(name: str) -> families.Family:
 def played(episodes: Episodes) -> Played:
     """What each policy is worth in the world."""
     began = time.process_time()
-    scenario = family(episodes.family).draw(episodes.seed, ["users.*.planner=crowd:by_hand=true"])
-    home = latencies(run(scenario.changed(["users.*.planner=local"]), local=True))
+    scenario = family(episodes.family).draw(episodes.seed, [f"users.*.planner={PLANNER}"])
+    home = times(run(scenario.changed(["users.*.planner=local"]), local=True))
     known: _Known = {}
     made = [_worth(scenario, Mixture.of(np.array(each)), home, known) for each in episodes.policies]
     return Played(tuple(made), time.process_time() - began)
 
 
-def _worth(scenario: Scenario, policy: Mixture, home: Mapping[str, float], known: _Known) -> Worth:
+def _worth(scenario: Scenario, policy: Mixture, home: Times, known: _Known) -> Worth:
     result = run(scenario, local=True, memory=_Candidates(policy, known))
-    return worth(latencies(result), home, _away(result))
+    return worth(times(result), home, _away(result))
 
 
-def worth(latency_s: Mapping[str, float], home_s: Mapping[str, float], away: float = 0.0) -> Worth:
-    """What users' latencies are worth beside those at home; users who never asked at home are left out."""
-    seen = [(latency_s.get(user, UNANSWERED * alone_s), alone_s) for user, alone_s in sorted(home_s.items())]
-    ratio = left_sum(own_s / alone_s for own_s, alone_s in seen) / len(seen)
-    return Worth(ratio, left_sum(own_s for own_s, _ in seen) / left_sum(alone_s for _, alone_s in seen), away)
+def worth(found: Times, home: Times, away: float = 0.0) -> Worth:
+    """What users' times are worth beside those at home; users who never asked at home are left out."""
+    pairs = [(found.get(user, _unanswered(alone)), alone) for user, alone in sorted(home.items())]
+    ratio = left_sum(own_s / alone_s for (own_s, _), (alone_s, _) in pairs) / len(pairs)
+    latency = left_sum(own_s for (own_s, _), _ in pairs) / left_sum(alone_s for _, (alone_s, _) in pairs)
+    return Worth(ratio, latency, max(p99_s / alone_s for (_, p99_s), (_, alone_s) in pairs), away)
 
 
-def latencies(result: RunResult) -> dict[str, float]:
-    """The mean latency of each user who was answered. Raises `KeyboardInterrupt` for a run that was interrupted."""
+def _unanswered(alone: tuple[float, float]) -> tuple[float, float]:
+    mean_s, p99_s = alone
+    return UNANSWERED * mean_s, UNANSWERED * p99_s
+
+
+def times(result: RunResult) -> Times:
+    """The times of each user who was answered. Raises `KeyboardInterrupt` for a run that was interrupted."""
     if not result.complete:
         raise Stopped.told(result.run)
-    times: dict[str, list[float]] = {}
+    seen: dict[str, list[float]] = {}
     for row in result.queries.select(["user", "status", "latency_s"]).to_pylist():
         if row["status"] == "answered":
-            times.setdefault(row["user"], []).append(row["latency_s"])
-    return {user: left_sum(each) / len(each) for user, each in times.items()}
+            seen.setdefault(row["user"], []).append(row["latency_s"])
+    return {user: (left_sum(each) / len(each), quantile(sorted(each), 0.99)) for user, each in seen.items()}
 
 
 def _away(result: RunResult) -> float:
@@ -128,15 +146,24 @@ class _Candidates(PlanMemory):
 
     def __init__(self, policy: Mixture, known: _Known) -> None:
         super().__init__()
-        self._planner = _Candidate(policy, known)
+        self._planner = Combined(_Candidate(policy, known), _uploader())
 
     def planner(self, text: str) -> Planner:
         """The planner of the policy, whatever the text."""
         return self._planner
 
 
+def _uploader() -> Uploader:
+    made = make(PLANNER)
+    assert isinstance(made, Combined)
+    return made.uploading
+
+
 class _Candidate(PlannerBase):
     """`crowd` with a policy that is being tried; what does not depend on the policy is found once."""
+
+    multi_server = False
+    wants_crowd = True
 
     def __init__(self, policy: Mixture, known: _Known) -> None:
         self._policy, self._known = policy, known

@@ -32,10 +32,10 @@ POLICIES: Final = 8
 ELITE: Final = POLICIES // 2
 WORLDS: Final = 3
 """In which each policy of a round is played, the same for all."""
-FIRST_SPREAD: Final = 0.8
+FIRST_SPREAD: Final = 2.0
 HOME_SPREAD: Final = 2.0
 """Of what home is worth, at first: nobody knows beforehand how many should stay there."""
-LEAST_SPREAD: Final = 0.15
+LEAST_SPREAD: Final = 0.4
 SMOOTH: Final = 0.3
 """How much of the spread is new after a round."""
 MEAN: Final = 0.85
@@ -66,8 +66,8 @@ _GRAIN: Final = np.array(
 )
 COUNT: Final = len(SERVER) + len(OWN) + 1
 SEARCHED: Final = np.array([
-    *(name in ("gain", "gain_beside", "capacity", "upload", "wanted", "claimed", "plans") for name in SERVER),
-    *(name in ("best_gain", "claimed") for name in OWN),
+    *(name in ("gain", "gain_beside", "capacity", "upload", "work", "wanted", "claimed", "plans") for name in SERVER),
+    *(name in ("best_gain", "claimed", "think") for name in OWN),
     True,
 ])  # fmt: skip
 """Which parameters are searched for. In as many runs as a training of minutes has, more of them find less; the others

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
 
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.crowd.course import CrowdCourse, CrowdTrained, Goal, Play
+from layerlift.emulator.studies.learning.crowd.course import CrowdCourse, CrowdTrained, Goal
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS, Episodes, Played, played
-from layerlift.emulator.studies.learning.lasting import until
-from layerlift.emulator.studies.many import Lost, each_of
+from layerlift.emulator.studies.learning.lasting import check_asked, until
+from layerlift.emulator.studies.learning.result import Progress
+from layerlift.emulator.studies.many import Workers
 from layerlift.models.errors import RunError, near
 
 MINUTES: Final = 30.0
-CrowdProgress = Callable[[CrowdTrained, float], None]
-"""Told what there is after a round, and the share of the time, or of the rounds, that is over."""
 
 
 def train_crowd(
@@ -32,7 +30,7 @@ def train_crowd(
     out: Path | str,
     resume: bool = False,
     force: bool = False,
-    progress: CrowdProgress | None = None,
+    progress: Progress | None = None,
 ) -> CrowdTrained:
     """Train a policy of `crowd`, and write it, its curve and a page to `out`; see docs/learned.md.
 
@@ -41,18 +39,20 @@ def train_crowd(
     """
     if goal not in get_args(Goal):
         raise RunError(f"goal is {goal!r}, expected ratio or latency{near(goal, get_args(Goal))}")
+    check_asked(minutes, rounds, workers, seed)
     folder = Path(out)
     kept.check(folder, resume, force)
     course = CrowdCourse(goal, tuple(worlds), seed, folder)
     if resume:
         course.resume()
-    play = player(workers, address)
-    try:
-        with felt(), ExitStack() as stack:
-            if address is not None:
-                from layerlift.emulator.cluster.session import RayCluster
+    kept.prepare(folder)
+    made = Workers(workers, address)
 
-                stack.enter_context(RayCluster(address))
+    def play(jobs: Sequence[Episodes]) -> list[Played]:
+        return made.all(played, jobs)
+
+    try:
+        with felt(), made:
             for share in until(lambda: course.found.rounds, minutes, rounds):
                 course.go_on(play)
                 if progress is not None:
@@ -60,28 +60,3 @@ def train_crowd(
             return course.finished(play, None)
     except KeyboardInterrupt as error:
         return course.finished(play, Stopped.of(error).number)
-
-
-def described(found: CrowdTrained) -> str:
-    """Where a training is, in a line."""
-    if not found.points:
-        return f"round {found.rounds}"
-    last = found.points[-1]
-    return f"round {found.rounds}, ratio to home {last.ratio:.3f}, latency {last.latency:.3f}"
-
-
-def player(workers: int, address: str | None) -> Play:
-    """Plays runs, and answers in the order in which they were asked for, whoever ends first."""
-
-    def play(jobs: Sequence[Episodes]) -> list[Played]:
-        local = workers == 1 and address is None
-        found = dict(each_of(played, jobs, local=local, address=address, workers=workers))
-        made = []
-        for number in range(len(jobs)):
-            answer = found[number]
-            if isinstance(answer, Lost):
-                raise RunError(f"a worker played no runs: {answer}")
-            made.append(answer)
-        return made
-
-    return play

@@ -1,16 +1,14 @@
-"""A crowd's training as one page that needs no network: the curve, the numbers set by hand beside it, every point."""
+"""The curve of a crowd's training: its points as a table, and the numbers set by hand beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from layerlift.emulator.report.pages import page as with_charts
 from layerlift.emulator.studies.learning.crowd.points import CrowdPoint
-from layerlift.emulator.studies.learning.page import STYLE, row, words
-from layerlift.models.text import escaped
 
+REMARK: Final = "In worlds that were not learned from; 1 is what there is at home."
 _LINES: Final = {
     "ratio": "mean ratio of users to home",
     "latency": "mean latency, home = 1",
@@ -29,31 +27,16 @@ _HEADS: Final = {
 }
 
 
-def page(title: str, sentences: Sequence[str], points: Sequence[CrowdPoint], asked: Mapping[str, Any]) -> str:
-    """The page: the answer in words, the curve, what was asked for, every point."""
-    body = [
-        f"<h1>{escaped(title)}</h1>",
-        *(f"<p>{escaped(text)}</p>" for text in sentences),
-        '<div id="curve"></div>',
-        "<h2>What it was asked for</h2>",
-        '<div class="wide"><table>',
-        *(row("td", [key, words(value)]) for key, value in asked.items()),
-        "</table></div>",
-        "<h2>All points</h2>",
-        "<p>In worlds that were not learned from; 1 is what there is at home.</p>",
-        '<div class="wide"><table>',
-        row("th", list(_HEADS.values())),
-        *(row("td", [_told(value) for value in asdict(point).values()]) for point in points),
-        "</table></div>",
-    ]
-    return with_charts(title, {"curve": _chart(points)}, body, STYLE)
+def table(points: Sequence[CrowdPoint]) -> tuple[list[str], list[list[str]]]:
+    """Heads and lines."""
+    return list(_HEADS.values()), [[_told(asdict(point)[key]) for key in _HEADS] for point in points]
 
 
 def _told(value: float) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _chart(points: Sequence[CrowdPoint]) -> dict[str, Any]:
+def chart(points: Sequence[CrowdPoint]) -> dict[str, Any]:
     """What users get against rounds, and home as a line."""
     import altair
 
