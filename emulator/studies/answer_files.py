@@ -43,6 +43,9 @@ def held(out: Path | None) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         place = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not os.access(out, os.W_OK):
+            os.close(place)
+            raise PermissionError(0, "it may not be written to")
     except OSError as error:
         raise RunError(f"cannot write to {out}: {error.strerror or error}; give another with --out") from None
     try:
@@ -68,12 +71,21 @@ def clear(out: Path, names: Sequence[str]) -> None:
 
 
 def write(out: Path, texts: Mapping[str, str | bytes], option: str = "--out") -> None:
-    """Write files of these names. Raises `RunError` when they cannot be written; `option` names the place."""
+    """Write files of these names: all of them, or none.
+
+    Raises `RunError` when they cannot be written; `option` names the place.
+    """
+    written: list[str] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             write_bytes(out / name, text.encode("utf-8") if isinstance(text, str) else text)
+            written.append(name)
     except (OSError, ModelError) as error:
+        # An answer without its page, on a disk that is full, would keep the next one away.
+        for name in written:
+            with suppress(OSError):
+                (out / name).unlink(missing_ok=True)
         # What lies below says which file, too.
         reason = error.__cause__ or error.__context__ if isinstance(error, ModelError) else error
         why = (reason.strerror if isinstance(reason, OSError) else None) or error

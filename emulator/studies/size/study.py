@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -58,11 +58,26 @@ def size(
     """
     folder = Path(out) if out is not None else None
     page.check(folder, force)
+    _check(scenario, fields, until)
     sweeps = [vary.of(path, values) for path, values in fields.items()]
     asked = _Asked(scenario, sweeps, until, planners, seeds, overrides, allow_code)
     with answer_files.held(folder):
         page.check(folder, force)  # another study may have ended meanwhile
         return asked.carried_out(local, address, folder, progress)
+
+
+def _check(scenario: object, fields: object, until: object) -> None:
+    """Raise `RunError` for what a program gives that is of another kind."""
+    if not isinstance(scenario, Scenario | str | Path):
+        raise RunError(f"the scenario is {repr(scenario)[:80]}, expected a Scenario, or the name or path of one")
+    if not isinstance(fields, Mapping) or not all(map(_values, fields.values())):
+        raise RunError(f"fields is {repr(fields)[:80]}, expected values by field, as in {{'nodes.0.count': [1, 2, 4]}}")
+    if not isinstance(until, str):
+        raise RunError(f"until is {repr(until)[:80]}, expected a text such as 'p95_ms <= 300'")
+
+
+def _values(given: object) -> bool:
+    return isinstance(given, Iterable) and not isinstance(given, str | bytes)
 
 
 class _Asked:

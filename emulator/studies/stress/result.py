@@ -229,7 +229,8 @@ def _named(change: str) -> str:
 def _promises(each: Axioms) -> str:
     kept = "everybody does at least as well as alone with an even share"
     broken = f"{share(each.sharing_broken)} of users would do better alone with an even share"
-    lies = f"who claims twice what it needs is {plain(each.liars_gain)} times as fast"
+    gain = plain(each.liars_gain)
+    lies = f"who claims twice what it needs is {'no faster' if gain == '1' else f'{gain} times as fast'}"
     return (
         f"On {each.servers} random servers {broken if each.sharing_broken else kept}, "
         f"{share(each.envious)} of pairs envy, {lies}, and {share(each.starved)} of users get next to nothing."

@@ -126,6 +126,15 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_anything_runs(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(RunError, match=r"cannot keep runs in .*may not be written to.*--out"):
         Kept(tmp_path / "runs.jsonl", "1", lambda found: True)
+    with pytest.raises(RunError, match=r"cannot write to .*may not be written to.*--out"), answer_files.held(tmp_path):
+        pass
+
+
+def test_an_answer_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()  # no file can take its place
+    with pytest.raises(RunError, match="cannot write to"):
+        answer_files.write(tmp_path, {"a": "first", "b": "second", "c": b"third"})
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_a_folder_is_one_studys_at_a_time(tmp_path: Path) -> None:

@@ -269,3 +269,20 @@ def test_a_sizing_without_an_answer_names_the_nearest() -> None:
     [text] = found.sentences()
     assert "no value of nodes.0.count (1 to 2)" in text
     assert "nodes.0.count = 2 with 0.500 ±0.010 s, where what binds is the CPU of edge1." in text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scenario": 3}, "the scenario is 3"),
+        ({"fields": "nodes.0.ghz"}, "fields is 'nodes.0.ghz'"),
+        ({"fields": {"nodes.0.ghz": 3}}, "fields is"),
+        ({"fields": {"nodes.0.ghz": "1,2"}}, "fields is"),
+        ({"until": None}, "until is None"),
+        ({"until": 300}, "until is 300"),
+    ],
+)
+def test_what_is_of_another_kind_is_a_sentence(given: dict[str, Any], said: str) -> None:
+    asked: dict[str, Any] = {"scenario": SITE["name"], "fields": {"nodes.0.ghz": [1, 2]}, "until": "p95_ms <= 300"}
+    with pytest.raises(RunError, match=said):
+        size(**(asked | given))
