@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from layerlift.planners import Objective, Problem, cost
 from layerlift.planners.cost.holdings import layer_bytes
 from layerlift.planners.cost.judge import Term, term_of
@@ -14,8 +16,8 @@ from layerlift.planners.offloading.front import least_of
 def broken(problem: Problem, placement: tuple[int, ...]) -> str:
     """One sentence where a placement misses a limit, whoever planned it; empty where it keeps all.
 
-    That no plan keeps one is said where even the least of that term, by `units`, is above it: memory counts, and
-    modules are cut where that is known to pay.
+    That no plan keeps one is said where even the least of that term, by `units`, is above it with all the memory that
+    one could want; where memory is short, that none was found.
     """
     said = [*_missed(problem, placement), *_full(problem)]
     return "; ".join(said)
@@ -37,7 +39,10 @@ def _missed(problem: Problem, placement: tuple[int, ...]) -> Iterator[str]:
         least = min(own, term_of(cost.evaluate(free, least_of(free, term)), term))
         given = f"{name} {limit:.6g}"
         if least > limit:
-            yield f"no plan keeps {given}; the nearest {verb} {least * unit:.4g}{word}"
+            roomy = replace(free, memory_bytes=np.full_like(problem.memory_bytes, np.inf))
+            none = term_of(cost.evaluate(roomy, least_of(roomy, term)), term) > limit
+            who = "no plan" if none else "no plan that was found"
+            yield f"{who} keeps {given}; the nearest {verb} {least * unit:.4g}{word}"
         else:
             other = ", though not with the other limit for all that is known" if both else ""
             yield f"this plan {verb} {own * unit:.4g}{word} and misses {given}, which a plan keeps{other}"

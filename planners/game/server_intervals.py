@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from layerlift.models.graph.per_graph import crossings
+from layerlift.models.graph.route import CLIENT
 from layerlift.models.sums import left_sum
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import Placements
@@ -164,8 +165,7 @@ class _Excursions:
                 continue
             plain[first] = 1.0
             sent, returned = graph.tensors[crossing[first][0]], graph.tensors[crossing[last + 1][0]]
-            here[first] = problem.seconds[first : last + 1, 0].sum()
-            there[first] = problem.seconds[first : last + 1, server].sum()
+            here[first], there[first] = np.cumsum(problem.seconds[first : last + 1], axis=0)[-1, [CLIENT, server]]
             down[first], up[first] = sent.bytes + header, returned.bytes + header
             took_s[first] = (
                 back_s + down[first] / problem.bandwidth_bytes_s[server, 0] + here[first] * problem.slowdown[0]
