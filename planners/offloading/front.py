@@ -145,11 +145,7 @@ def _cuts(problem: Problem, terms: Sequence[Term]) -> list[Placement]:
     if not len(cuts):
         return []
     table = np.array([term_of(cuts, term) for term in terms]).T
-    kept: list[int] = []
-    for number in np.lexsort(table.T[::-1]).tolist():
-        if not kept or not (table[kept] <= table[number]).all(axis=1).any():
-            kept.append(number)
-    return [cuts.placement(number) for number in kept]
+    return [cuts.placement(number) for number in undominated(table)]
 
 
 def undominated_points(
