@@ -267,8 +267,9 @@ def test_a_front_by_a_planner_is_told_beside(tmp_path: Path) -> None:
     assert any((point["latency"], point["money"]) in best for point in by["points"])
     assert "drawn by dil" in chart.read_text()
     code, output = front_of("--front", "latency,money", "--by", "dil")
-    assert f"looks at {by['candidates']:,} placements and draws {len(by['points'])}: " in " ".join(output.split())
-    assert f"{100 * by['hypervolume_share']:.2f} % of the hypervolume" in output
+    said = " ".join(output.split())
+    assert f"looks at {by['candidates']:,} placements and draws {len(by['points'])}: " in said
+    assert f"{100 * by['hypervolume_share']:.2f} % of the hypervolume" in said
 
 
 @pytest.mark.long
