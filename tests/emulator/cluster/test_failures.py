@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import uuid
+from pathlib import Path
 
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
@@ -128,3 +130,29 @@ def test_what_a_driver_leaves_is_ended(orderly: bool) -> None:
         other.kill()
         left.wait()
         other.wait()
+
+
+def test_who_writes_a_title_over_its_mark_is_reaped_all_the_same(tmp_path: Path) -> None:
+    """As helpers of Ray do; one that is given their number later is not taken for them."""
+    mark, seen = uuid.uuid4().hex, tmp_path / "seen"
+    sheds = (
+        "import os, sys, time\n"
+        f"while not os.path.exists({str(seen)!r}): time.sleep(0.05)\n"
+        "os.execve(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)'], {})"
+    )
+    left = subprocess.Popen([sys.executable, "-c", sheds], env={**os.environ, reaper.MARK: mark})
+    waiting = subprocess.Popen([sys.executable, "-I", "-S", reaper.__file__, mark], stdin=subprocess.PIPE)
+    try:
+        while reaper.marked(mark) != [left.pid]:
+            assert left.poll() is None
+        time.sleep(2.0)  # it looks four times a second
+        seen.touch()
+        while reaper.marked(mark):
+            assert left.poll() is None
+        waiting.communicate(b"")
+        assert left.wait(timeout=60) == -signal.SIGKILL
+    finally:
+        left.kill()
+        waiting.kill()
+        left.wait()
+        waiting.wait()
