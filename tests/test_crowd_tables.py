@@ -55,9 +55,10 @@ def test_what_was_made_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_world_can_be_drawn_and_the_most_important_runs_come_first() -> None:
-    for crowd in (*CONTENTION.values(), *HELD_OUT.values()):
+    for crowd in (*CONTENTION.values(), *worlds.OTHERS.values(), *HELD_OUT.values()):
         for way in (CROWD, JOINT):
-            Scenario.load(crowd.scenario, [*crowd.settings, *way.settings])
+            made = Scenario.load(crowd.scenario, [*crowd.settings, *way.settings])
+        assert made.resolve().users
     listed = list(cases("all", range(1, 3)))
     assert [case.way for case in listed[:2]] == [HOME, CROWD]
     assert {case.seed for case in listed} == {1, 2}

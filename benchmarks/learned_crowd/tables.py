@@ -67,16 +67,16 @@ def held_out() -> str:
 
 
 def _short(crowds: Mapping[str, Crowd], ways: Sequence[Way], seeds: int) -> str:
-    """The mean ratio of each crowd by who plans, and the worst user's under `crowd`."""
+    """The mean ratio of each crowd by who plans, and the worst user's under `crowd+ionn`."""
     if not seeds:
         named = ", ".join(crowd.title for crowd in crowds.values())
         return prose(f"Not run yet: {named}. Nothing is claimed of them.")
     rows = []
     for crowd in crowds.values():
         known = sightings(crowd, ways, seeds)
-        worst = _mean(known[CROWD], lambda each: each.worst)
+        worst = _mean(known[WITH_IONN], lambda each: each.worst)
         rows.append([crowd.title, *(_mean(known[way], lambda each: each.ratio) for way in ways), worst])
-    head = ["", *(way.title for way in ways), "worst user, `crowd`"]
+    head = ["", *(way.title for way in ways), f"worst user, {WITH_IONN.title}"]
     return f"{prose(f'Mean ratio to home, {seeds} seeds, means with 95 % intervals.')}\n\n{table(head, rows)}"
 
 

@@ -41,9 +41,9 @@ SPREAD: Final = Way("`spread`", "spread")
 RANDOM: Final = Way("`random`", "random")
 MAIN: Final = (CROWD, WITH_IONN, JOINT, IONN, BY_HAND)
 ALL: Final = (*MAIN, LATENCY, GIBBS, ALONE, SPREAD, RANDOM)
-FEW: Final = (CROWD, BY_HAND, IONN, SPREAD)
+FEW: Final = (CROWD, WITH_IONN, BY_HAND, IONN, SPREAD)
 """Where nobody may gather."""
-AGAINST: Final = (CROWD, JOINT, IONN)
+AGAINST: Final = (CROWD, WITH_IONN, JOINT, IONN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ HELD_OUT: Final = {
     "ghz": Crowd("servers of 40 to 80 GHz at the edge", "contention", (*_SMALL, "nodes.0.ghz=[40, 80]")),
     "links": Crowd("links of 40 MB/s", "contention", (*_SMALL, "links.client-edge.bandwidth_mb_s=40")),
     "networks": Crowd(
-        "DenseNet-121 and VGG16", "contention",
-        (*_SMALL, "users.0.model={densenet121: 1, vgg16: 1}", _MORE, "models.vgg16={input_bytes: 40000}"),
+        "DenseNet-121 and VGG-19", "contention",
+        (*_SMALL, "users.0.model={densenet121: 1, vgg19: 1}", _MORE, "models.vgg19={input_bytes: 40000}"),
     ),
     "think": Crowd("5 s between questions", "contention", (*_SMALL, "users.0.think_s={exponential: 5}")),
     "arrival": Crowd(
