@@ -35,7 +35,7 @@ BLOCKS: Final = (
     Block("scorers and proposals", "docs/learned.md", learned.curve, 10),
     Block("the letters", "docs/learned.md", learned.letters, 20),
     Block("errors of values", "docs/learned.md", learned.errors, 90),
-    Block("fronts by one policy", "docs/learned.md", learned_fronts.fronts, 150),
+    Block("fronts by one policy", "docs/learned.md", learned_fronts.fronts, 400),
     Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
     Block("before any episode", "docs/learned.md", adaptation.promised, 20),
     Block("adaptation", "docs/learned.md", adaptation.adaptation, 120),
