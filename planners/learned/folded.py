@@ -14,14 +14,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from layerlift.planners.learned.features import OF_NODE, OF_PIECE, OF_STEP
-from layerlift.planners.learned.policy import MOST_INSIDE, MOST_SCORE, SHIFTS, Policy
+from layerlift.planners.learned.policy import SHIFTS, Policy
 from layerlift.planners.learned.policy_file import IR, OPSET, initializers
-from layerlift.planners.learned.steps import suffix
+from layerlift.planners.learned.steps import BOUNDS, step_inputs, suffix
 
 _LAYERS: Final = (("piece", "target", "source", "step", "first"), ("inner", "second"), ("outer", "third"))
 """The tables of each layer."""
-_BOUNDS: Final = {"nothing": 0, "most_inside": MOST_INSIDE, "least_score": -MOST_SCORE, "most_score": MOST_SCORE}
 
 
 def folded_model(policies: tuple[Policy, ...]) -> onnx.ModelProto:
@@ -30,7 +28,7 @@ def folded_model(policies: tuple[Policy, ...]) -> onnx.ModelProto:
     operators = [operator for end in ends for operator in _operators(end)]
     held = [*_fixed(), *(each for policy, end in zip(policies, ends, strict=True) for each in _tables(policy, end))]
     outputs = [helper.make_tensor_value_info(f"scores{end}", TensorProto.FLOAT, ["steps", 1]) for end in ends]
-    graph = helper.make_graph(operators, "policy", _inputs(), outputs, held)
+    graph = helper.make_graph(operators, "policy", step_inputs(), outputs, held)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
 
 
@@ -47,11 +45,11 @@ def _tables(policy: Policy, end: str) -> list[onnx.TensorProto]:
 
 def _fixed() -> list[onnx.TensorProto]:
     axes = [numpy_helper.from_array(np.array([axis], dtype=np.int64), f"axes_{axis}") for axis in (1, 2)]
-    return axes + initializers({name: np.array(value) for name, value in _BOUNDS.items()})
+    return axes + initializers({name: np.array(value) for name, value in BOUNDS.items()})
 
 
 def _operators(end: str) -> list[onnx.NodeProto]:
-    shared = {"of_piece", "of_node", "of_step", "axes_1", "axes_2", *_BOUNDS}
+    shared = {"of_piece", "of_node", "of_step", "axes_1", "axes_2", *BOUNDS}
 
     def op(kind: str, inputs: str, output: str) -> onnx.NodeProto:
         named = [each if each in shared else each + end for each in inputs.split()]
@@ -78,12 +76,3 @@ def _operators(end: str) -> list[onnx.NodeProto]:
         op("Floor", "sum_3", "whole_3"),
         op("Clip", "whole_3 least_score most_score", "scores"),
     ]
-
-
-def _inputs() -> list[onnx.ValueInfoProto]:
-    shapes: dict[str, list[str | int | None]] = {
-        "of_piece": ["pieces", OF_PIECE],
-        "of_node": ["pieces", "nodes", OF_NODE],
-        "of_step": ["pieces", "nodes", "nodes", OF_STEP],
-    }
-    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]

@@ -63,15 +63,18 @@ def _graph(tables: Tables) -> onnx.GraphProto:
     numbers = range(1, _members(tables) + 1)
     operators = [operator for number in numbers for operator in _operators(suffix(number))]
     outputs = [_output(suffix(number)) for number in numbers]
-    return helper.make_graph(operators, "policy", _inputs(), outputs, [*initializers(tables), *_fixed()])
+    return helper.make_graph(operators, "policy", step_inputs(), outputs, [*initializers(tables), *_fixed()])
+
+
+BOUNDS: Final = {"nothing": 0, "most_inside": MOST_INSIDE, "least_score": -MOST_SCORE, "most_score": MOST_SCORE}
+"""Between which numbers inside, and scores, are clipped, by their names in a network."""
 
 
 def _fixed() -> list[onnx.TensorProto]:
     """What is no number of the policy's own."""
     shaped = {"axes_1": [1], "axes_2": [2], "axes_12": [1, 2], "axes_3": [3]}
     made = [numpy_helper.from_array(np.array(axes, dtype=np.int64), name) for name, axes in shaped.items()]
-    bounds = {"nothing": 0, "most_inside": MOST_INSIDE, "least_score": -MOST_SCORE, "most_score": MOST_SCORE}
-    scalars: dict[str, NDArray[Any]] = {name: np.array(value) for name, value in bounds.items()}
+    scalars: dict[str, NDArray[Any]] = {name: np.array(value) for name, value in BOUNDS.items()}
     scalars |= {f"scale_{number}": np.array(2.0**-shift) for number, shift in enumerate(SHIFTS, start=1)}
     return made + initializers(scalars)
 
@@ -115,7 +118,8 @@ def _operators(end: str) -> list[onnx.NodeProto]:
     ]
 
 
-def _inputs() -> list[onnx.ValueInfoProto]:
+def step_inputs() -> list[onnx.ValueInfoProto]:
+    """What a network of steps reads, see `layerlift.planners.learned.features.Features`."""
     shapes: dict[str, list[str | int | None]] = {
         "of_piece": ["pieces", OF_PIECE],
         "of_node": ["pieces", "nodes", OF_NODE],
