@@ -14,10 +14,10 @@ from layerlift.emulator.scenario import Scenario
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # benchmarks are not installed
 
-measuring = importlib.import_module("benchmarks.learned_crowd.measuring")
-tables = importlib.import_module("benchmarks.learned_crowd.tables")
-worlds = importlib.import_module("benchmarks.learned_crowd.worlds")
-cases = importlib.import_module("benchmarks.learned_crowd.__main__").cases
+measuring = importlib.import_module("benchmarks.learning.crowd.measuring")
+tables = importlib.import_module("benchmarks.learning.crowd.tables")
+worlds = importlib.import_module("benchmarks.learning.crowd.worlds")
+cases = importlib.import_module("benchmarks.learning.crowd.__main__").cases
 Seen, found, seen, store = measuring.Seen, measuring.found, measuring.seen, measuring.store
 Case, Crowd, CONTENTION, HELD_OUT = worlds.Case, worlds.Crowd, worlds.CONTENTION, worlds.HELD_OUT
 BY_HAND, CROWD, HOME, JOINT, LATENCY = worlds.BY_HAND, worlds.CROWD, worlds.HOME, worlds.JOINT, worlds.LATENCY

@@ -1,4 +1,4 @@
-"""What `benchmarks.retrained` says of a policy that is trained again: the same numbers, or how many are others."""
+"""What `benchmarks.learning.retrained` says of a policy trained again: the same numbers, or how many are others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from layerlift.planners.learned.policy_file import written
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # benchmarks are not installed
 
-retrained = importlib.import_module("benchmarks.retrained")
+retrained = importlib.import_module("benchmarks.learning.retrained")
 NAMES, Again, read, ships, told = (getattr(retrained, name) for name in ("NAMES", "Again", "read", "ships", "told"))
 
 

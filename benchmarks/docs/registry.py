@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from benchmarks import adaptation, learned, learned_fronts, retrained
 from benchmarks.docs import cards, crowds, facts, planning, rests, samples
 from benchmarks.docs.blocks import Block
-from benchmarks.learned_crowd import tables as crowd_tables
+from benchmarks.learning import adaptation, fronts, planners, retrained
+from benchmarks.learning.crowd import tables as crowd_tables
 
 _TIMES: Final = r"^\| `[^|]*` \| [^|]* \| [\d.,e+-]+ \| [\d.,e+-]+ \|$"
 """In docs/gaps.md, what planners spent: the last two columns are CPU time."""
@@ -30,13 +30,13 @@ BLOCKS: Final = (
     Block("orders of uploads", "docs/planners.md", planning.orders, 240),
     Block("planning together", "docs/planners.md", planning.joint, 300, timed=r"^\| planning time .*$"),
     Block("crowds foretold", "docs/planners.md", planning.foretold, 400),
-    Block("gaps of learned planners", "docs/learned.md", learned.gaps, 240),
-    Block("right steps", "docs/learned.md", learned.accuracy, 60),
-    Block("scorers and proposals", "docs/learned.md", learned.curve, 10),
-    Block("the letters", "docs/learned.md", learned.letters, 20),
-    Block("errors of values", "docs/learned.md", learned.errors, 90),
-    Block("fronts by one policy", "docs/learned.md", learned_fronts.fronts, 400),
-    Block("times of learned planners", "docs/learned.md", learned.times, 10, timed=".*"),
+    Block("gaps of learned planners", "docs/learned.md", planners.gaps, 240),
+    Block("right steps", "docs/learned.md", planners.accuracy, 60),
+    Block("scorers and proposals", "docs/learned.md", planners.curve, 10),
+    Block("the letters", "docs/learned.md", planners.letters, 20),
+    Block("errors of values", "docs/learned.md", planners.errors, 90),
+    Block("fronts by one policy", "docs/learned.md", fronts.fronts, 400),
+    Block("times of learned planners", "docs/learned.md", planners.times, 10, timed=".*"),
     Block("before any episode", "docs/learned.md", adaptation.promised, 20),
     Block("adaptation", "docs/learned.md", adaptation.adaptation, 120),
     Block("trained again", "docs/learned.md", retrained.block, 480, timed=r" \| [^|]* \|$"),

@@ -81,11 +81,15 @@ class Sums:
 
     @cached_property
     def exact(self) -> bool:
-        """Whether sums are what the cost model says, but for the last bits: a chain of pieces with one answer."""
+        """Whether sums are what the cost model says, but for the last bits."""
+        return self.chained and not self.problem.price_per_byte_s.any()
+
+    @cached_property
+    def chained(self) -> bool:
+        """The same of seconds and joules: whether it is a chain of pieces with one answer."""
         facts = self.facts
         made = [piece for piece, _ in facts.answers]
-        alone = made == [len(facts.first) - 1] and bool((facts.count == 1).all())
-        return alone and not self.problem.price_per_byte_s.any()
+        return made == [len(facts.first) - 1] and bool((facts.count == 1).all())
 
     @cached_property
     def forbidden(self) -> Bools:
@@ -152,16 +156,23 @@ class Sums:
 
     def weighed(self, weights: Floats) -> tuple[Floats, Floats]:
         """A weighted sum (shape (3,)) of the terms: of pieces, shape (P, N), and of the steps to them, (P, N, N)."""
+        return self.weighed_pieces(weights), self.weighed_steps(weights)
+
+    def weighed_pieces(self, weights: Floats) -> Floats:
+        """The same of pieces alone."""
         used = np.flatnonzero(weights).tolist()
         if len(used) == 1:
-            pieces = float(weights[used[0]]) * self._term(used[0])
-        else:
-            pieces = weighed(weights, self.pieces)
-            pieces[self.forbidden] = np.inf
+            return float(weights[used[0]]) * self._term(used[0])
+        pieces = weighed(weights, self.pieces)
+        pieces[self.forbidden] = np.inf
+        return pieces
+
+    def weighed_steps(self, weights: Floats) -> Floats:
+        """The same of steps alone."""
         delay, rate = self.hops(weights)
         steps: Floats = rate * self.moved[:, None, None]
         steps += delay
-        return pieces, steps
+        return steps
 
     def hops(self, weights: Floats) -> tuple[Floats, Floats]:
         """The weighted sum of a message's terms per delay and per byte, shapes (N, N)."""

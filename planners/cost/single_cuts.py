@@ -20,6 +20,7 @@ from layerlift.planners.cost import batch
 from layerlift.planners.cost.batch import BatchCosts, Placements
 from layerlift.planners.cost.holdings import holdings
 from layerlift.planners.cost.period import two_way_s
+from layerlift.planners.cost.units import units_of
 from layerlift.planners.problem.problem import Bools, Floats, Ints, Problem
 
 NEAR = 1e-9
@@ -108,6 +109,60 @@ def _cuts(problem: Problem) -> tuple[Ints, Ints]:
     return servers, np.concatenate([np.zeros(0, dtype=np.int64), *firsts])
 
 
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """Cuts that keep layers in between on the client: which cuts are walked, and what others differ from them by.
+
+    Before a boundary that a single tensor passes and nothing else does, all cuts take the same from there on: such a
+    cut is the cut at the boundary, and what the two differ by without layers in between.
+    """
+
+    cuts: Ints
+    """Those of `CutCosts` with layers in between, shape (R,)."""
+    server: Ints
+    """Of the cuts to walk, shape (W,)."""
+    first: Ints
+    walked: Ints
+    """Which of these each cut hangs on, shape (R,)."""
+
+
+def anchored(problem: Problem, server: Ints, first: Ints, cuts: Ints) -> Anchored:
+    """Which walks settle `cuts`, given the server and first layer of every cut."""
+    units = units_of(problem.graph)
+    unit_of = [number for number, unit in enumerate(units) for _ in unit.layers]
+    walks: dict[tuple[int, int], int] = {}
+    hung: list[int] = []
+    known: dict[int, list[int]] = {}
+    for on, layer in zip(server[cuts].tolist(), first[cuts].tolist(), strict=True):
+        if on not in known:
+            known[on] = _boundaries(problem, on)
+        at = known[on][unit_of[layer]]
+        hung.append(walks.setdefault((on, max(at, layer)), len(walks)))
+    pairs = np.array([*walks], dtype=np.int64).reshape(-1, 2)
+    return Anchored(cuts, pairs[:, 0], pairs[:, 1], np.array(hung, dtype=np.int64))
+
+
+def _boundaries(problem: Problem, server: int) -> list[int]:
+    """By unit: in front of which layer, in a later one, the cut lies that a cut in it hangs on; -1 where it does not.
+
+    The last boundary before the next unit of which layers stay at home. All who read what passes there are on the
+    server: a client that made it itself would have it sooner than one that is sent it.
+    """
+    graph, facts = problem.graph, cut_facts(problem.graph)
+    made, boundary = [], -1
+    for unit in reversed(units_of(graph)):
+        broken = not problem.allowed[unit.first : unit.last + 1, server].all()
+        made.append(-1 if broken else boundary)
+        if broken:
+            boundary = -1
+        # What passes is a tensor that was made, and no answer that was made before may still be on its way.
+        at = unit.first
+        alone = facts.up_count[at] and not facts.answered_before[at]
+        if boundary < 0 and alone and problem.allowed[[*graph.tensors[unit.entering[0]].consumers], server].all():
+            boundary = at
+    return made[::-1]
+
+
 class CutCosts:
     """All legal single cuts of a problem and what each costs; arrays of shape (K,), servers in order.
 
@@ -118,12 +173,7 @@ class CutCosts:
         self.problem = problem
         self._all = not problem.tables.limited
         """Whether every layer may be cut in front of, towards every server."""
-        whole: Bools = np.ones(len(problem.nodes), dtype=np.bool_)
-        if not self._all:
-            whole = np.logical_and.reduce(problem.allowed, axis=0)
-        whole[0] = False
-        self._whole = whole
-        self._sums = SuffixCosts(problem, np.flatnonzero(whole))
+        self._sums = SuffixCosts(problem, np.arange(1, len(problem.nodes)))
 
     @cached_property
     def _cuts(self) -> tuple[Ints, Ints]:
@@ -140,15 +190,18 @@ class CutCosts:
         return self._cuts[1]
 
     @cached_property
-    def _summed(self) -> Bools:
-        """Which cuts are sums over a prefix and a suffix."""
-        return self._whole[self.server]
+    def _broken(self) -> Ints:
+        """Which cuts have layers in between that stay on the client: no sums over a prefix and a suffix."""
+        closed = ~self.problem.allowed
+        if not closed.any():
+            return np.zeros(0, dtype=np.int64)
+        last = np.where(closed.any(axis=0), len(closed) - 1 - closed[::-1].argmax(axis=0), -1)
+        return np.flatnonzero(self.first < last[self.server])
 
     @cached_property
     def _at(self) -> Ints:
-        """Where they are in the tables of all layers and servers that are open."""
-        made: Ints = (np.cumsum(self._whole) - 1)[self.server] * len(self.problem.graph) + self.first
-        return made[self._summed]
+        """Where cuts are in the tables of all layers and servers."""
+        return (self.server - 1) * len(self.problem.graph) + self.first
 
     def __len__(self) -> int:
         return len(self.problem.graph) * len(self.problem.servers) if self._all else len(self.first)
@@ -158,25 +211,25 @@ class CutCosts:
         if self._all:
             server, first = divmod(number, len(self.problem.graph))
             return (0,) * first + (server + 1,) * (len(self.problem.graph) - first)
-        server, first = int(self.server[number]), int(self.first[number])
-        if self._summed[number]:
-            return (0,) * first + (server,) * (len(self.problem.graph) - first)
-        return tuple(_rows(self.problem, server, self.first[number : number + 1])[0].tolist())
+        return tuple(_rows(self.problem, int(self.server[number]), self.first[number : number + 1])[0].tolist())
 
     @cached_property
     def latency_s(self) -> Floats:
         """Seconds of a query."""
-        return self._joined(self._sums.latency_s, lambda walked: walked.latency_s)
+        return self._added(self._sums.latency_s, lambda walked: walked.latency_s)
 
     @cached_property
     def energy_j(self) -> Floats:
         """Joules of a query."""
-        return self._joined(self._sums.energy_j, lambda walked: walked.energy_j)
+        return self._added(self._sums.energy_j, lambda walked: walked.energy_j)
 
     @cached_property
     def money(self) -> Floats:
         """Money of a query (USD)."""
-        return self._joined(self._sums.money, lambda walked: walked.money)
+        if self.problem.price_per_byte_s.any():
+            # What is held costs for as long as the query lasts, which does not add up.
+            return self._joined(self._sums.money, lambda walked: walked.money)
+        return self._added(self._sums.money, lambda walked: walked.money)
 
     @cached_property
     def balance(self) -> Floats:
@@ -190,19 +243,44 @@ class CutCosts:
 
     @cached_property
     def _walked(self) -> BatchCosts:
-        """Cuts with layers in between that stay on the client: by the cost model, layer by layer."""
-        problem, chosen = self.problem, ~self._summed
-        suffix = np.arange(len(problem.graph)) >= self.first[chosen][:, None]
-        servers = self.server[chosen]
-        return batch.evaluate(problem, (suffix & problem.allowed.T[servers]) * servers[:, None], period=True)
+        """All broken cuts by the cost model, layer by layer."""
+        return self._walks(self.server[self._broken], self.first[self._broken])
+
+    @cached_property
+    def _anchored(self) -> tuple[Anchored, BatchCosts]:
+        """What broken cuts hang on, by the cost model."""
+        made = anchored(self.problem, self.server, self.first, self._broken)
+        return made, self._walks(made.server, made.first)
+
+    def _walks(self, server: Ints, first: Ints) -> BatchCosts:
+        suffix = np.arange(len(self.problem.graph)) >= first[:, None]
+        return batch.evaluate(self.problem, (suffix & self.problem.allowed.T[server]) * server[:, None], period=True)
+
+    def _whole(self, grid: Floats) -> Floats | None:
+        """The table as it is, where it holds all cuts and nothing else."""
+        whole = self._all or (len(self._at) == grid.size and not len(self._broken))
+        return grid.ravel() if whole else None
 
     def _joined(self, grid: Floats, column: Callable[[BatchCosts], Floats]) -> Floats:
-        if self._all or len(self._at) == grid.size == len(self):
-            return grid.ravel()
-        made = np.zeros(len(self))
-        made[self._summed] = grid.ravel()[self._at]
-        if len(self._at) < len(self):
-            made[~self._summed] = column(self._walked)
+        """The table's numbers of the cuts, those of broken ones walked."""
+        if (whole := self._whole(grid)) is not None:
+            return whole
+        made: Floats = grid.ravel()[self._at]
+        if len(self._broken):
+            made[self._broken] = column(self._walked)
+        return made
+
+    def _added(self, grid: Floats, column: Callable[[BatchCosts], Floats]) -> Floats:
+        """The same of a term that adds up: few of the broken cuts are walked (see `Anchored`)."""
+        if (whole := self._whole(grid)) is not None:
+            return whole
+        flat = grid.ravel()
+        made: Floats = flat[self._at]
+        if len(self._broken):
+            hangs, walked = self._anchored
+            own = (hangs.server - 1) * len(self.problem.graph) + hangs.first
+            beside = made[hangs.cuts] - flat[own][hangs.walked]
+            made[hangs.cuts] = column(walked)[hangs.walked] + beside
         return made
 
 

@@ -90,20 +90,22 @@ class Learned(PlannerBase):
         for objective in wanted if len(problem.servers) else ():
             posed = replace(problem, objective=objective)
             sums = Sums(posed, whole_pieces(problem.graph))
-            ways = self._ways(Judge(posed), sums, rng)
+            ways = self._ways(Judge(posed), sums, rng, beaten=True)
             found |= dict.fromkeys(sums.placement(way) for way in np.unique(ways, axis=0).tolist())
         return [*found] or [(CLIENT,) * len(problem.graph)]
 
-    def _ways(self, judge: Judge, sums: Sums, rng: random.Random) -> Ints:
-        """All walks, as nodes of the problem, shape (K, P)."""
+    def _ways(self, judge: Judge, sums: Sums, rng: random.Random, beaten: bool = False) -> Ints:
+        """All walks, as nodes of the problem, shape (K, P); of those that others always beat too where that may pay."""
         draws = np.random.default_rng(rng.getrandbits(64))
+        # Who has met what no cost tells of chooses among all nodes.
         if self.own:
-            return self._walk(sums, _of(Additive(judge.problem, judge)), draws)
-        return np.concatenate([self._walk(sums, weights, draws) for weights in _weights(judge)])
+            return self._walk(sums, _of(Additive(judge.problem, judge)), draws, beaten=True)
+        every = beaten or not _adds_up(judge.problem)
+        return np.concatenate([self._walk(sums, weights, draws, every) for weights in _weights(judge)])
 
-    def _walk(self, sums: Sums, weights: TermWeights, draws: np.random.Generator) -> Ints:
+    def _walk(self, sums: Sums, weights: TermWeights, draws: np.random.Generator, beaten: bool) -> Ints:
         """Walks by the scores of a problem whose terms weigh so much, as nodes of the problem, shape (walks, P)."""
-        seen = priced(sums, weights)
+        seen = priced(sums, weights, beaten=beaten)
         room = sums.problem.memory_bytes[seen.nodes]
         return seen.nodes[walker_of(self._policy, self._kind).ways(sums, seen, self.walks, draws, room)]
 
@@ -117,6 +119,13 @@ def _weights(judge: Judge) -> Iterator[TermWeights]:
         for step in range(1, LEANS + 1):
             latency, energy, money = (start + (np.array(end) - start) * (step / LEANS)).tolist()
             yield _of(Additive(problem, judge, (latency, energy, money)))
+
+
+def _adds_up(problem: Problem) -> bool:
+    """Whether nothing is limited, and all that is wanted adds up over pieces and steps."""
+    wanted = problem.objective
+    limited = wanted.deadline_s is not None or wanted.budget is not None or np.isfinite(problem.memory_bytes[1:]).any()
+    return not (limited or wanted.balance or wanted.period or wanted.coordination)
 
 
 def _ends(wanted: Objective) -> list[TermWeights]:

@@ -57,17 +57,22 @@ def came_from(ways: Ints) -> Ints:
     return np.concatenate([np.full((len(ways), 1), CLIENT, dtype=ways.dtype), ways[:, :-1]], axis=1)
 
 
-def priced(sums: Sums, weights: TermWeights, among: Ints | None = None) -> Priced:
+def priced(sums: Sums, weights: TermWeights, among: Ints | None = None, beaten: bool = True) -> Priced:
     """The weighted sum of the terms, in shares of staying local, on the nearest nodes, or `among` those given.
 
-    Where that costs nothing: of the cheapest server alone, and where that costs nothing either, as it is.
+    Where that costs nothing: of the cheapest server alone, and where that costs nothing either, as it is. Unless
+    `beaten`, nodes are left out than which another is cheaper for every piece and message (see `unbeaten`).
     """
     delays, carried = sums.rates
     pieces = weighed(weights, sums.pieces)
     delay, rate = weighed(weights, delays), weighed(weights, carried)
     scale = _scale(np.cumsum(pieces, axis=0)[-1])
     pieces, delay, rate = pieces / scale, delay / scale, rate / scale
-    nodes = _nearest(pieces, delay[CLIENT] + rate[CLIENT] * sums.moved[:, None]) if among is None else among
+    if among is not None:
+        nodes = among
+    else:
+        nodes = np.arange(pieces.shape[1]) if beaten else unbeaten(pieces, delay, rate)
+        nodes = nodes[_nearest(pieces[:, nodes], (delay[CLIENT] + rate[CLIENT] * sums.moved[:, None])[:, nodes])]
     forbidden = sums.forbidden[:, nodes]
     forbidden[:, 0] = False
     table = np.ix_(nodes, nodes)
@@ -85,6 +90,23 @@ def weighed(weights: TermWeights, terms: Floats) -> Floats:
         if weight:
             made = made + weight * term
     return made
+
+
+def unbeaten(pieces: Floats, delay: Floats, rate: Floats) -> Ints:
+    """The client, and the servers than which no node is cheaper: with no piece dearer, and no message from or to it.
+
+    `pieces` has shape (P, N), what messages and their bytes cost from node to node (N, N). Where nothing is limited no
+    cheapest way visits a server that is beaten, for the same way over the node that beats it costs less: what the two
+    say to each other falls away. Of equal servers all stay.
+    """
+    links = np.concatenate([delay, rate, delay.T, rate.T])
+    spared = links + np.tile(np.where(np.eye(len(delay), dtype=np.bool_), np.inf, 0.0), (4, 1))
+    beats = (links[:, :, None] <= spared[:, None, :]).all(axis=0)
+    beats &= (pieces[:, :, None] <= pieces[:, None, :]).all(axis=0)
+    total = pieces.sum(axis=0)
+    beats &= total[:, None] < total
+    beats[:, CLIENT] = False
+    return np.flatnonzero(~beats.any(axis=0))
 
 
 def _scale(alone: Floats) -> float:

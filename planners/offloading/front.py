@@ -18,7 +18,7 @@ from layerlift.planners.graphs.label_search import LabelSearch
 from layerlift.planners.offloading import pipeline
 from layerlift.planners.offloading.labels import resources_of
 from layerlift.planners.offloading.pipeline import searches
-from layerlift.planners.offloading.units import Placement, best_of, ways
+from layerlift.planners.offloading.units import Placement, place
 from layerlift.planners.problem.problem import Objective, Problem
 
 ADDITIVE: tuple[Term, ...] = ("latency", "energy", "money")
@@ -166,5 +166,4 @@ def least_of(problem: Problem, term: Term) -> Placement:
     if term == "period":
         return pipeline.place(problem).placement
     weights = {each: float(each == term) for each in TERMS}
-    judge = Judge(replace(problem, objective=Objective(**weights)))
-    return best_of(judge, ways(judge))
+    return place(Judge(replace(problem, objective=Objective(**weights))))

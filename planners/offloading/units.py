@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from layerlift.planners.cost.judge import Judge
-from layerlift.planners.cost.pieces import Sums, cheapest_ways, inner_pieces, whole_pieces
+from layerlift.planners.cost.inner_cuts import none_inside_beats
+from layerlift.planners.cost.judge import Judge, Rank
+from layerlift.planners.cost.pieces import PieceFacts, Sums, cheapest_ways, inner_pieces, whole_pieces
 from layerlift.planners.cost.stay import Leaves, Stay, StayGiven, ToldStay, stay_in, stay_of
+from layerlift.planners.cost.switches import cheapest_by_switches
 from layerlift.planners.graphs.additive import weights_of
 from layerlift.planners.graphs.excursions import Visits, visiting
 from layerlift.planners.offloading.pipeline import trade_offs
@@ -69,7 +71,14 @@ class Units(PlannerBase):
 
 def place(judge: Judge, inside: bool = True) -> Placement:
     """The best of the cheapest ways, the best single cut and staying local (see `Units`)."""
-    return best_of(judge, ways(judge, inside))
+    found = ways(judge, inside)
+
+    def no_cut_beats(rank: Rank) -> bool:
+        # A cut between modules is one of the ways over whole units: where the cheapest of these fits, none beats it.
+        fits = judge.key(found.placements[0])[0] == 0.0
+        return fits and none_inside_beats(rank, found.sums, found.pieces, found.weights)
+
+    return best_of(judge, found.placements, no_cut_beats)
 
 
 def place_freely(judge: Judge, inside: bool = True) -> Placement:
@@ -82,19 +91,43 @@ def place_freely(judge: Judge, inside: bool = True) -> Placement:
     return place(Judge(replace(problem, memory_bytes=endless, objective=plain)), inside)
 
 
-def ways(judge: Judge, inside: bool = True) -> list[Placement]:
-    """The cheapest ways over whole units and over pieces of modules, by the objective without its limits."""
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Placements that are cheap by the objective without its limits, and what whole units cost by its `weights`."""
+
+    placements: list[Placement]
+    sums: Sums
+    pieces: Floats
+    """Shape (units, N)."""
+    weights: Floats
+    """Of seconds, joules and money."""
+
+
+def ways(judge: Judge, inside: bool = True) -> Ways:
+    """The cheapest ways over whole units and over pieces of modules."""
     problem, weights = judge.problem, weights_of(judge)
     whole, inner = whole_pieces(problem.graph), inner_pieces(problem.graph)
-    sums = [Sums(problem, whole)]
+    sums, fine, nodes = Sums(problem, whole), None, None
     if inside and len(inner.first) > len(whole.first):
-        sums.append(Sums(problem, inner))
-    tables = [each.weighed(weights) for each in sums]
-    found = cheapest_ways(tables)
-    made = [each.placement(nodes) for each, nodes in zip(sums, found, strict=True)]
+        within = Sums(problem, inner)
+        found = cheapest_by_switches(*within.weighed(weights))
+        fine, nodes = within.placement(found), _where_whole(found, whole, inner)
+    pieces = sums.weighed_pieces(weights)
+    if nodes is None:
+        nodes = cheapest_by_switches(pieces, sums.weighed_steps(weights))
+    made = [sums.placement(nodes)]
     if inside:
-        made.insert(1, _with_visits(sums[0], tables[0][0], weights, found[0], made[0]))
-    return [*made, *trade_offs(judge, made[0])]
+        made.append(_with_visits(sums, pieces, weights, nodes, made[0]))
+    if fine is not None:
+        made.append(fine)
+    return Ways([*made, *trade_offs(judge, made[0])], sums, pieces, weights)
+
+
+def _where_whole(nodes: list[int], whole: PieceFacts, inner: PieceFacts) -> list[int] | None:
+    """The node of each whole piece on a way over inner ones that never changes inside a whole one; None if it does."""
+    there = np.array(nodes)[np.searchsorted(inner.first, whole.first)]
+    lengths = np.diff(np.searchsorted(inner.first, whole.first), append=len(nodes))
+    return there.tolist() if np.repeat(there, lengths).tolist() == nodes else None
 
 
 def ways_at_prices(judge: Judge, stay: Stay, inside: bool = True) -> list[Placement]:
@@ -123,11 +156,18 @@ def _with_visits(sums: Sums, pieces: Floats, weights: Floats, nodes: list[int], 
     return placement
 
 
-def best_of(judge: Judge, placements: list[Placement]) -> Placement:
-    """The best of some placements, of the single cuts and of staying local; the earlier of equals."""
+def best_of(
+    judge: Judge, placements: list[Placement], no_cut_beats: Callable[[Rank], bool] = lambda rank: False
+) -> Placement:
+    """The best of some placements, of the single cuts and of staying local; the earlier of equals.
+
+    `no_cut_beats` may know that no single cut ranks below what was found without them.
+    """
     best, key = (0,) * len(judge.problem.graph), judge.local_key
     for placement in dict.fromkeys(placements):
         if (found := judge.key(placement)) < key:
             best, key = placement, found
+    if no_cut_beats(key):
+        return best
     cut = judge.best_cut()
     return cut[1] if cut is not None and cut[0] < key else best

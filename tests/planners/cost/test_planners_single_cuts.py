@@ -12,9 +12,10 @@ from paper_problems import paper_problem
 from planner_problems import problems
 from strategies import layer_graphs
 
-from layerlift.planners import Judge, Objective, Problem, cost
+from layerlift.planners import Judge, Objective, Problem, cost, simple_problem
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.single_cuts import CutCosts, all_single_cuts
+from layerlift.planners.testing.problems import Sketch, draw_graph
 
 
 def slow_cuts(problem: Problem) -> np.ndarray:
@@ -45,6 +46,52 @@ def test_sums_are_what_the_cost_model_says_of_every_cut(problem: Problem) -> Non
     np.testing.assert_allclose(cuts.energy_j, walked.energy_j, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(cuts.money, walked.money, rtol=1e-12, atol=1e-18)
     np.testing.assert_allclose(cuts.balance, walked.balance, rtol=1e-9, atol=1e-12)
+
+
+def broken_up(seed: int) -> Problem:
+    """Units in a row, modules and early answers among them; some layers must stay at home."""
+    rng = np.random.default_rng(seed)
+    sketches: list[Sketch] = []
+    last = "input"
+    for number in range(int(rng.integers(2, 6))):
+        kind, here = rng.integers(0, 5), [f"{letter}{number}" for letter in "abcd"]
+        sizes = [int(size) for size in rng.integers(0, 4, 4) * 1_000_000]
+        sketches.append(Sketch(here[0], (last,), sizes[0], 10))
+        if kind == 1:
+            sketches += [Sketch(here[1], (here[0],), sizes[1]), Sketch(here[2], (here[0],), sizes[2], 20)]
+            sketches.append(Sketch(here[3], (here[1], here[2]), sizes[3]))
+        elif kind == 2:
+            sketches.append(Sketch(here[3], (here[0],), sizes[3]))
+            sketches.append(Sketch(here[1], (here[3],), sizes[1]))  # an answer, which nobody reads
+        # Some networks begin anew from what goes in.
+        last = "input" if rng.random() < 0.1 else here[3] if kind in (1, 2) else here[0]
+    graph = draw_graph("broken", sketches)
+    made = simple_problem(
+        graph, rng.integers(0, 8, (len(graph), 3)) / 4.0, bandwidth_bytes_s=rng.choice([1e6, 4e6], (3, 3)),
+        latency_s=0.25, header_bytes=64, query=("dataflow", "serial")[seed % 2],
+    )  # fmt: skip
+    allowed = rng.random((len(graph), 3)) < 0.8
+    allowed[:, 0] = True
+    held = rng.choice([0.0, 1e-3]) * np.array([0.0, 1.0, 2.0])
+    return replace(
+        made,
+        allowed=allowed,
+        price_per_s=np.array([0.0, 3.0, 1.0]),
+        price_per_byte_s=held,
+        busy_w=np.array([7.0, 2.0, 9.0]),
+    )
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=500, deadline=None)
+def test_cuts_around_layers_that_stay_at_home_are_what_the_cost_model_says(seed: int) -> None:
+    problem = broken_up(seed)
+    cuts = CutCosts(problem)
+    if not len(cuts):
+        return
+    walked = batch.evaluate(problem, all_single_cuts(problem), period=True)
+    for term in ("latency_s", "energy_j", "money", "balance", "period_s"):
+        np.testing.assert_allclose(getattr(cuts, term), getattr(walked, term), rtol=1e-11, atol=1e-12, err_msg=term)
 
 
 @given(problems(layer_graphs(max_layers=6)), st.data())

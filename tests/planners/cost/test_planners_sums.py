@@ -7,11 +7,17 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from layerlift.emulator.studies.learning.worlds import Worlds
 from layerlift.planners import Judge, Objective, Problem, cost
+from layerlift.planners.cost import switches
 from layerlift.planners.cost.holdings import held_in, held_on
-from layerlift.planners.cost.pieces import Sums, cheapest_way, cheapest_ways, weighed, whole_pieces
+from layerlift.planners.cost.pieces import Sums, cheapest_way, cheapest_ways, inner_pieces, weighed, whole_pieces
+from layerlift.planners.cost.switches import MOST, cheapest_by_switches
 from layerlift.planners.graphs import label_search
+from layerlift.planners.graphs.additive import weights_of
 from layerlift.planners.graphs.excursions import Visits
 from layerlift.planners.graphs.label_bounds import Options, Quantity
 from layerlift.planners.graphs.label_search import LabelSearch, _fronts, undominated
@@ -43,6 +49,40 @@ def test_the_cheapest_ways_of_several_tables_are_those_of_each(seed: int) -> Non
     for (pieces, steps), nodes in zip(several, found, strict=True):
         every = (walked(pieces, steps, list(way)) for way in product(range(3), repeat=len(pieces)))
         assert walked(pieces, steps, nodes) == min(every)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 30), st.integers(1, 6))
+def test_the_cheapest_way_by_changes_of_node_costs_what_a_walk_finds(seed: int, count: int, nodes: int) -> None:
+    rng = np.random.default_rng(seed)
+    pieces, steps = tables(rng, count, nodes)
+    if seed % 2:
+        pieces = np.where(np.isinf(pieces), 7.0, pieces)
+    if seed % 3 == 0:
+        pieces, steps = pieces * rng.random(nodes), steps * rng.random(nodes)
+    found, asked = cheapest_by_switches(pieces, steps), cheapest_way(pieces, steps)
+    assert walked(pieces, steps, found) == pytest.approx(walked(pieces, steps, asked), rel=1e-11)
+
+
+def test_of_equally_cheap_ways_the_one_that_is_longest_on_the_client_is_taken() -> None:
+    pieces = np.array([[0.0, 0.0, 0.0], [9.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 5.0, 5.0]])
+    steps = np.ones((4, 3, 3)) * (1.0 - np.eye(3))
+    assert cheapest_by_switches(pieces, steps) == cheapest_way(pieces, steps) == [0, 1, 0, 0]
+
+
+def test_a_way_that_changes_node_at_every_piece_is_found_too() -> None:
+    count = 2 * MOST + 5
+    pieces = np.where(np.arange(count)[:, None] % 3 == np.arange(3), 0.0, 9.0)
+    steps = np.ones((count, 3, 3)) * (1.0 - np.eye(3))
+    assert cheapest_by_switches(pieces, steps) == [piece % 3 for piece in range(count)]
+
+
+@pytest.mark.parametrize("name", ["densenet121", "squeezenet"])
+def test_networks_worlds_need_few_changes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switches, "cheapest_way", None)
+    for problem in Worlds(("lone_random",), (name,)).problems(5):
+        for facts in (whole_pieces(problem.graph), inner_pieces(problem.graph)):
+            tables = Sums(problem, facts).weighed(weights_of(Judge(problem)))
+            assert cheapest_by_switches(*tables) == cheapest_way(*tables)
 
 
 def test_a_term_without_weight_is_left_out_whatever_it_is() -> None:

@@ -1,7 +1,7 @@
 """docs/learned.md: the policies that ship, trained again as they say of themselves, and compared number by number.
 
-`python -m benchmarks.retrained dil ddlo` trains these two (all but those of `crowd` when none is named; torch is needed
-for all but `crowd_ratio` and `crowd_latency`) and prints the table; `--keep FOLDER` leaves what was trained there.
+`python -m benchmarks.learning.retrained dil ddlo` trains these two (all but those of `crowd` when none is named; torch
+is needed for all but `crowd_ratio` and `crowd_latency`) and prints the table; `--keep FOLDER` leaves what was trained.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.adaptation import CONTROL
 from benchmarks.docs.blocks import table
+from benchmarks.learning.adaptation import CONTROL
 from layerlift.emulator.studies.learning.asked import train
 from layerlift.emulator.studies.learning.crowd.course import Goal
 from layerlift.models.errors import LayerliftError, RunError, near
@@ -128,7 +128,7 @@ def block() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 1 where a policy is another, 2 where it cannot be made."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrained", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning.retrained", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave what was trained there")
     given = parser.parse_args(arguments)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from benchmarks.docs.blocks import prose, table
-from benchmarks.learned_crowd.measuring import Seen, found, seen, store
-from benchmarks.learned_crowd.worlds import (
+from benchmarks.learning.crowd.measuring import Seen, found, seen, store
+from benchmarks.learning.crowd.worlds import (
     AGAINST,
     CONTENTION,
     CROWD,

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.docs.blocks import table
-from benchmarks.learned import OUTSIDE
+from benchmarks.learning.planners import OUTSIDE
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.scenario import Scenario, families
 from layerlift.emulator.studies.learning.worlds import family_of, one_of

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.learned_crowd --minutes 10`: make what docs/learned.md needs of crowds, as far as time goes.
+"""`python -m benchmarks.learning.crowd --minutes 10`: make what docs/learned.md needs of crowds, as far as time goes.
 
 The most important runs come first, seed by seed; what was made is kept, and nothing is made twice.
 """
@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from benchmarks.learned_crowd.measuring import each_found, store
-from benchmarks.learned_crowd.tables import FIRST
-from benchmarks.learned_crowd.worlds import (
+from benchmarks.learning.crowd.measuring import each_found, store
+from benchmarks.learning.crowd.tables import FIRST
+from benchmarks.learning.crowd.worlds import (
     AGAINST,
     ALL,
     CONTENTION,
@@ -44,7 +44,7 @@ def cases(group: str, seeds: range) -> Iterator[Case]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make runs until the time is up; 1 when one cannot be made."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.learned_crowd", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.learning.crowd", description=__doc__)
     parser.add_argument("--group", choices=["300", "90", "others", "held out", "all"], default="all")
     parser.add_argument("--first", type=int, default=FIRST, help="the first seed")
     parser.add_argument("--seeds", type=int, default=FIRST + 4, help="the last seed")

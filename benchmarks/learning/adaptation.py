@@ -1,7 +1,7 @@
 """docs/learned.md: what episodes are worth to a policy that was made for them, and to one that was trained plainly.
 
 Held-out families, in whose worlds links carry a quarter of what is said of them: what no planner is told, and only
-episodes show. `python -m benchmarks.adaptation` prints the tables.
+episodes show. `python -m benchmarks.learning.adaptation` prints the tables.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.learned_crowd.worlds import Case
+from benchmarks.learning.crowd.worlds import Case
 from layerlift.emulator.results.sums import quantile
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.run import run

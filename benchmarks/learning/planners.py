@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from benchmarks.docs.blocks import table
-from benchmarks.letters import policy
+from benchmarks.learning.letters import policy
 from layerlift.emulator.scenario import families
 from layerlift.emulator.studies.learning.examples import problem_costs
 from layerlift.emulator.studies.learning.gaps import Gaps, Measured, Trial, measured, trial
