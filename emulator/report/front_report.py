@@ -24,6 +24,7 @@ DELAY: Final = 0.1
 """How much more delay the last sentence is about."""
 
 _SHOWN: Final = 16
+_MARKS: Final = ("knee", "today")
 _HEADS: Final[dict[Term, str]] = {"latency": "latency", "energy": "energy", "money": "USD", "period": "period"}
 _UNITS: Final[dict[Term, str]] = {
     "latency": "latency (seconds)",
@@ -122,6 +123,7 @@ def show_front(told: dict[str, Any], console: Console) -> None:
     _say(console, f"By {', '.join(terms)}; {kind} among {among}.", "dim")
     console.print()
     console.print(_table(told))
+    _say_left_out(points, terms, console)
     console.print()
     for sentence in _sentences(told):
         _say(console, sentence)
@@ -143,6 +145,13 @@ def _show_drawn(drawn: dict[str, Any], terms: Sequence[Term], console: Console) 
     )
     console.print()
     console.print(_table_of(drawn["points"], terms))
+    _say_left_out(drawn["points"], terms, console)
+
+
+def _say_left_out(points: list[dict[str, Any]], terms: Sequence[Term], console: Console) -> None:
+    """Say how many points a table leaves out, where it does."""
+    if left := len(points) - len(_shown(points, terms)):
+        _say(console, f"{left:,} more lie between these; --json has them all.", "dim")
 
 
 def _sentences(told: dict[str, Any]) -> list[str]:
@@ -164,19 +173,29 @@ def _table(told: dict[str, Any]) -> Table:
 
 
 def _table_of(points: list[dict[str, Any]], terms: Sequence[Term]) -> Table:
-    """Some of the points, evenly, and all that are marked."""
+    """Some of the points, evenly, all that are marked, and the first that has the least of each term."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for term in terms:
         table.add_column(_HEADS[term], justify="right")
     table.add_column("layers", overflow="fold")
     table.add_column("")
-    step = max(1, -(-len(points) // _SHOWN))
-    last = len(points) - 1
+    among = _shown(points, terms)
     for number, point in enumerate(points):
-        marks = [word for word in ("knee", "today") if point.get(word)]
-        if number % step == 0 or number == last or marks:
+        if number in among:
+            marks = [word for word in _MARKS if point.get(word)]
             table.add_row(*_cells(point, terms), Text(placement(point["runs"], "client")), ", ".join(marks))
     return table
+
+
+def _shown(points: list[dict[str, Any]], terms: Sequence[Term]) -> set[int]:
+    """Which points a table has."""
+    if not points:
+        return set()
+    found = {*range(0, len(points), max(1, -(-len(points) // _SHOWN))), len(points) - 1}
+    for term in terms:
+        values = [point[term] for point in points]
+        found.add(values.index(min(values)))
+    return found | {number for number, point in enumerate(points) if any(point.get(word) for word in _MARKS)}
 
 
 def _cells(point: dict[str, Any], terms: Sequence[Term]) -> list[str]:

@@ -55,14 +55,19 @@ def read(path: Path, outputs: Sequence[str] = ()) -> onnx.ModelProto:
         model = onnx.load_model(str(path), load_external_data=False)
     except (DecodeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path} is not a readable ONNX model ({one_line(error)}); export it again") from None
-    for text in names.broken(model):
-        raise ModelError(f"{path} holds the name {text!r}, which is not UTF-8; export it again")
+    refuse_broken(model, str(path))
     if not model.graph.node:
         raise ModelError(f"{path} holds no operators; expected an ONNX model")
     model = functions.inlined(model, str(path))
     model = tails.ending_at(model, outputs, str(path))
     refuse(model, str(path))
     return model
+
+
+def refuse_broken(model: onnx.ModelProto, origin: str) -> None:
+    """Raise `ModelError` when what should be text in `model` is none: whoever looks further takes it for text."""
+    for text in names.broken(model):
+        raise ModelError(f"{origin} holds the name {text!r}, which is not UTF-8; export it again")
 
 
 def refuse(model: onnx.ModelProto, origin: str) -> None:

@@ -304,8 +304,10 @@ class SuffixCosts:
 
     @cached_property
     def work_s(self) -> Floats:
-        """Seconds on the server at full speed."""
-        made: Floats = np.cumsum(self.problem.seconds.T[self.servers, ::-1], axis=1)[:, ::-1]
+        """Seconds on the server at full speed, of layers that may run there: of others nobody need know them."""
+        seconds, allowed = self.problem.seconds, self.problem.allowed
+        there = seconds if allowed.all() else np.where(allowed, seconds, 0.0)
+        made: Floats = np.cumsum(there.T[self.servers, ::-1], axis=1)[:, ::-1]
         return made
 
     @cached_property

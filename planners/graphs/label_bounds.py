@@ -85,7 +85,9 @@ class LabelBounds:
         self.moving = np.flatnonzero([each.steps.any() for each in (cost, *resources)])
         """Which of the cost and the resources steps between nodes add to."""
         self.stepping = np.flatnonzero(self.weights[:, self.moving].any(axis=1))
-        """Which bounds these add to, S of them."""
+        """Which bounds these add to, S of them; the cost where there are none, for ways to the end are theirs."""
+        if not len(self.stepping):
+            self.stepping = np.zeros(1, dtype=np.int64)
         self.step_of = {row: at for at, row in enumerate(self.stepping.tolist())}
         self.steps = self._stepped()
         """The steps of these, shape (P, S, N, N); memory, for one, does not move."""

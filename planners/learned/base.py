@@ -125,7 +125,9 @@ def _adds_up(problem: Problem) -> bool:
     """Whether nothing is limited, and all that is wanted adds up over pieces and steps."""
     wanted = problem.objective
     limited = wanted.deadline_s is not None or wanted.budget is not None or np.isfinite(problem.memory_bytes[1:]).any()
-    return not (limited or wanted.balance or wanted.period or wanted.coordination)
+    # What is held costs for as long as a query lasts, wherever that is spent.
+    held = wanted.money and problem.price_per_byte_s.any()
+    return not (limited or held or wanted.balance or wanted.period or wanted.coordination)
 
 
 def _ends(wanted: Objective) -> list[TermWeights]:

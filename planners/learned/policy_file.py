@@ -121,6 +121,7 @@ def parsed(content: bytes, kinds: Sequence[Kind], origin: str = "that ships") ->
     """The policy that a file's content holds, of one of some kinds; `origin` names the file. Raises `PlanError`."""
     try:
         model = onnx.ModelProto.FromString(content)
+        untrusted.refuse_broken(model, f"policy {origin}")
         untrusted.refuse(model, f"policy {origin}")
     except (DecodeError, ModelError, ValueError, UnicodeError) as error:
         raise PlanError(sentence(f"policy {origin} is no ONNX model that can be trusted: {error}; {AGAIN}")) from None
@@ -170,7 +171,9 @@ def _tables(model: onnx.ModelProto, kind: Kind, origin: str) -> Tables:
 
 
 def _whole(values: NDArray[np.float32], name: str, origin: str) -> NDArray[np.int64]:
-    whole = np.rint(np.nan_to_num(values.astype(np.float64), nan=0.5, posinf=0.5, neginf=0.5))
+    with np.errstate(invalid="ignore"):  # some of what is no number is announced when it is converted
+        doubles = values.astype(np.float64)
+    whole = np.rint(np.nan_to_num(doubles, nan=0.5, posinf=0.5, neginf=0.5))
     if not np.array_equal(values, whole) or not (np.abs(whole) < 2.0**24).all():
         raise PlanError(f"policy {origin}: its table {name!r} holds what is no whole number below 2^24; {AGAIN}")
     return whole.astype(np.int64)

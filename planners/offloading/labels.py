@@ -263,6 +263,8 @@ def _at_one_limit(sums: Sums, objective: Quantity, limited: Quantity) -> tuple[l
     if cheap.used > limited.limit and quick.used <= limited.limit * (1.0 + WITHIN):
         for _ in range(STEPS):
             price = max(0.0, quick.cost - cheap.cost) / (cheap.used - quick.used)
+            if not price:
+                break  # the quick way is as cheap as any
             mixed = Quantity(objective.pieces + price * limited.pieces, objective.steps + price * limited.steps)
             between = _way(objective, limited, mixed)
             if between.priced(price) >= quick.priced(price) * (1.0 - WITHIN):

@@ -88,7 +88,10 @@ def place_freely(judge: Judge, inside: bool = True) -> Placement:
     if wanted.deadline_s is None and wanted.budget is None and not np.isfinite(problem.memory_bytes[1:]).any():
         return place(judge, inside)
     plain = replace(wanted, deadline_s=None, budget=None)
-    return place(Judge(replace(problem, memory_bytes=endless, objective=plain)), inside)
+    freely = Judge(replace(problem, memory_bytes=endless, objective=plain))
+    # Scales are found among cuts, of which there are more here: terms must weigh what they do in the question asked.
+    freely.scales = judge.scales
+    return place(freely, inside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
+from rich.console import Console
 from run_world import phones, phones_file
 from worlds import examples, run_world, worlds
 
@@ -20,6 +22,7 @@ from layerlift.emulator.planning.local import LocalPlans
 from layerlift.emulator.planning.problems import planned_with, problem_of
 from layerlift.emulator.protocol.messages import PlanOutcome
 from layerlift.emulator.report.formatting import seconds
+from layerlift.emulator.report.front_report import show_front
 from layerlift.emulator.runtime.one_clock import OneClock
 from layerlift.emulator.world.world import World
 from layerlift.planners.problem.problem import Problem
@@ -270,6 +273,28 @@ def test_a_front_by_a_planner_is_told_beside(tmp_path: Path) -> None:
     said = " ".join(output.split())
     assert f"looks at {by['candidates']:,} placements and draws {len(by['points'])}: " in said
     assert f"{100 * by['hypervolume_share']:.2f} % of the hypervolume" in said
+
+
+def test_of_a_long_front_the_least_of_each_term_is_shown_and_what_is_left_out_is_counted() -> None:
+    run_of = [{"node": "client", "first_layer": 0, "last_layer": 1, "first": "a", "last": "b"}]
+    point = {"energy": 1.0, "money": 1.0, "period": 5.0, "runs": run_of, "today": False}
+    points = [{"latency": 1.0 + at, "knee": at == 7, **point} for at in range(100)]
+    points[13] |= {"money": 0.0, "period": 4.0}
+    told = {
+        "user": "user-1", "model": "alexnet", "terms": ["latency", "money", "period"], "complete": False, "by": None,
+        "points": points, "today": points[0], "more_delay": 0.1, "bought": {}, "bought_of_today": {},
+    }  # fmt: skip
+    console = Console(file=StringIO(), width=120)
+    show_front(told, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert [line.split()[0] for line in said.splitlines() if "knee" in line] == ["8.00"]
+    assert " 14.0 s " in said
+    # Every seventh of the hundred, the last one, and the thirteenth, which costs nothing.
+    assert "83 more lie between these; --json has them all." in said
+    told["points"] = points[:5]
+    console = Console(file=StringIO(), width=120)
+    show_front(told, console)
+    assert "more lie" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.long

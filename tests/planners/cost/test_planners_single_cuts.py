@@ -72,9 +72,12 @@ def broken_up(seed: int) -> Problem:
     )  # fmt: skip
     allowed = rng.random((len(graph), 3)) < 0.8
     allowed[:, 0] = True
+    # What is said of layers on servers where they may not run is nobody's business.
+    seconds = np.where(allowed, made.seconds, rng.choice([1.0, 1e30, np.inf]))
     held = rng.choice([0.0, 1e-3]) * np.array([0.0, 1.0, 2.0])
     return replace(
         made,
+        seconds=seconds,
         allowed=allowed,
         price_per_s=np.array([0.0, 3.0, 1.0]),
         price_per_byte_s=held,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from layerlift.planners import Judge, Objective, Problem, make, simple_problem
 from layerlift.planners.cost.pieces import Sums, ahead, whole_pieces
 from layerlift.planners.graphs.additive import weights_of
+from layerlift.planners.learned import base
 from layerlift.planners.learned.priced import Priced, priced
 from layerlift.planners.testing.problems import chain_graph
 
@@ -89,3 +90,13 @@ def test_where_servers_are_to_be_used_evenly_all_are_looked_at() -> None:
         graph, [[9.0, 0.1, 0.11]] * 6, bandwidth_bytes_s=1e7, objective=Objective(latency=1.0, balance=1.0)
     )
     assert set(make("dil").plan(problem, random.Random(0)).placement) == {1, 2}
+
+
+def test_no_server_is_left_out_where_what_is_held_has_a_price() -> None:
+    """It costs for as long as the whole query lasts: a server that computes for more may hold for nothing."""
+    graph = chain_graph([1000, 1000, 1000], [10, 10, 10])
+    made = simple_problem(graph, [[9.0, 1.0, 1.0]] * 3, bandwidth_bytes_s=1e9, objective=Objective(latency=0, money=1))
+    problem = replace(made, price_per_s=np.array([9.0, 1.0, 1.1]))
+    seen = [base._adds_up(replace(problem, price_per_byte_s=np.array([0.0, price, 0.0]))) for price in (0.0, 1e-3)]
+    assert seen == [True, False]
+    assert base._adds_up(replace(problem, objective=Objective(), price_per_byte_s=np.array([0.0, 1e-3, 0.0])))

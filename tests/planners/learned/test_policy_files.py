@@ -74,10 +74,21 @@ def loop(model: onnx.ModelProto) -> None:
     model.graph.node.append(onnx.helper.make_node("RandomNormal", [], ["x"], shape=[9]))
 
 
+def announced(model: onnx.ModelProto) -> None:
+    """A signalling NaN, which numpy announces when it is converted."""
+    tensor = model.graph.initializer[0]
+    tensor.raw_data = b"\x01\x00\x80\x7f" + tensor.raw_data[4:]
+
+
+WRITTEN = policy_file.written(some_weights(0))
 STRANGE = {
     "nothing": b"",
+    "a name that is no text": WRITTEN.replace(b"piece", b"p\xffece"),
+    "an operator that is no text": WRITTEN.replace(b"MatMul", b"M\xfftMul"),
+    "a note that is no text": WRITTEN.replace(b"layerlift_kind", b"layerlift\xffkind"),
+    "a number that announces itself": tampered(announced),
     "noise": bytes(range(256)) * 9,
-    "cut short": policy_file.written(some_weights(0))[:3000],
+    "cut short": WRITTEN[:3000],
     "other features": tampered(set_notes(layerlift_kind="steps", layerlift_features=str(VERSION + 1))),
     "no features": tampered(set_notes(layerlift_kind="steps", worlds="x")),
     "another kind": tampered(set_notes(layerlift_kind="stops", layerlift_features=str(VERSION))),

@@ -17,13 +17,14 @@ from strategies import layer_graphs
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.scenario import families
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Objective, Problem, cost, make
+from layerlift.planners import Judge, Objective, Problem, cost, make, simple_problem
 from layerlift.planners.cost.units import units_of
 from layerlift.planners.exact.optimal import Optimal
 from layerlift.planners.graphs.unit_costs import unit_facts
 from layerlift.planners.offloading import labels, lagrangian, units
 from layerlift.planners.offloading.front import ADDITIVE, front_of
 from layerlift.planners.offloading.polishing import polish
+from layerlift.planners.testing.problems import Sketch, draw_graph
 
 CHAINS = layer_graphs(max_layers=5, chain=True)
 WEIGHTS = st.sampled_from(
@@ -102,6 +103,45 @@ def test_labels_is_legal_and_never_above_the_lagrangian_search(problem: Problem,
     key, other = judge.key(placement), judge.key(judge.or_local(lagrangian.place(judge)))
     assert key[0] <= other[0] + 1e-12 or not complete
     assert key <= other or key[0] > 0.0 or key[1] <= other[1] * (1 + 1e-9) + 1e-15
+
+
+def row(seconds: list[list[float]], held: list[int], **changes: object) -> Problem:
+    """Layers one after the other that hold so many bytes each."""
+    reads = ["input", *(f"a{number}" for number in range(len(held) - 1))]
+    sketches = [Sketch(f"a{at}", (read,), 1_000, size) for at, (read, size) in enumerate(zip(reads, held, strict=True))]
+    return replace(simple_problem(draw_graph("row", sketches), seconds, bandwidth_bytes_s=1e6), **changes)  # type: ignore[arg-type]
+
+
+def test_short_memory_where_what_is_sent_costs_nothing() -> None:
+    """Paid for computing alone: no step between nodes adds to anything that labels count."""
+    problem = row(
+        [[1.0, 1.0]] * 4, [10, 30, 20, 40], objective=Objective(latency=0, money=1),
+        price_per_s=np.array([3.0, 1.0]), memory_bytes=np.array([np.inf, 60.0]),
+    )  # fmt: skip
+    for name in ("labels", "shortest_path"):
+        found = make(name).plan(problem, random.Random(0)).placement
+        assert Judge(problem).key(found) == min(map(Judge(problem).key, of_whole_units(problem)))
+
+
+def test_terms_weigh_what_they_do_where_memory_is_short() -> None:
+    """Without the limit another cut is the fastest, by which energy and money would be divided: home is best here."""
+    problem = row(
+        [[2.0, 1.0, 2.0], [4.0, 1.0, 4.0]], [10, 0], objective=Objective(latency=0, energy=1, money=1),
+        price_per_s=np.array([0.0, 1.0, 8.0]), busy_w=np.array([8.0, 0.0, 8.0]),
+        memory_bytes=np.array([np.inf, 0.0, np.inf]),
+    )  # fmt: skip
+    judge = Judge(problem)
+    assert judge.key(labels.place(judge)[0]) == min(map(judge.key, of_whole_units(problem)))
+
+
+def test_a_limit_on_what_costs_nothing_and_layers_that_stay_at_home() -> None:
+    """The way that keeps the deadline is as cheap as any: there is no price at which another is better."""
+    problem = row(
+        [[1.0, 0.1]] * 3, [0, 0, 0], objective=Objective(latency=0, money=1, deadline_s=2.0),
+        price_per_byte_s=np.array([0.0, 1e-9]), allowed=np.array([[True, True], [True, False], [True, True]]),
+    )  # fmt: skip
+    found, _ = labels.place(Judge(problem))
+    assert cost.latency(problem, found) <= 2.0
 
 
 @pytest.mark.long
