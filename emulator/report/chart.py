@@ -25,10 +25,17 @@ def chart(result: RunResult, path: Path | str) -> None:
     save(lambda: _spec(result), Path(path))
 
 
-def save(spec_of: Callable[[], dict[str, Any]], path: Path) -> None:
-    """Draw a Vega-Lite specification; `path` says how, see `chart`. Raises `RunError`, before it asks for the spec."""
+def check(path: Path, made: Path | None = None) -> None:
+    """Raise `RunError` unless `save` knows how to draw a file of that name, in a folder that is there or is `made`."""
     if path.suffix not in SUFFIXES:
         raise RunError(f"cannot draw {path.name!r}: expected a name that ends in {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir() and path.parent != made:
+        raise RunError(f"cannot write {path}: there is no folder {path.parent}; choose another place")
+
+
+def save(spec_of: Callable[[], dict[str, Any]], path: Path) -> None:
+    """Draw a Vega-Lite specification; `path` says how, see `chart`. Raises `RunError`, before it asks for the spec."""
+    check(path)
     import vl_convert
 
     spec = drawable(spec_of())

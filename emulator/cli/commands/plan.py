@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from layerlift.emulator.cli.paths import FilePath
+from layerlift.emulator.report.chart import check as check_chart
 from layerlift.emulator.report.front_report import draw_front, front_report, show_front
 from layerlift.emulator.report.network_picture import check_svg, draw_plan
 from layerlift.emulator.report.plan_report import explain, show
@@ -60,6 +61,8 @@ def plan(
         raise click.UsageError("--graph draws one plan: leave --front out, or give --chart for a picture of the front")
     if picture is not None:
         check_svg(picture)
+    if chart is not None:
+        check_chart(chart)
     loaded = Scenario.load(scenario, settings, allow_code=allow_code)
     if planner is not None:
         told = f"--planner {planner}"

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from layerlift.emulator.report.chart import SUFFIXES, save
+from layerlift.emulator.report.chart import check as check_chart
+from layerlift.emulator.report.chart import save
 from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.report.pages import page as with_charts
 from layerlift.emulator.studies import answer_files
@@ -37,10 +38,8 @@ th:first-child, td:first-child { text-align: left }
 
 def check(out: Path | None, chart: Path | None, force: bool) -> None:
     """Raise `RunError` for places that a comparison cannot be written to; nothing is written."""
-    if chart is not None and chart.suffix not in SUFFIXES:
-        raise RunError(f"cannot draw {chart.name!r}: expected a name that ends in {', '.join(SUFFIXES)}")
-    if chart is not None and not chart.parent.is_dir() and chart.parent != out:
-        raise RunError(f"cannot write {chart}: there is no folder {chart.parent}; choose another place")
+    if chart is not None:
+        check_chart(chart, out)
     if out is None:
         return
     if out.exists() and not out.is_dir():

@@ -312,3 +312,15 @@ def test_a_front_that_cannot_be(arguments: tuple[str, ...], said: str) -> None:
     code, output = front_of(*arguments)
     assert code != 0
     assert said in " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("chart", "why"), [("front.txt", "expected a name that ends in"), ("nowhere/front.svg", "there is no folder")]
+)
+def test_a_chart_that_cannot_be_drawn_is_refused_before_anything_is_reckoned(
+    chart: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scenario, "load", None)
+    made = CliRunner().invoke(main, ["plan", "paper", "--front", "latency,energy", "--chart", str(tmp_path / chart)])
+    assert made.exit_code == 2
+    assert why in made.output
