@@ -31,16 +31,20 @@ CHUNK = 1 << 20
 
 
 class Pipelines:
-    """The pipelines of one problem over some pieces; a stage that is busier than the best single server is left out."""
+    """The pipelines of one problem over some pieces; a stage that is busier than the best single server is left out.
 
-    def __init__(self, problem: Problem, facts: PieceFacts) -> None:
+    Unless `any_stage`: for who takes a longer period for less of something else. That makes searches longer.
+    """
+
+    def __init__(self, problem: Problem, facts: PieceFacts, any_stage: bool = False) -> None:
         self.sums = Sums(problem, facts)
         self.kinds = kinds_of(problem)
         busy, lasting = tables_of(self.sums, self.kinds)
         self.local_s = float(busy.head[-1])
         self.left_out = 0
         """Servers that would have made the search too long."""
-        self._limit(busy.within(busy, min(self.local_s, by_one_server(busy)[0])), lasting)
+        most_s = INF if any_stage else min(self.local_s, by_one_server(busy)[0])
+        self._limit(busy.within(busy, most_s), lasting)
 
     def _limit(self, busy: Table, lasting: Table) -> None:
         """Keep the cuts and the kinds that may matter, and no more servers than `EFFORT` allows."""

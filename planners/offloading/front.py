@@ -120,9 +120,13 @@ def _by_labels(problem: Problem, terms: Sequence[Term]) -> tuple[list[Placement]
 
 
 def _paced(problem: Problem) -> list[Placement]:
-    """Pipelines: under ever lower limits of the period the fastest of each, down to the least period that there is."""
+    """Pipelines: under ever lower limits of the period the fastest of each, down to the least period that there is.
+
+    First with stages of any length, for there are faster ones than those that beat the best single server's period; and
+    then without, for such a search may have to leave servers out where the other need not.
+    """
     made: list[Placement] = []
-    for pipelines in searches(problem):
+    for pipelines in [*searches(problem, any_stage=True), *searches(problem)]:
         least_s, runs = pipelines.least_period()
         if not runs:
             continue

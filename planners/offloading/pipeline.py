@@ -81,11 +81,11 @@ def place(problem: Problem, inside: bool = True) -> Found:
     return Found(best.placement, best.period_s, best.latency_s, left_out)
 
 
-def searches(problem: Problem, inside: bool = True) -> list[Pipelines]:
-    """The pipelines over whole units, and over pieces of modules where there are any."""
+def searches(problem: Problem, inside: bool = True, any_stage: bool = False) -> list[Pipelines]:
+    """The pipelines over whole units, and over pieces of modules where there are any; `any_stage` as there."""
     whole, inner = whole_pieces(problem.graph), inner_pieces(problem.graph)
     facts = [whole, inner] if inside and len(inner.first) > len(whole.first) else [whole]
-    return [Pipelines(problem, each) for each in facts]
+    return [Pipelines(problem, each, any_stage) for each in facts]
 
 
 def trade_offs(judge: Judge, fastest: Placement) -> list[Placement]:

@@ -9,6 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from layerlift.emulator import Scenario
+from layerlift.emulator.planning.problems import problem_of
 from layerlift.planners import cost, make
 from layerlift.planners.cost import batch
 from layerlift.planners.offloading.drawn_front import BEYOND, hypervolume
@@ -81,3 +83,12 @@ def test_one_step_by_period_is_the_cut_of_least_period(name: str) -> None:
     assert cost.period(problem, made) == pytest.approx(best, rel=1e-12)
     assert make("one_step:by=period").optimises == "period"  # type: ignore[attr-defined]
     assert cost.period(replace(problem), made) <= cost.period(problem, (0,) * count)
+
+
+@pytest.mark.long
+def test_a_stage_longer_than_the_best_single_servers_may_be_worth_it() -> None:
+    """Of `paper`'s second client: a slow server for the last layers, for a little less latency than with a fast one."""
+    world = Scenario.load("paper").resolve()
+    front = front_of(problem_of(world, 1), ("latency", "period"))
+    found = [(point.costs.latency_s, point.costs.period_s) for point in front.points]
+    assert any(latency_s < 0.1549 and period_s < 0.0878 for latency_s, period_s in found)
