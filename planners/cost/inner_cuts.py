@@ -7,8 +7,6 @@ more than the cheapest way costs, nobody need price every cut in front of every 
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from layerlift.models.graph.graph import LayerGraph
@@ -16,12 +14,9 @@ from layerlift.models.graph.per_graph import per_graph
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.cost.judge import Rank
 from layerlift.planners.cost.pieces import Sums
-from layerlift.planners.cost.single_cuts import cut_facts
+from layerlift.planners.cost.single_cuts import NEAR, cut_facts
 from layerlift.planners.cost.units import units_of
 from layerlift.planners.problem.problem import Floats, Ints, Problem
-
-NEAR: Final = 1e-9
-"""Share of a cost that sums in different orders may differ by: far more than they do."""
 
 
 @per_graph
@@ -62,5 +57,4 @@ def _only_weight(problem: Problem) -> float:
     if wanted.deadline_s is not None or wanted.budget is not None:
         return 0.0
     adding = [weight for weight in (wanted.latency, wanted.energy, wanted.money) if weight]
-    others = wanted.balance or wanted.period or wanted.coordination
-    return adding[0] if len(adding) == 1 and not others else 0.0
+    return adding[0] if len(adding) == 1 and wanted.adds_up else 0.0

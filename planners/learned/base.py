@@ -127,7 +127,7 @@ def _adds_up(problem: Problem) -> bool:
     limited = wanted.deadline_s is not None or wanted.budget is not None or np.isfinite(problem.memory_bytes[1:]).any()
     # What is held costs for as long as a query lasts, wherever that is spent.
     held = wanted.money and problem.price_per_byte_s.any()
-    return not (limited or held or wanted.balance or wanted.period or wanted.coordination)
+    return wanted.adds_up and not (limited or held)
 
 
 def _ends(wanted: Objective) -> list[TermWeights]:

@@ -44,7 +44,7 @@ def cheapest(judge: Judge, sums: Sums, ways: Ints) -> Placement:
 def _promising(judge: Judge, sums: Sums, ways: Ints) -> list[list[int]]:
     """The `TRIED` different ways that are best as far as is known without the cost model, the earlier of equals."""
     wanted = judge.problem.objective
-    if wanted.balance or wanted.period or wanted.coordination:
+    if not wanted.adds_up:
         ways = ways[_different(ways, len(ways))]
         lengths = sums.facts.last - sums.facts.first + 1
         missed, values = judge.keys(np.repeat(ways, lengths, axis=1))
@@ -70,8 +70,7 @@ def _told_apart(judge: Judge, sums: Sums) -> bool:
     """Whether sums tell ways apart as the cost model does, but for last bits."""
     wanted = judge.problem.objective
     limits = wanted.deadline_s is not None or wanted.budget is not None or judge.problem.tables.limited
-    others = wanted.balance or wanted.period or wanted.coordination
-    return sums.exact and not limits and not others
+    return sums.exact and wanted.adds_up and not limits
 
 
 def _different(ways: Ints, most: int) -> list[int]:

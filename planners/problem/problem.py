@@ -43,6 +43,11 @@ class Objective:
     """Of what the coupling coordination degree of latency, energy and money lacks of 1 (semantics: "Planning")."""
 
     @property
+    def adds_up(self) -> bool:
+        """Whether all that is wanted is a sum over layers and messages: what a maximum or a ratio is has no weight."""
+        return not (self.balance or self.period or self.coordination)
+
+    @property
     def words(self) -> str:
         """All of it as one text, for digests; what came later and has no weight is left out, as if there were none."""
         if self.coordination:
