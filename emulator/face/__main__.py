@@ -5,6 +5,7 @@ and Python would show where in whose module it was.
 """
 
 import signal
+import sys
 
 
 def main() -> None:
@@ -14,8 +15,11 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from layerlift.emulator.cli.main import main as command
 
-    signal.signal(signal.SIGINT, before)
-    command(prog_name="layerlift")
+    try:
+        signal.signal(signal.SIGINT, before)
+        command(prog_name="layerlift")
+    except KeyboardInterrupt:  # felt just before the command line, which has its own answer, or just after it
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

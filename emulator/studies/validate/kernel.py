@@ -21,7 +21,9 @@ from layerlift.models.errors import RunError, sentence
 
 Shape = Literal["fair", "sender", "bbr", "modem"]
 SHAPES: Final[tuple[Shape, ...]] = get_args(Shape)
-BURST: Final = "16kb"
+_PACKET_BYTES: Final = 1514
+"""What a full packet takes of a link; of them 1448 are somebody's own."""
+_BURST_S: Final = 0.0005
 BUFFER_MS: Final = 50
 LATENCY_S: Final = 5e-5
 """Of two virtual cables and a router, about."""
@@ -147,16 +149,19 @@ class Namespaces:
 
     def _commands(self, device: str) -> list[list[str]]:
         bits = f"{self._bytes_s * 8:.0f}bit"
+        # A link saves nothing up while it is idle. A shaper does, and would give it to each query that has computed:
+        # no more than it needs, which are some packets, and some of its clock's ticks.
+        burst = f"{max(2 * _PACKET_BYTES, self._bytes_s * _BURST_S):.0f}"
         if not self._kind.classes:
             limit = f"{max(8000, self._bytes_s * BUFFER_MS / 1e3):.0f}"
-            return [["qdisc", "add", "dev", device, "root", "tbf", "rate", bits, "burst", BURST, "limit", limit]]
+            return [["qdisc", "add", "dev", device, "root", "tbf", "rate", bits, "burst", burst, "limit", limit]]
         half = f"{self._bytes_s * 4:.0f}bit"
         made = [
             ["qdisc", "add", "dev", device, "root", "handle", "1:", "htb", "default", "2"],
-            ["class", "add", "dev", device, "parent", "1:", "classid", "1:9", "htb", "rate", bits, "burst", BURST],
+            ["class", "add", "dev", device, "parent", "1:", "classid", "1:9", "htb", "rate", bits, "burst", burst],
         ]
         for number in ("1:1", "1:2"):
-            rates = ["rate", half, "ceil", bits, "burst", BURST, "cburst", BURST, "quantum", "1514"]
+            rates = ["rate", half, "ceil", bits, "burst", burst, "cburst", burst, "quantum", "1514"]
             made.append(["class", "add", "dev", device, "parent", "1:9", "classid", number, "htb", *rates])
         return made
 

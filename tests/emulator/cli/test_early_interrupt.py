@@ -10,8 +10,21 @@ from pathlib import Path
 
 import pytest
 
-BEGUN = "import layerlift.__main__ as face; print('begun', flush=True); face.main()"
-"""Python's own beginning is over when this says so."""
+BEGUN = """
+import signal
+import layerlift.__main__ as face
+
+set_handler = signal.signal
+
+def first(*given):
+    signal.signal = set_handler
+    set_handler(*given)
+    print("begun", flush=True)
+
+signal.signal = first
+face.main()
+"""
+"""Python's own beginning, and the lines above, are over when this says so: `main` has just taken the signal over."""
 
 
 @pytest.mark.long
