@@ -38,6 +38,7 @@ def test_names_are_unique_and_what_is_measured_is_marked() -> None:
         "different inputs",
         "cut or whole",
         "beside a second copy",
+        "the kernel's links",
         "what policies cost",
         "times of learned planners",
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from benchmarks.docs import cards, crowds, facts, planning, rests, samples
+from benchmarks.docs import cards, crowds, facts, kernels, planning, rests, samples
 from benchmarks.docs.blocks import Block
 from benchmarks.learning import adaptation, fronts, planners, retrained
 from benchmarks.learning.crowd import tables as crowd_tables
@@ -43,6 +43,7 @@ BLOCKS: Final = (
     Block("learned crowds: contention", "docs/learned.md", crowd_tables.contention, 9000),
     Block("learned crowds: elsewhere", "docs/learned.md", crowd_tables.others, 1200),
     Block("learned crowds: held out", "docs/learned.md", crowd_tables.held_out, 1200),
+    Block("the kernel's links", "docs/validate.md", kernels.links, 1000, timed=".*"),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),
     Block("late-arrival in short", "README.md", crowds.late_table, 90),

@@ -41,8 +41,12 @@ class Measured:
 class Measurement:
     """One measurement with the server at an address; `progress` is told what is done, in words."""
 
-    def __init__(self, host: str, port: int, token: str, progress: Callable[[str], object]) -> None:
+    def __init__(
+        self, host: str, port: int, token: str, progress: Callable[[str], object], congestion: str = ""
+    ) -> None:
+        """With `congestion` the way up has this congestion control of TCP; else it has the system's."""
         self._host, self._port, self._token, self._progress = host, port, token, progress
+        self._congestion = congestion
         self._room = memoryview(bytearray(wire.CHUNK))
 
     def run(self, seconds: float = SECONDS, both: bool = True) -> Measured:
@@ -69,6 +73,8 @@ class Measurement:
     def _open(self, kind: wire.Kind, number: int = 0) -> Iterator[socket.socket]:
         with closing(socket.create_connection((self._host, self._port), timeout=5.0)) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._congestion:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self._congestion.encode())
             wire.greet(connection, wire.Greeting(self._token, kind, number))
             yield connection
 

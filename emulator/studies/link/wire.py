@@ -34,6 +34,8 @@ PORT: Final = 47477
 SAMPLE_S: Final = 0.02
 LONGEST_S: Final = 120.0
 """No upload, download or silence lasts longer."""
+SILENCE_S: Final = 5.0
+"""Within a message: whoever is silent for so long has gone."""
 LARGEST: Final = 8 << 20
 """Bytes of one message at most."""
 MOST_BYTES: Final = 64 << 30
@@ -93,18 +95,18 @@ class Deadline:
         """What is left of them; at most 0 when they are over."""
         return self._end - time.monotonic()
 
-    def hold(self, connection: socket.socket, longest_s: float = 5.0) -> None:
+    def hold(self, connection: socket.socket, longest_s: float = SILENCE_S) -> None:
         """Let the next call on a socket take no longer than what is left; raises `Closed` when nothing is."""
         if self.left_s <= 0.0:
             raise Closed("the other end took too long")
         connection.settimeout(min(self.left_s, longest_s))
 
 
-def receive(connection: socket.socket, size: int, deadline: Deadline) -> bytes:
-    """Exactly `size` bytes, few enough to be held; raises `Closed` or `OSError`."""
+def receive(connection: socket.socket, size: int, deadline: Deadline, silence_s: float = SILENCE_S) -> bytes:
+    """Exactly `size` bytes, few enough to be held; raises `Closed` or `OSError`, after `silence_s` without any."""
     got = bytearray()
     while len(got) < size:
-        deadline.hold(connection)
+        deadline.hold(connection, silence_s)
         piece = connection.recv(size - len(got))
         if not piece:
             raise Closed("the other end has closed the connection")
@@ -142,7 +144,8 @@ def ask(connection: socket.socket, there: int, back: int, room: memoryview) -> f
 
 def answer(connection: socket.socket, deadline: Deadline, room: memoryview) -> int:
     """As a server: one message and its answer; how many bytes both had. Raises `Closed` for one that is too large."""
-    there, back = _SIZES.unpack(receive(connection, _SIZES.size, deadline))
+    # Before a message there may be as much silence as the client's long transfer takes, and its second of idleness.
+    there, back = _SIZES.unpack(receive(connection, _SIZES.size, deadline, LONGEST_S))
     if max(there, back) > LARGEST or not back:
         raise Closed("a message is too large, or wants no answer")
     swallow(connection, there, deadline, room)

@@ -23,7 +23,8 @@ Shape = Literal["fair", "sender", "bbr", "modem"]
 SHAPES: Final[tuple[Shape, ...]] = get_args(Shape)
 _PACKET_BYTES: Final = 1514
 """What a full packet takes of a link; of them 1448 are somebody's own."""
-_BURST_S: Final = 0.0005
+_BURST_S: Final = 0.0016
+"""16 KB at 80 Mbit/s."""
 BUFFER_MS: Final = 50
 LATENCY_S: Final = 5e-5
 """Of two virtual cables and a router, about."""
@@ -38,7 +39,7 @@ class Kind:
 
     congestion: str
     link: Mapping[str, Any]
-    """Fields of a link in a scenario."""
+    """Fields of a link in a scenario; none: what is measured on it."""
     bound: float
     words: str
     classes: bool = False
@@ -48,18 +49,11 @@ class Kind:
 KINDS: Final[Mapping[Shape, Kind]] = {
     "fair": Kind("cubic", {"profile": "fair"}, 0.10, "shared fairly by classes (htb)", True),
     "sender": Kind(
-        "cubic",
-        {"efficiency": 0.956, "queue_ms": 13.0, "query_weight": 0.83},
-        0.10,
-        "shaped at the senders (tbf)",
+        "cubic", {"efficiency": 0.956, "queue_ms": 13.0, "query_weight": 0.83}, 0.10, "shaped at the senders (tbf)"
     ),
     "bbr": Kind("bbr", {"profile": "bbr"}, 0.20, f"shaped by a router with a buffer of {BUFFER_MS} ms (tbf)"),
-    "modem": Kind(
-        "cubic",
-        {"profile": "modem", "buffer_ms": float(BUFFER_MS)},
-        0.20,
-        f"shaped by a router with a buffer of {BUFFER_MS} ms (tbf)",
-    ),
+    # What a message gets behind a buffer that drops its tail hangs on how long it is beside the buffer: on the rate.
+    "modem": Kind("cubic", {}, 0.20, f"shaped by a router with a buffer of {BUFFER_MS} ms (tbf)"),
 }
 
 
@@ -149,8 +143,8 @@ class Namespaces:
 
     def _commands(self, device: str) -> list[list[str]]:
         bits = f"{self._bytes_s * 8:.0f}bit"
-        # A link saves nothing up while it is idle. A shaper does, and would give it to each query that has computed:
-        # no more than it needs, which are some packets, and some of its clock's ticks.
+        # A link saves nothing up while it is idle. A shaper does, and gives it to each query that has computed: no more
+        # than it needs, which are two packets, and some ticks of its clock.
         burst = f"{max(2 * _PACKET_BYTES, self._bytes_s * _BURST_S):.0f}"
         if not self._kind.classes:
             limit = f"{max(8000, self._bytes_s * BUFFER_MS / 1e3):.0f}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from layerlift.emulator.scenario.schema.fields import MBIT
 from layerlift.emulator.studies.validate.processes.children import Child, Children
 from layerlift.emulator.studies.validate.records import Round
 from layerlift.emulator.studies.validate.situations import Situation
@@ -20,6 +21,8 @@ WARM: Final = 5
 """Queries at the beginning of a round that count for nothing."""
 _SETUP_S: Final = 90.0
 _ROUND_S: Final = 240.0
+MEASURED_S: Final = 50.0
+"""What `layerlift link` is told for both ways; one takes about half of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,24 @@ class Machines:
         reports = [server.ask({"report": True}, _SETUP_S) for server in self.servers]
         self.books.add(told["parts"], [each for report in reports for each in report["built"]])
         return Round.really(told, [each for report in reports for each in report["ran"]])
+
+
+def measured_transport(children: Children, way: Way) -> dict[str, Any]:
+    """The fields of a link in a scenario, as `layerlift link` finds them between client and server. Raises `RunError`.
+
+    The way up alone is measured, for nothing fills the other one.
+    """
+    there, here = children.start("transport", way.start(1)), children.start("transport", way.start(0))
+    found = there.ask({"serve": way.host(1)}, _SETUP_S)
+    told = {"host": way.host(1), "congestion": way.congestion, "seconds": MEASURED_S}
+    seen = here.ask({"measure": {**found, **told}}, _SETUP_S)
+    return {
+        "efficiency": min(1.0, seen["goodput_mbit_s"] * MBIT / way.bytes_s),
+        "latency_ms": seen["latency_ms"],
+        "queue_ms": seen["queue_ms"],
+        "query_weight": seen["query_weight"],
+        "slow_start": seen["slow_start"],
+    }
 
 
 def started(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from layerlift.emulator.report.formatting import NOTHING, count, seconds
@@ -53,6 +54,8 @@ class Validation:
     ghz_off: float = 1.0
     """How many times this machine's clock it was told, likewise."""
     notes: tuple[str, ...] = ()
+    transport: Mapping[str, Any] = field(default_factory=dict)
+    """What the emulation was told of a link of the kernel's, as a scenario has it; of another nothing."""
 
     @property
     def holds(self) -> bool | None:
@@ -98,12 +101,21 @@ class Validation:
             f"The profile's coverage is {standing.coverage:.2f}; answers differ by {self.output_error:.1e} at most "
             "from those of the uncut network.",
             *self._drift(),
+            *self._transport(),
         ]
         if self.bandwidth_off != 1:
             told.append(f"The emulation was told {self.bandwidth_off:g} times the real bandwidth, on purpose.")
         if self.ghz_off != 1:
             told.append(f"The emulation was told {self.ghz_off:g} times this machine's clock, on purpose.")
         return told
+
+    def _transport(self) -> list[str]:
+        """What the emulated link was told of the real one."""
+        if not self.transport:
+            return []
+        fields = ", ".join(f"{name}: {_field(value)}" for name, value in self.transport.items())
+        measured = "latency_ms" in self.transport
+        return [f"The emulated link has {fields}{', as layerlift link found it just before' if measured else ''}."]
 
     def _drift(self) -> list[str]:
         """What became of the machine's pace; nothing where no phase is known."""
@@ -147,6 +159,7 @@ class Validation:
         return {
             "network": self.network,
             "link": self.link,
+            "transport": dict(self.transport),
             "holds": self.holds,
             "worst": None if math.isnan(self.worst) else self.worst,
             "sentences": self.sentences(),
@@ -189,3 +202,10 @@ class Validation:
         head = "".join(f"<th>{escaped(cell)}</th>" for cell in heads)
         body = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in line) + "</tr>" for line in lines)
         return f"<p>{escaped(' '.join(self.sentences()))}</p><table><tr>{head}</tr>{body}</table>"
+
+
+def _field(value: str | float | bool) -> str:
+    """As a scenario has it."""
+    if isinstance(value, str):
+        return value
+    return str(value).lower() if isinstance(value, bool) else f"{value:.3g}"

@@ -236,3 +236,29 @@ def test_the_other_side_says_by_its_exit_code_whether_it_was_measured(
     assert ended.exit_code == code
     assert ("Nobody has measured" in ended.stderr) is not done
     assert "Traceback" not in ended.stderr
+
+
+class Slow:
+    """The server's end of a connection whose client is silent before each message; remembers how long that may be."""
+
+    def __init__(self) -> None:
+        self.may_take_s: list[float] = []
+        self._heads = [struct.pack("!II", 0, 16)]
+
+    def settimeout(self, seconds: float) -> None:
+        self.may_take_s.append(seconds)
+
+    def recv(self, size: int) -> bytes:
+        return self._heads.pop()
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+
+def test_between_messages_there_may_be_as_much_silence_as_a_long_transfer_takes() -> None:
+    """`--seconds 100` lets a transfer have the link for twelve; a message that has begun may not pause for so long."""
+    client = Slow()
+    wire.answer(client, wire.Deadline(wire.LONGEST_S), memoryview(bytearray(16)))  # type: ignore[arg-type]
+    before, within = client.may_take_s
+    assert before > 100
+    assert within == wire.SILENCE_S

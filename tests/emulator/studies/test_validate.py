@@ -7,6 +7,7 @@ import itertools
 import math
 import statistics
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from small_nets import model as made_model
 from small_nets import node, tensor
 from some_validations import BUSY, MB, QUIET, row, validation
 
+from layerlift.emulator.studies.validate import study
 from layerlift.emulator.studies.validate.budget import shares, within_budget
 from layerlift.emulator.studies.validate.emulated import Twin, emulate
 from layerlift.emulator.studies.validate.pace import pace
@@ -179,6 +181,17 @@ def test_a_link_of_the_kernels_has_its_own_bound_and_no_rate_error() -> None:
     assert dataclasses.replace(row("computing", 0.3, 0.33), widest=0.2).word(standing) == "beyond"
 
 
+def test_what_the_emulated_link_was_told_is_said() -> None:
+    assert "emulated link" not in " ".join(validation([row("network", 0.3, 0.3)]).sentences())
+    kind = validation([row("network", 0.3, 0.3)], transport={"profile": "bbr"})
+    assert "The emulated link has profile: bbr." in kind.sentences()
+    fields = {"efficiency": 0.9561, "latency_ms": 0.05, "queue_ms": 41.26, "query_weight": 1.6, "slow_start": False}
+    found = validation([row("network", 0.3, 0.3)], transport=fields)
+    assert found.as_dict()["transport"] == fields
+    said = "efficiency: 0.956, latency_ms: 0.05, queue_ms: 41.3, query_weight: 1.6, slow_start: false"
+    assert f"The emulated link has {said}, as layerlift link found it just before." in found.sentences()
+
+
 def test_few_queries_are_shown_and_not_judged() -> None:
     found = validation([row("network", 0.3, 9.0, n=4), row("network", 0.3, 0.3, n=5)])
     assert [each.word(QUIET) for each in found.rows] == ["few", "holds"]
@@ -328,3 +341,15 @@ def test_it_ends_in_time(round_s: list[float], repeats: int) -> None:
 
 def test_rates_in_words() -> None:
     assert [rate(2 * MB), rate(10e6), rate(1.5 * MB), rate(2.5e6)] == ["2 MB/s", "80 Mbit/s", "1.5 MB/s", "20 Mbit/s"]
+
+
+@pytest.mark.parametrize(("seen", "measured"), [([1.0], 1), ([1.3, 0.95], 2), ([1.3, 0.8, 1.3, 1.0], 3)])
+def test_a_machine_that_drifts_while_it_is_profiled_is_profiled_again(
+    seen: list[float], measured: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coverages = iter(seen)
+    monkeypatch.setattr(study, "measured", lambda network: SimpleNamespace(coverage=next(coverages)))
+    said: list[str] = []
+    found = study.steady(SimpleNamespace(name="net"), lambda what, over, total: said.append(what))  # type: ignore[arg-type]
+    assert found.coverage == seen[measured - 1]
+    assert said == ["profiling net", *["profiling net again"] * (measured - 1)]

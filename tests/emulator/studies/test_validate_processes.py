@@ -15,8 +15,10 @@ from click.testing import CliRunner
 from some_validations import MB
 
 from layerlift.emulator.cli.main import main
-from layerlift.emulator.studies.validate import kernel
+from layerlift.emulator.scenario.schema.link_sections import LinkSection
+from layerlift.emulator.studies.validate import kernel, real
 from layerlift.emulator.studies.validate.kernel import KINDS
+from layerlift.emulator.studies.validate.processes.children import Children
 from layerlift.emulator.studies.validate.study import validate
 from layerlift.models.errors import RunError
 
@@ -50,7 +52,8 @@ def test_shapers_stand_where_they_should(shape: kernel.Shape, monkeypatch: pytes
     at = {(command[3][-1], command[command.index("dev") + 1]) for command in shapers}
     assert at == ({("r", "r0"), ("r", "r1")} if shape in ("bbr", "modem") else {("c", "c0"), ("s", "s0")})
     rated = [command for command in shapers if "rate" in command]
-    assert all("16000000bit" in command and command[command.index("burst") + 1] == "16kb" for command in rated)
+    # Two packets: what a shaper saves up while the link is idle would go to the next query.
+    assert all("16000000bit" in command and command[command.index("burst") + 1] == "3200" for command in rated)
     assert ("100000" in rated[0]) == (shape != "fair")
     assert (way.paced, way.congestion, bool(way.priorities)) == (False, KINDS[shape].congestion, shape == "fair")
     assert way.start(0)[3][-1] == "c"
@@ -139,3 +142,16 @@ def test_namespaces_go_with_their_maker(number: signal.Signals) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the namespace is still there")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("tc") is None, reason="needs root and iproute2")
+def test_a_modems_transport_is_measured_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real, "MEASURED_S", 12.0)
+    with kernel.Namespaces("modem", 2e6) as made, Children() as children:
+        found = real.measured_transport(children, made.way())
+    link = LinkSection.model_validate({"bandwidth_mb_s": 2e6 / MB, **found})
+    assert link.efficiency == pytest.approx(0.956, abs=0.05)
+    assert link.queue_ms is not None
+    assert 15 < link.queue_ms < 60  # its buffer holds 50 ms
+    assert not link.slow_start
