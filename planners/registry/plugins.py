@@ -178,8 +178,9 @@ class Registry(Generic[S]):
         """Make what `text` describes (see the grammar above); `options` adds to those in the text.
 
         Raises the kind's error for an unknown name or option, a value of the wrong type, a missing module, or a class
-        without the kind's method (or `method`), before anything of it is called; `CodeRefused` for a class where
-        texts may not name code. Whether what a registered function makes is of the kind is for the caller to check.
+        without the kind's method (or `method`), before anything of it is called, and for a constructor that raises;
+        `CodeRefused` for a class where texts may not name code. Whether what a registered function makes is of the
+        kind is for the caller to check.
         """
         found, rest = self.named(text)
         name, wording = found.name, self.kind.wording
@@ -187,7 +188,14 @@ class Registry(Generic[S]):
         found.check(method or self.method)
         self._require(found)
         maker = found.load()
-        return maker(**typed(name, maker, given, wording))
+        arguments = typed(name, maker, given, wording)
+        try:
+            return maker(**arguments)
+        except LayerliftError:
+            raise
+        except (Exception, SystemExit) as problem:  # a stranger's code
+            raised = f"{type(problem).__name__}: {problem}"
+            raise wording.error(f"{wording.noun} {name!r} cannot be made: its constructor raised {raised}") from problem
 
     def named(self, text: str) -> tuple[S, str]:
         """What a text names, and its options; nothing is imported."""
@@ -241,17 +249,25 @@ def _import(name: str, target: str, source: str, wording: Wording) -> Maker:
         try:
             found = getattr(found, part)  # the name is the user's: there is no other way to what it names
         except AttributeError:
-            raise wording.error(f"{which}: {module_name} has no {part}{near(part, dir(found))}") from None
+            raise wording.error(f"{which}: {module_name} has no {part}{near(part, _public(found))}") from None
     if not callable(found):
         raise wording.error(f"{which} is a {type(found).__name__}, expected a class")
     maker: Maker = found
     return maker
 
 
+def _public(found: object) -> list[str]:
+    """What somebody may have meant who named what a module (or a class) has not."""
+    return [name for name in dir(found) if not name.startswith("_")]
+
+
 def _missing(problem: ModuleNotFoundError, wanted: str, source: str) -> str:
     """Which module there is not, and what to do: the one that was named, or one that it needs."""
     gone = problem.name or wanted
     said = f"there is no module {gone!r}"
+    if source == TYPED and wanted.endswith(".py"):
+        module = os.path.basename(wanted).removesuffix(".py")
+        return f"{wanted!r} is a file's name, expected a module's: write {module}:CLASS, in the folder of {module}.py"
     if source != TYPED:
         return f"{said}, which the package should have brought: install it again"
     if gone != wanted and not wanted.startswith(f"{gone}."):

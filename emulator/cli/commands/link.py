@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from layerlift.emulator.cli.numbers import Finite
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
 from layerlift.emulator.studies.link.measuring import SECONDS, Measurement
@@ -28,13 +29,9 @@ from layerlift.models.text import printable
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="With --serve: which port."
 )
-@click.option(
-    "--for", "for_s", type=click.FloatRange(1, 86400), default=600.0, help="With --serve: seconds at most.  [600]"
-)
+@click.option("--for", "for_s", type=Finite(1, 86400), default=600.0, help="With --serve: seconds at most.  [600]")
 @click.option("--token", metavar="TOKEN", help="What the other side has printed; with --serve, the one to expect.")
-@click.option(
-    "--seconds", type=click.FloatRange(0.5, 100), default=SECONDS, show_default=True, help="How long it takes."
-)
+@click.option("--seconds", type=Finite(0.5, 100), default=SECONDS, show_default=True, help="How long it takes.")
 @click.option("--one-way", is_flag=True, help="Only from here to there.")
 @click.option("--nominal", metavar="MBIT[,MBIT]", help="What the link is sold as, up and down, in Mbit/s of 10^6 bits.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON instead.")

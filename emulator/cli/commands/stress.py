@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from layerlift.emulator.cli.commands.compare import bar
+from layerlift.emulator.cli.numbers import Finite
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
@@ -38,9 +39,9 @@ TOO_BAD: Final = 1
 @click.option("--seeds", type=click.IntRange(1, battery.MOST_WORLDS), help="How many worlds of each family.")
 @click.option("--thorough", is_flag=True, help="Five times as many worlds, all steps of all ladders.")
 @click.option("--push/--no-push", default=True, help="Whether to push it until it breaks.  [default: push]")
-@click.option("--gather", type=click.FloatRange(0), default=GATHER_S, show_default=True, metavar="SECONDS",
+@click.option("--gather", type=Finite(0), default=GATHER_S, show_default=True, metavar="SECONDS",
               help="How long those wait for others who know of them only by planning together.")  # fmt: skip
-@click.option("--fail-above", type=click.FloatRange(0, min_open=True), metavar="RATIO",
+@click.option("--fail-above", type=Finite(0, min_open=True), metavar="RATIO",
               help="Exit with 1 if the whole interval of a ratio is above RATIO, or plans are none.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), help="Runs at a time; 1: in this process.  [default: one per CPU]")
 @click.option("--local", is_flag=True, help="Without Ray: one run after the other, in this process.")

@@ -12,6 +12,7 @@ import rich.progress
 from click.core import ParameterSource
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
+from layerlift.emulator.cli.numbers import Finite
 from layerlift.emulator.cli.paths import FilePath
 from layerlift.emulator.report.screen import screen
 from layerlift.emulator.report.terminal import echo
@@ -42,7 +43,7 @@ IN_ROUNDS: Final = (
 @click.option("--hold-out", help=f"Networks that are only measured on.  [default: {','.join(HOLD_OUT)}]")
 @click.option(
     "--minutes",
-    type=click.FloatRange(0.0, min_open=True),
+    type=Finite(0.0, min_open=True),
     help=f"How long.  [default: {MINUTES:.0f}; crowd {CROWD_MINUTES:.0f}]",
 )
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), help="So many rounds in all, however long they take.")

@@ -97,7 +97,9 @@ class Overrides(Sweep):
         """
         lists = tuple(_settings(each) for each in given)
         names = tuple(", ".join(each) or "as it is" for each in lists)
-        if not names or len(set(names)) < len(names):
+        if not names:
+            raise ScenarioError("there is no list of overrides, expected at least one: [] is the scenario as it is")
+        if len(set(names)) < len(names):
             raise ScenarioError(f"{len(names)} lists of overrides, of which some are alike: expected different ones")
         return cls("overrides", names, lists)
 

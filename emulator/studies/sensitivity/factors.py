@@ -88,7 +88,7 @@ def factors(
     if gone:
         known = [entry["path"] for entries in lines.values() for entry in entries]
         raise RunError(
-            f"--also {gone[0]} names no field of the scenario{near(gone[0], known)}: expected one of its own"
+            f"--also {gone[0]} names no field of the scenario, expected one of its own{near(gone[0], known)}"
         )
     speeds = {entry["value"] for name, entries in lines.items() if _is_speed(name) for entry in entries}
     if len(speeds) == 1:

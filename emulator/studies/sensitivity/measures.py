@@ -59,7 +59,7 @@ def _measure(text: str, kinds: Collection[str]) -> Measure:
     if found is None:
         raise RunError(f"the metric is {text!r:.80}, expected [KIND.]METRIC, as in p95_ms or camera.mean_ms")
     kind, word = found.groups()
-    metric, _ = metric_of(word, f"the metric {text!r}")
+    metric, _ = metric_of(word, f"--metric {text}")
     if kind is not None and kind not in kinds:
         raise RunError(f"the metric {text!r} is of {kind!r}, which is no kind of its users{near(kind, kinds)}")
     if kind is not None and metric.key not in OF_KINDS:

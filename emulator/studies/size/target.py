@@ -91,6 +91,7 @@ def metric_of(word: str, said: str) -> tuple[Metric, float]:
         if key in BY_KEY:
             return BY_KEY[key], factor
     known = [*SHORT, *(key for key in BY_KEY if key not in WITHOUT)]
+    known += [key.removesuffix("_s") + "_ms" for key in known if key.endswith("_s")]
     raise RunError(f"{said} has no metric {word!r}, expected one such as p95_ms{near(word, known)}")
 
 

@@ -161,6 +161,8 @@ def asked(
         codes,
     )
     for who in made.everybody:
+        if not of_policies:
+            make(who)
         for name in count:
             made.job(who, name, 0)
             if found[name].folder:

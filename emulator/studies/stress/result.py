@@ -14,6 +14,7 @@ from layerlift.emulator.studies.stress.axioms import Axioms
 from layerlift.emulator.studies.stress.card import BAD, Row
 from layerlift.emulator.studies.stress.ladders import Ladder
 from layerlift.emulator.studies.stress.ratios import Ratio, geometric
+from layerlift.models.errors import RunError
 from layerlift.models.text import escaped
 
 SCHEMA: Final = 1
@@ -54,7 +55,12 @@ class Stress:
         return geometric(value for value in known if not math.isnan(value))
 
     def above(self, limit: float) -> list[str]:
-        """Why a contender fails: families in which its whole interval is above `limit`, or its plans were none."""
+        """Why a contender fails: families in which its whole interval is above `limit`, or its plans were none.
+
+        Raises `RunError` for a limit that nothing could be above.
+        """
+        if not 0.0 < limit < math.inf:
+            raise RunError(f"the limit of a ratio is {limit:g}, expected a positive number such as 1.5")
         return [
             f"{row.contender} in {row.family}: "
             + (f"{row.ratio} times {row.reference}" if row.verdict != "no plans" else _trouble(row))

@@ -203,7 +203,18 @@ def test_a_choice_that_cannot_be_is_one_sentence(arguments: list[str], why: str)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["rum"], ["run"], ["run", "paper", "--pace", "x"], ["run", "paper", "--execution", "some"]]
+    "arguments",
+    [
+        ["rum"],
+        ["run"],
+        ["run", "paper", "--pace", "x"],
+        ["run", "paper", "--execution", "some"],
+        ["stress", "ionn", "--fail-above", "nan"],
+        ["stress", "ionn", "--gather", "inf"],
+        ["train", "crowd", "--minutes", "nan"],
+        ["link", "--serve", "--for", "nan"],
+        ["link", "there", "--seconds", "nan"],
+    ],
 )
 def test_a_command_that_cannot_be_is_answered_with_its_usage(arguments: list[str]) -> None:
     result = call(*arguments)

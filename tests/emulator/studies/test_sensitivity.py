@@ -416,7 +416,7 @@ def test_the_command_tells_first_and_shows_then(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("--metric p59_ms", "no metric 'p59_ms'"),
+        ("--metric p59_ms", "--metric p59_ms has no metric 'p59_ms'"),
         ("--metric slowdown_mean_users", "against other runs"),
         ("--metric nobody.mean_ms", "is of 'nobody'"),
         ("--metric mean_ms<=3", "expected [KIND.]METRIC"),

@@ -181,7 +181,8 @@ def test_targets_mean_what_they_say(text: str, key: str, limit: float) -> None:
     ("text", "said"),
     [
         ("p95_ms", "METRIC <= NUMBER"),
-        ("p59_ms <= 3", "no metric 'p59_ms'"),
+        ("p59_ms <= 3", "no metric 'p59_ms'.*did you mean p95_ms"),
+        ("p95 <= 300", "did you mean p95_s or p95_ms"),
         ("slowdown_mean_users <= 2", "against other runs"),
         ("camra.p95_ms <= 3", "did you mean camera"),
         ("camera.busy_share <= 3", "whole run only"),

@@ -65,6 +65,8 @@ def test_a_card_says_who_is_worse_and_who_gives_no_plans(study: tuple[Stress, Pa
     assert "no idea" in raises.why
     assert [bad(found, name) for name in found.contenders] == [[], ["tiny"], ["tiny"]]
     assert len(found.above(1.02)) == 2
+    with pytest.raises(LayerliftError, match="limit of a ratio is nan"):
+        found.above(float("nan"))
     assert found.above(1000.0) == [text for text in found.above(1.02) if "Raises" in text]
     assert found.sentences()[0].startswith("direct is 1 times direct in tiny; reference in 1.")
 
@@ -195,6 +197,9 @@ def test_an_answer_is_written_whole_and_a_place_that_cannot_be_is_known_before(f
     [
         ({}, "nobody is to be judged"),
         ({"planners": "ionn", "policy": ["drf", "equal"]}, "expected one"),
+        ({"planners": "ionm", "families": ["lone_random"]}, "no planner 'ionm'; did you mean ionn"),
+        ({"planners": "ionn", "against": "ionm", "families": ["lone_random"]}, "no planner 'ionm'; did you mean ionn"),
+        ({"planners": "gone:Mine", "families": ["lone_random"]}, "there is no module 'gone'"),
         ({"planners": "ionn", "worlds": 0}, "0 worlds a family"),
         ({"planners": "ionn", "workers": 0}, "workers is 0"),
         ({"planners": "ionn", "families": ["crowd", "crowd"]}, "two families"),

@@ -43,6 +43,13 @@ class NotAPlanner:
     pass
 
 
+class Unlicensed(planners.PlannerBase):
+    def __init__(self) -> None:
+        raise ValueError("no licence")
+
+    def plan(self, problem, rng): ...
+
+
 @pytest.fixture
 def tunable():
     registry.register("tunable", Tunable)
@@ -111,6 +118,13 @@ def test_options_are_typed_by_the_signature() -> None:
         ("", "expected NAME"),
         ("no_such_file:Class", r"no module 'no_such_file' in this folder or installed: go to .* no_such_file\.py, or"),
         ("no_such_package.module:Class", "there is no module 'no_such_package' in this folder"),
+        (
+            "mine.py:Mine",
+            r"'mine.py' is a file's name, expected a module's: write mine:CLASS, in the folder of mine.py",
+        ),
+        ("/there/mine.py:Mine", "write mine:CLASS, in the folder of mine.py"),
+        ("layerlift.planners.uploading.ionn:zzz", "has no zzz; known: [A-Za-z]"),
+        (f"{__name__}:Unlicensed", "cannot be made: its constructor raised ValueError: no licence"),
         ("layerlift.planners.uploading.ionn:Ion", "layerlift.planners.uploading.ionn has no Ion; did you mean Ionn"),
         ("layerlift.planners.uploading.ionn:BISECTIONS", "expected a class"),
         (f"{__name__}:NotAPlanner", "has no method plan"),
