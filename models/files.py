@@ -9,6 +9,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from layerlift.models.errors import RunError, shortened
+
 DIGEST_BYTES: Final = 16
 _CHUNK: Final = 1 << 20
 _KINDS: Final = (
@@ -50,6 +52,29 @@ def open_regular(path: str | Path, most_bytes: int) -> BinaryIO:
 def read_regular(path: str | Path, most_bytes: int) -> bytes:
     """Read a whole file. Raises as `open_regular` does, also for one that has grown too large meanwhile."""
     return b"".join(_chunks(path, most_bytes))
+
+
+def why_not(path: str | Path) -> str | None:
+    """Why nobody can tell whether something is at a path, such as a name that is too long; None where that can be told.
+
+    `Path.exists` raises for these, in some versions of Python.
+    """
+    try:
+        os.stat(path)
+        os.stat(os.path.join(path, "."))  # whether what lies in a folder can be told
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, UnicodeError):
+        return "its name is none that a file can have"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def check_place(path: str | Path) -> None:
+    """Raise `RunError` for a folder to write to of which nobody can tell what is there; see `why_not`."""
+    if (why := why_not(path)) is not None:
+        raise RunError(f"cannot write to {shortened(str(path), 60)!r}: {why}; give another folder with --out")
 
 
 def bytes_digest(content: bytes) -> str:

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from layerlift.models.errors import shortened
+from layerlift.models.files import why_not
+
 
 class FilePath(click.Path):
     """A path that is not empty: an unset variable of a shell (`--out "$X"`) must not mean the current folder."""
@@ -18,4 +21,7 @@ class FilePath(click.Path):
         """See `click.Path`."""
         if value == "":
             self.fail("it is empty, expected the name of a file or folder", param, ctx)
+        if (why := why_not(value)) is not None:
+            shown = shortened(str(value), 60)
+            self.fail(f"{shown!r} cannot be looked at ({why}), expected a file or folder that can", param, ctx)
         return super().convert(value, param, ctx)

@@ -33,6 +33,7 @@ from layerlift.emulator.results.record import RECORD_DIGEST, RUN_FILE, record_di
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError, near, words_of
+from layerlift.models.files import check_place
 
 __all__ = ["ResultWriter", "jsonable"]
 
@@ -301,6 +302,7 @@ def check_free(directory: Path | str, force: bool) -> None:
     path = Path(directory)
     if directory == "":
         raise RunError("out is empty, expected a directory for the run")
+    check_place(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file, expected a directory for the run; give another with --out")
     writer = heartbeat.writer_of(path)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from layerlift.models.errors import ModelError, RunError
+from layerlift.models.files import check_place
 from layerlift.models.loading.disk_cache import write_bytes
 
 
@@ -16,6 +17,7 @@ def check(out: Path | None, names: Sequence[str], what: str, force: bool) -> Non
     """Raise `RunError` for a folder that an answer cannot be written to; `what` it is, as in "a sizing"."""
     if out is None:
         return
+    check_place(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, expected a directory for the {what}; give another with --out")
     if not force and any((out / name).exists() for name in names):

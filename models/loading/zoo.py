@@ -80,6 +80,11 @@ def is_known(name: str) -> bool:
     return name.lower() in names() or name.lower() in ALIASES
 
 
+def called(name: str) -> str:
+    """What the zoo calls a network that it knows by this name or alias; another name as it is."""
+    return ALIASES.get(name.lower(), name.lower()) if is_known(name) else name
+
+
 def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_bytes: int | None = None) -> Network:
     """The zoo network `name`, its weights made when first asked for (see `layerlift.models.loading.seeding`) and
     cached on disk.
@@ -94,7 +99,7 @@ def build(name: str, *, seed: int = 0, spectrum: float | None = None, input_byte
         raise ModelError(f"spectrum is {spectrum}; expected a decay exponent above 0 and at most 4, such as 0.8")
     if seed < 0:
         raise ModelError(f"seed is {seed}; expected 0 or more")
-    short = ALIASES.get(name.lower(), name.lower())
+    short = called(name)
     prepared = _prepared(short)
     source = SeededSource(short, seed, spectrum)
     light = onnx.ModelProto()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from layerlift.models.files import open_regular, read_regular
+from layerlift.models.errors import RunError
+from layerlift.models.files import check_place, open_regular, read_regular, why_not
 
 
 def test_a_file_is_read_and_so_is_one_behind_a_link(tmp_path: Path) -> None:
@@ -56,3 +58,31 @@ def test_one_that_grows_meanwhile_is_refused() -> None:
     # Files of /proc say that they are empty.
     with pytest.raises(OSError, match="larger than 0 KiB"):
         read_regular("/proc/self/status", 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("new", None),
+        ("file/new", None),
+        ("", None),
+        (300 * "a", "File name too long"),
+        ("a\0b", "its name is none that a file can have"),
+        ("loop", "Too many levels of symbolic links"),
+    ],
+)
+def test_of_some_paths_nobody_can_tell_what_is_there(name: str, why: str | None, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    assert why_not(tmp_path / name) == why
+    if why is not None:
+        with pytest.raises(RunError, match=f"cannot write to .*: {why}; give another folder with --out"):
+            check_place(tmp_path / name)
+
+
+def test_a_folder_of_somebody_else_is_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("layerlift.models.files.os.stat", refused)
+    assert why_not(tmp_path / "theirs" / "new") == "Permission denied"

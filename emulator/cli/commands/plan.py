@@ -29,7 +29,7 @@ from layerlift.emulator.scenario.schema.document import Given
     "--front", metavar="TERMS", help="Show what trades for what instead: two or three of latency,energy,money,period."
 )
 @click.option("--by", metavar="PLANNER", help="With --front, also the front that this planner draws, such as dil.")
-@click.option("--chart", type=click.Path(path_type=Path), help="With --front, also draw it: .html, .svg or .png.")
+@click.option("--chart", type=FilePath(), help="With --front, also draw it: .html, .svg or .png.")
 @click.option(
     "--graph", "picture", type=FilePath(), help="Also draw the network, coloured by who runs what, with its cuts: .svg."
 )

@@ -21,6 +21,7 @@ from layerlift.emulator.studies.compare.metrics import METRICS
 from layerlift.emulator.studies.compare.words import verdicts
 from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.models.errors import RunError
+from layerlift.models.files import check_place
 from layerlift.models.text import escaped
 
 FILES: Final = ("compare.json", "compare.parquet", "compare.html")
@@ -42,6 +43,7 @@ def check(out: Path | None, chart: Path | None, force: bool) -> None:
         check_chart(chart, out)
     if out is None:
         return
+    check_place(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, expected a directory for the comparison; give another with --out")
     if not force and any((out / name).exists() for name in FILES):

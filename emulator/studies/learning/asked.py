@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -61,6 +62,10 @@ def train(
     An interrupted training answers what its last whole round made: then it is not `complete`. The result's
     `sentences()` say what it is worth, and `policy_path` where the policy is. Raises a `LayerliftError`.
     """
+    if not isinstance(planner, str):
+        raise RunError(f"planner is {planner!r:.80}, expected the name of one that learns, such as dil")
+    if out is not None and (out == "" or not isinstance(out, str | PathLike)):
+        raise RunError(f"out is {out!r:.80}, expected a folder for the training")
     folder = Path(out) if out is not None else Path(f"trained-{planner}")
     common: _Common = {
         "rounds": rounds, "workers": workers, "address": address, "seed": seed, "out": folder, "resume": resume,

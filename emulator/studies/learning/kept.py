@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from layerlift.emulator.studies.learning.lasting import check_same
 from layerlift.models.errors import RunError
-from layerlift.models.files import read_regular
+from layerlift.models.files import check_place, read_regular
 
 POLICY, CURVE, STATE, PAGE = "policy.onnx", "curve.parquet", "training.json", "index.html"
 FILES: Final = (POLICY, CURVE, STATE, PAGE)
@@ -63,6 +63,7 @@ class Record:
 
 def check(out: Path, resume: bool, force: bool) -> None:
     """Raise `RunError` for a folder that a training cannot be written to, or gone on from."""
+    check_place(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, expected a directory for the training; give another with --out")
     there = [name for name in FILES if (out / name).exists()]

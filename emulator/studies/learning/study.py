@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies.learning import kept
@@ -51,7 +52,7 @@ class WalkerTrained(Trained):
     def sentences(self) -> list[str]:
         """What it is worth, in words."""
         return [
-            f"{self.asked['planner']} after {self.rounds} rounds, {self.cpu_s:.0f} s of CPU time, "
+            f"{self.asked['planner']} after {count(self.rounds, 'round')}, {self.cpu_s:.0f} s of CPU time, "
             f"{self.policy.parameters} {'whole numbers' if self.policy.kind.whole else 'parameters'}, "
             f"policy {self.policy.label[:12]}.",
             *(_told(point, self.walks) for point in latest(self.points)),

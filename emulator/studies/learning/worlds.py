@@ -61,10 +61,12 @@ def family_of(name: str) -> families.Family:
 
 def networks_of(given: Sequence[str], held_out: Sequence[str]) -> tuple[str, ...]:
     """The networks to train on: those given, or the classics; without those held out. Raises `RunError` for none."""
-    for name in held_out:
-        if name not in zoo.names() and not Path(name).is_file():
-            raise RunError(f"--hold-out names {name!r}, no zoo network and no file{near(name, zoo.names())}")
-    kept = tuple(name for name in given or zoo.classics() if name not in held_out)
+    for option, names in (("--networks", given), ("--hold-out", held_out)):
+        for name in names:
+            if not zoo.is_known(name) and not Path(name).is_file():
+                raise RunError(f"{option} names {name!r:.80}, no zoo network and no file{near(name, zoo.names())}")
+    apart = {zoo.called(name) for name in held_out}
+    kept = tuple(name for name in given or zoo.classics() if zoo.called(name) not in apart)
     if not kept:
         raise RunError("every network is held out: expected at least one to train on; name it with --networks")
     return kept

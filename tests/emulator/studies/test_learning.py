@@ -392,11 +392,19 @@ def test_the_command_trains_a_policy_that_plans(small: None, tmp_path: Path) -> 
         ({"worlds": 5}, "worlds is 5, expected names"),
         ({"worlds": [5]}, r"worlds is \[5\], expected names"),
         ({"goal": "ratio"}, "goal is of crowd alone"),
+        ({"planner": 3}, "planner is 3, expected the name of one that learns"),
+        ({"planner": ["dil"]}, r"planner is \['dil'\], expected the name"),
+        ({"out": 3}, "out is 3, expected a folder"),
+        ({"out": ""}, "out is '', expected a folder"),
+        ({"out": "a\0b"}, "cannot write to .*: its name is none that a file can have; give another"),
+        ({"out": 300 * "a"}, "cannot write to .*: File name too long; give another"),
+        ({"networks": ["vgg20"]}, "--networks names 'vgg20', no zoo network and no file; did you mean vgg1"),
+        ({"networks": "ResNet-50", "hold_out": "resnet50"}, "every network is held out"),
     ],
 )
 def test_a_program_that_asks_for_no_training_is_told_so(given: dict[str, Any], told: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=told):
-        layerlift.train("dil", out=tmp_path / "new", **given)
+        layerlift.train(**{"planner": "dil", "out": tmp_path / "new", "rounds": 1} | given)
     if given.keys() <= {"minutes", "rounds", "workers", "seed"}:
         with pytest.raises(RunError, match=told):
             layerlift.train("crowd", out=tmp_path / "new", **given)
@@ -428,6 +436,12 @@ class Untrained:
         return {}
 
 
+def test_a_folder_of_a_name_that_none_can_have_is_refused_by_every_command(tmp_path: Path) -> None:
+    asked = CliRunner().invoke(main, ["train", "crowd", "--rounds", "1", "--out", str(tmp_path / (300 * "a"))])
+    assert asked.exit_code == 2
+    assert "cannot be looked at (File name too long)" in asked.output
+
+
 @pytest.mark.long
 def test_a_program_gets_the_policy_its_place_and_its_numbers(
     small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -443,7 +457,7 @@ def test_a_program_gets_the_policy_its_place_and_its_numbers(
     assert len(lines) == 2
     assert heads[0] == "round"
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["written"] == str(found.policy_path)
-    assert repr(found).startswith("<Training of dil: dil after 1 rounds")
+    assert repr(found).startswith("<Training of dil: dil after 1 round,")
     assert str(found.policy_path) in found._repr_html_()
     assert found.standing().startswith("round 1, held out ")
 

@@ -357,7 +357,7 @@ def test_the_command_trains_a_policy_that_plans(short: None, small: str, tmp_pat
     out = tmp_path / "mine"
     code, output = said("crowd", "--rounds", "1", "--worlds", small, "--goal", "latency", "--out", str(out))
     assert code == 0, output
-    assert "crowd, for the least latency, after 1 rounds" in output
+    assert "crowd, for the least latency, after 1 round," in output
     assert {path.name for path in out.iterdir()} == set(kept.FILES)
     made = CliRunner().invoke(main, ["plan", "--planner", f"crowd:policy={out / kept.POLICY}", "quickstart"])
     assert made.exit_code == 0, made.output

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
+from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.crowd.curve import REMARK, chart, table
@@ -42,7 +43,8 @@ class CrowdTrained(Trained):
     def sentences(self) -> list[str]:
         """What it is worth, in words."""
         told = [
-            f"crowd, for the least {self.asked['goal']}, after {self.rounds} rounds, {self.cpu_s:.0f} s of CPU time, "
+            f"crowd, for the least {self.asked['goal']}, after {count(self.rounds, 'round')}, "
+            f"{self.cpu_s:.0f} s of CPU time, "
             f"{self.policy.parameters} whole numbers, policy {self.policy.label[:12]}."
         ]
         if self.points:

@@ -25,7 +25,14 @@ from layerlift.emulator.studies.learning.environments.placement import (
     number_of,
 )
 from layerlift.emulator.studies.learning.environments.rehearsal import NAME, Rehearsal
-from layerlift.emulator.studies.learning.environments.sources import Named, asked, drawn_seed, loaded, names_of
+from layerlift.emulator.studies.learning.environments.sources import (
+    Named,
+    asked,
+    drawn_seed,
+    loaded,
+    names_of,
+    texts_of,
+)
 from layerlift.emulator.studies.learning.environments.walks import Seen
 from layerlift.emulator.world import streams
 from layerlift.models.errors import RunError
@@ -67,14 +74,14 @@ class Crowd(gymnasium.Env):
             raise RunError("a scenario was given with families, expected one of them: it is a world itself")
         if isinstance(overrides, str):
             raise RunError(f"overrides is the text {overrides!r}, expected a list such as [{overrides!r}]")
-        if most_requests is not None and most_requests < 1:
-            raise RunError(f"most_requests is {most_requests}, expected at least 1, or None")
+        if most_requests is not None and (not isinstance(most_requests, int) or most_requests < 1):
+            raise RunError(f"most_requests is {most_requests!r:.40}, expected a whole number of at least 1, or None")
         self.render_mode = render_mode
         self.observation_space, self.action_space = seen_space(nodes), spaces.Discrete(nodes)
         self._scenario = None if scenario is None else loaded(scenario)
         names = FAMILIES if families is None else names_of(families)
         self._families = [] if scenario is not None else [world_families.load(name) for name in names]
-        self._overrides, self._planner, self._nodes = tuple(overrides), planner, nodes
+        self._overrides, self._planner, self._nodes = texts_of("overrides", overrides), planner, nodes
         self._held_out, self._most = held_out, most_requests
         if held := [each.name for each in self._families if each.held_out and not held_out]:
             raise RunError(f"the family {held[0]!r} is held out, none is trained on it: name others, or held_out=True")
@@ -91,7 +98,7 @@ class Crowd(gymnasium.Env):
         super().reset(seed=seed)
         given = asked(options, ("world",))
         self.close()
-        number = int(given["world"]) if "world" in given else drawn_seed(self.np_random, self._held_out)
+        number = given["world"] if "world" in given else drawn_seed(self.np_random, self._held_out)
         self._counts, self._requests = [0] * self._nodes, 0
         self._run = Rehearsal(self.scenario(number))
         if self._heard() is not None:

@@ -134,7 +134,7 @@ class Draws:
             return course_of(problem, self._nodes), {"world": -1, "network": problem.graph.name}
         found = None if "world" in given else next(self._waiting, None)
         if found is None:
-            self._seed = int(given.get("world", -1)) if "world" in given else drawn_seed(rng, self._held_out)
+            self._seed = given["world"] if "world" in given else drawn_seed(rng, self._held_out)
             self._waiting = self._from.problems(self._seed)
             found = next(self._waiting)
         return course_of(found, self._nodes), {"world": self._seed, "network": found.graph.name}

@@ -60,7 +60,8 @@ def problems_from(
         if given is not None or networks:
             raise RunError("a scenario was given with families or networks, expected it alone: it says both")
         return OfUsers(loaded(scenario))
-    worlds = Worlds(networks=networks_of(networks, () if networks else HOLD_OUT))
+    named = texts_of("networks", networks)
+    worlds = Worlds(networks=networks_of(named, () if named else HOLD_OUT))
     if given is not None:
         worlds = Worlds(names_of(given), worlds.networks)
     if not held_out:
@@ -70,10 +71,18 @@ def problems_from(
 
 def names_of(given: Sequence[str] | str) -> tuple[str, ...]:
     """Names of families, of which there must be one: a single text is one of them. Raises `RunError` for none."""
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = texts_of("families", given)
     if not names:
         raise RunError("families is empty, expected at least one name, such as lone_random")
     return names
+
+
+def texts_of(what: str, given: Any) -> tuple[str, ...]:
+    """Texts of a list, or a single one. Raises `RunError` for what is neither."""
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, Sequence) or not all(isinstance(text, str) for text in listed):
+        raise RunError(f"{what} is {given!r:.80}, expected a list of texts")
+    return tuple(listed)
 
 
 def loaded(scenario: Named) -> Scenario:
@@ -89,8 +98,16 @@ def drawn_seed(rng: np.random.Generator, held_out: bool) -> int:
 
 
 def asked(options: Mapping[str, Any] | None, known: Sequence[str] = OPTIONS) -> Mapping[str, Any]:
-    """The options of a reset. Raises `RunError` for one that there is not."""
+    """The options of a reset. Raises `RunError` for one that there is not, or a world that is no seed."""
+    if options is not None and not isinstance(options, Mapping):
+        raise RunError(f"options is {options!r:.80}, expected a dict, such as {{'world': 1_000_003}}")
     for name in options or {}:
         if name not in known:
-            raise RunError(f"reset has no option {name!r}, expected some of {', '.join(known)}{near(name, known)}")
-    return options or {}
+            raise RunError(f"reset has no option {name!r}, expected some of {', '.join(known)}{near(str(name), known)}")
+    given = dict(options or {})
+    if "world" in given:
+        world = given["world"]
+        if isinstance(world, bool) or not isinstance(world, int | np.integer):
+            raise RunError(f"world is {world!r:.40}, expected the seed of one, such as 1_000_003")
+        given["world"] = int(world)
+    return given

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from layerlift.emulator.planning.problems import problem_of
+from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.learning import kept
@@ -48,7 +49,7 @@ class Adapted:
     def sentence(self) -> str:
         """What it is worth, in words."""
         return (
-            f"{PLANNER} after {self.episodes} episodes in {self.scenario}: its walk without chance costs "
+            f"{PLANNER} after {count(self.episodes, 'episode')} in {self.scenario}: its walk without chance costs "
             f"{_percent(self.after)} % more than the least there is, before that {_percent(self.before)} %; "
             f"policy {self.policy.label[:12]}."
         )
@@ -84,6 +85,7 @@ def adapt(
         raise RunError(
             "adapting needs torch, which is not installed: pip install 'layerlift[learn]' (plans need none)"
         ) from None
+    kept.prepare(folder)
     played = list(_some(world, seed, "episodes", episodes))
     among = list(_some(world, seed, "measured", MEASURED))
     draws = np.random.default_rng(streams.family(seed, "adapting", "walks").getrandbits(64))

@@ -134,6 +134,11 @@ def test_a_reset_takes_a_world_or_a_problem() -> None:
     for wrong in ({"problem": 3}, {"problm": problem}):
         with pytest.raises(RunError, match="problem"):
             env.reset(options=wrong)
+    for world in ("x", 1.5, True, None):
+        with pytest.raises(RunError, match=f"world is {world!r}, expected the seed of one"):
+            env.reset(options={"world": world})
+    with pytest.raises(RunError, match="options is 3, expected a dict"):
+        env.reset(options=3)  # type: ignore[arg-type]
 
 
 def test_a_scenario_gives_the_problems_of_its_users() -> None:
@@ -286,6 +291,9 @@ def test_crowds_play_in_threads_and_processes_of_others() -> None:
         ({"most_requests": 0}, "most_requests is 0"),
         ({"render_mode": "human"}, "render_mode is 'human'"),
         ({"families": ()}, "families is empty"),
+        ({"families": 3}, "families is 3, expected a list of texts"),
+        ({"overrides": 3}, "overrides is 3, expected a list of texts"),
+        ({"most_requests": "x"}, "most_requests is 'x', expected a whole number of at least 1"),
         ({"scenario": small(), "overrides": ["users.0.cuont=3"]}, "cuont"),
     ],
 )
@@ -301,6 +309,8 @@ def test_the_same_of_placement() -> None:
         ({"nodes": True}, "nodes is True"),
         ({"render_mode": "human"}, "render_mode"),
         ({"networks": ("alexnt",)}, "alexnt"),
+        ({"networks": 3}, "networks is 3, expected a list of texts"),
+        ({"families": 3}, "families is 3, expected a list of texts"),
     ]:
         with pytest.raises(LayerliftError, match=told):
             Placement(**given).reset()
