@@ -10,7 +10,8 @@ import pkgutil
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import click
 
@@ -18,12 +19,24 @@ from layerlift.emulator.cli import commands
 from layerlift.emulator.cli.last_resort import MOST, brief, pipes, told, traces, without_option
 from layerlift.emulator.report.screen import print_anything
 from layerlift.emulator.runtime.interruption import felt
-from layerlift.models.errors import CodeRefused, LayerliftError
+from layerlift.models.errors import CodeRefused, LayerliftError, near
 from layerlift.planners.registry.plugins import IN_PYTHON
+
+SHARED: Final = {
+    "predict": "models",
+    "replay": "run",
+    "scenario": "scenarios",
+    "show": "results",
+    "verify": "results",
+}
+"""Commands whose module in `commands` has not their name."""
 
 
 class Layerlift(click.Group):
-    """A group whose commands answer mistakes with a sentence; `last_resort` has the exit codes."""
+    """A group whose commands answer mistakes with a sentence; `last_resort` has the exit codes.
+
+    A command's module is imported when the command is asked for: together they take as long again as the rest.
+    """
 
     traced = False
     """Whether Python's tracebacks are wanted too."""
@@ -47,9 +60,33 @@ class Layerlift(click.Group):
             sys.exit(told(error, self.traced))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember what was typed, for messages that say how to type it better."""
+        """Remember what was typed, for messages that say how to type it better; nothing typed is a call for help."""
         ctx.obj = list(args)
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
         return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """See `click.Group`; of all modules only that of the command is imported."""
+        if cmd_name not in self.commands:
+            module = SHARED.get(cmd_name, cmd_name)
+            if module in _modules():
+                self._load(module)
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See `click.Group`; where there is no such command, near ones are named."""
+        if not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"there is no command {args[0]!r}{near(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+    def _load(self, module: str) -> None:
+        for command in importlib.import_module(f"{commands.__name__}.{module}").COMMANDS:
+            if command.name not in self.commands:
+                self.add_command(command)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """See `click.Group`; in raw docstrings click's mark for lines left as they are is two characters."""
@@ -72,10 +109,18 @@ class Layerlift(click.Group):
         return found
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the README: running first."""
+        """All of them, in the order of the README: running first."""
+        for module in _modules():
+            self._load(module)
         first = ["run", "replay", "show", "verify", "compare", "reproduce", "scenarios", "scenario"]
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+@cache
+def _modules() -> tuple[str, ...]:
+    """The modules of `commands`."""
+    return tuple(module.name for module in pkgutil.iter_modules(commands.__path__))
 
 
 def _allowing(ctx: click.Context, room: int) -> str:
@@ -92,11 +137,3 @@ def _allowing(ctx: click.Context, room: int) -> str:
 )
 def main() -> None:
     """Emulate the migration of DNN layers from many clients to edge and cloud servers that they share."""
-
-
-try:
-    for _module in pkgutil.iter_modules(commands.__path__):
-        for _command in importlib.import_module(f"{commands.__name__}.{_module.name}").COMMANDS:
-            main.add_command(_command)
-except KeyboardInterrupt as _error:  # this takes a second
-    sys.exit(told(_error, False))

@@ -25,7 +25,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from layerlift.models.errors import CodeRefused, LayerliftError, near
+from layerlift.models.errors import CodeRefused, LayerliftError, near, place_of, words_of
 from layerlift.planners.registry.base import PlannerBase, capability
 from layerlift.planners.registry.options import PLANNER, Option, Wording, options_of, split_options, typed
 
@@ -194,7 +194,7 @@ class Registry(Generic[S]):
         except LayerliftError:
             raise
         except (Exception, SystemExit) as problem:  # a stranger's code
-            raised = f"{type(problem).__name__}: {problem}"
+            raised = f"{words_of(problem)} ({place_of(problem)})"
             raise wording.error(f"{wording.noun} {name!r} cannot be made: its constructor raised {raised}") from problem
 
     def named(self, text: str) -> tuple[S, str]:

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from layerlift.emulator.cli.main import main
+from layerlift.emulator.cli.main import Layerlift, main
 from layerlift.emulator.policies import registry as policies
 from layerlift.emulator.report.screen import shared
 from layerlift.emulator.scenario import Scenario, bundled
@@ -84,7 +84,9 @@ HOW = {"at 80 columns": {"COLUMNS": "80"}, "at 40 columns": {"COLUMNS": "40"}, "
 
 def every(group: click.Group, before: str = "") -> Iterator[str]:
     """All commands of a group, those of its groups included."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         yield from every(command, f"{before}{name} ") if isinstance(command, click.Group) else [before + name]
 
 
@@ -104,6 +106,33 @@ def told(line: str, charset: str = "utf-8", **env: str) -> str:
 
 def test_no_command_is_forgotten() -> None:
     assert sorted(COMMANDS) == sorted(every(main))
+
+
+@pytest.mark.parametrize("name", sorted({command.split()[0] for command in COMMANDS}))
+def test_a_command_is_found_without_the_modules_of_the_others(name: str) -> None:
+    group = Layerlift("layerlift")
+    found = group.get_command(click.Context(group), name)
+    assert found is main.get_command(click.Context(main), name)
+    modules = {command.callback.__module__ for command in group.commands.values() if command.callback}
+    assert len(modules) <= 1, "of others nothing was imported"
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done, helped = (CliRunner().invoke(main, line) for line in ([], ["--help"]))
+    assert (done.exit_code, done.stdout) == (0, helped.stdout)
+    assert len(done.stdout.splitlines()) > 20
+
+
+def test_who_mistypes_a_command_is_told_the_near_ones() -> None:
+    done = CliRunner().invoke(main, ["validat", "--full"])
+    assert done.exit_code == 2
+    assert "there is no command 'validat'; did you mean validate?" in done.stderr
+    assert "; known: " in CliRunner().invoke(main, ["zzzz"]).stderr
+
+
+def test_what_is_no_command_is_not_looked_for_among_modules() -> None:
+    for name in ("results", "layerlift", "../run", "ru"):
+        assert main.get_command(click.Context(main), name) is None
 
 
 @pytest.mark.long

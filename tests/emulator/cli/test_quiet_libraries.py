@@ -72,7 +72,7 @@ def test_a_library_that_is_not_quiet_would_be_seen(home: Home) -> None:
     "words",
     [
         "run quickstart --local --strict --out ../out",
-        "models",
+        pytest.param("models", marks=pytest.mark.slow),  # all networks, as one
         "models squeezenet --json",
         "plan quickstart --json",
         "profile squeezenet --runs 1 --accept -o ../out.json",

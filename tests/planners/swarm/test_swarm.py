@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from planner_problems import problems
 from strategies import layer_graphs
 
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Objective, cost, make, simple_problem
+from layerlift.planners import Judge, Objective, Problem, cost, make, simple_problem
 from layerlift.planners.cost import batch
 from layerlift.planners.cost.crowd import Crowd
+from layerlift.planners.cost.judge import Rank
 from layerlift.planners.cost.single_cuts import single_cuts
 from layerlift.planners.offloading.one_step import OneStep
 from layerlift.planners.swarm import moves
@@ -236,23 +238,28 @@ def test_rows_beyond_the_budget_are_infinitely_bad() -> None:
     assert record.left == 0
 
 
+@cache
+def small_problems() -> list[tuple[Problem, Rank]]:
+    """Those of the battery whose placements can all be tried, and the best key of each."""
+    chosen = [problem for problem in battery().values() if len(problem.nodes) ** len(problem.graph) <= 70_000]
+    return [(problem, Judge(problem).key(make("exhaustive").place(problem))) for problem in chosen]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("start", "worst", "share"), [("cuts", 1.1, 0.8), ("runs", 1.25, 0.8), ("random", 2.0, 0.7)])
 @pytest.mark.parametrize("name", SWARMS)
 def test_small_problems_are_mostly_solved(name: str, start: str, worst: float, share: float) -> None:
     """Against every placement, for all objectives and limits of the battery; 3,000 evaluations."""
     solved = 0
-    chosen = {n: p for n, p in battery().items() if len(p.nodes) ** len(p.graph) <= 70_000}
-    for problem in chosen.values():
+    for problem, best in small_problems():
         judge = Judge(problem)
-        best = judge.key(make("exhaustive").place(problem))
         plan = make(f"{name}:evaluations=3000,start={start}").plan(problem, random.Random(5))
         key = judge.key(plan.placement)
         assert key[0] == best[0]
         assert best[1] * (1 - 1e-9) <= key[1] <= worst * best[1]
         solved += key[1] <= best[1] * (1 + 1e-9)
-    assert len(chosen) >= 15
-    assert solved >= share * len(chosen)
+    assert len(small_problems()) >= 15
+    assert solved >= share * len(small_problems())
 
 
 @pytest.mark.long
