@@ -9,8 +9,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from layerlift.models.errors import RunError, shortened
-
 DIGEST_BYTES: Final = 16
 _CHUNK: Final = 1 << 20
 _KINDS: Final = (
@@ -69,12 +67,6 @@ def why_not(path: str | Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
-
-
-def check_place(path: str | Path) -> None:
-    """Raise `RunError` for a folder to write to of which nobody can tell what is there; see `why_not`."""
-    if (why := why_not(path)) is not None:
-        raise RunError(f"cannot write to {shortened(str(path), 60)!r}: {why}; give another folder with --out")
 
 
 def bytes_digest(content: bytes) -> str:

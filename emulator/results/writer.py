@@ -27,13 +27,13 @@ import pyarrow.parquet as pq
 from layerlift.emulator.results import heartbeat
 from layerlift.emulator.results.columns import Row, batch, schema
 from layerlift.emulator.results.digest import RunDigest
+from layerlift.emulator.results.places import check_place
 from layerlift.emulator.results.plain import jsonable
 from layerlift.emulator.results.reader import COSTS_FILE, INPUTS, RunResult
 from layerlift.emulator.results.record import RECORD_DIGEST, RUN_FILE, record_digest
 from layerlift.emulator.results.summary import summarise
 from layerlift.emulator.results.tables import TABLES
 from layerlift.models.errors import RunError, near, words_of
-from layerlift.models.files import check_place
 
 __all__ = ["ResultWriter", "jsonable"]
 

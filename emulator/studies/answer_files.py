@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from layerlift.emulator.results.places import check_place
 from layerlift.models.errors import ModelError, RunError
-from layerlift.models.files import check_place
 from layerlift.models.loading.disk_cache import write_bytes
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from layerlift.emulator.results.places import check_place
 from layerlift.models.errors import RunError
-from layerlift.models.files import check_place, open_regular, read_regular, why_not
+from layerlift.models.files import open_regular, read_regular, why_not
 
 
 def test_a_file_is_read_and_so_is_one_behind_a_link(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from layerlift.emulator.report.chart import check as check_chart
 from layerlift.emulator.report.chart import save
 from layerlift.emulator.report.formatting import NOTHING, count
 from layerlift.emulator.report.pages import page as with_charts
+from layerlift.emulator.results.places import check_place
 from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.charts import dressed, figures, picture
 from layerlift.emulator.studies.compare.comparison import Comparison
@@ -21,7 +22,6 @@ from layerlift.emulator.studies.compare.metrics import METRICS
 from layerlift.emulator.studies.compare.words import verdicts
 from layerlift.emulator.studies.compare.written import scale_of, shown
 from layerlift.models.errors import RunError
-from layerlift.models.files import check_place
 from layerlift.models.text import escaped
 
 FILES: Final = ("compare.json", "compare.parquet", "compare.html")

@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from layerlift.emulator.results.places import check_place
 from layerlift.emulator.studies.learning.lasting import check_same
 from layerlift.models.errors import RunError
-from layerlift.models.files import check_place, read_regular
+from layerlift.models.files import read_regular
 
 POLICY, CURVE, STATE, PAGE = "policy.onnx", "curve.parquet", "training.json", "index.html"
 FILES: Final = (POLICY, CURVE, STATE, PAGE)
