@@ -81,7 +81,7 @@ def test_an_illegal_plan_fails_with_the_reason() -> None:
         ("worlds:Strange:what=floats", ""),
         ("worlds:Strange:what=text", ""),
         ("worlds:Strange:what=pairs", ""),
-        ("worlds:Unmakeable", "worlds:Unmakeable raised KeyError: 'missing'"),
+        ("worlds:Unmakeable", "cannot be made: its constructor raised KeyError: 'missing' (worlds.py:"),
     ],
 )
 @pytest.mark.parametrize("gather_s", [None, 0.05])
