@@ -18,6 +18,7 @@ import click
 from layerlift.emulator.cli import commands
 from layerlift.emulator.cli.last_resort import MOST, brief, pipes, told, traces, without_option
 from layerlift.emulator.report.screen import print_anything
+from layerlift.emulator.report.terminal import echo_lines
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.models.errors import CodeRefused, LayerliftError, near
 from layerlift.planners.registry.plugins import IN_PYTHON
@@ -56,14 +57,16 @@ class Layerlift(click.Group):
         try:
             with brief():
                 return super().make_context(*given, **extra)
-        except KeyboardInterrupt as error:  # click would call it aborted, and exit with 1
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # click would call it aborted, and exit with 1
             sys.exit(told(error, self.traced))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Remember what was typed, for messages that say how to type it better; nothing typed is a call for help."""
         ctx.obj = list(args)
         if not args and not ctx.resilient_parsing:
-            click.echo(ctx.get_help(), color=ctx.color)
+            echo_lines(ctx.get_help())
             ctx.exit()
         return super().parse_args(ctx, args)
 

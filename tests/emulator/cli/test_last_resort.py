@@ -141,7 +141,7 @@ def test_kits_tell_the_line_too(kit: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("command", [["planners"], ["planners", "--json"], ["models", "--help"]])
+@pytest.mark.parametrize("command", [["planners"], ["planners", "--json"], ["models", "--help"], ["--help"], []])
 def test_pipes_that_close_and_disks_that_are_full(command: list[str]) -> None:
     """In a shell, where Python itself has a last word when it ends."""
     layerlift = [sys.executable, "-m", "layerlift", *command]
