@@ -41,6 +41,7 @@ BLOCKS: Final = (
     Block("adaptation", "docs/learned.md", adaptation.adaptation, 120),
     Block("trained again", "docs/learned.md", retrained.block, 480, timed=r" \| [^|]* \|$"),
     Block("learned crowds: contention", "docs/learned.md", crowd_tables.contention, 9000),
+    Block("learned crowds: the slow ones", "docs/learned.md", crowd_tables.slow, 900),
     Block("learned crowds: elsewhere", "docs/learned.md", crowd_tables.others, 1200),
     Block("learned crowds: held out", "docs/learned.md", crowd_tables.held_out, 1200),
     Block("the kernel's links", "docs/validate.md", kernels.links, 1000, timed=".*"),

@@ -13,6 +13,7 @@ from benchmarks.learning.crowd.worlds import (
     CONTENTION,
     CROWD,
     FEW,
+    GIBBS,
     HELD_OUT,
     HOME,
     IONN,
@@ -30,7 +31,7 @@ from benchmarks.learning.crowd.worlds import (
 )
 from layerlift.emulator.studies.compare.statistics import Interval, interval
 
-SEEDS: Final[dict[str, int]] = {"300": 22, "90": 30, "others": 10, "held out": 3}
+SEEDS: Final[dict[str, int]] = {"300": 22, "90": 30, "slow": 10, "others": 10, "held out": 3}
 """What the tables on the page were made with. The whole has 30, 30, 10 and 3: raise a number, and the rest is made."""
 FIRST: Final = 11
 """The first seed of every table: seeds 1 to 4 of `contention` were looked at while the policies were made."""
@@ -39,6 +40,8 @@ SHOWN: Final = {
     "90": (*MAIN, LATENCY, LATENCY_IONN, ALONE, SPREAD, RANDOM),
 }
 """Who is shown: the whole has `ALL`."""
+SLOW: Final = {"300": (WITH_IONN, JOINT, RANDOM), "90": (WITH_IONN, JOINT, GIBBS)}
+"""Whose runs take minutes, beside two others in the same worlds: `SEEDS["slow"]` seeds."""
 _HEAD: Final = ["", "mean ratio", "mean latency, s", "p95, s", "worst user", "worst p99", "Jain"]
 
 
@@ -60,6 +63,16 @@ def contention() -> str:
         rows = [[way.title, *_cells(some)] for way, some in known.items()]
         said = f"{crowd.title}, seeds {FIRST} to {FIRST + SEEDS[size] - 1}, means with 95 % intervals:"
         parts += [prose(said), table(_HEAD, rows), *(_paired(known, way) for way in (CROWD, WITH_IONN, LATENCY_IONN))]
+    return "\n\n".join(parts)
+
+
+def slow() -> str:
+    """The same with fewer seeds, for those whose runs take minutes."""
+    parts = []
+    for size, crowd in CONTENTION.items():
+        known = sightings(crowd, SLOW[size], SEEDS["slow"])
+        rows = [[way.title, *_cells(some)] for way, some in known.items()]
+        parts += [prose(f"{crowd.title}, seeds {FIRST} to {FIRST + SEEDS['slow'] - 1}:"), table(_HEAD, rows)]
     return "\n\n".join(parts)
 
 
