@@ -1,4 +1,4 @@
-"""What docs/validate.md says of the kernel's links: needs root, a quiet machine and a quarter of an hour."""
+"""What docs/validate.md says of the kernel's links: needs root, a quiet machine and twenty minutes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _row(shape: Shape, full: bool) -> list[str]:
     uploads = [row for row in rows if row.kind == "upload"]
     others = [row for row in network if row not in beside]
     holding = [row for row in rows if row.word(found.standing) == "holds"]
-    bound = max((row.bound(found.standing) for row in rows), default=0.0)
+    bound = max((row.bound(found.standing) for row in (*network, *uploads)), default=0.0)
     return [
         name,
         f"{found.network}, {count(found.repeats, 'repeat')}",

@@ -44,7 +44,7 @@ BLOCKS: Final = (
     Block("learned crowds: the slow ones", "docs/learned.md", crowd_tables.slow, 900),
     Block("learned crowds: elsewhere", "docs/learned.md", crowd_tables.others, 1200),
     Block("learned crowds: held out", "docs/learned.md", crowd_tables.held_out, 1200),
-    Block("the kernel's links", "docs/validate.md", kernels.links, 1000, timed=".*"),
+    Block("the kernel's links", "docs/validate.md", kernels.links, 1200, timed=".*"),
     Block("what policies cost", "docs/policies.md", planning.policies, 1, timed=".*"),
     Block("the report of paper", "README.md", samples.report, 20),
     Block("late-arrival in short", "README.md", crowds.late_table, 90),

@@ -32,7 +32,8 @@ from benchmarks.learning.crowd.worlds import (
 from layerlift.emulator.studies.compare.statistics import Interval, interval
 
 SEEDS: Final[dict[str, int]] = {"300": 22, "90": 30, "slow": 10, "others": 10, "held out": 3}
-"""What the tables on the page were made with. The whole has 30, 30, 10 and 3: raise a number, and the rest is made."""
+"""What the tables on the page were made with. The whole has 30, 30, 10, 10 and 3: raise a number, and the rest is
+made."""
 FIRST: Final = 11
 """The first seed of every table: seeds 1 to 4 of `contention` were looked at while the policies were made."""
 SHOWN: Final = {

@@ -162,7 +162,7 @@ def asked(
     )
     for who in made.everybody:
         if not of_policies:
-            make(who)
+            make(who)  # one that cannot be had would fail in every world, and the study would end well
         for name in count:
             made.job(who, name, 0)
             if found[name].folder:

@@ -155,8 +155,7 @@ class _Asked:
             file = Path(folder) / "profile.json"
             profile.save(file)
             if self.kind is not None:
-                say("measuring the link", 0.0, ALL_S)
-                self.transport = transport(self.kind, children, way)
+                self.transport = transport(self.kind, children, way, say)
             plan, notes = self._planned(chosen, profile, file)
             say("starting processes", 0.0, ALL_S)
             machines = started(children, self.network, self.source, [each.situation for each in plan], way, _LIMIT_S)
@@ -265,9 +264,12 @@ class _Asked:
         return list(rows(each.situation.name, rounds, profile.total_s, emulation, bound))
 
 
-def transport(kind: Kind, children: Children, way: Way) -> Mapping[str, Any]:
+def transport(kind: Kind, children: Children, way: Way, say: Progress) -> Mapping[str, Any]:
     """What a scenario says of a link of the kernel's: what is known of its kind, or is measured, in half a minute."""
-    return kind.link or measured_transport(children, way)
+    if kind.link:
+        return kind.link
+    say("measuring the link", 0.0, ALL_S)
+    return measured_transport(children, way)
 
 
 def steady(network: Network, say: Progress) -> Profile:

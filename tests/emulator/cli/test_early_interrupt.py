@@ -42,6 +42,19 @@ def test_an_interrupt_ends_a_command_quietly_however_early(after_s: float, tmp_p
     assert len(said.splitlines()) <= 1
 
 
+def test_one_just_before_the_command_line_or_just_after_it_is_quiet_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from layerlift import __main__ as face
+    from layerlift.emulator.cli import main as module
+
+    def interrupted(prog_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        face.main()
+    assert ended.value.code == 130
+
+
 def test_who_ignores_interrupts_goes_on_ignoring_them(monkeypatch: pytest.MonkeyPatch) -> None:
     from layerlift import __main__ as face
     from layerlift.emulator.cli import main as module

@@ -112,6 +112,8 @@ def test_no_command_is_forgotten() -> None:
 def test_a_command_is_found_without_the_modules_of_the_others(name: str) -> None:
     group = Layerlift("layerlift")
     found = group.get_command(click.Context(group), name)
+    assert found is not None
+    assert found.name == name
     assert found is main.get_command(click.Context(main), name)
     modules = {command.callback.__module__ for command in group.commands.values() if command.callback}
     assert len(modules) <= 1, "of others nothing was imported"
