@@ -16,6 +16,7 @@ NAMES = [
     "RunResult",
     "Scenario",
     "__version__",
+    "adapt",
     "compare",
     "fairness",
     "run",

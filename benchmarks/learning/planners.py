@@ -26,8 +26,11 @@ from layerlift.planners import Judge, Problem, make
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.features import features_of, looked_ahead
 from layerlift.planners.learned.flips import FLIPS, flipped
+from layerlift.planners.learned.literal.coordinated import COORDINATED
 from layerlift.planners.learned.literal.ddlo import DECISIONS
 from layerlift.planners.learned.literal.dil import LABELS
+from layerlift.planners.learned.literal.recurrent import RECURRENT
+from layerlift.planners.learned.literal.seq2seq import SEQ2SEQ
 from layerlift.planners.learned.scorer import Scorer
 from layerlift.planners.learned.steps import STEPS
 
@@ -55,7 +58,8 @@ SCORERS = (1, 2, 3, 4)
 PROPOSALS = (1, 2, 4, 8, 16)
 """Of each scorer."""
 CURVE_WORLDS = 150
-LETTERS = ("dil", "ddlo")
+LETTERS = {"dil": LABELS, "ddlo": DECISIONS, "drl": RECURRENT, "ddpqn": COORDINATED, "meta_drl": SEQ2SEQ}
+"""The kinds of their policies."""
 LETTER_WORLDS = 60
 TIMED_WORLDS = 20
 REPEATS = 3
@@ -156,9 +160,8 @@ def letters() -> str:
     rows = []
     for group in GROUPS:
         among = _trials(islice(problems(group), LETTER_WORLDS))
-        for name in LETTERS:
-            kinds = (DECISIONS, LABELS)
-            letter = policy_file.parsed(policy_file.read(policy(name), kinds), kinds)
+        for name, kind in LETTERS.items():
+            letter = policy_file.parsed(policy_file.read(policy(name), (kind,)), (kind,))
             result = measured(letter, among, method(name, literal=True).walks)
             cut = Gaps.of(each.cut / each.exact - 1.0 for each in among).mean
             local = Gaps.of(each.local / each.exact - 1.0 for each in among).mean

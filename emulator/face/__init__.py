@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from layerlift.emulator.studies.compare.study import compare, sweep
     from layerlift.emulator.studies.fairness.study import fairness
     from layerlift.emulator.studies.learning.asked import train
+    from layerlift.emulator.studies.learning.meta.adapting import adapt
     from layerlift.emulator.studies.sensitivity.study import sensitivity
     from layerlift.emulator.studies.size.study import size
     from layerlift.emulator.studies.stress.study import stress
@@ -39,6 +40,7 @@ __all__ = [
     "RunResult",
     "Scenario",
     "__version__",
+    "adapt",
     "compare",
     "fairness",
     "run",
@@ -54,6 +56,7 @@ _PLACES = {
     "LayerliftError": "layerlift.models.errors",
     "RunResult": "layerlift.emulator.results.reader",
     "Scenario": "layerlift.emulator.scenario.scenario",
+    "adapt": "layerlift.emulator.studies.learning.meta.adapting",
     "compare": "layerlift.emulator.studies.compare.study",
     "fairness": "layerlift.emulator.studies.fairness.study",
     "run": "layerlift.emulator.run",

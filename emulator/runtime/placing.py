@@ -81,6 +81,8 @@ def count_of(actors: str | int) -> int | None:
 
 def reach(address: str) -> None:
     """Raise `RunError` when nobody answers at `host:port` as Ray does; Ray itself would try for minutes."""
+    if not isinstance(address, str):
+        raise RunError(f"address is {address!r:.60}, expected auto or HOST:PORT of a Ray cluster")
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return

@@ -10,6 +10,7 @@ from benchmarks.learning.crowd.measuring import Seen, found, seen, store
 from benchmarks.learning.crowd.worlds import (
     AGAINST,
     ALONE,
+    CAREFUL,
     CONTENTION,
     CROWD,
     FEW,
@@ -36,8 +37,8 @@ SEEDS: Final[dict[str, int]] = {"300": 30, "90": 30, "slow": 10, "others": 10, "
 FIRST: Final = 11
 """The first seed of every table: seeds 1 to 4 of `contention` were looked at while the policies were made."""
 SHOWN: Final = {
-    "300": (*MAIN, LATENCY, LATENCY_IONN, ALONE, SPREAD),
-    "90": (*MAIN, LATENCY, LATENCY_IONN, ALONE, SPREAD, RANDOM),
+    "300": (*MAIN, CAREFUL, LATENCY, LATENCY_IONN, ALONE, SPREAD),
+    "90": (*MAIN, CAREFUL, LATENCY, LATENCY_IONN, ALONE, SPREAD, RANDOM),
 }
 """Who is shown: the whole has `ALL`."""
 SLOW: Final = {"300": (WITH_IONN, JOINT, RANDOM), "90": (WITH_IONN, JOINT, GIBBS)}
@@ -61,7 +62,11 @@ def contention(size: str) -> str:
     known = sightings(crowd, SHOWN[size], SEEDS[size])
     rows = [[way.title, *_cells(some)] for way, some in known.items()]
     said = f"{crowd.title}, seeds {FIRST} to {FIRST + SEEDS[size] - 1}, means with 95 % intervals:"
-    parts = [prose(said), table(_HEAD, rows), *(_paired(known, way) for way in (CROWD, WITH_IONN, LATENCY_IONN))]
+    parts = [
+        prose(said),
+        table(_HEAD, rows),
+        *(_paired(known, way) for way in (CROWD, WITH_IONN, CAREFUL, LATENCY_IONN)),
+    ]
     return "\n\n".join(parts)
 
 

@@ -34,6 +34,7 @@ WITH_IONN: Final = Way("`crowd+ionn`", "crowd+ionn")
 LATENCY: Final = Way("`crowd:goal=latency`", "crowd:goal=latency")
 LATENCY_IONN: Final = Way("`crowd:goal=latency+ionn`", "crowd:goal=latency+ionn")
 BY_HAND: Final = Way("`crowd:by_hand=true`", "crowd:by_hand=true")
+CAREFUL: Final = Way("`crowd:careful=true+ionn`", "crowd:careful=true+ionn")
 JOINT: Final = Way("`best_response+ionn`, gathered for 5 s", "best_response+ionn", gather=True)
 GIBBS: Final = Way("`gibbs:sweeps=20,cooling=0.7`, gathered for 5 s", "gibbs:sweeps=20,cooling=0.7", gather=True)
 """With its own 300 sweeps a run of 90 users takes more than nine minutes."""
@@ -42,7 +43,7 @@ IONN: Final = Way("`ionn`", "ionn")
 SPREAD: Final = Way("`spread`", "spread")
 RANDOM: Final = Way("`random`", "random")
 MAIN: Final = (CROWD, WITH_IONN, JOINT, IONN, BY_HAND)
-ALL: Final = (*MAIN, LATENCY, LATENCY_IONN, GIBBS, ALONE, SPREAD, RANDOM)
+ALL: Final = (*MAIN, CAREFUL, LATENCY, LATENCY_IONN, GIBBS, ALONE, SPREAD, RANDOM)
 FEW: Final = (CROWD, WITH_IONN, BY_HAND, IONN, SPREAD)
 """Where nobody may gather."""
 AGAINST: Final = (CROWD, WITH_IONN, JOINT, IONN)
@@ -108,6 +109,8 @@ def _label(planner: str) -> str:
     name = planner.partition("+")[0]
     if name == BY_HAND.planner:
         return weights_of(policy.BY_HAND, {}).label
+    if name == CAREFUL.planner.partition("+")[0]:
+        return weights_of(policy.CAREFUL, {}).label
     if name not in (CROWD.planner, LATENCY.planner):
         return ""
     goal = "latency" if name == LATENCY.planner else "ratio"

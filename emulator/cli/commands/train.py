@@ -23,7 +23,7 @@ from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS
 from layerlift.emulator.studies.learning.crowd.study import MINUTES as CROWD_MINUTES
 from layerlift.emulator.studies.learning.kept import FILES, POLICY
 from layerlift.emulator.studies.learning.lasting import MOST_SEED
-from layerlift.emulator.studies.learning.meta.adapting import EPISODES, PLANNER
+from layerlift.emulator.studies.learning.meta.adapting import EPISODES, MOST_EPISODES, PLANNER
 from layerlift.emulator.studies.learning.meta.adapting import adapt as adapted
 from layerlift.emulator.studies.learning.result import Progress
 from layerlift.emulator.studies.learning.study import MINUTES
@@ -57,7 +57,9 @@ IN_ROUNDS: Final = (
 @click.option(
     "--policy", type=FilePath(), help="With --adapt: the policy to go on from.  [default: the one that ships]"
 )
-@click.option("--episodes", type=click.IntRange(1, 100_000), default=EPISODES, show_default=True, help="With --adapt.")
+@click.option(
+    "--episodes", type=click.IntRange(1, MOST_EPISODES), default=EPISODES, show_default=True, help="With --adapt."
+)
 @click.option("--resume", is_flag=True, help="Go on with the training in that folder.")
 @click.option("--force", is_flag=True, help="Replace a training that is there already.")
 def train(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -11,6 +10,7 @@ from layerlift.emulator.studies.learning.crowd.course import Goal
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS
 from layerlift.emulator.studies.learning.crowd.study import MINUTES as CROWD_MINUTES
 from layerlift.emulator.studies.learning.crowd.study import train_crowd
+from layerlift.emulator.studies.learning.lasting import check_folder
 from layerlift.emulator.studies.learning.result import Progress, Trained
 from layerlift.emulator.studies.learning.study import MINUTES
 from layerlift.emulator.studies.learning.study import train as train_walker
@@ -64,9 +64,9 @@ def train(
     """
     if not isinstance(planner, str):
         raise RunError(f"planner is {planner!r:.80}, expected the name of one that learns, such as dil")
-    if out is not None and (out == "" or not isinstance(out, str | PathLike)):
-        raise RunError(f"out is {out!r:.80}, expected a folder for the training")
-    folder = Path(out) if out is not None else Path(f"trained-{planner}")
+    folder = Path(f"trained-{planner}") if out is None else check_folder(out, "the training")
+    if progress is not None and not callable(progress):
+        raise RunError(f"progress is {progress!r:.80}, expected a function of the result so far and a share")
     common: _Common = {
         "rounds": rounds, "workers": workers, "address": address, "seed": seed, "out": folder, "resume": resume,
         "force": force, "progress": progress,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from math import inf
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,13 +17,25 @@ MOST_SEED: Final = 40
 
 def check_asked(minutes: float, rounds: int | None, workers: int, seed: int) -> None:
     """Raise `RunError` for a training that would have no end, no worker or no worlds."""
-    if not (isinstance(minutes, int | float) and 0.0 < minutes < inf):
+    if isinstance(minutes, bool) or not (isinstance(minutes, int | float) and 0.0 < minutes < inf):
         raise RunError(f"minutes is {minutes!r:.40}, expected a number above 0, such as 10")
-    for name, value, least, most in (
-        ("rounds", rounds, 1, 1_000_000), ("workers", workers, 1, 256), ("seed", seed, 0, MOST_SEED),
-    ):  # fmt: skip
-        if value is not None and (not isinstance(value, int) or not least <= value <= most):
-            raise RunError(f"{name} is {value!r:.40}, expected a whole number from {least} to {most:,}")
+    if rounds is not None:
+        check_whole("rounds", rounds, 1, 1_000_000)
+    check_whole("workers", workers, 1, 256)
+    check_whole("seed", seed, 0, MOST_SEED)
+
+
+def check_whole(name: str, value: Any, least: int, most: int) -> None:
+    """Raise `RunError` for what is no whole number between two."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise RunError(f"{name} is {value!r:.40}, expected a whole number from {least} to {most:,}")
+
+
+def check_folder(out: Any, what: str) -> Path:
+    """The folder that `out` names. Raises `RunError` for what names none."""
+    if out == "" or not isinstance(out, str | PathLike):
+        raise RunError(f"out is {out!r:.80}, expected a folder for {what}")
+    return Path(out)
 
 
 def until(rounds_over: Callable[[], int], minutes: float, rounds: int | None) -> Iterator[float]:

@@ -77,7 +77,7 @@ def view_of(problem: Problem, judge: Judge, offers: list[Offer]) -> View:
     claimed = heard.work[at] / cores
     full = np.minimum(claimed, _FULLEST)
     beside = gain - work * problem.slowdown[at] / local_s * (full / (1.0 - full))
-    think_s, per_s = _asking(problem, local_s)
+    think_s, per_s = asking_of(problem, local_s)
     memory = problem.memory_bytes[at]
     seen = {
         "gain": _linear(gain),
@@ -119,7 +119,7 @@ def _total(values: Floats) -> Floats:
     return made
 
 
-def _asking(problem: Problem, local_s: float) -> tuple[float, float]:
+def asking_of(problem: Problem, local_s: float) -> tuple[float, float]:
     """The user's mean pause between questions, and questions a second, at home; 0 s where nobody says."""
     if problem.crowd is None:
         return 0.0, 1.0 / local_s

@@ -11,10 +11,11 @@ import numpy as np
 from layerlift.models.errors import PlanError
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.crowd.careful import safe
 from layerlift.planners.learned.crowd.features import View, view_of
 from layerlift.planners.learned.crowd.mixtures import MIXTURE, scorer_of, weights_of
 from layerlift.planners.learned.crowd.offers import Offer, offers_of
-from layerlift.planners.learned.crowd.policy import BY_HAND
+from layerlift.planners.learned.crowd.policy import BY_HAND, CAREFUL
 from layerlift.planners.learned.policy import Table
 from layerlift.planners.learned.walk import WEIGHTS
 from layerlift.planners.problem.plan import Plan, all_local, offload
@@ -58,15 +59,22 @@ class Mixed(PlannerBase):
 
     `goal` says which of the policies that ship: users' mean of latency over latency at home (`ratio`), or mean latency.
     `policy` names the file of one that `layerlift train crowd` wrote; `by_hand` takes a few numbers set by hand.
+    `careful` is for those who must not fare worse than at home now and then: servers at which one answer in a hundred
+    would take more than 1.1 times what it takes at home are left out, and among the others numbers decide that were set
+    by hand for that.
     """
 
     multi_server = False
     wants_crowd = True
 
-    def __init__(self, goal: Goal = "ratio", policy: str = "", by_hand: bool = False) -> None:
-        if policy and by_hand:
-            raise PlanError("crowd: policy and by_hand were both given, expected one of them")
-        if by_hand:
+    def __init__(self, goal: Goal = "ratio", policy: str = "", by_hand: bool = False, careful: bool = False) -> None:
+        asked = (("policy", policy), ("by_hand", by_hand), ("careful", careful))
+        if len(given := [name for name, it in asked if it]) > 1:
+            raise PlanError(f"crowd: {given[0]} and {given[1]} were both given, expected one of them")
+        self._careful = careful
+        if careful:
+            self._policy = policy_file.written(weights_of(CAREFUL, {}))
+        elif by_hand:
             self._policy = policy_file.written(weights_of(BY_HAND, {}))
         elif policy:
             self._policy = policy_file.read(policy, (MIXTURE,))
@@ -81,7 +89,10 @@ class Mixed(PlannerBase):
     def plan(self, problem: Problem, rng: random.Random) -> Plan:
         """The way over the server that was drawn, or all-local."""
         judge = Judge(problem)
-        return decided(problem, judge, offers_of(judge), scorer_of(self._policy).scores, rng)
+        offers = offers_of(judge)
+        if self._careful:
+            offers = safe(problem, judge, offers)
+        return decided(problem, judge, offers, scorer_of(self._policy).scores, rng)
 
 
 def decided(

@@ -109,6 +109,11 @@ def test_an_address_that_does_not_answer_as_ray_does_is_refused(
         thread.join()
 
 
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(RunError, match="address is 6379, expected auto or HOST:PORT"):
+        reach(6379)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("orderly", [True, False])
 def test_what_a_driver_leaves_is_ended(orderly: bool) -> None:
     """Behind its back, where it ended in order."""

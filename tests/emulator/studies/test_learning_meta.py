@@ -19,7 +19,7 @@ from layerlift.emulator.studies.learning.meta.adapting import adapt
 from layerlift.emulator.studies.learning.meta.places import FACTORS, Place, Truth, joined, place_of, taught
 from layerlift.emulator.studies.learning.methods import LITERAL, METHODS
 from layerlift.emulator.studies.learning.worlds import Worlds
-from layerlift.models.errors import RunError
+from layerlift.models.errors import LayerliftError, RunError
 from layerlift.planners import simple_problem
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.steps import STEPS
@@ -245,6 +245,8 @@ def test_adapting_writes_a_policy_that_plans_and_the_same_again(tmp_path: Path) 
     contents = [(tmp_path / name / "policy.onnx").read_bytes() for name in ("one", "other")]
     assert contents[0] == contents[1]
     assert one.policy.label == other.policy.label != third.policy.label
+    assert one.policy_path == tmp_path / "one" / "policy.onnx"
+    assert repr(one) == f"<{one.sentence} In {tmp_path / 'one'}>"
     start = policy_file.parsed(policy_file.shipped("meta_drl"), (STEPS,))
     assert one.policy.label != start.label
     notes = policy_file.parsed(contents[0], (STEPS,)).notes
@@ -258,6 +260,25 @@ def test_adapting_writes_a_policy_that_plans_and_the_same_again(tmp_path: Path) 
         main, ["plan", "quickstart", "--planner", f"meta_drl:alone=true,policy={tmp_path / 'one' / 'policy.onnx'}"]
     )
     assert made.exit_code == 0, made.output
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"episodes": 0}, "episodes is 0, expected a whole number from 1 to 100,000"),
+        ({"episodes": True}, "episodes is True, expected a whole number"),
+        ({"seed": 41}, "seed is 41, expected a whole number from 0 to 40"),
+        ({"out": 5}, "out is 5, expected a folder for the policy"),
+        ({"policy": "nowhere.onnx"}, "policy nowhere.onnx cannot be read"),
+    ],
+)
+def test_a_wrong_call_of_adapt_is_told_before_anything_is_written(
+    wrong: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LayerliftError, match=said):
+        adapt("quickstart", **wrong)
+    assert not list(tmp_path.iterdir())
 
 
 def test_episodes_pay_what_servers_really_take() -> None:

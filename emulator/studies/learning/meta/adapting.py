@@ -15,6 +15,7 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.learning import kept
+from layerlift.emulator.studies.learning.lasting import MOST_SEED, check_folder, check_whole
 from layerlift.emulator.studies.learning.meta.places import Place, place_of
 from layerlift.emulator.studies.learning.worlds import busied
 from layerlift.emulator.world import streams
@@ -28,15 +29,16 @@ from layerlift.planners.problem.problem import Problem
 
 PLANNER: Final = "meta_drl"
 EPISODES: Final = 64
+MOST_EPISODES: Final = 100_000
 MEASURED: Final = 24
 """Problems on which the policy is measured before and after; no episode is played on them."""
 MOST_TRIES: Final = 50
 """For a problem in which something costs anything."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Adapted:
-    """What adapting has come to."""
+    """What adapting has come to. `layerlift.adapt` answers one."""
 
     scenario: str
     episodes: int
@@ -44,6 +46,13 @@ class Adapted:
     before: float
     """By how much the greedy walk costs more than the least, in truth, as the policy was; the mean over problems."""
     after: float
+    out: Path
+    """The folder that the policy was written to."""
+
+    @property
+    def policy_path(self) -> Path:
+        """Where the policy was written: what `meta_drl:policy=FILE` takes."""
+        return self.out / kept.POLICY
 
     @property
     def sentence(self) -> str:
@@ -53,6 +62,9 @@ class Adapted:
             f"{_percent(self.after)} % more than the least there is, before that {_percent(self.before)} %; "
             f"policy {self.policy.label[:12]}."
         )
+
+    def __repr__(self) -> str:
+        return f"<{self.sentence} In {self.out}>"
 
 
 def _percent(share: float) -> str:
@@ -65,15 +77,19 @@ def adapt(
     episodes: int = EPISODES,
     policy: str | Path = "",
     seed: int = 1,
-    out: Path | str,
+    out: Path | str = f"trained-{PLANNER}",
     force: bool = False,
 ) -> Adapted:
     """Adapt the policy of meta_drl, or the one in the file `policy`, to the users of a scenario, and write it to `out`.
 
-    Each episode meets the problem of a user of the scenario, with servers busy in another way, and pays what walks cost
-    in truth, whatever servers predict. The same seed gives the same policy. Raises a `LayerliftError`.
+    `scenario` is a `Scenario`, a name or a file. Each of `episodes` (1 to 100,000) meets the problem of one of its
+    users, with servers busy in another way, and pays what walks cost in truth, whatever servers predict. The same
+    `seed` (0 to 40) gives the same policy; one that is there already is replaced with `force` alone. The result's
+    `sentence` says what it is worth, and `policy_path` where the policy is. Needs torch. Raises a `LayerliftError`.
     """
-    folder = Path(out)
+    check_whole("episodes", episodes, 1, MOST_EPISODES)
+    check_whole("seed", seed, 0, MOST_SEED)
+    folder = check_folder(out, "the policy")
     kept.check(folder, False, force)
     content = policy_file.read(policy, (STEPS,)) if policy else policy_file.shipped(PLANNER)
     start = policy_file.parsed(content, (STEPS,))
@@ -96,7 +112,7 @@ def adapt(
     }  # fmt: skip
     made = weights_of([network], notes)
     kept.put(folder, kept.POLICY, policy_file.written(made))
-    return Adapted(world.name, episodes, made, before, after)
+    return Adapted(world.name, episodes, made, before, after, folder)
 
 
 def _some(world: World, seed: int, purpose: str, count: int) -> Iterator[Place]:
