@@ -14,7 +14,7 @@ from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.study import train
 from layerlift.models.loading.disk_cache import cache_dir
 
-ROUNDS: Final = {"dil": 80, "ddlo": 160, "drl": 300, "ddpqn": 300, "meta_drl": 60}
+ROUNDS: Final = {"dil": 80, "ddlo": 160, "drl": 320, "ddpqn": 320, "meta_drl": 60}
 """Rounds of 64 problems that each is trained for."""
 
 

@@ -121,6 +121,8 @@ def parsed(content: bytes, kinds: Sequence[Kind], origin: str = "that ships") ->
     """The policy that a file's content holds, of one of some kinds; `origin` names the file. Raises `PlanError`."""
     try:
         model = onnx.ModelProto.FromString(content)
+        if not model.graph.node:  # an empty file is a model without anything, to protobuf
+            raise ModelError("it holds no operators")
         untrusted.refuse_broken(model, f"policy {origin}")
         untrusted.refuse(model, f"policy {origin}")
     except (DecodeError, ModelError, ValueError, UnicodeError) as error:

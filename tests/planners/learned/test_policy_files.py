@@ -124,6 +124,14 @@ def test_a_strange_policy_is_refused_in_one_sentence(name: str, tmp_path: Path) 
     assert "strange.onnx" in told_of
 
 
+def test_an_empty_file_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(
+        PlanError, match=r"empty\.onnx is no ONNX model that can be trusted: it holds no operators; train"
+    ):
+        make(f"crowd:policy={tmp_path / 'empty.onnx'}")
+
+
 @pytest.mark.parametrize("name", ["missing.onnx", "."])
 def test_a_policy_that_is_no_file_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="cannot be read"):
