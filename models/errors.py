@@ -137,6 +137,15 @@ def shortened(text: str, most: int) -> str:
     return f"{text[:head]}\N{HORIZONTAL ELLIPSIS}{text[len(text) - (most - 1 - head) :]}"
 
 
+def quoted(value: object, most: int = 60) -> str:
+    """A value as a message quotes it: what Python writes for it, cut; it may be a number too long to be written."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 def near(given: str, known: Iterable[str], told: Callable[[str], str] = str) -> str:
     """Return a hint that ends an error message: the near names, or when none is near all, as far as there is room.
 

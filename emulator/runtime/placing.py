@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from layerlift.emulator.runtime.host import pack
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, quoted
 
 TimePlane = Literal["actors", "local"]
 
@@ -81,8 +81,8 @@ def count_of(actors: str | int) -> int | None:
 
 def reach(address: str) -> None:
     """Raise `RunError` when nobody answers at `host:port` as Ray does; Ray itself would try for minutes."""
-    if not isinstance(address, str):
-        raise RunError(f"address is {address!r:.60}, expected auto or HOST:PORT of a Ray cluster")
+    if not isinstance(address, str) or not address.strip():
+        raise RunError(f"address is {quoted(address)}, expected auto or HOST:PORT of a Ray cluster")
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdigit():
         return
@@ -92,6 +92,8 @@ def reach(address: str) -> None:
                 connection.sendall(_HELLO)
                 if connection.recv(4)[3:] != _SETTINGS:
                     raise OSError("what listens there is no Ray")
+    except ValueError:  # what encodes names, and what reads numbers, say so
+        raise RunError(f"address is {quoted(address)}, which names no machine and port; {WITHOUT_ADDRESS}") from None
     except (OSError, OverflowError) as error:
         why = "nobody answers in time" if isinstance(error, TimeoutError) else error
         raise RunError(f"cannot join Ray at {address}: {why}; {WITHOUT_ADDRESS}") from None

@@ -23,7 +23,7 @@ from layerlift.emulator.scenario.schema.fields import CodeFlaw, Flaw, first_flaw
 from layerlift.emulator.scenario.schema.files import Files
 from layerlift.emulator.scenario.schema.trust import Trust
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import CodeRefused, ScenarioError, near, sentence
+from layerlift.models.errors import CodeRefused, ScenarioError, near, quoted, sentence
 from layerlift.models.files import read_regular
 from layerlift.models.running.given import with_inputs
 from layerlift.models.running.network import Network
@@ -73,7 +73,9 @@ class Scenario(Description):
         if isinstance(overrides, str):
             raise ScenarioError(f"overrides is the text {overrides!r}, expected a list such as [{overrides!r}]")
         if not isinstance(name_or_path, str | os.PathLike):
-            raise ScenarioError(f"the scenario is {name_or_path!r:.60}, expected the name of one, a file or a Scenario")
+            raise ScenarioError(
+                f"the scenario is {quoted(name_or_path)}, expected the name of one, a file or a Scenario"
+            )
         path = _find(os.fspath(name_or_path))
         data, places = read(_text(path), path.name)
         if not isinstance(data, dict):
@@ -212,7 +214,7 @@ def _find(given: str) -> Path:
     try:
         if path.is_file():
             return path
-        if path.is_dir():
+        if given and path.is_dir():
             raise ScenarioError(f"{given} is a folder: expected a scenario file or the name of a bundled scenario")
     except (OSError, ValueError):
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerlift.models.errors import LayerliftError, PlanError, near, storable, words_of
+from layerlift.models.errors import LayerliftError, PlanError, near, quoted, storable, words_of
 
 
 class Mute(ValueError):
@@ -39,3 +39,18 @@ def test_a_list_too_long_for_a_sentence_begins_with_what_is_nearest() -> None:
     assert hint.endswith("... (25 in all, the nearest first)")
     assert len(hint) < 200
     assert near("xxxx", ["b", "a"]) == "; known: a, b", "a list that fits is in the order of the alphabet"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "None"),
+        (True, "True"),
+        ("a" * 58, repr("a" * 58)),
+        ("a" * 59, "'" + "a" * 56 + "..."),
+        pytest.param(10**5000, "a number of thousands of digits", id="huge"),
+    ],
+)
+def test_whatever_is_given_can_be_quoted(value: object, told: str) -> None:
+    assert quoted(value) == told
+    assert len(quoted(value, 40)) <= 40

@@ -138,7 +138,7 @@ def _adapt(
 ) -> None:
     if planner != PLANNER:
         raise RunError(f"--adapt goes on from the policy of {PLANNER}, which is not {planner!r:.60}: name {PLANNER}")
-    found = adapted(scenario, episodes=episodes, policy=policy or "", seed=seed, out=folder, force=force)
+    found = adapted(scenario, episodes=episodes, policy=policy, seed=seed, out=folder, force=force)
     echo(found.sentence)
     echo(f"Written to {folder}: {POLICY}", err=True)
 

@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from layerlift.emulator.scenario.schema.document import FieldPath, dotted
 from layerlift.emulator.scenario.schema.titles import titled, with_unit
-from layerlift.models.errors import ScenarioError, near
+from layerlift.models.errors import ScenarioError, near, quoted
 from layerlift.models.text import printable
 
 MB: Final = 1 << 20
@@ -240,11 +240,7 @@ def shown(value: object) -> str:
     """Return a value as an error message shows it: short, and as YAML writes null, true and false."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    try:
-        text = repr(value)
-    except ValueError:
-        text = "a number of thousands of digits"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return quoted(value)
 
 
 def _expected(detail: ErrorDetails) -> str:

@@ -10,12 +10,12 @@ from layerlift.emulator.studies.learning.crowd.course import Goal
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS
 from layerlift.emulator.studies.learning.crowd.study import MINUTES as CROWD_MINUTES
 from layerlift.emulator.studies.learning.crowd.study import train_crowd
-from layerlift.emulator.studies.learning.lasting import check_folder
+from layerlift.emulator.studies.learning.lasting import check_flags, check_folder
 from layerlift.emulator.studies.learning.result import Progress, Trained
 from layerlift.emulator.studies.learning.study import MINUTES
 from layerlift.emulator.studies.learning.study import train as train_walker
 from layerlift.emulator.studies.learning.worlds import FAMILIES, HOLD_OUT
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, quoted
 
 CROWD: Final = "crowd"
 Names = str | Sequence[str]
@@ -63,10 +63,11 @@ def train(
     `sentences()` say what it is worth, and `policy_path` where the policy is. Raises a `LayerliftError`.
     """
     if not isinstance(planner, str):
-        raise RunError(f"planner is {planner!r:.80}, expected the name of one that learns, such as dil")
+        raise RunError(f"planner is {quoted(planner, 80)}, expected the name of one that learns, such as dil")
     folder = Path(f"trained-{planner}") if out is None else check_folder(out, "the training")
     if progress is not None and not callable(progress):
-        raise RunError(f"progress is {progress!r:.80}, expected a function of the result so far and a share")
+        raise RunError(f"progress is {quoted(progress, 80)}, expected a function of the result so far and a share")
+    check_flags({"literal": literal, "resume": resume, "force": force})
     common: _Common = {
         "rounds": rounds, "workers": workers, "address": address, "seed": seed, "out": folder, "resume": resume,
         "force": force, "progress": progress,
@@ -100,8 +101,9 @@ def _names(what: str, given: Any, otherwise: Sequence[str]) -> tuple[str, ...]:
     """The names in a text or a list, each once. Raises `RunError` for what is neither."""
     if given is None:
         return tuple(otherwise)
+    example = "lone_random" if what == "worlds" else "alexnet"
     listed = [given] if isinstance(given, str) else given
     if not isinstance(listed, Sequence) or not all(isinstance(text, str) for text in listed):
-        raise RunError(f"{what} is {given!r:.80}, expected names such as ['lone_random']")
+        raise RunError(f"{what} is {quoted(given, 80)}, expected names such as {[example]}")
     names = (name.strip() for text in listed for name in text.split(","))
     return tuple(dict.fromkeys(name for name in names if name))

@@ -62,8 +62,11 @@ class Record:
     cpu_s: float
 
 
-def check(out: Path, resume: bool, force: bool) -> None:
-    """Raise `RunError` for a folder that a training cannot be written to, or gone on from."""
+def check(out: Path, resume: bool | None, force: bool) -> None:
+    """Raise `RunError` for a folder that a training cannot be written to, or gone on from.
+
+    `resume` is None for one that nobody can go on with.
+    """
     check_place(out)
     if out.exists() and not out.is_dir():
         raise RunError(f"{out} is a file, expected a directory for the training; give another with --out")
@@ -71,13 +74,24 @@ def check(out: Path, resume: bool, force: bool) -> None:
     if resume and STATE not in there:
         raise RunError(f"{out} holds no training to go on with: leave --resume away, or give its folder with --out")
     if there and not (resume or force):
-        raise RunError(f"{out} already holds a training: go on with --resume, replace it with --force, or give --out")
+        way = "" if resume is None else "go on with --resume, "
+        raise RunError(f"{out} already holds a training: {way}replace it with --force, or give --out")
 
 
 def prepare(out: Path) -> None:
     """Make the folder, and see that files can be written there. Raises `RunError`: before an hour of training."""
     put(out, _TRIED, b"")
     (out / _TRIED).unlink(missing_ok=True)
+
+
+def leave(out: Path, kept: str) -> None:
+    """Take away what a training has left there, `kept` aside. Raises `RunError`."""
+    try:
+        for name in FILES:
+            if name != kept:
+                (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; give another folder with --out") from None
 
 
 def put(out: Path, name: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, quoted
 
 MOST_SEED: Final = 40
 """Lessons of seeds up to this one are of worlds that nobody is judged on."""
@@ -18,7 +18,7 @@ MOST_SEED: Final = 40
 def check_asked(minutes: float, rounds: int | None, workers: int, seed: int) -> None:
     """Raise `RunError` for a training that would have no end, no worker or no worlds."""
     if isinstance(minutes, bool) or not (isinstance(minutes, int | float) and 0.0 < minutes < inf):
-        raise RunError(f"minutes is {minutes!r:.40}, expected a number above 0, such as 10")
+        raise RunError(f"minutes is {quoted(minutes, 40)}, expected a number above 0, such as 10")
     if rounds is not None:
         check_whole("rounds", rounds, 1, 1_000_000)
     check_whole("workers", workers, 1, 256)
@@ -28,13 +28,20 @@ def check_asked(minutes: float, rounds: int | None, workers: int, seed: int) -> 
 def check_whole(name: str, value: Any, least: int, most: int) -> None:
     """Raise `RunError` for what is no whole number between two."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise RunError(f"{name} is {value!r:.40}, expected a whole number from {least} to {most:,}")
+        raise RunError(f"{name} is {quoted(value, 40)}, expected a whole number from {least} to {most:,}")
+
+
+def check_flags(flags: Mapping[str, Any]) -> None:
+    """Raise `RunError` for what is neither True nor False: `force="no"` would replace what is there."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise RunError(f"{name} is {quoted(value, 40)}, expected True or False")
 
 
 def check_folder(out: Any, what: str) -> Path:
     """The folder that `out` names. Raises `RunError` for what names none."""
     if out == "" or not isinstance(out, str | PathLike):
-        raise RunError(f"out is {out!r:.80}, expected a folder for {what}")
+        raise RunError(f"out is {quoted(out, 80)}, expected a folder for {what}")
     return Path(out)
 
 

@@ -17,8 +17,6 @@ LATE: Final = 1.1
 """What one answer in a hundred may take, in multiples of what it takes at home."""
 _RARE: Final = 0.01
 _LEAST: Final = 1e-12
-_FULLEST: Final = 0.999
-"""A server whose users ask more of it than that is no fuller."""
 
 
 def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:
@@ -26,7 +24,8 @@ def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:
 
     The wait is that before one server as fast as its cores together, whose users ask at random for exponential work:
     P(W > t) = rho exp(-(1 - rho) t / s) with a use of rho and pieces of s seconds on average (M/M/1: Kleinrock,
-    Queueing Systems I, 1975). Logarithms are drawn straight between powers of two, alike on every processor.
+    Queueing Systems I, 1975). The user is reckoned to ask as often as at home, also where answers come sooner.
+    Logarithms are drawn straight between powers of two, alike on every processor.
     """
     if not offers or problem.crowd is None:
         return offers
@@ -43,14 +42,17 @@ def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:
 def rare_wait_s(problem: Problem, judge: Judge, offers: list[Offer]) -> Floats:
     """What one wait in a hundred is longer than, at each offer's server with the user there, shape (offers,).
 
-    `problem` knows its crowd.
+    Infinite where all that a server can do is asked of it, or more. `problem` knows its crowd.
     """
     assert problem.crowd is not None
     at = np.array([offer.server for offer in offers])
     cores = problem.cores[at].astype(np.float64)
     _, per_s = asking_of(problem, judge.local.latency_s)
     work = problem.crowd.work[at] + work_s(problem, offers) * per_s
-    use = np.minimum(work / cores, _FULLEST)
+    full = work >= cores
+    work = np.where(full, 0.0, work)  # that of a full server may be infinite, and its pieces no number
+    use = work / cores
     piece_s = work / np.maximum(problem.crowd.asks_per_s[at] + per_s, _LEAST) / cores
-    made: Floats = piece_s * log(2.0) * straight_log2(np.maximum(use / _RARE, 1.0)) / (1.0 - use)
-    return made
+    made = piece_s * log(2.0) * straight_log2(np.maximum(use / _RARE, 1.0)) / (1.0 - use)
+    waits_s: Floats = np.where(full, np.inf, made)
+    return waits_s

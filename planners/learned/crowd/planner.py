@@ -61,14 +61,15 @@ class Mixed(PlannerBase):
     `policy` names the file of one that `layerlift train crowd` wrote; `by_hand` takes a few numbers set by hand.
     `careful` is for those who must not fare worse than at home now and then: servers at which one answer in a hundred
     would take more than 1.1 times what it takes at home are left out, and among the others numbers decide that were set
-    by hand for that.
+    by hand for that. Where nobody says anything of a server's users, none is left out. One of the four at most.
     """
 
     multi_server = False
     wants_crowd = True
 
     def __init__(self, goal: Goal = "ratio", policy: str = "", by_hand: bool = False, careful: bool = False) -> None:
-        asked = (("policy", policy), ("by_hand", by_hand), ("careful", careful))
+        other_goal = goal != "ratio"
+        asked = (("policy", policy), ("by_hand", by_hand), ("careful", careful), (f"goal={goal}", other_goal))
         if len(given := [name for name, it in asked if it]) > 1:
             raise PlanError(f"crowd: {given[0]} and {given[1]} were both given, expected one of them")
         self._careful = careful

@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
@@ -109,9 +110,20 @@ def test_an_address_that_does_not_answer_as_ray_does_is_refused(
         thread.join()
 
 
-def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(RunError, match="address is 6379, expected auto or HOST:PORT"):
-        reach(6379)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (6379, "address is 6379, expected auto or HOST:PORT"),
+        pytest.param(10**5000, "address is a number of thousands of digits, expected auto", id="huge"),
+        ("", "address is '', expected auto or HOST:PORT"),
+        ("head..lan:6379", "address is 'head..lan:6379', which names no machine and port; without --address"),
+        ("x" * 300 + ":6379", r"address is 'x+\.\.\., which names no machine"),
+        ("localhost:\u00b2", "which names no machine and port"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(address: Any, said: str) -> None:
+    with pytest.raises(RunError, match=said):
+        reach(address)
 
 
 @pytest.mark.parametrize("orderly", [True, False])

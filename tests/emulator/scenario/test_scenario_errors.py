@@ -292,6 +292,8 @@ def test_a_wrong_override_is_named(setting: str, says: str, tmp_path: Path) -> N
         (b"paper", "the scenario is b'paper', expected the name of one"),
         ("papr", "no scenario 'papr': expected a file or the name of a bundled scenario; did you mean paper?"),
         ("no/such.yaml", "no scenario 'no/such.yaml'"),
+        ("", "no scenario '': expected a file"),
+        pytest.param(10**5000, "the scenario is a number of thousands of digits, expected", id="huge"),
         ("\0", "no scenario"),
         ("a" * 5000, "no scenario"),
         (".", ". is a folder: expected a scenario file"),

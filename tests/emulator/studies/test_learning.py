@@ -390,6 +390,13 @@ def test_the_command_trains_a_policy_that_plans(small: None, tmp_path: Path) -> 
         ({"rounds": True}, "rounds is True"),
         ({"minutes": True}, "minutes is True"),
         ({"progress": 3}, "progress is 3, expected a function"),
+        ({"rounds": 10**5000}, "rounds is a number of thousands of digits, expected a whole number"),
+        ({"minutes": -(10**5000)}, "minutes is a number of thousands of digits, expected a number above 0"),
+        ({"literal": "no"}, "literal is 'no', expected True or False"),
+        ({"resume": None}, "resume is None, expected True or False"),
+        ({"force": "no"}, "force is 'no', expected True or False"),
+        ({"networks": 5}, r"networks is 5, expected names such as \['alexnet'\]"),
+        ({"planner": "crowd", "goal": 5}, "goal is 5, expected ratio or latency$"),
         ({"workers": 0}, "workers is 0"),
         ({"seed": 41}, "seed is 41, expected a whole number from 0 to 40"),
         ({"worlds": 5}, "worlds is 5, expected names"),
@@ -408,7 +415,7 @@ def test_the_command_trains_a_policy_that_plans(small: None, tmp_path: Path) -> 
 def test_a_program_that_asks_for_no_training_is_told_so(given: dict[str, Any], told: str, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=told):
         layerlift.train(**{"planner": "dil", "out": tmp_path / "new", "rounds": 1} | given)
-    if given.keys() <= {"minutes", "rounds", "workers", "seed"}:
+    if given.keys() <= {"minutes", "rounds", "workers", "seed", "resume", "force"}:
         with pytest.raises(RunError, match=told):
             layerlift.train("crowd", out=tmp_path / "new", **given)
     assert not (tmp_path / "new").exists()

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from layerlift.emulator.cli.main import main
 from layerlift.emulator.scenario import Scenario
+from layerlift.emulator.studies.learning import kept
 from layerlift.emulator.studies.learning.examples import Lesson
 from layerlift.emulator.studies.learning.meta import adapting, places
 from layerlift.emulator.studies.learning.meta.adapting import adapt
@@ -254,12 +255,17 @@ def test_adapting_writes_a_policy_that_plans_and_the_same_again(tmp_path: Path) 
     assert notes["episodes"] == "3"
     on = adapt("quickstart", episodes=2, policy=tmp_path / "one" / "policy.onnx", out=tmp_path / "on")
     assert on.before == pytest.approx(one.after)
-    with pytest.raises(RunError, match="already holds"):
+    with pytest.raises(RunError, match="already holds a training: replace it with --force, or give --out"):
         adapt("quickstart", episodes=2, out=tmp_path / "one")
     made = CliRunner().invoke(
         main, ["plan", "quickstart", "--planner", f"meta_drl:alone=true,policy={tmp_path / 'one' / 'policy.onnx'}"]
     )
     assert made.exit_code == 0, made.output
+    for name in (kept.CURVE, kept.STATE, kept.PAGE):
+        (tmp_path / "other" / name).write_text("of a training that is replaced")
+    (tmp_path / "other" / "notes.txt").write_text("somebody else's")
+    adapt("quickstart", episodes=2, out=tmp_path / "other", force=True)
+    assert {path.name for path in (tmp_path / "other").iterdir()} == {kept.POLICY, "notes.txt"}
 
 
 @pytest.mark.parametrize(
@@ -269,6 +275,14 @@ def test_adapting_writes_a_policy_that_plans_and_the_same_again(tmp_path: Path) 
         ({"episodes": True}, "episodes is True, expected a whole number"),
         ({"seed": 41}, "seed is 41, expected a whole number from 0 to 40"),
         ({"out": 5}, "out is 5, expected a folder for the policy"),
+        ({"episodes": 10**5000}, "episodes is a number of thousands of digits, expected a whole number"),
+        ({"force": "no"}, "force is 'no', expected True or False"),
+        ({"scenario": None}, "the scenario is None, expected the name of one"),
+        ({"scenario": ""}, "no scenario ''"),
+        ({"policy": 5}, "policy is 5, expected the file of one"),
+        ({"policy": b"x"}, "policy is b'x', expected the file of one"),
+        ({"policy": True}, "policy is True, expected the file of one"),
+        ({"policy": []}, r"policy is \[\], expected the file of one"),
         ({"policy": "nowhere.onnx"}, "policy nowhere.onnx cannot be read"),
     ],
 )
@@ -277,7 +291,7 @@ def test_a_wrong_call_of_adapt_is_told_before_anything_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LayerliftError, match=said):
-        adapt("quickstart", **wrong)
+        adapt(**{"scenario": "quickstart"} | wrong)
     assert not list(tmp_path.iterdir())
 
 

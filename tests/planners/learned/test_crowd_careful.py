@@ -16,6 +16,7 @@ from layerlift.planners import Judge, Problem, make, validate
 from layerlift.planners.learned.crowd.careful import LATE, rare_wait_s, safe
 from layerlift.planners.learned.crowd.offers import offers_of
 from layerlift.planners.learned.features import straight_log2
+from layerlift.planners.problem.crowd_news import Asking
 from layerlift.planners.problem.problem import simple_problem
 from layerlift.planners.testing.problems import battery, chain_graph, told_of_crowd
 
@@ -79,6 +80,59 @@ def test_the_more_the_others_ask_the_fewer_go(one: float, other: float, per_s: f
     assert wait_s(little) <= wait_s(much)
 
 
+@pytest.mark.parametrize(
+    ("work", "per_s"), [(0.8, 1e9), (5.0, 1e9), (5.0, 0.0), (1e300, 1.0), (np.inf, np.inf), (np.inf, 0.0)]
+)
+@pytest.mark.filterwarnings("error")
+def test_nobody_goes_to_a_full_server_however_small_the_pieces(work: float, per_s: float) -> None:
+    problem = asked(work, per_s)
+    assert wait_s(problem) == np.inf
+    assert not safe(problem, Judge(problem), offers_of(Judge(problem)))
+    assert wait_s(asked(0.795, per_s)) < np.inf
+    wide = asked(work, per_s, cores=2)
+    assert bool(safe(wide, Judge(wide), offers_of(Judge(wide)))) == (work < 1.0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("use", [0.0, 0.005, 0.015, 0.3])
+def test_who_hardly_asks_waits_for_the_others(use: float) -> None:
+    """By the clock, once in a hundred days or never."""
+    for per_s in (0.0, 1e-7):
+        told = asked(use, use / 0.1)
+        assert told.crowd is not None
+        seldom = replace(told, crowd=replace(told.crowd, asking=Asking(per_s=per_s)))
+        rare = float(straight_log2(np.array([max(1.0, use / 0.01)]))[0])
+        assert wait_s(seldom) == pytest.approx(0.1 * log(2.0) * rare / (1.0 - use), rel=1e-4)
+        assert len(safe(seldom, Judge(seldom), offers_of(Judge(seldom)))) == 1
+
+
+def test_who_asks_after_a_pause_asks_as_often_as_at_home() -> None:
+    told = asked(0.3, 3.0)
+    told = replace(told, seconds=3.0 * told.seconds)
+    assert told.crowd is not None
+    after, clock = (
+        wait_s(replace(told, crowd=replace(told.crowd, asking=asking)))
+        for asking in (Asking(think_s=1.5), Asking(per_s=1.0 / (1.5 + 3.0 * HOME_S)))
+    )
+    assert after == pytest.approx(clock, rel=1e-9)
+
+
+def test_each_server_goes_by_what_it_says_itself() -> None:
+    graph = chain_graph([50_000, 4], [400_000, 600_000], "tiny")
+    bare = simple_problem(graph, [[0.5, 0.05, 0.05]] * 2, bandwidth_bytes_s=1e7, latency_s=0.0)
+    told = told_of_crowd(bare, per_s=2.0)
+    assert told.crowd is not None
+    for full in (1, 2):
+        heard = replace(told.crowd, work=np.eye(3)[full], asks_per_s=np.eye(3)[full])
+        problem = replace(told, crowd=heard)
+        judge = Judge(problem)
+        assert [offer.server for offer in safe(problem, judge, offers_of(judge))] == [3 - full]
+
+
+def test_a_rare_answer_may_be_a_tenth_later_than_at_home() -> None:
+    assert LATE == 1.1
+
+
 def test_whom_nobody_tells_anything_goes_as_before() -> None:
     told = asked(5.0, 5.0)
     bare = replace(told, crowd=None)
@@ -112,8 +166,10 @@ def test_straight_logarithms_meet_those_of_powers_of_two_and_never_exceed_the_ot
     [
         ("crowd:careful=true,by_hand=true", "by_hand and careful were both given"),
         ("crowd:careful=true,policy=x.onnx", "policy and careful were both given"),
+        ("crowd:careful=true,goal=latency", "careful and goal=latency were both given"),
+        ("crowd:by_hand=true,goal=latency", "by_hand and goal=latency were both given"),
     ],
 )
-def test_careful_goes_by_numbers_of_its_own(text: str, told: str) -> None:
+def test_only_one_says_by_which_numbers_of_its_own(text: str, told: str) -> None:
     with pytest.raises(PlanError, match=told):
         make(text)

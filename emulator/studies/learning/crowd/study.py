@@ -13,7 +13,7 @@ from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS, Episodes,
 from layerlift.emulator.studies.learning.lasting import check_asked, until
 from layerlift.emulator.studies.learning.result import Progress
 from layerlift.emulator.studies.many import Workers
-from layerlift.models.errors import RunError, near
+from layerlift.models.errors import RunError, near, quoted
 
 MINUTES: Final = 30.0
 
@@ -38,7 +38,8 @@ def train_crowd(
     the runs, nor on having been stopped and resumed. Raises `RunError` and `ScenarioError`.
     """
     if goal not in get_args(Goal):
-        raise RunError(f"goal is {goal!r}, expected ratio or latency{near(goal, get_args(Goal))}")
+        hint = near(goal, get_args(Goal)) if isinstance(goal, str) else ""
+        raise RunError(f"goal is {quoted(goal)}, expected ratio or latency{hint}")
     check_asked(minutes, rounds, workers, seed)
     folder = Path(out)
     kept.check(folder, resume, force)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,12 @@ from layerlift.emulator.report.formatting import count
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.lasting import MOST_SEED, check_folder, check_whole
+from layerlift.emulator.studies.learning.lasting import MOST_SEED, check_flags, check_folder, check_whole
 from layerlift.emulator.studies.learning.meta.places import Place, place_of
 from layerlift.emulator.studies.learning.worlds import busied
 from layerlift.emulator.world import streams
 from layerlift.emulator.world.world import World
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, quoted
 from layerlift.models.graph.route import CLIENT
 from layerlift.planners.learned import policy_file
 from layerlift.planners.learned.policy_file import Weights
@@ -75,7 +76,7 @@ def adapt(
     scenario: Scenario | str | Path,
     *,
     episodes: int = EPISODES,
-    policy: str | Path = "",
+    policy: str | Path | None = None,
     seed: int = 1,
     out: Path | str = f"trained-{PLANNER}",
     force: bool = False,
@@ -84,16 +85,20 @@ def adapt(
 
     `scenario` is a `Scenario`, a name or a file. Each of `episodes` (1 to 100,000) meets the problem of one of its
     users, with servers busy in another way, and pays what walks cost in truth, whatever servers predict. The same
-    `seed` (0 to 40) gives the same policy; one that is there already is replaced with `force` alone. The result's
-    `sentence` says what it is worth, and `policy_path` where the policy is. Needs torch. Raises a `LayerliftError`.
+    `seed` (0 to 40) gives the same policy. A training that is there already is replaced, all of it, with `force` alone.
+    The result's `sentence` says what it is worth, and `policy_path` where the policy is. Needs torch. Raises a
+    `LayerliftError`.
     """
     check_whole("episodes", episodes, 1, MOST_EPISODES)
     check_whole("seed", seed, 0, MOST_SEED)
     folder = check_folder(out, "the policy")
-    kept.check(folder, False, force)
+    check_flags({"force": force})
+    if policy is not None and not isinstance(policy, str | PathLike):
+        raise RunError(f"policy is {quoted(policy)}, expected the file of one that layerlift train meta_drl wrote")
+    kept.check(folder, None, force)
     content = policy_file.read(policy, (STEPS,)) if policy else policy_file.shipped(PLANNER)
     start = policy_file.parsed(content, (STEPS,))
-    given = scenario if isinstance(scenario, Scenario) else Scenario.load(str(scenario))
+    given = scenario if isinstance(scenario, Scenario) else Scenario.load(scenario)
     world = given.resolve()
     try:
         from layerlift.emulator.studies.learning.meta.curves import adapted
@@ -112,6 +117,7 @@ def adapt(
     }  # fmt: skip
     made = weights_of([network], notes)
     kept.put(folder, kept.POLICY, policy_file.written(made))
+    kept.leave(folder, kept.POLICY)  # the page and the state of a training speak of a policy that is gone
     return Adapted(world.name, episodes, made, before, after, folder)
 
 
