@@ -18,6 +18,7 @@ from layerlift.emulator.planning.asking import PlanLog
 from layerlift.emulator.planning.job import PlanJob
 from layerlift.emulator.planning.memory import PlanMemory
 from layerlift.emulator.protocol.messages import PlanOutcome
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.results.rows import MeasuredRow
 from layerlift.emulator.results.versions import versions
@@ -78,7 +79,7 @@ def run(
     for sentence in (*check_clocks(world), *doubts(taken["prices"])):
         warn(sentence)
     if out is not None:
-        check_free(out, force)
+        check_free(folder_of(out, "run"), force)
     execution: Execution = "every" if world.compute == "measured" else loaded.execution
     profiles: Mapping[str, tuple[float, ...]] = {}
     if world.compute == "measured":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -87,3 +88,35 @@ def test_without_gymnasium_its_environments_say_what_to_install(monkeypatch: pyt
     monkeypatch.delitem(sys.modules, "layerlift.gym", raising=False)
     with pytest.raises(ImportError, match=r"needs gymnasium.*: pip install 'layerlift\[learn\]'$"):
         importlib.import_module("layerlift.gym")
+
+
+ASKED = {
+    "run": ("quickstart",),
+    "compare": ("quickstart",),
+    "size": ("quickstart", "users.0.count=1..2", "p95_ms <= 1"),
+    "sensitivity": ("quickstart",),
+    "stress": ("local",),
+    "validate": (),
+    "train": ("dil",),
+    "adapt": ("quickstart",),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("out", [5, b"here", ["here"], True, ""])
+def test_what_names_no_folder_is_told_before_anything_is_done(name: str, out: object) -> None:
+    told = re.escape(repr(out)) if out else "empty"
+    with pytest.raises(layerlift.LayerliftError, match=f"^out is {told}, expected a folder for the"):
+        getattr(layerlift, name)(*ASKED[name], out=out)
+
+
+@pytest.mark.parametrize("planners", [5, [5], b"ionn"])
+def test_what_names_no_planners_is_told(planners: object) -> None:
+    with pytest.raises(layerlift.LayerliftError, match=r"^planners is .*, expected a name, or several in a list"):
+        layerlift.stress(planners)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("actors", [None, [5], "some", 0])
+def test_what_is_no_number_of_actors_is_told(actors: object) -> None:
+    with pytest.raises(layerlift.LayerliftError, match=r"^actors is .*, expected auto or a whole number"):
+        layerlift.run("quickstart", actors=actors)  # type: ignore[arg-type]

@@ -72,10 +72,10 @@ def count_of(actors: str | int) -> int | None:
         return None
     try:
         number = int(actors)
-    except ValueError:
+    except (ValueError, TypeError):
         number = 0
     if number < 1:
-        raise RunError(f"actors is {actors!r}, expected auto or a whole number of at least 1")
+        raise RunError(f"actors is {quoted(actors)}, expected auto or a whole number of at least 1")
     return number
 
 

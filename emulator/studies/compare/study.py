@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypedDict, Unpack, get_args, overload
 
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.results.reader import RunResult
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
@@ -209,9 +210,7 @@ def _run(todo: Work, local: bool, address: str | None, progress: Progress | None
 
 
 def _free(out: Path | str | None, force: bool) -> Path | None:
-    if out == "":
-        raise RunError("out is empty, expected a folder for the comparison")
-    folder = Path(out) if out is not None else None
+    folder = folder_of(out, "comparison") if out is not None else None
     check(folder, None, force)
     return folder
 

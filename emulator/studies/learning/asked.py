@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.studies.learning.crowd.course import Goal
 from layerlift.emulator.studies.learning.crowd.rollouts import CROWDS
 from layerlift.emulator.studies.learning.crowd.study import MINUTES as CROWD_MINUTES
 from layerlift.emulator.studies.learning.crowd.study import train_crowd
-from layerlift.emulator.studies.learning.lasting import check_flags, check_folder
+from layerlift.emulator.studies.learning.lasting import check_flags
 from layerlift.emulator.studies.learning.result import Progress, Trained
 from layerlift.emulator.studies.learning.study import MINUTES
 from layerlift.emulator.studies.learning.study import train as train_walker
@@ -64,7 +65,7 @@ def train(
     """
     if not isinstance(planner, str):
         raise RunError(f"planner is {quoted(planner, 80)}, expected the name of one that learns, such as dil")
-    folder = Path(f"trained-{planner}") if out is None else check_folder(out, "the training")
+    folder = Path(f"trained-{planner}") if out is None else folder_of(out, "training")
     if progress is not None and not callable(progress):
         raise RunError(f"progress is {quoted(progress, 80)}, expected a function of the result so far and a share")
     check_flags({"literal": literal, "resume": resume, "force": force})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from math import inf
-from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,13 +35,6 @@ def check_flags(flags: Mapping[str, Any]) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise RunError(f"{name} is {quoted(value, 40)}, expected True or False")
-
-
-def check_folder(out: Any, what: str) -> Path:
-    """The folder that `out` names. Raises `RunError` for what names none."""
-    if out == "" or not isinstance(out, str | PathLike):
-        raise RunError(f"out is {quoted(out, 80)}, expected a folder for {what}")
-    return Path(out)
 
 
 def until(rounds_over: Callable[[], int], minutes: float, rounds: int | None) -> Iterator[float]:

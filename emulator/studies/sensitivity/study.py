@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
@@ -65,7 +66,7 @@ def sensitivity(
     first two. Raises a `LayerliftError` before anything runs for what cannot be run. An interrupt ends with what had
     ended, and `complete` False.
     """
-    folder = Path(out) if out is not None else None
+    folder = folder_of(out) if out is not None else None
     page.check(folder, force)
     processes = workers_of(workers)
     if morris:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.scenario import Scenario
@@ -56,7 +57,7 @@ def size(
     the first two. Raises a `LayerliftError` before anything runs for what cannot be run at any step. An interrupt ends
     with what had ended, and `complete` False.
     """
-    folder = Path(out) if out is not None else None
+    folder = folder_of(out) if out is not None else None
     page.check(folder, force)
     _check(scenario, fields, until)
     sweeps = [vary.of(path, values) for path, values in fields.items()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.runtime.interruption import Stopped, felt
 from layerlift.emulator.studies import answer_files
 from layerlift.emulator.studies.compare.study import Progress
@@ -22,6 +23,7 @@ from layerlift.emulator.studies.stress.jobs import Job, perform
 from layerlift.emulator.studies.stress.kept import RUNS, Stores
 from layerlift.emulator.studies.stress.ladders import Ladder, ladder
 from layerlift.emulator.studies.stress.result import Stress
+from layerlift.models.errors import RunError, quoted
 from layerlift.models.sums import int_sum
 
 Place = tuple[str, str, str, float]
@@ -63,14 +65,14 @@ def stress(
     run again; `force` replaces the others. Raises a `LayerliftError` before anything runs for what cannot be run. An
     interrupt ends with what had ended, and `complete` False.
     """
-    folder = Path(out) if out is not None else None
+    folder = folder_of(out) if out is not None else None
     processes = workers_of(workers)
     page.check(folder, force)
     question = asked(
-        _list(planners),
-        against=_list(against),
+        _list("planners", planners),
+        against=_list("against", against),
         names=families,
-        policies=_list(policy),
+        policies=_list("policy", policy),
         worlds=worlds,
         thorough=thorough,
         push=push,
@@ -267,5 +269,9 @@ class Study:
         return {world: each for world, each in own.items() if world < push.worlds} | found
 
 
-def _list(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+def _list(what: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    """Several names, or one. Raises `RunError` for what is neither."""
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, Sequence) or not all(isinstance(name, str) for name in listed):
+        raise RunError(f"{what} is {quoted(given)}, expected a name, or several in a list")
+    return tuple(listed)

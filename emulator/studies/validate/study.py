@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from layerlift.emulator.report import validated
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.runtime.interruption import felt
 from layerlift.emulator.studies.validate import page
@@ -89,7 +90,7 @@ def validate(
     that pace themselves. Raises a `LayerliftError` for what cannot be tried; an interrupt ends all processes, and
     nothing is written.
     """
-    folder = Path(out) if out is not None else None
+    folder = folder_of(out) if out is not None else None
     page.check(folder, force)
     request = _Asked(model, bandwidth_bytes_s, repeats, full, dims, fix, outputs, kernel, bandwidth_off, ghz_off)
     with felt():

@@ -405,7 +405,7 @@ def test_the_command_trains_a_policy_that_plans(small: None, tmp_path: Path) -> 
         ({"planner": 3}, "planner is 3, expected the name of one that learns"),
         ({"planner": ["dil"]}, r"planner is \['dil'\], expected the name"),
         ({"out": 3}, "out is 3, expected a folder"),
-        ({"out": ""}, "out is '', expected a folder"),
+        ({"out": ""}, "out is empty, expected a folder"),
         ({"out": "a\0b"}, "cannot write to .*: its name is none that a file can have; give another"),
         ({"out": 300 * "a"}, "cannot write to .*: File name too long; give another"),
         ({"networks": ["vgg20"]}, "--networks names 'vgg20', no zoo network and no file; did you mean vgg1"),

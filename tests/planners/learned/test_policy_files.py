@@ -126,9 +126,7 @@ def test_a_strange_policy_is_refused_in_one_sentence(name: str, tmp_path: Path) 
 
 def test_an_empty_file_is_told_as_one(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(
-        PlanError, match=r"empty\.onnx is no ONNX model .*: it holds no operators; train"
-    ):
+    with pytest.raises(PlanError, match=r"empty\.onnx is no ONNX model .*: it holds no operators; train"):
         make(f"crowd:policy={tmp_path / 'empty.onnx'}")
 
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from layerlift.emulator.planning.problems import problem_of
 from layerlift.emulator.report.formatting import count
+from layerlift.emulator.results.places import folder_of
 from layerlift.emulator.results.versions import versions
 from layerlift.emulator.scenario import Scenario
 from layerlift.emulator.studies.learning import kept
-from layerlift.emulator.studies.learning.lasting import MOST_SEED, check_flags, check_folder, check_whole
+from layerlift.emulator.studies.learning.lasting import MOST_SEED, check_flags, check_whole
 from layerlift.emulator.studies.learning.meta.places import Place, place_of
 from layerlift.emulator.studies.learning.worlds import busied
 from layerlift.emulator.world import streams
@@ -91,7 +92,7 @@ def adapt(
     """
     check_whole("episodes", episodes, 1, MOST_EPISODES)
     check_whole("seed", seed, 0, MOST_SEED)
-    folder = check_folder(out, "the policy")
+    folder = folder_of(out, "policy")
     check_flags({"force": force})
     if policy is not None and not isinstance(policy, str | PathLike):
         raise RunError(f"policy is {quoted(policy)}, expected the file of one that layerlift train meta_drl wrote")
