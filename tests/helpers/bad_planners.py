@@ -69,7 +69,7 @@ class Raises(Bad):
     """Never answers."""
 
     def believed(self, problem: Problem) -> Problem:
-        raise ValueError("no idea")
+        raise ValueError("no idea\nof anything")
 
 
 class Endless(Bad):

@@ -14,7 +14,7 @@ from layerlift.emulator.studies.stress.axioms import Axioms
 from layerlift.emulator.studies.stress.card import BAD, Row
 from layerlift.emulator.studies.stress.ladders import Ladder
 from layerlift.emulator.studies.stress.ratios import Ratio, geometric
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, sentence
 from layerlift.models.text import escaped
 
 SCHEMA: Final = 1
@@ -224,8 +224,8 @@ def bad(stress: Stress, contender: str) -> list[str]:
 
 def _trouble(row: Row) -> str:
     if row.failed:
-        return f"a run failed ({row.failed[0]})"
-    return f"{share(row.means['plans_failed'])} of its plans were not used ({row.why})"
+        return f"a run failed ({sentence(row.failed[0])})"
+    return f"{share(row.means['plans_failed'])} of its plans were not used ({sentence(row.why)})"
 
 
 def _named(change: str) -> str:

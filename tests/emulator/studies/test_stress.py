@@ -63,6 +63,8 @@ def test_a_card_says_who_is_worse_and_who_gives_no_plans(study: tuple[Stress, Pa
     assert local.ratio.low > 1.02
     assert raises.verdict == "no plans"
     assert "no idea" in raises.why
+    assert "\n" in raises.why
+    assert not [told for told in found.sentences() if "\n" in told]
     assert [bad(found, name) for name in found.contenders] == [[], ["tiny"], ["tiny"]]
     assert len(found.above(1.02)) == 2
     with pytest.raises(LayerliftError, match="limit of a ratio is nan"):
