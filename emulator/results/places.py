@@ -18,6 +18,8 @@ def check_place(path: str | Path) -> None:
 
 def folder_of(out: Any, what: str = "results") -> Path:
     """The folder that a program's `out` names. Raises `RunError` for what names none."""
-    if not out or not isinstance(out, str | PathLike):
-        raise RunError(f"out is {quoted(out, 80) if out != '' else 'empty'}, expected a folder for the {what}")
+    if not isinstance(out, str | PathLike):
+        raise RunError(f"out is {quoted(out, 80)}, expected a folder for the {what}")
+    if out == "":
+        raise RunError(f"out is empty, expected a folder for the {what}")
     return Path(out)

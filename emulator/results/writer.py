@@ -300,8 +300,6 @@ def _why(error: OSError) -> str:
 def check_free(directory: Path | str, force: bool) -> None:
     """Raise `RunError` when `directory` cannot take a run: it is a file, or holds a run and `force` is not set."""
     path = Path(directory)
-    if directory == "":
-        raise RunError("out is empty, expected a directory for the run")
     check_place(path)
     if path.exists() and not path.is_dir():
         raise RunError(f"{path} is a file, expected a directory for the run; give another with --out")

@@ -21,7 +21,7 @@ from layerlift.emulator.studies.compare.page import check, write
 from layerlift.emulator.studies.compare.sweep import Overrides, Sweep
 from layerlift.emulator.studies.compare.tabled import table
 from layerlift.emulator.studies.compare.trials import Trial
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, quoted
 
 Execution = Literal["every", "once", "none"]
 Progress = Callable[[int, int], None]
@@ -225,7 +225,9 @@ def _runs(what: object) -> Sequence[Run]:
     """One run or several, as a list; raises `RunError` for what is neither."""
     runs = [what] if isinstance(what, str | Path | RunResult) else what
     if not isinstance(runs, Sequence) or not all(isinstance(run, str | Path | RunResult) for run in runs) or not runs:
-        raise RunError(f"{_short(what)} was given, expected a scenario, or a list of runs: RunResults or directories")
+        raise RunError(
+            f"{quoted(what, 80)} was given, expected a scenario, or a list of runs: RunResults or directories"
+        )
     return runs
 
 
@@ -242,11 +244,11 @@ def _asked(
     allow_code: bool,
 ) -> Asked:
     if not isinstance(scenario, Scenario | str | Path):
-        raise RunError(f"{_short(scenario)} was given, expected a Scenario, or the name or path of one")
+        raise RunError(f"{quoted(scenario, 80)} was given, expected a Scenario, or the name or path of one")
     if each and not alone:
         raise RunError("each says how users run alone, alone that they do not: expected one of them")
     if execution is not None and execution not in get_args(Execution):
-        raise RunError(f"execution is {_short(execution)}, expected {', '.join(get_args(Execution))}")
+        raise RunError(f"execution is {quoted(execution, 80)}, expected {', '.join(get_args(Execution))}")
     return Asked(
         scenario,
         planners=_texts("planners", planners),
@@ -267,7 +269,7 @@ def _texts(name: str, given: object, *, twice: bool = False) -> tuple[str, ...]:
     """A text, or several; each once, unless `twice`."""
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) and text for text in texts):
-        raise RunError(f"{name} is {_short(given)}, expected a list of texts")
+        raise RunError(f"{name} is {quoted(given, 80)}, expected a list of texts")
     return tuple(texts) if twice else tuple(dict.fromkeys(texts))
 
 
@@ -282,10 +284,5 @@ def listed(seeds: object) -> tuple[int, ...]:
     """Seeds, each once. Raises `RunError` for what is no list of them."""
     found = tuple(dict.fromkeys(seeds)) if isinstance(seeds, Sequence) else ()
     if not found or not all(type(seed) is int and 0 <= seed < 10**12 for seed in found):
-        raise RunError(f"seeds is {_short(seeds)}, expected how many, or a list of whole numbers of at least 0")
+        raise RunError(f"seeds is {quoted(seeds, 80)}, expected how many, or a list of whole numbers of at least 0")
     return found
-
-
-def _short(given: object) -> str:
-    text = repr(given)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -14,9 +14,11 @@ from layerlift.planners.learned.features import straight_log2
 from layerlift.planners.problem.problem import Floats, Problem
 
 LATE: Final = 1.1
-"""What one answer in a hundred may take, in multiples of what it takes at home."""
+"""What one answer in a hundred may take, in multiples of what it takes at home; assumed."""
 _RARE: Final = 0.01
+"""One answer in a hundred."""
 _LEAST: Final = 1e-12
+"""Questions a second: nothing is divided by less."""
 
 
 def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:

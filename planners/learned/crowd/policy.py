@@ -98,5 +98,6 @@ CAREFUL: Final = mixture(
     {"gain": -100, "gain_beside": 200, "capacity": 200, "wanted": -100, "claimed": -100}, {}, 111_400
 )
 """The same for those who go nowhere where they could be late (`layerlift.planners.learned.crowd.careful`): 1.2 less for
-each e-fold of what a user would ask of a server, so that those who want much leave it to those who want little.
+each e-fold of what a user would ask of a server, so that those who want much leave it to those who want little. Set by
+hand in `contention` with seeds 101 to 106.
 """

@@ -43,6 +43,7 @@ from layerlift.emulator.studies.many import Workers
 from layerlift.emulator.studies.processes import Processes
 from layerlift.models.errors import LayerliftError, RunError, ScenarioError
 from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.crowd.careful import LATE
 from layerlift.planners.learned.crowd.features import SERVER
 from layerlift.planners.learned.crowd.mixtures import MIXTURE, weights_of
 from layerlift.planners.learned.crowd.policy import BY_HAND, Mixture
@@ -86,7 +87,7 @@ def test_worth_is_a_mean_over_users_of_ratios_and_a_ratio_of_means() -> None:
     home = {"a": (1.0, 2.0), "b": (2.0, 2.0)}
     found = worth({"a": (0.5, 1.0), "b": (6.0, 8.0)}, home, 0.25)
     assert (found.ratio, found.latency, found.tail, found.away) == (1.75, 6.5 / 3.0, 4.0, 0.25)
-    assert found.cost("ratio") == 1.75 + rollouts.TAIL * (4.0 - rollouts.BEHIND)
+    assert found.cost("ratio") == 1.75 + rollouts.TAIL * (4.0 - LATE)
     assert worth(home, home).cost("latency") == 1.0
     # Who is never answered had ten times what there is at home.
     silent = worth({"a": (0.5, 1.0)}, home)

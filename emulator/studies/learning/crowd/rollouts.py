@@ -21,6 +21,7 @@ from layerlift.emulator.scenario import Scenario, families
 from layerlift.models.sums import left_sum
 from layerlift.planners import Plan, Planner, Problem
 from layerlift.planners.cost.judge import Judge
+from layerlift.planners.learned.crowd.careful import LATE
 from layerlift.planners.learned.crowd.features import View
 from layerlift.planners.learned.crowd.offers import Offer, offers_of
 from layerlift.planners.learned.crowd.planner import decided
@@ -36,8 +37,6 @@ PLANNER: Final = "crowd:by_hand=true+ionn"
 """Whose half that places is what is trained, and whose other half uploads."""
 UNANSWERED: Final = 10.0
 """What the latency of a user without any answer is taken for, in multiples of its latency at home."""
-BEHIND: Final = 1.1
-"""The 99th percentile that nobody should be above, in multiples of that at home."""
 TAIL: Final = 0.05
 """What a run costs more for each multiple of home by which the worst user's is."""
 Times = dict[str, tuple[float, float]]
@@ -78,8 +77,8 @@ class Worth:
     """The share of plans that leave home."""
 
     def cost(self, goal: str) -> float:
-        """What training makes small: `ratio` or `latency`, and `TAIL` of what the worst user is `BEHIND`."""
-        return self.numbers()[goal] + TAIL * max(0.0, self.tail - BEHIND)
+        """What training makes small: `ratio` or `latency`, and `TAIL` of what the worst user is beyond `LATE`."""
+        return self.numbers()[goal] + TAIL * max(0.0, self.tail - LATE)
 
     def numbers(self) -> dict[str, float]:
         """All by name."""
