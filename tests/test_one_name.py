@@ -6,6 +6,7 @@ import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 
 import pytest
@@ -120,3 +121,17 @@ def test_what_names_no_planners_is_told(planners: object) -> None:
 def test_what_is_no_number_of_actors_is_told(actors: object) -> None:
     with pytest.raises(layerlift.LayerliftError, match=r"^actors is .*, expected auto or a whole number"):
         layerlift.run("quickstart", actors=actors)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda huge: layerlift.compare("quickstart", seeds=huge),
+        lambda huge: layerlift.compare("quickstart", seeds=[huge]),
+        lambda huge: layerlift.size(huge, "users.0.count=1..2", "p95_ms <= 1"),
+        lambda huge: layerlift.size("quickstart", huge, "p95_ms <= 1"),
+    ],
+)
+def test_a_number_too_long_to_be_written_is_told_in_words(call: Callable[[object], object]) -> None:
+    with pytest.raises(layerlift.LayerliftError, match="a number of thousands of digits"):
+        call(10**5000)

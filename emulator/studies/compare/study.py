@@ -276,7 +276,7 @@ def _texts(name: str, given: object, *, twice: bool = False) -> tuple[str, ...]:
 def counted(seeds: int) -> int:
     """How many seeds. Raises `RunError` for what is no such number."""
     if isinstance(seeds, bool) or not 1 <= seeds <= MOST_SEEDS:
-        raise RunError(f"seeds is {seeds}, expected how many, from 1 to {MOST_SEEDS}, or a list of seeds")
+        raise RunError(f"seeds is {quoted(seeds)}, expected how many, from 1 to {MOST_SEEDS}, or a list of seeds")
     return seeds
 
 

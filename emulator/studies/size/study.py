@@ -22,7 +22,7 @@ from layerlift.emulator.studies.size import page, vary
 from layerlift.emulator.studies.size.jobs import Job, perform, sound
 from layerlift.emulator.studies.size.sizing import Sizing, Step, step
 from layerlift.emulator.studies.size.target import Target, parsed
-from layerlift.models.errors import RunError
+from layerlift.models.errors import RunError, quoted
 
 MOST_STEPS: Final = 10_000
 
@@ -70,11 +70,13 @@ def size(
 def _check(scenario: object, fields: object, until: object) -> None:
     """Raise `RunError` for what a program gives that is of another kind."""
     if not isinstance(scenario, Scenario | str | Path):
-        raise RunError(f"the scenario is {repr(scenario)[:80]}, expected a Scenario, or the name or path of one")
+        raise RunError(f"the scenario is {quoted(scenario, 80)}, expected a Scenario, or the name or path of one")
     if not isinstance(fields, Mapping) or not all(map(_values, fields.values())):
-        raise RunError(f"fields is {repr(fields)[:80]}, expected values by field, as in {{'nodes.0.count': [1, 2, 4]}}")
+        raise RunError(
+            f"fields is {quoted(fields, 80)}, expected values by field, as in {{'nodes.0.count': [1, 2, 4]}}"
+        )
     if not isinstance(until, str):
-        raise RunError(f"until is {repr(until)[:80]}, expected a text such as 'p95_ms <= 300'")
+        raise RunError(f"until is {quoted(until, 80)}, expected a text such as 'p95_ms <= 300'")
 
 
 def _values(given: object) -> bool:
