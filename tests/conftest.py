@@ -81,7 +81,7 @@ def _try_fewer_examples(item: pytest.Item, share: int, least: int) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Two workers for a tier; none where somebody waits for a few tests, or watches them."""
     option = config.option
-    few = option.keyword or config.getoption("lf", False) or any(map(_names_a_file, option.file_or_dir))
+    few = option.keyword or config.getoption("lf", False) or any(map(_names_a_file, getattr(option, "file_or_dir", ())))
     watched = option.capture == "no" or option.collectonly
     return 0 if few or watched else WORKERS
 
@@ -106,6 +106,17 @@ class Files(LoadScopeScheduling):
         if self.config.option.markexpr == "quick":
             return path
         return "over Ray" if "ray" in kinds else path if kinds else nodeid.partition("[")[0]
+
+    def remove_node(self, node: Any) -> str | None:
+        """A worker that crashes, or is ended where it hangs, fails the test it was at; xdist would try it again."""
+        units = self.assigned_work[node].values()
+        at = next(((unit, test) for unit in units for test, done in unit.items() if not done), None)
+        if at is None:
+            return super().remove_node(node)
+        unit, test = at
+        unit[test] = True
+        super().remove_node(node)
+        return test
 
 
 def _names_a_file(argument: str) -> bool:

@@ -7,6 +7,10 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from layerlift.emulator.studies.stress import battery, sources
 from layerlift.emulator.studies.stress.asked import asked
 from layerlift.emulator.studies.stress.jobs import TIMES, Job
 from layerlift.emulator.studies.stress.kept import Stores
+from layerlift.emulator.studies.stress.limit import limited
 from layerlift.emulator.studies.stress.measures import MOST, NUMBERS, _dear
 from layerlift.emulator.studies.stress.result import Stress
 from layerlift.emulator.studies.stress.study import Study, stress
@@ -197,13 +202,50 @@ def test_a_signal_that_comes_when_a_run_is_ending_stops_the_study(
 
 
 @pytest.mark.long
-def test_who_waits_for_what_does_not_come_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside threads that hardly do a thing"])
+def test_who_waits_for_what_does_not_come_is_given_up(
+    beside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "alone.yaml"
     path.write_text(ALONE)
     monkeypatch.setattr("layerlift.emulator.studies.stress.limit.IDLE_S", 2.0)
     planners = ["bad_planners:Sleeps", "local"]
-    found = stress(planners, against="local", families=[path], worlds=2, push=False, local=True)
+    with _ticking() if beside else nullcontext():
+        found = stress(planners, against="local", families=[path], worlds=2, push=False, local=True)
     sleeps, local = (found.of(name)[0] for name in planners)
     assert sleeps.failed == ("it did nothing for 2 seconds",)
     assert sleeps.verdict == "no plans"
     assert local.value.n == 2
+
+
+@contextmanager
+def _ticking() -> Iterator[None]:
+    """A thread that takes some thousandths of the time, as those of Ray do, also once Ray was shut down."""
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.01):
+            sum(range(2000))
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.long
+def test_who_waits_for_own_threads_that_work_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerlift.emulator.studies.stress.limit.IDLE_S", 1.0)
+
+    def work() -> None:
+        until = time.monotonic() + 3.5
+        while time.monotonic() < until:
+            pass
+
+    thread = threading.Thread(target=work)
+    with limited(60.0):
+        thread.start()
+        thread.join()
