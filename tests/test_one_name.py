@@ -130,6 +130,8 @@ def test_what_is_no_number_of_actors_is_told(actors: object) -> None:
         lambda huge: layerlift.compare("quickstart", seeds=[huge]),
         lambda huge: layerlift.size(huge, "users.0.count=1..2", "p95_ms <= 1"),
         lambda huge: layerlift.size("quickstart", huge, "p95_ms <= 1"),
+        lambda huge: layerlift.validate(huge),
+        lambda huge: layerlift.validate(repeats=huge),
     ],
 )
 def test_a_number_too_long_to_be_written_is_told_in_words(call: Callable[[object], object]) -> None:

@@ -79,22 +79,12 @@ def told(costs: Floats) -> Floats:
     seen: Floats = np.clip(costs, 0.0, _LAST)
     seen *= _FINE
     seen += 1.0
-    # Of a single number numpy makes a scalar, which nothing can be written into.
-    octaves: Floats = np.asarray(_bits(seen) * (_PER_OCTAVE * 2.0**-52), dtype=np.float64)
-    return np.rint(octaves, out=octaves)
-
-
-def straight_log2(numbers: Floats) -> Floats:
-    """Logarithms of numbers of at least 1, drawn straight between powers of two: the same on every processor."""
-    made: Floats = np.asarray(_bits(numbers.copy()) * 2.0**-52, dtype=np.float64)
-    return made
-
-
-def _bits(numbers: Floats) -> NDArray[np.int64]:
-    """2^52 times that, in the same memory: of a float's bits, read as one whole number, those of 1 are taken off."""
-    bits = numbers.view(np.int64)
+    # A float's bits, read as one whole number, are its logarithm drawn straight between powers of two.
+    bits = seen.view(np.int64)
     bits -= _BITS_OF_ONE
-    return bits
+    # Of a single number numpy makes a scalar, which nothing can be written into.
+    octaves: Floats = np.asarray(bits * (_PER_OCTAVE * 2.0**-52), dtype=np.float64)
+    return np.rint(octaves, out=octaves)
 
 
 def _of_pieces(priced: Priced, ahead: Ahead) -> Whole:

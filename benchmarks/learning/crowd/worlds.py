@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from layerlift.planners.learned import policy_file
+from layerlift.planners.learned.crowd import careful as rules
 from layerlift.planners.learned.crowd import policy
 from layerlift.planners.learned.crowd.mixtures import MIXTURE, weights_of
 
@@ -46,7 +47,7 @@ MAIN: Final = (CROWD, WITH_IONN, JOINT, IONN, BY_HAND)
 ALL: Final = (*MAIN, CAREFUL, LATENCY, LATENCY_IONN, GIBBS, ALONE, SPREAD, RANDOM)
 FEW: Final = (CROWD, WITH_IONN, BY_HAND, IONN, SPREAD)
 """Where nobody may gather."""
-AGAINST: Final = (CROWD, WITH_IONN, JOINT, IONN)
+AGAINST: Final = (CROWD, WITH_IONN, CAREFUL, JOINT, IONN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,10 @@ def _label(planner: str) -> str:
     name = planner.partition("+")[0]
     if name == BY_HAND.planner:
         return weights_of(policy.BY_HAND, {}).label
-    if name == CAREFUL.planner.partition("+")[0]:
-        return weights_of(policy.CAREFUL, {}).label
-    if name not in (CROWD.planner, LATENCY.planner):
+    careful = CAREFUL.planner.partition("+")[0]
+    if name not in (CROWD.planner, LATENCY.planner, careful):
         return ""
     goal = "latency" if name == LATENCY.planner else "ratio"
-    return policy_file.parsed(policy_file.shipped(f"crowd_{goal}"), (MIXTURE,)).label
+    label = policy_file.parsed(policy_file.shipped(f"crowd_{goal}"), (MIXTURE,)).label
+    rule = (rules.LATE, rules.RARE, rules.OWN_LATE, rules.OWN_RARE)
+    return f"{label} {rule}" if name == careful else label

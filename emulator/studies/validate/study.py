@@ -29,7 +29,7 @@ from layerlift.emulator.studies.validate.records import Round, interference
 from layerlift.emulator.studies.validate.situations import Situation, situations
 from layerlift.emulator.studies.validate.validation import Validation
 from layerlift.emulator.studies.validate.verdicts import Row, Standing, rows
-from layerlift.models.errors import ModelError, RunError
+from layerlift.models.errors import ModelError, RunError, quoted
 from layerlift.models.loading.dimensions import Fixed
 from layerlift.models.loading.load import load
 from layerlift.models.loading.zoo import is_known
@@ -130,12 +130,14 @@ class _Asked:
         self.bytes_s = checked("the bandwidth", usual[1] if bytes_s is None else bytes_s)
         self.repeats = usual[2] if repeats is None else repeats
         if not 1 <= self.repeats <= MOST_REPEATS:
-            raise RunError(f"repeats is {self.repeats}, expected 1 to {MOST_REPEATS}")
+            raise RunError(f"repeats is {quoted(self.repeats)}, expected 1 to {MOST_REPEATS}")
         for what, off in (("bandwidth_off", bandwidth_off), ("ghz_off", ghz_off)):
             if not 0.01 <= off <= 100:
                 raise RunError(f"{what} is {off:g}, expected 0.01 to 100 times the real one")
         self.bandwidth_off, self.ghz_off = bandwidth_off, ghz_off
         self._due_s = math.inf
+        if not isinstance(model, str | os.PathLike | None):
+            raise RunError(f"the model is {quoted(model)}, expected the name of a network or the path of a file")
         name = str(usual[0] if model is None else model)
         # Processes start elsewhere: a file needs its whole name.
         source = name if is_known(name) or not Path(name).exists() else str(Path(name).absolute())

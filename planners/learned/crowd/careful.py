@@ -1,8 +1,8 @@
-"""Who had better not go to a server: what one answer in a hundred would take there, by what it says of its users."""
+"""Who had better not go to a server: whom rare answers there would make late, by what it says of its users."""
 
 from __future__ import annotations
 
-from math import log
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -10,51 +10,89 @@ import numpy as np
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.learned.crowd.features import asking_of
 from layerlift.planners.learned.crowd.offers import Offer, work_s
-from layerlift.planners.learned.features import straight_log2
 from layerlift.planners.problem.problem import Floats, Problem
 
 LATE: Final = 1.1
-"""What one answer in a hundred may take, in multiples of what it takes at home; assumed."""
-_RARE: Final = 0.01
-"""One answer in a hundred."""
-_LEAST: Final = 1e-12
-"""Questions a second: nothing is divided by less."""
+"""What a rare answer may take, in multiples of what it takes at home; assumed."""
+RARE: Final = 0.02
+"""How many answers are rare, of those who are there when the user has come; set by hand, as what follows, in
+`contention` with seeds 101 to 118."""
+OWN_LATE: Final = 0.9
+OWN_RARE: Final = 0.0035
+"""The same of the user's own answers before it has come: stricter, so that who comes later finds room."""
+MOST: Final = 2000
+"""Of more users than that, each has so small a share that their number does not matter any more."""
+_LEAST: Final = 1e-15
 
 
 def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:
-    """The offers at which, the user among its users, at most one answer in a hundred is `LATE`; all where none is told.
+    """The offers that make nobody late, as far as servers tell of their users; all where nothing is told.
 
-    The wait is that before one server as fast as its cores together, whose users ask at random for exponential work:
-    P(W > t) = rho exp(-(1 - rho) t / s) with a use of rho and pieces of s seconds on average (M/M/1: Kleinrock,
-    Queueing Systems I, 1975). The user is reckoned to ask as often as at home, also where answers come sooner.
-    Logarithms are drawn straight between powers of two, alike on every processor.
+    Neither the user, behind those who are there (`OWN_LATE`, `OWN_RARE`), nor, with the user among them, one of these
+    (`LATE`, `RARE`). What they can wait is not told: so many of their pieces as the user can of its own. Where nobody
+    is there, one more like the user is reckoned with: what servers tell is somewhat old.
     """
     if not offers or problem.crowd is None:
         return offers
-    waits_s = rare_wait_s(problem, judge, offers)
-    home_s = judge.local.latency_s
-    alone_s = [judge.cost(offer.placement).latency_s for offer in offers]
-    return [
-        offer
-        for offer, own_s, wait_s in zip(offers, alone_s, waits_s.tolist(), strict=True)
-        if own_s + wait_s <= LATE * home_s
-    ]
+    works = work_s(problem, offers).tolist()
+    return [offer for offer, work in zip(offers, works, strict=True) if _spares_all(problem, judge, offer, work)]
 
 
-def rare_wait_s(problem: Problem, judge: Judge, offers: list[Offer]) -> Floats:
-    """What one wait in a hundred is longer than, at each offer's server with the user there, shape (offers,).
+def _spares_all(problem: Problem, judge: Judge, offer: Offer, work_s: float) -> bool:
+    """Whether an offer, of so many seconds at full speed, makes nobody late."""
+    news, at, home_s = problem.crowd, offer.server, judge.local.latency_s
+    assert news is not None
+    cores, alone_s = float(problem.cores[at]), judge.cost(offer.placement).latency_s
+    _, per_s = asking_of(problem, alone_s)
+    users, work, asks_per_s = (float(told[at]) for told in (news.users, news.work, news.asks_per_s))
+    together = work + work_s * per_s
+    if np.isinf(work) or OWN_LATE * home_s < alone_s:
+        return False
+    if news.asking.per_s is not None or users > MOST:
+        # Questions that wait for no answer, or so many that it makes no difference: without room, queues grow for ever.
+        if together >= cores:
+            return False
+        users = MOST
+    many = round(users)
+    if not many or work == 0.0:
+        many, work, asks_per_s = 1, work_s * per_s, per_s
+        if work == 0.0:
+            return True
+    elif not 0.0 < asks_per_s < np.inf:
+        return False  # work that nobody asks for, or in no number of pieces
+    elif late_share(many, many * cores / work, (OWN_LATE * home_s - alone_s) * cores * asks_per_s / work) > OWN_RARE:
+        return False
+    if work_s == 0.0:
+        return True
+    own_pieces = (LATE * home_s - alone_s) * cores / work_s
+    theirs = own_pieces * (work / asks_per_s) * (asks_per_s + per_s) / (work + work_s * per_s)
+    return late_share(many, (many + 1) * cores / (work + work_s * per_s), theirs) <= RARE
 
-    Infinite where all that a server can do is asked of it, or more. `problem` knows its crowd.
+
+def late_share(users: int, room: float, pieces: float) -> float:
+    """How likely a question waits for more than so many pieces of average work behind those of `users` others.
+
+    Each of them asks again some time after an answer, so that at most `users` questions are there; `room` of them would
+    ask for all that the server can do if no one had to wait, at least 1. Work is exponential, so are pauses, and the
+    server is one as fast as its cores together (the machine-repair model: Kleinrock, Queueing Systems I, 1975, 3.8;
+    whoever comes sees the others as if they were alone: Lavenberg and Reiser, J. Appl. Probab. 1980). Of many users
+    with room to spare that is the wait of M/M/1. Nothing but sums, products and quotients, alike on every processor.
     """
-    assert problem.crowd is not None
-    at = np.array([offer.server for offer in offers])
-    cores = problem.cores[at].astype(np.float64)
-    _, per_s = asking_of(problem, judge.local.latency_s)
-    work = problem.crowd.work[at] + work_s(problem, offers) * per_s
-    full = work >= cores
-    work = np.where(full, 0.0, work)  # that of a full server may be infinite, and its pieces no number
-    use = work / cores
-    piece_s = work / np.maximum(problem.crowd.asks_per_s[at] + per_s, _LEAST) / cores
-    made = piece_s * log(2.0) * straight_log2(np.maximum(use / _RARE, 1.0)) / (1.0 - use)
-    waits_s: Floats = np.where(full, np.inf, made)
-    return waits_s
+    if pieces >= 2.0 * users + 100.0:
+        return 0.0
+    # So many are asking nothing, as a Poisson number of mean `room - 1` that is at most `users`.
+    away = _poisson(max(room - 1.0, _LEAST), users)
+    away /= np.cumsum(away)[-1]
+    # n pieces take longer than t of them where fewer than n events of rate 1 have come by t.
+    by_then = np.cumsum(_poisson(pieces, int(pieces + 12.0 * sqrt(pieces) + 40.0) + users))
+    longer = by_then[users - 1 :: -1] / by_then[-1]
+    return float(np.cumsum(away[:users] * longer)[-1])
+
+
+def _poisson(mean: float, most: int) -> Floats:
+    """Probabilities of 0 to `most` events, in proportion to one another: the likeliest is 1."""
+    likeliest = int(min(mean, float(most)))
+    up = np.cumprod(mean / np.arange(likeliest + 1, most + 1))
+    down = np.cumprod(np.arange(likeliest, 0, -1) / mean)
+    made: Floats = np.concatenate([down[::-1], [1.0], up])
+    return made

@@ -119,13 +119,13 @@ def _total(values: Floats) -> Floats:
     return made
 
 
-def asking_of(problem: Problem, local_s: float) -> tuple[float, float]:
-    """The user's mean pause between questions, and questions a second, at home; 0 s where nobody says."""
+def asking_of(problem: Problem, answer_s: float) -> tuple[float, float]:
+    """The user's mean pause and questions a second, where answers take so long; no pause where nobody says."""
     if problem.crowd is None:
-        return 0.0, 1.0 / local_s
+        return 0.0, 1.0 / answer_s
     asking = problem.crowd.asking
     if asking.per_s is None:
-        return asking.think_s, 1.0 / (asking.think_s + local_s)
+        return asking.think_s, 1.0 / (asking.think_s + answer_s)
     return (1.0 / asking.per_s if asking.per_s > 0.0 else 0.0), asking.per_s
 
 

@@ -15,7 +15,7 @@ from layerlift.planners.learned.crowd.careful import safe
 from layerlift.planners.learned.crowd.features import View, view_of
 from layerlift.planners.learned.crowd.mixtures import MIXTURE, scorer_of, weights_of
 from layerlift.planners.learned.crowd.offers import Offer, offers_of
-from layerlift.planners.learned.crowd.policy import BY_HAND, CAREFUL
+from layerlift.planners.learned.crowd.policy import BY_HAND
 from layerlift.planners.learned.policy import Table
 from layerlift.planners.learned.walk import WEIGHTS
 from layerlift.planners.problem.plan import Plan, all_local, offload
@@ -58,24 +58,24 @@ class Mixed(PlannerBase):
     that look alike, and some stay at home before the servers are full; nobody waits for anybody. It keeps no state.
 
     `goal` says which of the policies that ship: users' mean of latency over latency at home (`ratio`), or mean latency.
-    `policy` names the file of one that `layerlift train crowd` wrote; `by_hand` takes a few numbers set by hand.
-    `careful` is for those who must not fare worse than at home now and then: servers at which one answer in a hundred
-    would take more than 1.1 times what it takes at home are left out, and among the others numbers decide that were set
-    by hand for that. Where nobody says anything of a server's users, none is left out. One of the four at most.
+    `policy` names the file of one that `layerlift train crowd` wrote; `by_hand` takes a few numbers set by hand. One of
+    the three at most.
+
+    `careful` is for those who must not fare worse than at home now and then: before a policy scores them, servers are
+    left out at which 3.5 of the user's answers in a thousand would take more than 0.9 times what they take at home, or,
+    with the user there, two in a hundred of the others' more than 1.1 times. Where nobody says anything of a server's
+    users, none is left out.
     """
 
     multi_server = False
     wants_crowd = True
 
     def __init__(self, goal: Goal = "ratio", policy: str = "", by_hand: bool = False, careful: bool = False) -> None:
-        other_goal = goal != "ratio"
-        asked = (("policy", policy), ("by_hand", by_hand), ("careful", careful), (f"goal={goal}", other_goal))
+        asked = (("policy", policy), ("by_hand", by_hand), (f"goal={goal}", goal != "ratio"))
         if len(given := [name for name, it in asked if it]) > 1:
             raise PlanError(f"crowd: {given[0]} and {given[1]} were both given, expected one of them")
         self._careful = careful
-        if careful:
-            self._policy = policy_file.written(weights_of(CAREFUL, {}))
-        elif by_hand:
+        if by_hand:
             self._policy = policy_file.written(weights_of(BY_HAND, {}))
         elif policy:
             self._policy = policy_file.read(policy, (MIXTURE,))

@@ -94,10 +94,3 @@ In natural logarithms: 35 for all that there is to gain beside the others, which
 what there would be alone, so that those of whom nobody knows yet do not all take it; 2.3 for each e-fold of capacity,
 less 1.2 for each of claims; home is worth 23.
 """
-CAREFUL: Final = mixture(
-    {"gain": -100, "gain_beside": 200, "capacity": 200, "wanted": -100, "claimed": -100}, {}, 111_400
-)
-"""The same for those who go nowhere where they could be late (`layerlift.planners.learned.crowd.careful`): 1.2 less for
-each e-fold of what a user would ask of a server, so that those who want much leave it to those who want little. Set by
-hand in `contention` with seeds 101 to 106.
-"""

@@ -1,10 +1,11 @@
-"""`crowd:careful=true`: nobody goes where one answer in a hundred would be much later than at home."""
+"""`crowd:careful=true`: nobody goes where rare answers would be late, its own or those of whoever is there."""
 
 from __future__ import annotations
 
+import heapq
 import random
 from dataclasses import replace
-from math import log
+from math import exp, factorial
 
 import numpy as np
 import pytest
@@ -13,108 +14,202 @@ from hypothesis import strategies as st
 
 from layerlift.models.errors import PlanError
 from layerlift.planners import Judge, Problem, make, validate
-from layerlift.planners.learned.crowd.careful import LATE, rare_wait_s, safe
-from layerlift.planners.learned.crowd.offers import offers_of
-from layerlift.planners.learned.features import straight_log2
+from layerlift.planners.learned.crowd import careful
+from layerlift.planners.learned.crowd.careful import LATE, MOST, OWN_LATE, OWN_RARE, RARE, late_share, safe
+from layerlift.planners.learned.crowd.offers import Offer, offers_of
 from layerlift.planners.problem.crowd_news import Asking
 from layerlift.planners.problem.problem import simple_problem
 from layerlift.planners.testing.problems import battery, chain_graph, told_of_crowd
 
 HOME_S, THERE_S, LINK_S = 1.0, 0.1, 0.0600004
-"""Of `asked`'s user: at home, on its server, and on the way; it asks twice a second."""
+"""Of `asked`'s user: at home, on its server, and on the way."""
+OWN_S = THERE_S + LINK_S
 
 
-def asked(work: float, per_s: float, cores: int = 1) -> Problem:
-    """Two layers that the server does in a tenth of the time, whose other users ask for `work` in `per_s` questions."""
+def asked(
+    users: float, work: float, per_s: float, cores: int = 1, asking: Asking | None = None, slower: float = 1.0
+) -> Problem:
+    """Two layers that the server does in a tenth of the time, whose `users` ask for `work` in `per_s` questions."""
     graph = chain_graph([50_000, 4], [400_000, 600_000], "tiny")
-    bare = simple_problem(graph, [[0.5, 0.05], [0.5, 0.05]], bandwidth_bytes_s=1e7, latency_s=0.0)
+    bare = simple_problem(graph, [[0.5, 0.05 * slower]] * 2, bandwidth_bytes_s=1e7, latency_s=0.0)
     told = told_of_crowd(replace(bare, cores=np.array([1, cores])), user=5, per_s=2.0)
     assert told.crowd is not None
-    heard = replace(told.crowd, work=np.array([0.0, work]), asks_per_s=np.array([0.0, per_s]))
+    heard = replace(
+        told.crowd, users=np.array([0.0, users]), work=np.array([0.0, work]), asks_per_s=np.array([0.0, per_s]),
+        asking=asking or Asking(think_s=0.5),
+    )  # fmt: skip
     return replace(told, crowd=heard)
 
 
-def wait_s(problem: Problem) -> float:
+def going(problem: Problem) -> list[Offer]:
     judge = Judge(problem)
-    (found,) = rare_wait_s(problem, judge, offers_of(judge)).tolist()
-    return float(found)
+    return safe(problem, judge, offers_of(judge))
 
 
-def waits_of_a_queue(use: float, piece_s: float, count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """How long each customer of an M/M/1 queue waits, by Lindley's recursion."""
-    rng = np.random.default_rng(1)
-    steps = rng.exponential(piece_s, count) - rng.exponential(piece_s / use, count)
-    walk = np.concatenate([[0.0], np.cumsum(steps)])
-    made: np.ndarray[tuple[int], np.dtype[np.float64]] = walk - np.minimum.accumulate(walk)
-    return made
+# How long who comes has to wait
 
 
-@pytest.mark.parametrize(("work", "per_s"), [(0.1, 1.0), (0.3, 3.0), (0.3, 10.0), (0.6, 6.0)])
-def test_a_rare_wait_is_that_of_a_queue_of_all_who_ask_there(work: float, per_s: float) -> None:
-    use, piece_s = work + 2.0 * THERE_S, (work + 2.0 * THERE_S) / (per_s + 2.0)
-    seen = np.quantile(waits_of_a_queue(use, piece_s, 2_000_000), 0.99)
-    assert wait_s(asked(work, per_s)) == pytest.approx(seen, rel=0.06)
+def slow_share(users: int, room: float, pieces: float) -> float:
+    """The machine-repair model as it stands in textbooks."""
+    there = [factorial(users) / factorial(users - n) / (room - 1.0) ** n for n in range(users + 1)]
+    longer = [exp(-pieces) * sum(pieces**k / factorial(k) for k in range(n)) for n in range(users + 1)]
+    return sum(p * q for p, q in zip(there, longer, strict=True)) / sum(there)
 
 
-def test_two_cores_are_one_that_is_twice_as_fast() -> None:
-    assert wait_s(asked(0.6, 2.0, cores=2)) == pytest.approx(0.8 / 4.0 / 2.0 * log(40.0) / (1.0 - 0.4), rel=0.03)
+@given(st.integers(1, 40), st.floats(1.05, 60.0), st.floats(0.0, 60.0))
+def test_the_share_is_that_of_the_machine_repair_model(users: int, room: float, pieces: float) -> None:
+    assert late_share(users, room, pieces) == pytest.approx(slow_share(users, room, pieces), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("users", "room", "pieces"), [(3, 5.0, 2.0), (12, 10.0, 8.0), (30, 40.0, 6.0)])
+def test_the_share_is_that_of_users_who_ask_again_after_each_answer(users: int, room: float, pieces: float) -> None:
+    """One more than `users` are there: whoever comes meets the others as they are among themselves."""
+    rng = random.Random(1)
+    asks = [rng.expovariate(1.0 / (room - 1.0)) for _ in range(users + 1)]
+    heapq.heapify(asks)
+    free = late = 0.0
+    for _ in range(300_000):
+        now = heapq.heappop(asks)
+        begins = max(now, free)
+        late += begins - now > pieces
+        free = begins + rng.expovariate(1.0)
+        heapq.heappush(asks, free + rng.expovariate(1.0 / (room - 1.0)))
+    assert late / 300_000 == pytest.approx(late_share(users, room, pieces), rel=0.06)
+
+
+@pytest.mark.parametrize("use", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("pieces", [0.0, 1.0, 5.0, 15.0])
+def test_many_users_with_room_to_spare_are_an_open_queue(use: float, pieces: float) -> None:
+    assert late_share(MOST, MOST / use, pieces) == pytest.approx(use * exp(-(1.0 - use) * pieces), rel=0.07)
+
+
+@pytest.mark.filterwarnings("error")
+@given(st.integers(1, MOST), st.floats(0.0, 1e300), st.floats(0.0, allow_infinity=True), st.floats(0.0, 9.0))
+def test_a_share_is_one_for_whatever_is_asked_and_falls_as_patience_grows(
+    users: int, room: float, pieces: float, more: float
+) -> None:
+    share = late_share(users, room, pieces)
+    assert 0.0 <= share <= 1.0 + 1e-9
+    assert late_share(users, room, pieces + more) <= share + 1e-9
+
+
+# Who goes
 
 
 def test_the_last_user_who_is_not_late_goes_and_the_next_does_not() -> None:
-    slack_s = LATE * HOME_S - THERE_S - LINK_S
-    room, full = 0.0, 0.79
+    """Before eight others whose pieces are as the user's own, so that theirs is not the question."""
+    room, full = 0.0, 8.0
     for _ in range(60):
         middle = (room + full) / 2.0
-        room, full = (middle, full) if wait_s(asked(middle, 5.0)) <= slack_s else (room, middle)
-    for work, going in ((room - 1e-6, 1), (full + 1e-6, 0)):
-        problem = asked(work, 5.0)
-        judge = Judge(problem)
-        assert len(safe(problem, judge, offers_of(judge))) == going
+        room, full = (middle, full) if going(asked(8, middle, middle / THERE_S)) else (room, middle)
+    share = late_share(8, 8.0 / room, (OWN_LATE * HOME_S - OWN_S) / THERE_S)
+    assert share == pytest.approx(OWN_RARE, rel=1e-6)
 
 
-@given(st.floats(0.0, 5.0), st.floats(0.0, 5.0), st.floats(0.1, 50.0), st.integers(1, 8))
-def test_the_more_the_others_ask_the_fewer_go(one: float, other: float, per_s: float, cores: int) -> None:
-    little, much = (asked(work, per_s, cores) for work in sorted((one, other)))
-    kept = [safe(problem, Judge(problem), offers_of(Judge(problem))) for problem in (little, much)]
-    assert len(kept[1]) <= len(kept[0])
-    assert wait_s(little) <= wait_s(much)
+def test_nobody_makes_late_who_is_there_already() -> None:
+    """Thirty with small pieces: before them the user would not wait for long, but they would behind it."""
+    piece_s, own = 0.015, 1.0 / (0.5 + OWN_S)
+
+    def theirs(per_s: float) -> float:
+        together = per_s * piece_s + own * THERE_S
+        patience_s = (LATE * HOME_S - OWN_S) / THERE_S * piece_s
+        return late_share(30, 31.0 / together, patience_s / (together / (per_s + own)))
+
+    room, full = 0.0, 60.0
+    for _ in range(60):
+        per_s = (room + full) / 2.0
+        room, full = (per_s, full) if going(asked(30, per_s * piece_s, per_s)) else (room, per_s)
+    assert theirs(room) == pytest.approx(RARE, rel=1e-6)
+    assert late_share(30, 30.0 / (full * piece_s), (OWN_LATE * HOME_S - OWN_S) / piece_s) < OWN_RARE / 10.0
+    assert going(asked(30, full * piece_s, full, asking=Asking(think_s=500.0))), "who hardly ever asks"
 
 
-@pytest.mark.parametrize(
-    ("work", "per_s"), [(0.8, 1e9), (5.0, 1e9), (5.0, 0.0), (1e300, 1.0), (np.inf, np.inf), (np.inf, 0.0)]
-)
+@given(st.floats(0.0, 5.0), st.floats(0.0, 5.0), st.integers(1, 50), st.integers(1, 8))
+def test_the_more_the_others_ask_the_fewer_go(one: float, other: float, users: int, cores: int) -> None:
+    """In pieces as the user's own."""
+    little, much = (going(asked(users, work, work / THERE_S, cores)) for work in sorted((one, other)))
+    assert len(much) <= len(little)
+
+
+def test_whoever_goes_where_nobody_is_can_bear_one_more_like_itself() -> None:
+    """What servers tell is somewhat old, and three who come at once all see that nobody is there."""
+    for slower, goes in ((3.5, False), (1.0, True)):
+        alone = asked(0, 0.0, 0.0, slower=slower)
+        judge = Judge(alone)
+        answer_s, piece_s = judge.cost((1, 1)).latency_s, THERE_S * slower
+        share = late_share(1, 2.0 / (2.0 * piece_s / (0.5 + answer_s)), (LATE * HOME_S - answer_s) / piece_s)
+        assert (share <= RARE) is goes
+        assert answer_s < OWN_LATE * HOME_S
+        assert bool(going(alone)) is goes
+    assert going(asked(0, 0.0, 0.0, asking=Asking(think_s=500.0), slower=3.5)), "whose like hardly ever asks"
+
+
+def test_two_cores_are_one_that_is_twice_as_fast() -> None:
+    """But for the user's own answer, which takes what it takes."""
+    seen = [careful._spares_all(p, Judge(p), offers_of(Judge(p))[0], work) for p, work in (
+        (asked(8, 2.0, 20.0, cores=2), 0.1), (asked(8, 1.0, 20.0), 0.05), (asked(8, 2.0, 20.0), 0.1),
+    )]  # fmt: skip
+    assert seen == [True, True, False]
+
+
+def test_who_is_no_better_off_there_when_nobody_waits_stays() -> None:
+    """An answer that takes more than 0.9 times what it takes at home, on an empty server."""
+    seldom = Asking(think_s=500.0)
+    for slower, goes in ((8.6, False), (8.2, True)):
+        problem = asked(0, 0.0, 0.0, asking=seldom, slower=slower)
+        assert len(offers_of(Judge(problem))) == 1
+        assert bool(going(problem)) is goes
+
+
+@pytest.mark.parametrize("per_s", [0.0, 1e-7, 2.0])
+@pytest.mark.parametrize(("users", "work"), [(3, 1.0), (3, 5.0), (1e300, 1.0), (3, np.inf), (np.inf, np.inf)])
 @pytest.mark.filterwarnings("error")
-def test_nobody_goes_to_a_full_server_however_small_the_pieces(work: float, per_s: float) -> None:
-    problem = asked(work, per_s)
-    assert wait_s(problem) == np.inf
-    assert not safe(problem, Judge(problem), offers_of(Judge(problem)))
-    assert wait_s(asked(0.795, per_s)) < np.inf
-    wide = asked(work, per_s, cores=2)
-    assert bool(safe(wide, Judge(wide), offers_of(Judge(wide)))) == (work < 1.0)
+def test_by_the_clock_nobody_goes_to_a_full_server(users: float, work: float, per_s: float) -> None:
+    """Where questions do not wait for answers, a queue grows for ever."""
+    clock = Asking(per_s=per_s)
+    assert not going(asked(users, work, 1e9, asking=clock))
+    assert not going(asked(users, work, 10.0, asking=clock))
+    assert going(asked(users, 0.2, 2.0, asking=clock))
+    assert not going(asked(users, 2.0 * work, 20.0, cores=2, asking=clock))
+    assert going(asked(users, 1.0, 10.0, cores=2, asking=clock))
+
+
+def test_a_queue_that_grows_for_ever_is_long_however_small_the_pieces() -> None:
+    clock = Asking(per_s=2.0)
+    assert going(asked(3, 0.5, 5e4, asking=clock, slower=1e-4))
+    assert not going(asked(3, 1.0, 1e5, asking=clock, slower=1e-4))
+    assert going(asked(3, 1.0, 1e5, slower=1e-4)), "who waits for answers"
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("use", [0.0, 0.005, 0.015, 0.3])
-def test_who_hardly_asks_waits_for_the_others(use: float) -> None:
-    """By the clock, once in a hundred days or never."""
-    for per_s in (0.0, 1e-7):
-        told = asked(use, use / 0.1)
-        assert told.crowd is not None
-        seldom = replace(told, crowd=replace(told.crowd, asking=Asking(per_s=per_s)))
-        rare = float(straight_log2(np.array([max(1.0, use / 0.01)]))[0])
-        assert wait_s(seldom) == pytest.approx(0.1 * log(2.0) * rare / (1.0 - use), rel=1e-4)
-        assert len(safe(seldom, Judge(seldom), offers_of(Judge(seldom)))) == 1
+@pytest.mark.parametrize("users", [0.0, 3.0])
+def test_who_wants_nothing_of_a_server_but_to_pass_harms_nobody(users: float) -> None:
+    assert going(asked(users, 0.1 * users, users, slower=0.0))
 
 
-def test_who_asks_after_a_pause_asks_as_often_as_at_home() -> None:
-    told = asked(0.3, 3.0)
-    told = replace(told, seconds=3.0 * told.seconds)
-    assert told.crowd is not None
-    after, clock = (
-        wait_s(replace(told, crowd=replace(told.crowd, asking=asking)))
-        for asking in (Asking(think_s=1.5), Asking(per_s=1.0 / (1.5 + 3.0 * HOME_S)))
-    )
-    assert after == pytest.approx(clock, rel=1e-9)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("users", [0.0, 1.0, 40.0, MOST, MOST + 1.0, 1e9, 1e300, np.inf])
+@pytest.mark.parametrize("work", [0.0, 5e-324, 1e-9, 0.5, 1e300, np.inf])
+@pytest.mark.parametrize("per_s", [0.0, 5e-324, 1.0, 1e300, np.inf])
+def test_whatever_servers_say_somebody_goes_or_stays(users: float, work: float, per_s: float) -> None:
+    goes = bool(going(asked(users, work, per_s)))
+    if work == np.inf:
+        assert not goes
+    elif users == 0.0 or work == 0.0:
+        assert goes
+    elif per_s in (0.0, np.inf):
+        assert not goes
+
+
+def test_by_the_clock_the_others_are_an_open_queue() -> None:
+    """A use of 0.5 and one of 0.8 in pieces as the user's own: 7.4 of them are what it can wait for."""
+    own = Asking(per_s=1e-6)
+    patience = (OWN_LATE * HOME_S - OWN_S) / THERE_S
+    assert 0.8 * exp(-0.2 * patience) > OWN_RARE
+    assert 0.2 * exp(-0.8 * patience) < OWN_RARE
+    assert not going(asked(4, 0.8, 8.0, asking=own))
+    assert going(asked(4, 0.2, 2.0, asking=own))
 
 
 def test_each_server_goes_by_what_it_says_itself() -> None:
@@ -123,53 +218,47 @@ def test_each_server_goes_by_what_it_says_itself() -> None:
     told = told_of_crowd(bare, per_s=2.0)
     assert told.crowd is not None
     for full in (1, 2):
-        heard = replace(told.crowd, work=np.eye(3)[full], asks_per_s=np.eye(3)[full])
-        problem = replace(told, crowd=heard)
-        judge = Judge(problem)
-        assert [offer.server for offer in safe(problem, judge, offers_of(judge))] == [3 - full]
-
-
-def test_a_rare_answer_may_be_a_tenth_later_than_at_home() -> None:
-    assert LATE == 1.1
+        there = np.eye(3)[full]
+        heard = replace(told.crowd, users=9.0 * there, work=3.0 * there, asks_per_s=30.0 * there)
+        assert [offer.server for offer in going(replace(told, crowd=heard))] == [3 - full]
 
 
 def test_whom_nobody_tells_anything_goes_as_before() -> None:
-    told = asked(5.0, 5.0)
+    told = asked(30, 5.0, 5.0)
     bare = replace(told, crowd=None)
-    judge = Judge(bare)
-    assert safe(bare, judge, offers_of(judge)) == offers_of(judge)
-    assert not safe(told, judge, offers_of(judge))
-    assert not safe(told, judge, [])
+    assert going(bare) == offers_of(Judge(bare))
+    assert not going(told)
+    assert not safe(told, Judge(told), [])
 
 
-def test_a_careful_planner_stays_at_home_before_a_full_server_and_goes_to_an_empty_one() -> None:
-    careful = make("crowd:careful=true")
-    assert careful.plan(asked(0.0, 0.0), random.Random(0)).placement == (1, 1)
-    assert careful.plan(asked(0.79, 1.0), random.Random(0)).placement == (0, 0)
+@pytest.mark.parametrize("also", ["", ",by_hand=true"])
+def test_a_careful_planner_stays_at_home_before_a_full_server_and_goes_to_an_empty_one(also: str) -> None:
+    made = make(f"crowd:careful=true{also}")
+    assert made.plan(asked(0, 0.0, 0.0), random.Random(0)).placement == (1, 1)
+    assert made.plan(asked(30, 5.0, 5.0), random.Random(0)).placement == (0, 0)
     for problem in battery().values():
         for known in (problem, told_of_crowd(problem)):
-            validate(careful.plan(known, random.Random(0)), known)
+            validate(made.plan(known, random.Random(0)), known)
 
 
-def test_straight_logarithms_meet_those_of_powers_of_two_and_never_exceed_the_others() -> None:
-    numbers = np.linspace(1.0, 100.0, 500)
-    kept = numbers.copy()
-    assert straight_log2(2.0 ** np.arange(8)).tolist() == list(range(8))
-    lacking = np.log2(numbers) - straight_log2(numbers)
-    assert lacking.min() >= -1e-12
-    assert lacking.max() <= 0.0861
-    assert np.array_equal(numbers, kept)
+def test_a_careful_planner_draws_as_others_do_where_nobody_is_late() -> None:
+    for goal in ("ratio", "latency"):
+        bold, wary = make(f"crowd:goal={goal}"), make(f"crowd:goal={goal},careful=true")
+        for user in range(20):
+            problem = asked(2, 0.05, 0.5)
+            assert problem.crowd is not None
+            problem = replace(problem, crowd=replace(problem.crowd, user=user))
+            assert bold.plan(problem, random.Random(0)) == wary.plan(problem, random.Random(0))
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("crowd:careful=true,by_hand=true", "by_hand and careful were both given"),
-        ("crowd:careful=true,policy=x.onnx", "policy and careful were both given"),
-        ("crowd:careful=true,goal=latency", "careful and goal=latency were both given"),
+        ("crowd:policy=x.onnx,by_hand=true", "policy and by_hand were both given"),
+        ("crowd:policy=x.onnx,goal=latency", "policy and goal=latency were both given"),
         ("crowd:by_hand=true,goal=latency", "by_hand and goal=latency were both given"),
     ],
 )
-def test_only_one_says_by_which_numbers_of_its_own(text: str, told: str) -> None:
+def test_only_one_says_by_which_numbers_users_draw(text: str, told: str) -> None:
     with pytest.raises(PlanError, match=told):
         make(text)
