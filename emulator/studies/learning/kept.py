@@ -74,8 +74,9 @@ def check(out: Path, resume: bool | None, force: bool) -> None:
     if resume and STATE not in there:
         raise RunError(f"{out} holds no training to go on with: leave --resume away, or give its folder with --out")
     if there and not (resume or force):
-        way = "" if resume is None else "go on with --resume, "
-        raise RunError(f"{out} already holds a training: {way}replace it with --force, or give --out")
+        whose = f"an {PAGE} of something else" if there == [PAGE] else "a training"
+        way = "" if resume is None or there == [PAGE] else "go on with --resume, "
+        raise RunError(f"{out} already holds {whose}: {way}replace it with --force, or give --out")
 
 
 def prepare(out: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from layerlift.planners.cost.judge import Judge
 from layerlift.planners.learned.crowd.features import asking_of
 from layerlift.planners.learned.crowd.offers import Offer, work_s
+from layerlift.planners.problem.crowd_news import CrowdNews
 from layerlift.planners.problem.problem import Floats, Problem
 
 LATE: Final = 1.1
@@ -26,51 +27,60 @@ _LEAST: Final = 1e-15
 
 
 def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:
-    """The offers that make nobody late, as far as servers tell of their users; all where nothing is told.
+    """The offers that make nobody late, as far as servers tell of their users.
 
     Neither the user, behind those who are there (`OWN_LATE`, `OWN_RARE`), nor, with the user among them, one of these
     (`LATE`, `RARE`). What they can wait is not told: so many of their pieces as the user can of its own. Where nobody
-    is there, one more like the user is reckoned with: what servers tell is somewhat old.
+    is there, one more like the user is reckoned with: what servers tell is somewhat old. Others are taken to ask as the
+    user does, by the clock or after a pause. All offers of a user who does not mind latency, and of servers that have
+    said nothing.
     """
-    if not offers or problem.crowd is None:
+    wanted, news = problem.objective, problem.crowd
+    if not offers or news is None or not (wanted.latency or wanted.deadline_s is not None):
         return offers
     works = work_s(problem, offers).tolist()
-    return [offer for offer, work in zip(offers, works, strict=True) if _spares_all(problem, judge, offer, work)]
+    return [
+        offer
+        for offer, own_s in zip(offers, works, strict=True)
+        if np.isinf(news.age_s[offer.server]) or _spares_all(problem, news, judge, offer, own_s)
+    ]
 
 
-def _spares_all(problem: Problem, judge: Judge, offer: Offer, work_s: float) -> bool:
+def _spares_all(problem: Problem, news: CrowdNews, judge: Judge, offer: Offer, own_s: float) -> bool:
     """Whether an offer, of so many seconds at full speed, makes nobody late."""
-    news, at, home_s = problem.crowd, offer.server, judge.local.latency_s
-    assert news is not None
+    at, home_s = offer.server, judge.local.latency_s
     cores, alone_s = float(problem.cores[at]), judge.cost(offer.placement).latency_s
-    _, per_s = asking_of(problem, alone_s)
-    users, work, asks_per_s = (float(told[at]) for told in (news.users, news.work, news.asks_per_s))
-    together = work + work_s * per_s
+    _, own_per_s = asking_of(problem, alone_s)
+    users, work, per_s = (float(told[at]) for told in (news.users, news.work, news.asks_per_s))
+    own_work = own_s * own_per_s
     if np.isinf(work) or OWN_LATE * home_s < alone_s:
         return False
     if news.asking.per_s is not None or users > MOST:
         # Questions that wait for no answer, or so many that it makes no difference: without room, queues grow for ever.
-        if together >= cores:
+        if work + own_work >= cores:
             return False
         users = MOST
     many = round(users)
     if not many or work == 0.0:
-        many, work, asks_per_s = 1, work_s * per_s, per_s
+        many, work, per_s = 1, own_work, own_per_s
         if work == 0.0:
             return True
-    elif not 0.0 < asks_per_s < np.inf:
-        return False  # work that nobody asks for, or in no number of pieces
-    elif late_share(many, many * cores / work, (OWN_LATE * home_s - alone_s) * cores * asks_per_s / work) > OWN_RARE:
-        return False
-    if work_s == 0.0:
+    else:
+        if not 0.0 < per_s < np.inf:
+            return False  # work that nobody asks for, or in no number of pieces
+        pieces = (OWN_LATE * home_s - alone_s) * cores * per_s / work
+        if late_share(many, many * cores / work, pieces) > OWN_RARE:
+            return False
+    if own_s == 0.0:
         return True
-    own_pieces = (LATE * home_s - alone_s) * cores / work_s
-    theirs = own_pieces * (work / asks_per_s) * (asks_per_s + per_s) / (work + work_s * per_s)
-    return late_share(many, (many + 1) * cores / (work + work_s * per_s), theirs) <= RARE
+    # As many pieces of theirs as the user can wait of its own, in pieces of the average then.
+    pieces = (LATE * home_s - alone_s) * cores / own_s
+    pieces *= (work / per_s) * (per_s + own_per_s) / (work + own_work)
+    return late_share(many, (many + 1) * cores / (work + own_work), pieces) <= RARE
 
 
 def late_share(users: int, room: float, pieces: float) -> float:
-    """How likely a question waits for more than so many pieces of average work behind those of `users` others.
+    """How likely a question waits for more than so many (at least 0) pieces of average work behind those of others.
 
     Each of them asks again some time after an answer, so that at most `users` questions are there; `room` of them would
     ask for all that the server can do if no one had to wait, at least 1. Work is exponential, so are pauses, and the

@@ -63,8 +63,8 @@ class Mixed(PlannerBase):
 
     `careful` is for those who must not fare worse than at home now and then: before a policy scores them, servers are
     left out at which 3.5 of the user's answers in a thousand would take more than 0.9 times what they take at home, or,
-    with the user there, two in a hundred of the others' more than 1.1 times. Where nobody says anything of a server's
-    users, none is left out.
+    with the user there, two in a hundred of the others' more than 1.1 times. A server that says nothing of its users is
+    not left out, and none is for users who mind neither latency nor a deadline.
     """
 
     multi_server = False

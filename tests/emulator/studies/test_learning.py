@@ -193,7 +193,9 @@ def test_the_page_shows_what_was_asked_for_and_every_point() -> None:
     [
         (True, False, (), "holds no training"),
         (True, False, (kept.POLICY,), "holds no training"),
-        (False, False, (kept.STATE,), "already holds a training"),
+        (False, False, (kept.STATE,), "holds a training: go on with --resume, replace it with --force, or"),
+        (False, False, (kept.PAGE, kept.POLICY), "already holds a training: "),
+        (False, False, (kept.PAGE,), "holds an index.html of something else: replace it with --force, or give --out"),
         (False, True, (kept.STATE,), ""),
         (True, False, (kept.STATE,), ""),
         (False, False, (), ""),

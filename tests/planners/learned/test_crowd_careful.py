@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerlift.models.errors import PlanError
-from layerlift.planners import Judge, Problem, make, validate
+from layerlift.planners import Judge, Objective, Problem, make, validate
 from layerlift.planners.learned.crowd import careful
 from layerlift.planners.learned.crowd.careful import LATE, MOST, OWN_LATE, OWN_RARE, RARE, late_share, safe
 from layerlift.planners.learned.crowd.offers import Offer, offers_of
@@ -147,9 +147,15 @@ def test_whoever_goes_where_nobody_is_can_bear_one_more_like_itself() -> None:
 
 def test_two_cores_are_one_that_is_twice_as_fast() -> None:
     """But for the user's own answer, which takes what it takes."""
-    seen = [careful._spares_all(p, Judge(p), offers_of(Judge(p))[0], work) for p, work in (
-        (asked(8, 2.0, 20.0, cores=2), 0.1), (asked(8, 1.0, 20.0), 0.05), (asked(8, 2.0, 20.0), 0.1),
-    )]  # fmt: skip
+    seen = []
+    for problem, own_s in (
+        (asked(8, 2.0, 20.0, cores=2), 0.1),
+        (asked(8, 1.0, 20.0), 0.05),
+        (asked(8, 2.0, 20.0), 0.1),
+    ):
+        assert problem.crowd is not None
+        judge = Judge(problem)
+        seen.append(careful._spares_all(problem, problem.crowd, judge, offers_of(judge)[0], own_s))
     assert seen == [True, True, False]
 
 
@@ -219,7 +225,9 @@ def test_each_server_goes_by_what_it_says_itself() -> None:
     assert told.crowd is not None
     for full in (1, 2):
         there = np.eye(3)[full]
-        heard = replace(told.crowd, users=9.0 * there, work=3.0 * there, asks_per_s=30.0 * there)
+        heard = replace(
+            told.crowd, users=9.0 * there, work=3.0 * there, asks_per_s=30.0 * there, age_s=np.zeros(3)
+        )  # fmt: skip
         assert [offer.server for offer in going(replace(told, crowd=heard))] == [3 - full]
 
 
@@ -229,6 +237,21 @@ def test_whom_nobody_tells_anything_goes_as_before() -> None:
     assert going(bare) == offers_of(Judge(bare))
     assert not going(told)
     assert not safe(told, Judge(told), [])
+    assert told.crowd is not None
+    silent = replace(told, crowd=replace(told.crowd, age_s=np.array([0.0, np.inf])))
+    assert len(going(silent)) == 1
+
+
+def test_who_does_not_mind_latency_cannot_be_late() -> None:
+    full = replace(asked(30, 5.0, 5.0), busy_w=np.array([7.0, 0.1]))
+    for objective, goes in (
+        (Objective(latency=0.0, energy=1.0), True),
+        (Objective(latency=1.0, energy=1.0), False),
+        (Objective(latency=0.0, energy=1.0, deadline_s=1.0), False),
+    ):
+        wanted = replace(full, objective=objective)
+        assert len(offers_of(Judge(wanted))) == 1
+        assert bool(going(wanted)) is goes
 
 
 @pytest.mark.parametrize("also", ["", ",by_hand=true"])
