@@ -177,6 +177,7 @@ def test_by_the_clock_nobody_goes_to_a_full_server(users: float, work: float, pe
     assert not going(asked(users, work, 1e9, asking=clock))
     assert not going(asked(users, work, 10.0, asking=clock))
     assert going(asked(users, 0.2, 2.0, asking=clock))
+    assert going(asked(0.0, 0.0, 0.0, asking=clock))
     assert not going(asked(users, 2.0 * work, 20.0, cores=2, asking=clock))
     assert going(asked(users, 1.0, 10.0, cores=2, asking=clock))
 
