@@ -22,8 +22,9 @@ OWN_LATE: Final = 0.9
 OWN_RARE: Final = 0.0035
 """The same of the user's own answers before it has come: stricter, so that who comes later finds room."""
 MOST: Final = 2000
-"""Of more users than that, each has so small a share that their number does not matter any more."""
+"""Of more users than that, each has so small a share that their number does not matter any more; assumed."""
 _LEAST: Final = 1e-15
+"""Nothing is divided by less."""
 
 
 def safe(problem: Problem, judge: Judge, offers: list[Offer]) -> list[Offer]:
